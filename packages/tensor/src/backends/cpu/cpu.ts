@@ -1,0 +1,72 @@
+// The reference backend: runs each op's `cpu` rule at once, in float32 or float64. The oracle of the tests; never optimised.
+
+import { type Backend, type MemoryInfo, type Operand, OutOfMemoryError } from "../../backend.ts";
+import type { NdArray, NumberArray, Op } from "../../op.ts";
+import type { DType } from "../../shape.ts";
+
+export interface CpuOptions {
+  /** What float32 tensors are computed and stored in; float64 is for checking the others. Default "float32". */
+  readonly precision?: "float32" | "float64";
+  /** The bytes it may hold. Default 8 GiB. */
+  readonly budget?: number;
+  /** Fills new buffers with NaN, so that an element that an op forgot shows. Default false. */
+  readonly poison?: boolean;
+}
+
+interface CpuBuffer {
+  readonly data: NumberArray;
+}
+
+/** The CPU reference backend. */
+export function cpu({ precision = "float32", budget = 8 * 2 ** 30, poison = false }: CpuOptions = {}): Backend {
+  const memory = { buffers: 0, bytes: 0, peakBytes: 0 };
+  const Float = precision === "float64" ? Float64Array : Float32Array;
+
+  const make = (size: number, dtype: DType): NumberArray => {
+    if (dtype === "float32") return new Float(size);
+    return dtype === "int32" ? new Int32Array(size) : new Uint32Array(size);
+  };
+  const dataOf = (buffer: object): NumberArray => (buffer as CpuBuffer).data; // a backend sees no buffers but its own
+  const arrayOf = ({ buffer, shape, strides, offset, dtype }: Operand): NdArray => ({
+    data: dataOf(buffer),
+    shape,
+    strides,
+    offset,
+    dtype,
+  });
+
+  return {
+    name: `cpu: ${precision}`,
+    allocate(size, dtype, label) {
+      const bytes = size * (dtype === "float32" ? Float.BYTES_PER_ELEMENT : 4);
+      if (memory.bytes + bytes > budget) {
+        throw new OutOfMemoryError(
+          `${label}: ${bytes} bytes asked for with ${memory.bytes} of ${budget} in use, want at most ${budget - memory.bytes}`,
+        );
+      }
+      const data = make(size, dtype);
+      if (poison) data.fill(dtype === "float32" ? Number.NaN : 0x7fffffff);
+      memory.buffers++;
+      memory.bytes += bytes;
+      memory.peakBytes = Math.max(memory.peakBytes, memory.bytes);
+      return { data };
+    },
+    free(buffer) {
+      memory.buffers--;
+      memory.bytes -= dataOf(buffer).byteLength;
+    },
+    upload(buffer, _dtype, data) {
+      dataOf(buffer).set(data);
+    },
+    async download(buffer, _dtype, offset, length) {
+      return dataOf(buffer).slice(offset, offset + length);
+    },
+    run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs) {
+      if (!op.cpu) throw new Error(`${op.name}: has no cpu rule`);
+      op.cpu(outputs.map(arrayOf), inputs.map(arrayOf), attrs);
+    },
+    settled: async () => {},
+    memory: (): MemoryInfo => ({ ...memory, reservedBytes: memory.bytes }),
+    dispose() {},
+  };
+}

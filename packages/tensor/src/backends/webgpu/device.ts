@@ -1,0 +1,82 @@
+// Finding an adapter and a device, in browsers and in Node; what the backend needs to know about them.
+
+import type { GpuTarget } from "../../op.ts";
+
+/** Where WebGPU comes from: the browser, or Dawn's bindings. */
+interface Dawn {
+  create(options: string[]): GPU;
+}
+
+/** A device and what is known of its adapter. */
+export interface Device {
+  readonly device: GPUDevice;
+  readonly description: string;
+  /** No GPU stands behind it. */
+  readonly isSoftware: boolean;
+}
+
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupStorageSize",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+// Dawn aborts the process when the object that create() returns is collected while its devices live.
+let dawn: GPU | undefined;
+
+/** The platform's `GPU`, or why there is none. In Node it is made once; `toggles` count at that first time only. */
+export async function platformGpu(toggles: readonly string[] = []): Promise<GPU | string> {
+  if (typeof navigator !== "undefined" && navigator.gpu) return navigator.gpu;
+  if (dawn) return dawn;
+  if (!("process" in globalThis)) return "this browser has no WebGPU";
+  try {
+    const name = "webgpu"; // not a literal, so that bundlers for browsers leave it alone
+    const { create } = (await import(/* @vite-ignore */ name)) as Dawn; // the package declares its types as globals
+    dawn = create([...toggles]);
+    return dawn;
+  } catch (error) {
+    return `the npm package webgpu cannot be loaded (${error instanceof Error ? error.message.split("\n", 1)[0] : error})`;
+  }
+}
+
+/** An adapter, or why there is none. */
+export async function findAdapter(toggles?: readonly string[]): Promise<GPUAdapter | string> {
+  const gpu = await platformGpu(toggles);
+  if (typeof gpu === "string") return gpu;
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  return adapter ?? "WebGPU finds no adapter (no GPU, or no Vulkan driver for it)";
+}
+
+/** Whether the adapter computes on the CPU. */
+export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
+  return info.isFallbackAdapter || /swiftshader|llvmpipe|software/i.test(`${info.architecture} ${info.device} ${info.description}`);
+}
+
+/** What to call an adapter: "NVIDIA H100 80GB HBM3 (nvidia hopper)". */
+export function describeAdapter({ info }: GPUAdapter): string {
+  const { vendor, architecture, device, description } = info;
+  return `${description || device || "adapter"} (${[vendor, architecture].filter(Boolean).join(" ") || "unknown vendor"})`;
+}
+
+/** A device with the adapter's own limits rather than the low defaults. */
+export async function openDevice(adapter: GPUAdapter): Promise<Device> {
+  const features = ["timestamp-query", "shader-f16", "subgroups"].filter((name) => adapter.features.has(name));
+  const device = await adapter.requestDevice({
+    requiredFeatures: features as GPUFeatureName[], // names newer than the type definitions
+    requiredLimits: Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]])),
+  });
+  return { device, description: describeAdapter(adapter), isSoftware: isSoftwareAdapter(adapter) };
+}
+
+/** What kernels may count on. */
+export function targetOf({ limits }: GPUDevice, profile: GpuTarget["profile"]): GpuTarget {
+  return {
+    profile,
+    workgroupMemory: limits.maxComputeWorkgroupStorageSize,
+    maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+  };
+}

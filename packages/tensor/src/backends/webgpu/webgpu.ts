@@ -1,0 +1,245 @@
+// The WebGPU backend: queues each op's kernel calls into one command encoder, and reads results back.
+
+import {
+  type Backend,
+  DeviceLostError,
+  type MemoryInfo,
+  type Operand,
+  OutOfMemoryError,
+  ValidationError,
+} from "../../backend.ts";
+import type { GpuTarget, KernelCall, NumberArray, Op, Temporary, View } from "../../op.ts";
+import type { DType } from "../../shape.ts";
+import { type Device, findAdapter, openDevice, targetOf } from "./device.ts";
+import { writeParams } from "./params.ts";
+import { Pipelines } from "./pipelines.ts";
+import { type GpuBuffer, Pool } from "./pool.ts";
+
+export interface WebgpuOptions {
+  /** A device of one's own; without it one is requested, with the adapter's limits. */
+  readonly device?: GPUDevice;
+  /** An adapter of one's own to request the device from. */
+  readonly adapter?: GPUAdapter;
+  /** The bytes it may hold. Default 4 GiB on software adapters, 64 GiB on others: WebGPU does not tell a GPU's memory. */
+  readonly budget?: number;
+  /** Which shape of the hot kernels to run. By default `direct` on software adapters, else `tiled`. */
+  readonly profile?: GpuTarget["profile"];
+  /** Options of Dawn's `create` in Node, such as "enable-dawn-features=…"; they count for the first backend of a process. */
+  readonly toggles?: readonly string[];
+  /** Fills new buffers with NaN, so that an element that a kernel forgot shows. Default false. */
+  readonly poison?: boolean;
+}
+
+const SLOT = 256;
+const SLOTS = 256;
+const MAX_BIND_GROUPS = 16384;
+const [MAP_READ, COPY_SRC, COPY_DST, UNIFORM] = [1, 4, 8, 0x40];
+const MODE_READ = 1;
+
+/**
+ * The WebGPU backend, on any adapter there is: a GPU's, or a software one for tests (`bestBackend` chooses a GPU only).
+ * @throws Error when there is no WebGPU or no adapter, saying what is missing
+ */
+export async function webgpu(options: WebgpuOptions = {}): Promise<Backend> {
+  const found = options.device
+    ? { device: options.device, description: "a given device", isSoftware: false }
+    : await requestDevice(options);
+  return new Webgpu(found, options);
+}
+
+async function requestDevice({ adapter, toggles }: WebgpuOptions): Promise<Device> {
+  const found = adapter ?? (await findAdapter(toggles));
+  if (typeof found === "string") throw new Error(`webgpu: ${found}`);
+  return openDevice(found);
+}
+
+class Webgpu implements Backend {
+  readonly name: string;
+  private readonly device: GPUDevice;
+  private readonly target: GpuTarget;
+  private readonly pipelines: Pipelines;
+  private readonly pool: Pool;
+  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly uniforms: GPUBuffer;
+  private readonly uniformBytes = new DataView(new ArrayBuffer(SLOT * SLOTS));
+  private readonly poison: GPUBuffer | null;
+  private usedSlots = 0;
+  private encoder: GPUCommandEncoder | null = null;
+  private pass: GPUComputePassEncoder | null = null;
+  private failure: Error | null = null;
+  private lost: DeviceLostError | null = null;
+
+  constructor({ device, description, isSoftware }: Device, { budget, profile, poison = false }: WebgpuOptions) {
+    this.device = device;
+    this.name = `webgpu: ${description}`;
+    this.target = targetOf(device, profile ?? (isSoftware ? "direct" : "tiled"));
+    this.pipelines = new Pipelines(device);
+    this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, () => {
+      this.flush();
+      this.bindGroups.clear();
+    });
+    this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });
+    this.poison = poison ? this.poisonBuffer() : null;
+    device.addEventListener("uncapturederror", ({ error }) => {
+      // In Node there is no GPUOutOfMemoryError global to test against.
+      const Kind = error.constructor.name === "GPUOutOfMemoryError" ? OutOfMemoryError : ValidationError;
+      this.failure ??= new Kind(`${this.name}: ${error.message}`);
+    });
+    void device.lost.then(({ reason, message }) => {
+      this.lost ??= new DeviceLostError(`${this.name}: the device is lost (${reason}${message ? `: ${message}` : ""}), want a new backend`);
+    });
+  }
+
+  allocate(size: number, _dtype: DType, label: string): GpuBuffer {
+    this.check();
+    const buffer = this.pool.take(size * 4, label);
+    if (this.poison) this.fillWithPoison(buffer, this.poison);
+    return buffer;
+  }
+
+  free(buffer: object): void {
+    this.pool.give(buffer as GpuBuffer); // a backend sees no buffers but its own
+  }
+
+  upload(buffer: object, dtype: DType, data: ArrayLike<number>): void {
+    this.check();
+    // Commands that still wait in the encoder may read what this buffer held before it was pooled.
+    this.flush();
+    const { gpu } = buffer as GpuBuffer; // a backend sees no buffers but its own
+    const bytes = arrayOf(dtype, data);
+    this.device.queue.writeBuffer(gpu, 0, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  async download(buffer: object, dtype: DType, offset: number, length: number): Promise<NumberArray> {
+    this.check();
+    if (length === 0) return arrayOf(dtype, []);
+    const { gpu } = buffer as GpuBuffer; // a backend sees no buffers but its own
+    const staging = this.device.createBuffer({ label: "download", size: length * 4, usage: MAP_READ | COPY_DST });
+    this.endPass().copyBufferToBuffer(gpu, offset * 4, staging, 0, length * 4);
+    this.flush();
+    try {
+      await staging.mapAsync(MODE_READ);
+    } catch (error) {
+      this.check();
+      throw new DeviceLostError(`${this.name}: reading back failed (${error instanceof Error ? error.message || error.name : error})`);
+    }
+    this.check();
+    const copy = staging.getMappedRange().slice(0);
+    staging.destroy();
+    return dtype === "float32" ? new Float32Array(copy) : dtype === "int32" ? new Int32Array(copy) : new Uint32Array(copy);
+  }
+
+  run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
+    this.check();
+    if (!op.gpu) throw new Error(`${op.name}: has no gpu rule`);
+    const temporaries: GpuBuffer[] = [];
+    const calls = op.gpu({
+      outputs,
+      inputs,
+      attrs,
+      target: this.target,
+      temporary: (size) => {
+        temporaries.push(this.allocate(size, "float32", `${op.name} scratch`));
+        return { temporary: temporaries.length - 1, size };
+      },
+    });
+    for (const call of calls) this.dispatch(op.name, call, temporaries);
+    for (const temporary of temporaries) this.pool.give(temporary);
+  }
+
+  async settled(): Promise<void> {
+    this.flush();
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  memory(): MemoryInfo {
+    const { buffers, bytes, peakBytes, reservedBytes } = this.pool;
+    return { buffers, bytes, peakBytes, reservedBytes };
+  }
+
+  dispose(): void {
+    this.lost ??= new DeviceLostError(`${this.name}: the backend is disposed, want a new one`);
+    this.device.destroy();
+  }
+
+  private dispatch(label: string, call: KernelCall, temporaries: readonly GpuBuffer[]): void {
+    const kernel = this.pipelines.get(label, call.kernel, call.constants);
+    if (this.usedSlots === SLOTS) this.flush();
+    const slot = this.usedSlots++ * SLOT;
+    if (kernel.params) writeParams(this.uniformBytes, slot, kernel.params, call.params ?? {});
+    const buffers = call.bindings.map((binding) => bufferOf(binding, temporaries));
+    const key = `${kernel.signature}${kernel.params?.bytes} ${buffers.map(({ id }) => id).join(" ")}`;
+    let bindGroup = this.bindGroups.get(key);
+    if (!bindGroup) {
+      const first = kernel.params ? 0 : 1;
+      const resources = kernel.params
+        ? [{ buffer: this.uniforms, size: kernel.params.bytes }, ...buffers.map(({ gpu }) => ({ buffer: gpu }))]
+        : buffers.map(({ gpu }) => ({ buffer: gpu }));
+      bindGroup = this.device.createBindGroup({
+        label,
+        layout: kernel.layout,
+        entries: resources.map((resource, at) => ({ binding: at + first, resource })),
+      });
+      if (this.bindGroups.size >= MAX_BIND_GROUPS) this.bindGroups.clear();
+      this.bindGroups.set(key, bindGroup);
+    }
+    this.encoder ??= this.device.createCommandEncoder();
+    this.pass ??= this.encoder.beginComputePass();
+    this.pass.setPipeline(kernel.pipeline);
+    this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
+    this.pass.dispatchWorkgroups(...call.workgroups);
+  }
+
+  /** Hands what is queued to the device. */
+  private flush(): void {
+    if (!this.encoder) return;
+    const encoder = this.endPass();
+    if (this.usedSlots > 0) {
+      this.device.queue.writeBuffer(this.uniforms, 0, this.uniformBytes.buffer, 0, this.usedSlots * SLOT);
+    }
+    this.usedSlots = 0;
+    this.encoder = null;
+    this.device.queue.submit([encoder.finish()]);
+  }
+
+  private endPass(): GPUCommandEncoder {
+    this.pass?.end();
+    this.pass = null;
+    this.encoder ??= this.device.createCommandEncoder();
+    return this.encoder;
+  }
+
+  /** Throws what the device reported since the last call. After a loss everything would seem to succeed. */
+  private check(): void {
+    if (this.lost) throw this.lost;
+    const { failure } = this;
+    this.failure = null;
+    if (failure) throw failure;
+  }
+
+  private poisonBuffer(): GPUBuffer {
+    const size = 2 ** 20;
+    const buffer = this.device.createBuffer({ label: "poison", size, usage: COPY_SRC | COPY_DST });
+    this.device.queue.writeBuffer(buffer, 0, new Uint32Array(size / 4).fill(0x7fc0dead));
+    return buffer;
+  }
+
+  private fillWithPoison({ gpu, capacity }: GpuBuffer, poison: GPUBuffer): void {
+    const encoder = this.endPass();
+    for (let at = 0; at < capacity; at += poison.size) {
+      encoder.copyBufferToBuffer(poison, 0, gpu, at, Math.min(poison.size, capacity - at));
+    }
+  }
+}
+
+function bufferOf(binding: View | Temporary, temporaries: readonly GpuBuffer[]): GpuBuffer {
+  if ("temporary" in binding) return temporaries[binding.temporary];
+  return (binding as Operand).buffer as GpuBuffer; // views are the operands that `run` was given
+}
+
+/** Elements as the device stores them. */
+function arrayOf(dtype: DType, data: ArrayLike<number>): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+  if (dtype === "float32") return new Float32Array(data);
+  return dtype === "int32" ? new Int32Array(data) : new Uint32Array(data);
+}

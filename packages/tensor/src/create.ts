@@ -1,0 +1,87 @@
+// Tensors from numbers: tensor, zeros, ones, full, arange and their likes. Random ones come from random.ts.
+
+import type { Backend } from "./backend.ts";
+import { Storage, tidy } from "./memory.ts";
+import type { NumberArray } from "./op.ts";
+import { fill } from "./ops/index.ts";
+import { checkShape, contiguousLayout, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
+import { apply, fromStorage, type NestedNumbers, type Tensor } from "./tensor.ts";
+
+export interface CreateOptions {
+  readonly backend: Backend;
+  /** Default float32. */
+  readonly dtype?: DType;
+}
+
+/**
+ * A tensor of given numbers.
+ * @param values a number, nested arrays, or a typed array (whose type is taken unless `dtype` is given: Int32Array → int32, Uint32Array → uint32)
+ * @param options `shape` arranges flat values; without it the nesting of `values` is the shape
+ * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values
+ */
+export function tensor(
+  values: NestedNumbers | NumberArray | Uint8Array,
+  { backend, shape, dtype }: Partial<CreateOptions> & { readonly backend: Backend; readonly shape?: Shape },
+): Tensor {
+  const flat = typeof values === "object" && ArrayBuffer.isView(values) ? values : flatten(values);
+  const natural = typeof values === "object" && ArrayBuffer.isView(values) ? [values.length] : shapeOf(values);
+  const wanted = checkShape("tensor", shape ?? natural);
+  if (sizeOf(wanted) !== flat.length) {
+    throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);
+  }
+  const type = dtype ?? (flat instanceof Int32Array ? "int32" : flat instanceof Uint32Array ? "uint32" : "float32");
+  const storage = new Storage(backend, flat.length, type, "tensor");
+  if (flat.length > 0) backend.upload(storage.buffer, type, flat);
+  return fromStorage(storage, contiguousLayout(wanted));
+}
+
+/** A tensor full of one number, which takes the memory of one element until it is written to. */
+export function full(shape: Shape, value: number, { backend, dtype = "float32" }: CreateOptions): Tensor {
+  return tidy(() => apply(fill, [], { value, dtype }, backend)[0].expand(checkShape("full", shape)));
+}
+
+export function zeros(shape: Shape, options: CreateOptions): Tensor {
+  return full(shape, 0, options);
+}
+
+export function ones(shape: Shape, options: CreateOptions): Tensor {
+  return full(shape, 1, options);
+}
+
+/** Zeros in the shape and type of another tensor. */
+export function zerosLike({ shape, dtype, backend }: Tensor): Tensor {
+  return full(shape, 0, { backend, dtype });
+}
+
+/** Ones in the shape and type of another tensor. */
+export function onesLike({ shape, dtype, backend }: Tensor): Tensor {
+  return full(shape, 1, { backend, dtype });
+}
+
+/** start, start + step, … below end. */
+export function arange(start: number, end: number, options: CreateOptions & { readonly step?: number }): Tensor {
+  const { step = 1 } = options;
+  if (!(step !== 0 && Number.isFinite((end - start) / step))) {
+    throw new Error(`arange: from ${start} to ${end} in steps of ${step}, want finite bounds and a step that is not 0`);
+  }
+  const count = Math.max(0, Math.ceil((end - start) / step));
+  return tensor(
+    Array.from({ length: count }, (_, k) => start + k * step),
+    options,
+  );
+}
+
+function shapeOf(values: NestedNumbers): number[] {
+  if (typeof values === "number") return [];
+  return [values.length, ...(values.length > 0 ? shapeOf(values[0]) : [])];
+}
+
+function flatten(values: NestedNumbers): number[] {
+  if (typeof values === "number") return [values];
+  const shapes = values.map(shapeOf);
+  const ragged = shapes.find((shape) => formatShape(shape) !== formatShape(shapes[0]));
+  if (ragged) {
+    throw new ShapeError(`tensor: nested arrays of shapes ${formatShape(shapes[0])} and ${formatShape(ragged)}, want equal ones`);
+  }
+  return values.flatMap(flatten);
+}

@@ -1,0 +1,11 @@
+// The public face of @pkg/tensor.
+
+export { type Backend, DeviceLostError, type MemoryInfo, OutOfMemoryError, ValidationError } from "./backend.ts";
+export { bestBackend } from "./backends/best.ts";
+export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
+export { type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
+export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosLike } from "./create.ts";
+export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
+export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
+export { type DType, type Shape, ShapeError } from "./shape.ts";
+export { type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";

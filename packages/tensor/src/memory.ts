@@ -1,0 +1,127 @@
+// Who owns a tensor: reference-counted storage, tidy scopes, and the garbage collector as a safety net.
+
+import type { Backend, Buffer } from "./backend.ts";
+import type { DType } from "./shape.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** A buffer shared by the tensors that view it; freed with the last of them. */
+export class Storage {
+  readonly backend: Backend;
+  readonly buffer: Buffer;
+  readonly dtype: DType;
+  private owners = 1;
+
+  constructor(backend: Backend, size: number, dtype: DType, label: string) {
+    this.backend = backend;
+    this.buffer = backend.allocate(size, dtype, label);
+    this.dtype = dtype;
+  }
+
+  retain(): this {
+    this.owners++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.owners === 0) this.backend.free(this.buffer);
+  }
+}
+
+/** Where a tensor finds its storage: shared with the collector's safety net, which must see reassignments. Null once disposed. */
+export interface Slot {
+  storage: Storage | null;
+}
+
+/** Tensors made in the innermost `tidy`, and what else to run when it ends. */
+interface Scope {
+  readonly tensors: Set<Tensor>;
+  readonly cleanups: (() => void)[];
+}
+
+const scopes: Scope[] = [];
+let live = 0;
+
+/** A tensor that nobody can reach any more, and that no scope owned, gives its storage back whenever it is collected. */
+const collected = new FinalizationRegistry<Slot>((slot) => {
+  live--;
+  slot.storage?.release();
+});
+
+/** Hands a new tensor to the innermost scope, or to the garbage collector outside of any. */
+export function adopt(tensor: Tensor): void {
+  live++;
+  own(tensor);
+}
+
+/** Forgets a disposed tensor. */
+export function disown(tensor: Tensor): void {
+  live--;
+  for (let k = scopes.length - 1; k >= 0; k--) if (scopes[k].tensors.delete(tensor)) return;
+  collected.unregister(tensor);
+}
+
+/** Runs `cleanup` when the innermost scope ends; never, outside of any. */
+export function onScopeEnd(cleanup: () => void): void {
+  scopes.at(-1)?.cleanups.push(cleanup);
+}
+
+/** The number of tensors not yet disposed, on all backends. */
+export function liveTensors(): number {
+  return live;
+}
+
+/**
+ * Runs `f` and disposes every tensor made in it, except those in its result (found in arrays and plain objects) and those kept.
+ * Nothing but speed and peak memory depends on it: outside of a scope the garbage collector frees tensors, later.
+ * @throws Error when `f` is async: a scope ends when `f` returns
+ */
+export function tidy<Result>(f: () => Result): Result {
+  const scope: Scope = { tensors: new Set(), cleanups: [] };
+  const depth = scopes.push(scope);
+  let result: Result | undefined;
+  try {
+    result = f();
+    if (result instanceof Promise) throw new Error("tidy: the function is async, want one that returns its tensors");
+    return result;
+  } finally {
+    scopes.length = depth - 1;
+    for (const cleanup of scope.cleanups) cleanup();
+    for (const tensor of tensorsIn(result)) {
+      if (scope.tensors.delete(tensor)) own(tensor);
+    }
+    for (const tensor of scope.tensors) tensor.dispose();
+  }
+}
+
+/** Takes a tensor out of every scope: it lives until disposed or collected. Returns it. */
+export function keep<T extends Tensor>(tensor: T): T {
+  for (const scope of scopes) {
+    if (scope.tensors.delete(tensor)) collected.register(tensor, tensor.slot, tensor);
+  }
+  return tensor;
+}
+
+/** Every tensor reachable from a value through arrays, plain objects, maps and module fields; each once. */
+export function tensorsIn(value: unknown): Set<Tensor> {
+  const found = new Set<Tensor>();
+  const seen = new Set<object>();
+  const visit = (item: unknown): void => {
+    if (typeof item !== "object" || item === null || seen.has(item)) return;
+    seen.add(item);
+    if (isTensor(item)) found.add(item);
+    else if (item instanceof Map || item instanceof Set || Array.isArray(item)) for (const part of item.values()) visit(part);
+    else if (!ArrayBuffer.isView(item)) for (const part of Object.values(item)) visit(part);
+  };
+  visit(value);
+  return found;
+}
+
+function isTensor(item: object): item is Tensor {
+  return "slot" in item && "origin" in item && "layout" in item;
+}
+
+function own(tensor: Tensor): void {
+  const scope = scopes.at(-1);
+  if (scope) scope.tensors.add(tensor);
+  else collected.register(tensor, tensor.slot, tensor);
+}

@@ -1,0 +1,134 @@
+// What an op is: its rules as data (types only) and defineOp; running ops is tensor.ts's work.
+
+import type { DType, Layout, Shape, Spec } from "./shape.ts";
+import type { Tensor } from "./tensor.ts";
+
+export type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array;
+
+/** Elements on the host: element i of the op's operand is data[offset + Σ index_k · strides_k]. */
+export interface NdArray extends Layout {
+  readonly data: NumberArray;
+  readonly dtype: DType;
+}
+
+/** An operand on the GPU. A kernel binds it whole; `offset` (in elements) is 0 unless the op takes strided inputs. */
+export interface View extends Layout {
+  readonly dtype: DType;
+}
+
+/** Scratch storage that lives for one run of an op. */
+export interface Temporary {
+  readonly temporary: number;
+  readonly size: number;
+}
+
+/** One dispatch, as data. */
+export interface KernelCall {
+  /** WGSL text; its `@binding(0)` is `params` when it has parameters. */
+  readonly kernel: string;
+  /** New values for the kernel's `const`, `alias` and one-line `fn` declarations, by name. */
+  readonly constants?: Readonly<Record<string, string | number | boolean>>;
+  /** The fields of the kernel's `struct Params`, by name: every one, and no other. */
+  readonly params?: Readonly<Record<string, number | readonly number[]>>;
+  /** The storage bindings in the order of their numbers. */
+  readonly bindings: readonly (View | Temporary)[];
+  readonly workgroups: readonly [number, number?, number?];
+}
+
+/** What a kernel may count on. */
+export interface GpuTarget {
+  /** `direct` for software adapters (no workgroup memory), `tiled` for GPUs. */
+  readonly profile: "direct" | "tiled";
+  readonly workgroupMemory: number;
+  readonly maxInvocations: number;
+}
+
+/** The operands of one call and what may be used to compute it. */
+export interface GpuCall<Attrs> {
+  readonly inputs: readonly View[];
+  readonly outputs: readonly View[];
+  readonly attrs: Attrs;
+  readonly target: GpuTarget;
+  /** Scratch for `size` elements of four bytes. */
+  temporary(size: number): Temporary;
+}
+
+/** How the tests draw one input: uniform in `range` (default [-1, 1]); integers in [lo, hi) for integer types. */
+export interface CaseInput {
+  readonly shape: Shape;
+  readonly dtype?: DType;
+  readonly range?: readonly [number, number];
+  /** Exactly these elements, row-major, instead of drawn ones. */
+  readonly values?: readonly number[];
+}
+
+/** One set of operands from which the suite derives the op's tests. */
+export interface Case<Attrs> {
+  readonly inputs: readonly (Shape | CaseInput)[];
+  readonly attrs?: Attrs;
+}
+
+/** Operands that must be refused, and what the message must contain. */
+export interface ErrorCase<Attrs> extends Case<Attrs> {
+  readonly error: string;
+}
+
+/**
+ * How far a float32 result may lie from the float64 reference on the same inputs.
+ * An element passes when |error| ≤ max(abs, ulp · 2⁻²⁴ · |reference|, 2 · 2⁻²⁴ · √terms · Σ|a·b|); relL2 bounds ‖error‖ / ‖reference‖.
+ */
+export interface Tolerance {
+  readonly ulp?: number;
+  readonly abs?: number;
+  readonly relL2?: number;
+  /** The number of products summed in each element; Σ|a·b| is the op's own reference on |inputs|. */
+  readonly terms?: (inputs: readonly Shape[]) => number;
+}
+
+/** An op, declared once. `Attrs` are plain data: everything that is not a tensor. */
+export interface Op<Attrs = undefined> {
+  readonly name: string;
+  /** Shapes and types of the outputs. @throws ShapeError naming the op and the shapes */
+  readonly infer: (inputs: readonly Spec[], attrs: Attrs) => readonly Spec[];
+  /** For an op that only re-reads its one input: the new layout, or null where strides cannot say it. Replaces kernels. */
+  readonly view?: (input: Layout, attrs: Attrs) => Layout | null;
+  /** The formula on the host, obvious before fast; run in float32 and float64. */
+  readonly cpu?: (outputs: readonly NdArray[], inputs: readonly NdArray[], attrs: Attrs) => void;
+  /** The kernel calls on the GPU. */
+  readonly gpu?: (call: GpuCall<Attrs>) => readonly KernelCall[];
+  /** Input layouts that the rules take as they are; others are copied to row-major order first. Default: row-major only. */
+  readonly strided?: (input: Layout, index: number, attrs: Attrs) => boolean;
+  /**
+   * Cotangents of the inputs from those of the outputs, in differentiable Tensor methods. A null result stands for zero.
+   * An op without `vjp` and `composed` has zero derivative (comparisons, integers).
+   */
+  readonly vjp?: (
+    cotangents: readonly Tensor[],
+    inputs: readonly Tensor[],
+    outputs: readonly Tensor[],
+    attrs: Attrs,
+  ) => readonly (Tensor | null)[];
+  /** The same function in differentiable Tensor methods: how a fused op without a `vjp` is differentiated. */
+  readonly composed?: (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
+  /** Outputs from this index on are by-products of the kernel and not differentiable. */
+  readonly auxiliary?: number;
+  /** What `vjp` reads besides shapes; everything when absent. Indices of inputs and outputs. */
+  readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
+  readonly tolerance: Tolerance;
+  readonly cases: readonly Case<Attrs>[];
+  readonly errors?: readonly ErrorCase<Attrs>[];
+}
+
+/** Declares an op; the identity, but for checking that its rules are complete. */
+export function defineOp<Attrs = undefined>(op: Op<Attrs>): Op<Attrs> {
+  if (!op.view && !(op.cpu && op.gpu)) throw new Error(`${op.name}: has neither a view nor both cpu and gpu rules`);
+  if (op.cases.length === 0) throw new Error(`${op.name}: has no cases, want at least one`);
+  return op;
+}
+
+/** Runs an op on at least one tensor: what rules call where a result has no Tensor method of its own. */
+export function run<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
+  return inputs[0].apply(op, inputs, attrs);
+}
+
+export const float32 = (shape: Shape): Spec => ({ shape, dtype: "float32" });

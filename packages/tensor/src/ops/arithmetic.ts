@@ -1,0 +1,207 @@
+// Arithmetic, comparison and choice between elements. Operands have equal shapes here; broadcasting is a view made before.
+
+import type { Tolerance } from "../op.ts";
+import type { DType } from "../shape.ts";
+import { elementwise, NUMBERS } from "./elementwise.ts";
+
+const EXACT: Tolerance = { ulp: 1 };
+
+export const add = elementwise({
+  name: "add",
+  wgsl: "a + b",
+  cpu: (a, b) => a + b,
+  arity: 2,
+  types: NUMBERS,
+  vjp: ([g]) => [g, g],
+  saves: {},
+  tolerance: EXACT,
+});
+
+export const sub = elementwise({
+  name: "sub",
+  wgsl: "a - b",
+  cpu: (a, b) => a - b,
+  arity: 2,
+  types: NUMBERS,
+  vjp: ([g]) => [g, g.neg()],
+  saves: {},
+  tolerance: EXACT,
+});
+
+export const mul = elementwise({
+  name: "mul",
+  wgsl: "a * b",
+  cpu: (a, b) => a * b,
+  arity: 2,
+  types: NUMBERS,
+  vjp: ([g], [a, b]) => [g.mul(b), g.mul(a)],
+  tolerance: EXACT,
+  saves: { inputs: [0, 1] },
+});
+
+export const div = elementwise({
+  name: "div",
+  wgsl: "a / b",
+  cpu: (a, b) => a / b,
+  arity: 2,
+  ranges: [
+    [-2, 2],
+    [0.5, 3],
+  ],
+  vjp: ([g], [, b], [y]) => [g.div(b), g.mul(y).div(b).neg()],
+  saves: { inputs: [1], outputs: [0] },
+  tolerance: { ulp: 5 },
+});
+
+/** scale · x + shift. */
+export const affine = elementwise<{ readonly scale: number; readonly shift: number }>({
+  name: "affine",
+  wgsl: "a * params.s0 + params.s1",
+  cpu: (a, _b, _c, { scale, shift }) => Math.fround(scale) * a + Math.fround(shift),
+  scalars: ({ scale, shift }) => [scale, shift],
+  vjp: ([g], _, __, { scale }) => [g.affine(scale, 0)],
+  saves: {},
+  tolerance: { ulp: 4, abs: 1e-6 },
+  attrs: [{ scale: -1.5, shift: 0.25 }],
+});
+
+export const pow = elementwise({
+  name: "pow",
+  wgsl: "pow(a, b)",
+  cpu: (a, b) => a ** b,
+  arity: 2,
+  ranges: [
+    [0.2, 3],
+    [-2, 2],
+  ],
+  vjp: ([g], [a, b], [y]) => [g.mul(b).mul(a.pow(b.sub(1))), g.mul(y).mul(a.log())],
+  saves: { inputs: [0, 1], outputs: [0] },
+  tolerance: { ulp: 128, abs: 1e-6 },
+});
+
+export const maximum = elementwise({
+  name: "maximum",
+  wgsl: "max(a, b)",
+  cpu: (a, b) => Math.max(a, b),
+  arity: 2,
+  types: NUMBERS,
+  vjp: ([g], [a, b]) => {
+    const share = a.equal(b).where(0.5, a.greater(b).cast("float32"));
+    return [g.mul(share), g.mul(share.affine(-1, 1))];
+  },
+  saves: { inputs: [0, 1] },
+  tolerance: EXACT,
+});
+
+export const minimum = elementwise({
+  name: "minimum",
+  wgsl: "min(a, b)",
+  cpu: (a, b) => Math.min(a, b),
+  arity: 2,
+  types: NUMBERS,
+  vjp: ([g], [a, b]) => {
+    const share = a.equal(b).where(0.5, a.less(b).cast("float32"));
+    return [g.mul(share), g.mul(share.affine(-1, 1))];
+  },
+  saves: { inputs: [0, 1] },
+  tolerance: EXACT,
+});
+
+export const clamp = elementwise<{ readonly lo: number; readonly hi: number }>({
+  name: "clamp",
+  wgsl: "clamp(a, params.s0, params.s1)",
+  cpu: (a, _b, _c, { lo, hi }) => Math.min(Math.max(a, lo), hi),
+  scalars: ({ lo, hi }) => [lo, hi],
+  vjp: ([g], [x], _, { lo, hi }) => [x.less(lo).where(0, x.greater(hi).where(0, g))],
+  saves: { inputs: [0] },
+  tolerance: EXACT,
+  attrs: [{ lo: -0.75, hi: 1 }],
+});
+
+/** x ** exponent with a number for the exponent; integer ones take any x. */
+export const powScalar = elementwise<{ readonly exponent: number }>({
+  name: "pow",
+  wgsl(_, { exponent }) {
+    if (!Number.isInteger(exponent)) return "pow(a, params.s0)";
+    return `${exponent % 2 === 0 ? "" : "sign(a) * "}pow(abs(a), params.s0)`;
+  },
+  cpu: (a, _b, _c, { exponent }) => a ** Math.fround(exponent),
+  scalars: ({ exponent }) => [exponent],
+  vjp: ([g], [x], _, { exponent }) => [exponent === 0 ? null : g.mul(x.pow(exponent - 1)).mul(exponent)],
+  saves: { inputs: [0] },
+  ranges: [[0.2, 3]],
+  attrs: [{ exponent: 2.5 }, { exponent: -1 }],
+  cases: [{ inputs: [{ shape: [9], range: [-2, -0.5] }], attrs: { exponent: 3 } }],
+  tolerance: { ulp: 128, abs: 1e-6 },
+});
+
+const COMPARABLE: readonly DType[] = [...NUMBERS, "bool"];
+
+export const equal = elementwise({
+  name: "equal",
+  wgsl: "select(0u, 1u, a == b)",
+  cpu: (a, b) => Number(a === b),
+  arity: 2,
+  types: COMPARABLE,
+  result: "bool",
+  cases: [{ inputs: [{ shape: [4], values: [0, 1, -1, 2] }, { shape: [4], values: [0, 1, 1, -2] }] }],
+  tolerance: EXACT,
+});
+
+export const less = elementwise({
+  name: "less",
+  wgsl: "select(0u, 1u, a < b)",
+  cpu: (a, b) => Number(a < b),
+  arity: 2,
+  types: NUMBERS,
+  result: "bool",
+  cases: [{ inputs: [{ shape: [4], values: [0, 1, -1, 2] }, { shape: [4], values: [0, 1, 1, -2] }] }],
+  tolerance: EXACT,
+});
+
+export const lessEqual = elementwise({
+  name: "lessEqual",
+  wgsl: "select(0u, 1u, a <= b)",
+  cpu: (a, b) => Number(a <= b),
+  arity: 2,
+  types: NUMBERS,
+  result: "bool",
+  cases: [{ inputs: [{ shape: [4], values: [0, 1, -1, 2] }, { shape: [4], values: [0, 1, 1, -2] }] }],
+  tolerance: EXACT,
+});
+
+/** b where a (a bool) is true, c elsewhere. */
+export const where = elementwise({
+  name: "where",
+  wgsl: "select(c, b, a != 0u)",
+  cpu: (a, b, c) => (a !== 0 ? b : c),
+  arity: 3,
+  types: {
+    accepts: ([condition, a, b]) => condition === "bool" && a === b,
+    wanted: "bool and two equal ones",
+  },
+  vjp: ([g], [condition]) => [null, condition.where(g, 0), condition.where(0, g)],
+  saves: { inputs: [0] },
+  inputTypes: ["bool"],
+  ranges: [
+    [0, 2],
+    [-2, 2],
+    [-2, 2],
+  ],
+  tolerance: EXACT,
+});
+
+const CAST: Readonly<Record<DType, string>> = { float32: "f32(a)", int32: "i32(a)", uint32: "u32(a)", bool: "select(1u, 0u, a == A())" };
+
+/** Another element type. */
+export const cast = elementwise<{ readonly dtype: DType }>({
+  name: "cast",
+  wgsl: (_, { dtype }) => CAST[dtype],
+  cpu: (a, _b, _c, { dtype }) => (dtype === "float32" ? a : dtype === "bool" ? Number(a !== 0) : Math.trunc(a)),
+  types: COMPARABLE,
+  result: ({ dtype }) => dtype,
+  vjp: ([g], [x]) => [x.dtype === "float32" && g.dtype === "float32" ? g : null],
+  saves: {},
+  attrs: [{ dtype: "float32" }, { dtype: "int32" }, { dtype: "bool" }],
+  tolerance: EXACT,
+});

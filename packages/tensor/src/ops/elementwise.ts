@@ -1,0 +1,139 @@
+// The family of elementwise ops: what makes an op of a WGSL expression, the same formula on the host, and a cotangent.
+
+import contiguousKernel from "@pkg/kernels/elementwise_vec4.wgsl";
+import stridedKernel from "@pkg/kernels/elementwise.wgsl";
+import { type Case, type CaseInput, defineOp, type GpuCall, type KernelCall, type NdArray, type Op } from "../op.ts";
+import { collapse, type DType, formatShape, isContiguous, type Layout, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../shape.ts";
+import { linearGrid, perAxis } from "./dispatch.ts";
+
+interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | "tolerance"> {
+  /** The expression in the elements a, b, c and the scalars params.s0, params.s1. */
+  readonly wgsl: string | ((types: readonly DType[], attrs: Attrs) => string);
+  /** The same formula on the host; unary and binary formulas ignore what comes after. */
+  readonly cpu: (a: number, b: number, c: number, attrs: Attrs) => number;
+  readonly arity?: 1 | 2 | 3;
+  /** Attributes that the kernel gets as params.s0 and params.s1. */
+  readonly scalars?: (attrs: Attrs) => readonly number[];
+  /** Input types it takes, all inputs having the same; float32 alone by default. */
+  readonly types?: readonly DType[] | { readonly accepts: (types: readonly DType[]) => boolean; readonly wanted: string };
+  /** The result's type, when it is not the last input's. */
+  readonly result?: DType | ((attrs: Attrs) => DType);
+  /** Types of the inputs in tests, where they are not float32. */
+  readonly inputTypes?: readonly DType[];
+  /** Where the tests draw each input from; [-2, 2] by default. */
+  readonly ranges?: readonly (readonly [number, number])[];
+  /** Attributes to test with. */
+  readonly attrs?: readonly Attrs[];
+  readonly cases?: readonly Case<Attrs>[];
+}
+
+export const NUMBERS: readonly DType[] = ["float32", "int32", "uint32"];
+const WORKGROUP = 64;
+const SHAPES: readonly Shape[] = [[], [0, 3], [7], [64, 2], [3, 5, 33], [2, 1, 2, 3, 1, 5]];
+export const WGSL_TYPE: Readonly<Record<DType, string>> = { float32: "f32", int32: "i32", uint32: "u32", bool: "u32" };
+
+/** Declares an elementwise op. Its operands have equal shapes: Tensor methods stretch them first, as views. */
+export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<Attrs> {
+  const { name, arity = 1, types = ["float32"], scalars = () => [] } = rules;
+  return defineOp<Attrs>({
+    name,
+    infer(inputs, attrs) {
+      if (inputs.some((input) => !sameShape(input.shape, inputs[0].shape))) {
+        throw new ShapeError(`${name}: ${inputs.map((i) => formatShape(i.shape)).join(" and ")}, want equal shapes`);
+      }
+      checkTypes(name, inputs, types);
+      const result = typeof rules.result === "function" ? rules.result(attrs) : rules.result;
+      return [{ shape: inputs[0].shape, dtype: result ?? inputs[arity - 1].dtype }];
+    },
+    cpu: ([out], inputs, attrs) => mapElements(out, inputs, rules.cpu, attrs),
+    gpu(call) {
+      const inputTypes = call.inputs.map(({ dtype }) => dtype);
+      const wgsl = typeof rules.wgsl === "string" ? rules.wgsl : rules.wgsl(inputTypes, call.attrs);
+      return [elementwiseCall(call, wgsl, scalars(call.attrs))];
+    },
+    strided: () => true,
+    vjp: rules.vjp,
+    saves: rules.saves,
+    tolerance: rules.tolerance,
+    cases: [...(rules.cases ?? []), ...drawnCases(rules, arity)],
+  });
+}
+
+function drawnCases<Attrs>({ ranges = [], inputTypes = [], attrs }: Elementwise<Attrs>, arity: number): Case<Attrs>[] {
+  const inputs = (shape: Shape): CaseInput[] =>
+    Array.from({ length: arity }, (_, k) => ({ shape, dtype: inputTypes[k], range: ranges[k] ?? ranges[0] ?? [-2, 2] }));
+  return SHAPES.flatMap((shape) => (attrs ?? [undefined]).map((value) => ({ inputs: inputs(shape), attrs: value })));
+}
+
+function checkTypes(name: string, inputs: readonly Spec[], types: Elementwise<never>["types"] & object): void {
+  const found = inputs.map((input) => input.dtype);
+  const accepts = "accepts" in types ? types.accepts : () => found.every((type) => types.includes(type) && type === found[0]);
+  if (accepts(found)) return;
+  const wanted = "wanted" in types ? types.wanted : `${types.join(" or ")}${found.length > 1 ? ", all equal" : ""}`;
+  throw new Error(`${name}: types ${found.join(", ")}, want ${wanted}`);
+}
+
+function elementwiseCall<Attrs>({ inputs, outputs: [out] }: GpuCall<Attrs>, wgsl: string, scalars: readonly number[]): KernelCall {
+  const size = sizeOf(out.shape);
+  const [s0 = 0, s1 = 0] = scalars;
+  // The kernels declare three inputs; an op with fewer binds its first in the others' place, where nobody reads it.
+  const operands = [0, 1, 2].map((k) => inputs[k] ?? inputs[0]);
+  const offsets = [...operands.map(({ offset }) => offset), 0];
+  const bindings = [...operands, out];
+  const [A, B, C, Out] = bindings.map(({ dtype }) => WGSL_TYPE[dtype]);
+  const shared = { A, B, C, Out, ARITY: `${inputs.length}u`, WORKGROUP: `${WORKGROUP}u`, f: `return ${wgsl};` };
+  if (inputs.every((input) => isScalar(input) || (isContiguous(input) && input.offset % 4 === 0))) {
+    const [A_IS_SCALAR, B_IS_SCALAR, C_IS_SCALAR] = operands.map(isScalar);
+    const quads = Math.ceil(size / 4);
+    return {
+      kernel: contiguousKernel,
+      constants: { ...shared, A_IS_SCALAR, B_IS_SCALAR, C_IS_SCALAR },
+      params: { quads, s0, s1, offsets },
+      bindings,
+      workgroups: linearGrid(quads, WORKGROUP),
+    };
+  }
+  const [{ shape }, a, b, c] = collapse([out, ...operands]);
+  return {
+    kernel: stridedKernel,
+    constants: { ...shared, RANK: `${shape.length}u` },
+    params: {
+      size,
+      s0,
+      s1,
+      offsets,
+      shape: perAxis(shape),
+      a_strides: perAxis(a.strides),
+      b_strides: perAxis(b.strides),
+      c_strides: perAxis(c.strides),
+    },
+    bindings,
+    workgroups: linearGrid(size, WORKGROUP),
+  };
+}
+
+/** Whether every index of a view reads the same element. */
+function isScalar({ shape, strides }: Layout): boolean {
+  return strides.every((stride, k) => stride === 0 || shape[k] === 1);
+}
+
+function mapElements<Attrs>(out: NdArray, inputs: readonly NdArray[], f: Elementwise<Attrs>["cpu"], attrs: Attrs): void {
+  const size = sizeOf(out.shape);
+  const [a, b = a, c = a] = inputs.map(elementReader);
+  for (let i = 0; i < size; i++) out.data[out.offset + i] = f(a(i), b(i), c(i), attrs);
+}
+
+/** Reads element i, counted row-major, of an operand on the host. */
+export function elementReader({ data, ...layout }: NdArray): (i: number) => number {
+  const { offset } = layout;
+  if (isContiguous(layout)) return (i) => data[offset + i];
+  const [{ shape, strides }] = collapse([layout]);
+  return (i) => {
+    let at = offset;
+    for (let k = shape.length - 1; k >= 0; k--) {
+      at += (i % shape[k]) * strides[k];
+      i = Math.floor(i / shape[k]);
+    }
+    return data[at];
+  };
+}

@@ -1,0 +1,7 @@
+// Every op there is. The test suite walks this list, so an op that is not here does not exist.
+
+export * from "./arithmetic.ts";
+export * from "./copy.ts";
+export * from "./functions.ts";
+export * from "./reduce.ts";
+export * from "./views.ts";

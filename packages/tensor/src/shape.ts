@@ -1,0 +1,150 @@
+// Shapes, strides and layouts as pure functions; nothing here knows a tensor or a backend.
+
+/** Sizes of the axes, outermost first; [] is a scalar. */
+export type Shape = readonly number[];
+
+/** Element types. Every element takes four bytes; a bool is 0 or 1. */
+export type DType = "float32" | "int32" | "uint32" | "bool";
+
+/** What is known of a value before it is computed. */
+export interface Spec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** Where the elements of a tensor lie in its storage: element i is at offset + Σ index_k · strides_k. */
+export interface Layout {
+  readonly shape: Shape;
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+/** More axes than this are refused: kernels carry strides in fixed-size parameters. */
+export const MAX_RANK = 8;
+
+/** A shape that an op cannot take; the message names the op, the shapes and what was wanted. */
+export class ShapeError extends Error {
+  override readonly name = "ShapeError";
+}
+
+/** The product of the axes; 1 for a scalar. */
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (const n of shape) size *= n;
+  return size;
+}
+
+/** Row-major strides, in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let k = shape.length - 1; k >= 0; k--) {
+    strides[k] = stride;
+    stride *= shape[k];
+  }
+  return strides;
+}
+
+/** The layout of a freshly made tensor: row-major from the start of its storage. */
+export function contiguousLayout(shape: Shape): Layout {
+  return { shape, strides: stridesOf(shape), offset: 0 };
+}
+
+/** Whether the elements lie in row-major order without gaps (axes of size 1 have no say). */
+export function isContiguous({ shape, strides }: Layout): boolean {
+  let stride = 1;
+  for (let k = shape.length - 1; k >= 0; k--) {
+    if (shape[k] === 1) continue;
+    if (shape[k] === 0) return true;
+    if (strides[k] !== stride) return false;
+    stride *= shape[k];
+  }
+  return true;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((n, k) => n === b[k]);
+}
+
+/** `[2, 3]`, as errors print it. */
+export function formatShape(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}
+
+/**
+ * NumPy's broadcasting: axes are aligned at the right, and an axis of 1 stretches.
+ * @throws ShapeError naming the op and both shapes
+ */
+export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
+  if (sameShape(a, b)) return a;
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, k) => {
+    const m = a[k - rank + a.length] ?? 1;
+    const n = b[k - rank + b.length] ?? 1;
+    if (m !== n && m !== 1 && n !== 1) {
+      throw new ShapeError(
+        `${op}: ${formatShape(a)} and ${formatShape(b)} do not broadcast, want equal axes (or 1) from the right`,
+      );
+    }
+    return m === 1 ? n : m;
+  });
+}
+
+/**
+ * An axis in 0 … rank − 1; negative ones count from the end.
+ * @throws ShapeError
+ */
+export function resolveAxis(op: string, axis: number, rank: number): number {
+  const resolved = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) {
+    throw new ShapeError(`${op}: axis ${axis}, want an integer in [${-rank}, ${rank - 1}] for rank ${rank}`);
+  }
+  return resolved;
+}
+
+/** Ascending distinct axes; undefined means all of them. */
+export function resolveAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, k) => k);
+  const resolved = (typeof axes === "number" ? [axes] : axes).map((axis) => resolveAxis(op, axis, rank));
+  if (new Set(resolved).size !== resolved.length) {
+    throw new ShapeError(`${op}: axes ${formatShape(resolved)} repeat one, want distinct axes`);
+  }
+  return resolved.sort((a, b) => a - b);
+}
+
+/**
+ * A shape as users give it: integers ≥ 0, at most MAX_RANK of them.
+ * @throws ShapeError
+ */
+export function checkShape(op: string, shape: Shape): Shape {
+  if (shape.length > MAX_RANK) throw new ShapeError(`${op}: rank ${shape.length}, want at most ${MAX_RANK}`);
+  for (const n of shape) {
+    if (!Number.isInteger(n) || n < 0) {
+      throw new ShapeError(`${op}: shape ${formatShape(shape)}, want integers that are at least 0`);
+    }
+  }
+  return shape;
+}
+
+/**
+ * Merges neighbouring axes that every layout walks as one, and drops axes of size 1, so that kernels index as few as possible.
+ * @param layouts layouts of one common shape
+ */
+export function collapse(layouts: readonly Layout[]): Layout[] {
+  const [{ shape }] = layouts;
+  const sizes: number[] = [];
+  const strides: number[][] = layouts.map(() => []);
+  for (let k = 0; k < shape.length; k++) {
+    if (shape[k] === 1) continue;
+    const last = sizes.length - 1;
+    const merges = last >= 0 && layouts.every((l, i) => strides[i][last] === l.strides[k] * shape[k]);
+    if (merges) {
+      sizes[last] *= shape[k];
+      for (let i = 0; i < layouts.length; i++) strides[i][last] = layouts[i].strides[k];
+    } else {
+      sizes.push(shape[k]);
+      for (let i = 0; i < layouts.length; i++) strides[i].push(layouts[i].strides[k]);
+    }
+  }
+  return layouts.map((layout, i) => ({ shape: sizes, strides: strides[i], offset: layout.offset }));
+}

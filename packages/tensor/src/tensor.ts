@@ -1,0 +1,557 @@
+// class Tensor, and `apply`: the one place where ops run and are recorded. What an op computes stands in ops/.
+
+import type { Backend, Operand } from "./backend.ts";
+import { isRecording, isTracked, type Origin, record } from "./graph.ts";
+import { adopt, disown, type Slot, Storage } from "./memory.ts";
+import type { NumberArray, Op } from "./op.ts";
+import * as ops from "./ops/index.ts";
+import type { Slice } from "./ops/views.ts";
+import {
+  broadcastShapes,
+  contiguousLayout,
+  type DType,
+  formatShape,
+  isContiguous,
+  type Layout,
+  resolveAxes,
+  resolveAxis,
+  type Shape,
+  ShapeError,
+  sameShape,
+  sizeOf,
+} from "./shape.ts";
+
+/** An operand of arithmetic: a tensor, or a number that stands for a tensor full of it. */
+export type TensorLike = Tensor | number;
+
+/** Numbers in nested arrays, as `tensor()` takes them and `array()` gives them. */
+export type NestedNumbers = number | readonly NestedNumbers[];
+
+/**
+ * An immutable array of up to eight axes on a backend. Methods queue work and return at once; only `data`, `array` and
+ * `item` wait. Operands broadcast as NumPy's do. Every method throws ShapeError for shapes it cannot take, before any work.
+ */
+export class Tensor {
+  /** Internal: where the elements are; shared with the collector's safety net. */
+  readonly slot: Slot;
+  /** Internal: identity in the graph. */
+  readonly origin: Origin;
+  /** Internal: how the storage is read. */
+  layout: Layout;
+  readonly dtype: DType;
+  readonly backend: Backend;
+
+  /** Internal; use `tensor`, `zeros`, … or a method. */
+  constructor(backend: Backend, storage: Storage | null, layout: Layout, dtype: DType, origin: Origin) {
+    this.slot = { storage };
+    this.backend = backend;
+    this.layout = layout;
+    this.dtype = dtype;
+    this.origin = origin;
+  }
+
+  get shape(): Shape {
+    return this.layout.shape;
+  }
+
+  get rank(): number {
+    return this.layout.shape.length;
+  }
+
+  /** The number of elements. */
+  get size(): number {
+    return sizeOf(this.layout.shape);
+  }
+
+  get disposed(): boolean {
+    return this.slot.storage === null;
+  }
+
+  /** Internal. @throws Error when the tensor is disposed */
+  get storage(): Storage {
+    const { storage } = this.slot;
+    if (storage === null) throw new Error(`tensor: this ${this} is disposed (by dispose or at the end of a tidy), want a live one`);
+    return storage;
+  }
+
+  // -- reading and life ------------------------------------------------------------------------------------------------
+
+  /** The elements in row-major order, once they are computed; a copy. Bools come as 0 and 1. */
+  async data(): Promise<NumberArray> {
+    const source = this.materialised();
+    const pending = this.backend.download(source.storage.buffer, this.dtype, source.layout.offset, this.size);
+    if (source !== this) source.dispose();
+    return pending;
+  }
+
+  /** The only element. @throws ShapeError unless the size is 1 */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new ShapeError(`item: shape ${formatShape(this.shape)}, want one element`);
+    return (await this.data())[0];
+  }
+
+  /** The elements as nested arrays; a number for a scalar. */
+  async array(): Promise<NestedNumbers> {
+    const data = await this.data();
+    const nest = (axis: number, start: number, size: number): NestedNumbers => {
+      if (axis === this.rank) return data[start];
+      const step = size / this.shape[axis];
+      return Array.from({ length: this.shape[axis] }, (_, k) => nest(axis + 1, start + k * step, step));
+    };
+    return nest(0, 0, this.size);
+  }
+
+  /** Frees the elements (once no other view of them lives). Any later use throws. */
+  dispose(): void {
+    if (this.slot.storage === null) return;
+    this.slot.storage.release();
+    this.slot.storage = null;
+    disown(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /**
+   * Gives this tensor the value of another, which is disposed: how an optimizer updates a parameter in place.
+   * @throws ShapeError when shapes differ; Error inside a function that is being differentiated
+   */
+  assign(value: Tensor): void {
+    if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
+      throw new ShapeError(`assign: ${value} to ${this}, want the same shape and type`);
+    }
+    if (value.backend !== this.backend) throw new Error(`assign: ${value} to ${this}, want the same backend`);
+    if (isRecording() && (isTracked(this) || isTracked(value))) {
+      throw new Error("assign: called inside a function that is being differentiated, want it outside");
+    }
+    const source = value.materialised();
+    this.storage.release();
+    this.slot.storage = source.storage.retain();
+    this.layout = source.layout;
+    if (source !== value) source.dispose();
+    value.dispose();
+  }
+
+  /** The same value as a constant: no gradient flows through it. */
+  detach(): Tensor {
+    return owned(new Tensor(this.backend, this.storage.retain(), this.layout, this.dtype, newOrigin()));
+  }
+
+  toString(): string {
+    return `Tensor(${this.dtype} ${formatShape(this.shape)} on ${this.backend.name})`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+
+  /** Internal: applies an op to tensors of this tensor's backend. */
+  apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
+    return apply(op, inputs, attrs, this.backend);
+  }
+
+  // -- shape -----------------------------------------------------------------------------------------------------------
+
+  /** The same elements in another shape; one axis may be −1 and is inferred. */
+  reshape(shape: Shape): Tensor {
+    return this.only(ops.reshape, { shape });
+  }
+
+  /** All axes from `from` to `to` (inclusive) as one. */
+  flatten(from = 0, to = -1): Tensor {
+    if (this.rank === 0) return this.reshape([1]);
+    const [first, last] = [resolveAxis("flatten", from, this.rank), resolveAxis("flatten", to, this.rank)];
+    return this.reshape([
+      ...this.shape.slice(0, first),
+      sizeOf(this.shape.slice(first, last + 1)),
+      ...this.shape.slice(last + 1),
+    ]);
+  }
+
+  /** Axis k of the result is axis `axes[k]` of this. */
+  permute(axes: readonly number[]): Tensor {
+    return this.only(ops.permute, { axes });
+  }
+
+  /** Two axes exchanged; the last two by default. */
+  transpose(a = -2, b = -1): Tensor {
+    const axes = Array.from({ length: this.rank }, (_, k) => k);
+    const [i, j] = [resolveAxis("transpose", a, this.rank), resolveAxis("transpose", b, this.rank)];
+    [axes[i], axes[j]] = [j, i];
+    return this.permute(axes);
+  }
+
+  /** Axes of size 1 (and new ones on the left) stretched to `shape`; a view. */
+  expand(shape: Shape): Tensor {
+    return sameShape(shape, this.shape) ? this : this.only(ops.expand, { shape });
+  }
+
+  /** A new axis of size 1 at `axis`. */
+  unsqueeze(axis: number): Tensor {
+    const at = resolveAxis("unsqueeze", axis, this.rank + 1);
+    return this.reshape([...this.shape.slice(0, at), 1, ...this.shape.slice(at)]);
+  }
+
+  /** Without the axis of size 1 at `axis`, or without all of them. */
+  squeeze(axis?: number): Tensor {
+    if (axis === undefined) return this.reshape(this.shape.filter((n) => n !== 1));
+    const at = resolveAxis("squeeze", axis, this.rank);
+    if (this.shape[at] !== 1) {
+      throw new ShapeError(`squeeze: axis ${axis} of ${formatShape(this.shape)}, want an axis of size 1`);
+    }
+    return this.reshape(this.shape.toSpliced(at, 1));
+  }
+
+  /**
+   * Part of each axis, like NumPy's x[a:b:step]: one entry per leading axis, `null` for all of an axis, a number for one index
+   * (which drops the axis), `[from, to, step]` with negative indices counted from the end.
+   */
+  slice(...parts: readonly Slice[]): Tensor {
+    const { view, dropped } = ops.resolveSlices(this.shape, parts);
+    const sliced = this.only(ops.slice, view);
+    return dropped.length === 0 ? sliced : sliced.reshape(sliced.shape.filter((_, k) => !dropped.includes(k)));
+  }
+
+  /** Reversed along the given axes (all by default); a view. */
+  flip(axes?: number | readonly number[]): Tensor {
+    const flipped = resolveAxes("flip", axes, this.rank);
+    return this.only(ops.slice, {
+      shape: this.shape,
+      starts: this.shape.map((n, k) => (flipped.includes(k) ? Math.max(0, n - 1) : 0)),
+      steps: this.shape.map((_, k) => (flipped.includes(k) ? -1 : 1)),
+    });
+  }
+
+  /** Zeros around: `amounts[k]` is [before, after] of axis k. */
+  pad(amounts: readonly (readonly [number, number])[]): Tensor {
+    return this.only(ops.unslice, ops.padding(this.shape, amounts));
+  }
+
+  /** Cut along an axis into pieces of the given sizes, or of one size (the last may be smaller). */
+  split(sizes: number | readonly number[], axis = 0): Tensor[] {
+    const at = resolveAxis("split", axis, this.rank);
+    return ops.splitBounds(this.shape[at], sizes).map(([from, to]) => {
+      const parts: Slice[] = this.shape.map((_, k) => (k === at ? [from, to] : null));
+      return this.slice(...parts);
+    });
+  }
+
+  /** Row-major elements of their own: this tensor, when its elements lie so already. */
+  contiguous(): Tensor {
+    return isContiguous(this.layout) ? this : this.only(ops.copy, undefined);
+  }
+
+  /** The elements in another type: float to integer truncates, to bool compares with 0. */
+  cast(dtype: DType): Tensor {
+    return dtype === this.dtype ? this : this.only(ops.cast, { dtype });
+  }
+
+  // -- arithmetic ------------------------------------------------------------------------------------------------------
+
+  add(b: TensorLike): Tensor {
+    return this.scales(b) ? this.affine(1, b) : this.binary(ops.add, b);
+  }
+
+  sub(b: TensorLike): Tensor {
+    return this.scales(b) ? this.affine(1, -b) : this.binary(ops.sub, b);
+  }
+
+  mul(b: TensorLike): Tensor {
+    return this.scales(b) ? this.affine(b, 0) : this.binary(ops.mul, b);
+  }
+
+  div(b: TensorLike): Tensor {
+    return this.binary(ops.div, b);
+  }
+
+  /** scale · x + shift in one pass. */
+  affine(scale: number, shift: number): Tensor {
+    return this.only(ops.affine, { scale, shift });
+  }
+
+  /** x ** b; of a negative x only for integer numbers b. */
+  pow(b: TensorLike): Tensor {
+    return typeof b === "number" ? this.only(ops.powScalar, { exponent: b }) : this.binary(ops.pow, b);
+  }
+
+  neg(): Tensor {
+    return this.affine(-1, 0);
+  }
+
+  abs(): Tensor {
+    return this.only(ops.abs, undefined);
+  }
+
+  /** −1, 0 or 1; its gradient is zero. */
+  sign(): Tensor {
+    return this.only(ops.sign, undefined);
+  }
+
+  square(): Tensor {
+    return this.only(ops.square, undefined);
+  }
+
+  sqrt(): Tensor {
+    return this.only(ops.sqrt, undefined);
+  }
+
+  /** 1 / √x. */
+  rsqrt(): Tensor {
+    return this.only(ops.rsqrt, undefined);
+  }
+
+  exp(): Tensor {
+    return this.only(ops.exp, undefined);
+  }
+
+  /** The natural logarithm. */
+  log(): Tensor {
+    return this.only(ops.log, undefined);
+  }
+
+  sin(): Tensor {
+    return this.only(ops.sin, undefined);
+  }
+
+  cos(): Tensor {
+    return this.only(ops.cos, undefined);
+  }
+
+  tanh(): Tensor {
+    return this.only(ops.tanh, undefined);
+  }
+
+  /** 1 / (1 + e⁻ˣ). */
+  sigmoid(): Tensor {
+    return this.only(ops.sigmoid, undefined);
+  }
+
+  /** x · sigmoid(x), also called swish. */
+  silu(): Tensor {
+    return this.only(ops.silu, undefined);
+  }
+
+  /** max(x, 0). */
+  relu(): Tensor {
+    return this.only(ops.relu, undefined);
+  }
+
+  /** log(1 + eˣ). */
+  softplus(): Tensor {
+    return this.only(ops.softplus, undefined);
+  }
+
+  /** The larger of two; where they are equal each gets half of the gradient. */
+  maximum(b: TensorLike): Tensor {
+    return this.binary(ops.maximum, b);
+  }
+
+  /** The smaller of two; where they are equal each gets half of the gradient. */
+  minimum(b: TensorLike): Tensor {
+    return this.binary(ops.minimum, b);
+  }
+
+  /** Limited to [lo, hi]; the gradient is zero outside. */
+  clamp(lo: number, hi: number): Tensor {
+    return this.only(ops.clamp, { lo, hi });
+  }
+
+  // -- comparison ------------------------------------------------------------------------------------------------------
+
+  equal(b: TensorLike): Tensor {
+    return this.binary(ops.equal, b);
+  }
+
+  less(b: TensorLike): Tensor {
+    return this.binary(ops.less, b);
+  }
+
+  lessEqual(b: TensorLike): Tensor {
+    return this.binary(ops.lessEqual, b);
+  }
+
+  greater(b: TensorLike): Tensor {
+    return toTensor(b, this).less(this);
+  }
+
+  greaterEqual(b: TensorLike): Tensor {
+    return toTensor(b, this).lessEqual(this);
+  }
+
+  /** Where this (a bool) is true the first, elsewhere the second. */
+  where(a: TensorLike, b: TensorLike): Tensor {
+    const like = a instanceof Tensor ? a : b instanceof Tensor ? b : null;
+    const [x, y] = [a, b].map((value) => toTensor(value, this, like?.dtype ?? "float32"));
+    const shape = broadcastShapes("where", broadcastShapes("where", this.shape, x.shape), y.shape);
+    return apply(ops.where, [this.expand(shape), x.expand(shape), y.expand(shape)], undefined, this.backend)[0];
+  }
+
+  // -- reductions ------------------------------------------------------------------------------------------------------
+
+  /** The sum over the given axes (all by default), which are dropped unless `keepAxes`. */
+  sum(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+    return this.reduce(ops.sum, axes, keepAxes);
+  }
+
+  /** The mean over the given axes. */
+  mean(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+    const reduced = resolveAxes("mean", axes, this.rank);
+    const count = reduced.reduce((n, axis) => n * this.shape[axis], 1);
+    return this.sum(reduced, { keepAxes }).mul(1 / count);
+  }
+
+  /** The largest element over the given axes; equal ones share the gradient. */
+  max(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+    return this.reduce(ops.max, axes, keepAxes);
+  }
+
+  /** The smallest element over the given axes; equal ones share the gradient. */
+  min(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+    return this.neg().max(axes, { keepAxes }).neg();
+  }
+
+  /** e^x / Σ e^x along the last axis. */
+  softmax(): Tensor {
+    return this.only(ops.softmax, undefined);
+  }
+
+  // -- linear algebra --------------------------------------------------------------------------------------------------
+
+  /**
+   * The matrix product over the last two axes: [..., m, k] × [..., k, n] → [..., m, n]; leading axes broadcast.
+   * Transposed views are read in place.
+   */
+  matmul(b: Tensor): Tensor {
+    if (this.rank < 2 || b.rank < 2) {
+      throw new ShapeError(
+        `matmul: ${formatShape(this.shape)} × ${formatShape(b.shape)}, want at least two axes on both sides`,
+      );
+    }
+    const [m, k] = this.shape.slice(-2);
+    if (b.rank === 2 && this.rank > 2) {
+      const rows = this.reshape([sizeOf(this.shape.slice(0, -1)), k]);
+      return rows.matmul(b).reshape([...this.shape.slice(0, -2), m, b.shape[1]]);
+    }
+    const batch = broadcastShapes("matmul", this.shape.slice(0, -2), b.shape.slice(0, -2));
+    const operands = [this.expand([...batch, m, k]), b.expand([...batch, ...b.shape.slice(-2)])];
+    return apply(ops.matmul, operands, undefined, this.backend)[0];
+  }
+
+  // -- internal --------------------------------------------------------------------------------------------------------
+
+  /** Internal: a second handle on the same value, owned by the graph and not by any scope; `hollow` ones know no elements. */
+  alias(hollow: boolean): Tensor {
+    const storage = hollow ? null : this.storage.retain();
+    return new Tensor(this.backend, storage, this.layout, this.dtype, this.origin);
+  }
+
+  /** Whether an operand is a number that `affine` can carry. */
+  private scales(b: TensorLike): b is number {
+    return typeof b === "number" && this.dtype === "float32";
+  }
+
+  private only<Attrs>(op: Op<Attrs>, attrs: Attrs): Tensor {
+    return apply(op, [this], attrs, this.backend)[0];
+  }
+
+  private binary(op: Op, b: TensorLike): Tensor {
+    const other = toTensor(b, this);
+    const shape = broadcastShapes(op.name, this.shape, other.shape);
+    return apply(op, [this.expand(shape), other.expand(shape)], undefined, this.backend)[0];
+  }
+
+  private reduce(op: Op<{ axes: readonly number[] }>, axes: number | readonly number[] | undefined, keepAxes: boolean): Tensor {
+    const reduced = resolveAxes(op.name, axes, this.rank);
+    if (reduced.length === 0) return this;
+    const kept = this.only(op, { axes: reduced });
+    return keepAxes ? kept : kept.reshape(this.shape.filter((_, k) => !reduced.includes(k)));
+  }
+
+  /** This tensor, or a row-major copy outside of the graph. */
+  private materialised(): Tensor {
+    const { storage } = this;
+    if (isContiguous(this.layout)) return this;
+    const operand: Operand = { ...this.layout, dtype: this.dtype, buffer: storage.buffer };
+    return owned(compute(ops.copy, [operand], undefined, this.backend)[0]);
+  }
+}
+
+/**
+ * Runs an op: checks the operands, infers the result, runs the kernel, records it where somebody differentiates.
+ * @throws Error for disposed operands and for operands of several backends; what the op's `infer` throws
+ */
+export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: Attrs, backend: Backend): Tensor[] {
+  for (const [i, input] of inputs.entries()) {
+    if (input.disposed) throw new Error(`${op.name}: operand ${i}, ${input}, is disposed, want a live tensor`);
+    if (input.backend !== backend) {
+      throw new Error(`${op.name}: operands on ${backend.name} and on ${input.backend.name}, want one backend`);
+    }
+  }
+  const outputs = op.view ? [reread(op, inputs[0], attrs)] : compute(op, inputs.map(operandOf), attrs, backend);
+  for (const output of outputs) owned(output);
+  if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
+    const { inputs: savedInputs, outputs: savedOutputs } = op.saves ?? {};
+    record(
+      op as Op<unknown>, // a node hands its attrs to no other op than its own
+      attrs,
+      inputs.map((input, i) => input.alias(savedInputs ? !savedInputs.includes(i) : op.saves !== undefined)),
+      outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
+    );
+  }
+  return outputs;
+}
+
+/** A tensor for an operand that may be a number, in the type of `like` unless another is given. */
+export function toTensor(value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
+  if (value instanceof Tensor) return value;
+  return apply(ops.fill, [], { value, dtype }, like.backend)[0];
+}
+
+/** A tensor over elements that its backend holds already. */
+export function fromStorage(storage: Storage, layout: Layout): Tensor {
+  return owned(new Tensor(storage.backend, storage, layout, storage.dtype, newOrigin()));
+}
+
+function compute<Attrs>(op: Op<Attrs>, inputs: readonly Operand[], attrs: Attrs, backend: Backend): Tensor[] {
+  const specs = op.infer(inputs, attrs);
+  const copies: Tensor[] = [];
+  const operands = inputs.map((input, i) => {
+    if (op.strided ? op.strided(input, i, attrs) : isContiguous(input) && input.offset === 0) return input;
+    const [copy] = compute(ops.copy, [input], undefined, backend);
+    copies.push(copy);
+    return operandOf(copy);
+  });
+  const outputs = specs.map(({ shape, dtype }) => {
+    const storage = new Storage(backend, sizeOf(shape), dtype, op.name);
+    return new Tensor(backend, storage, contiguousLayout(shape), dtype, newOrigin());
+  });
+  if (outputs.some(({ size }) => size > 0)) backend.run(op, outputs.map(operandOf), operands, attrs);
+  for (const copy of copies) copy.storage.release();
+  return outputs;
+}
+
+/** The result of a view op: the input's storage with another layout; copied first where strides cannot say it. */
+function reread<Attrs>(op: Op<Attrs>, input: Tensor, attrs: Attrs): Tensor {
+  op.infer([input], attrs);
+  const layout = op.view?.(input.layout, attrs);
+  if (layout) return new Tensor(input.backend, input.storage.retain(), layout, input.dtype, newOrigin());
+  const [copy] = compute(ops.copy, [operandOf(input)], undefined, input.backend);
+  const viewed = op.view?.(copy.layout, attrs);
+  if (!viewed) throw new Error(`${op.name}: no view of a row-major ${input}, want its rule to find one`);
+  copy.layout = viewed;
+  return copy;
+}
+
+function operandOf({ storage, layout, dtype }: Tensor): Operand {
+  return { ...layout, dtype, buffer: storage.buffer };
+}
+
+function owned(tensor: Tensor): Tensor {
+  adopt(tensor);
+  return tensor;
+}
+
+function newOrigin(): Origin {
+  return { node: null, tracked: 0 };
+}

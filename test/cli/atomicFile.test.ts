@@ -1,0 +1,106 @@
+// Saving survives kill -9, full disks and bad paths.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { removeStaleTemporaries, writeFileAtomic } from "../../packages/cli/src/atomicFile.ts";
+import { bundled, temporaryDirectory } from "./bundled.ts";
+
+const MIB = 2 ** 20;
+
+test("a file is created, then replaced, and nothing else appears", () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, "a.bin");
+  for (const content of [Uint8Array.of(1, 2, 3), new Uint8Array(0), new Uint8Array(3 * MIB).fill(7)]) {
+    writeFileAtomic(path, content);
+    expect(readFileSync(path).equals(content)).toBe(true);
+    expect(readdirSync(directory)).toEqual(["a.bin"]);
+  }
+});
+
+test("a path that cannot be written throws, and leaves nothing", () => {
+  const directory = temporaryDirectory();
+  mkdirSync(join(directory, "taken"));
+  expect(() => writeFileAtomic(join(directory, "taken"), Uint8Array.of(1))).toThrow(/taken stays as it was: E/);
+  expect(() => writeFileAtomic(join(directory, "no", "a.bin"), Uint8Array.of(1))).toThrow(/stays as it was: ENOENT/);
+  expect(readdirSync(directory)).toEqual(["taken"]);
+});
+
+test.runIf(process.platform === "linux")(
+  "a disk that fills up halfway leaves the old file and no temporary",
+  async () => {
+    const directory = temporaryDirectory();
+    const output = join(directory, "out");
+    mkdirSync(output);
+    const path = join(output, "a.bin");
+    writeFileSync(path, "old");
+    const script = await bundled(
+      `import { writeFileAtomic } from "./atomicFile.ts";
+     try { writeFileAtomic(process.argv[2], new Uint8Array(4 * ${MIB})); } catch (error) { console.log(error.message); }`,
+      directory,
+    );
+    // A limit on the file size stands in for a full disk: the write of 4 MiB stops after 1 MiB. Its unit is 512 bytes.
+    const child = spawnSync("sh", ["-c", 'ulimit -f 2048; exec "$0" "$@"', process.execPath, script, path], {
+      encoding: "utf8",
+    });
+    expect(child.stdout + child.stderr).toMatch(/a\.bin stays as it was: EFBIG/);
+    expect(readFileSync(path, "utf8")).toBe("old");
+    expect(readdirSync(output)).toEqual(["a.bin"]);
+  },
+);
+
+test("of 30 processes killed while they save, none leaves a torn file, and their temporaries are cleaned up", async () => {
+  const directory = temporaryDirectory();
+  const output = join(directory, "out");
+  mkdirSync(output);
+  const path = join(output, "a.bin");
+  const size = 8 * MIB;
+  // Saves content after content, each of one byte value throughout.
+  const script = await bundled(
+    `import { writeFileAtomic } from "./atomicFile.ts";
+     for (let i = 0; ; i++) {
+       writeFileAtomic(process.argv[2], new Uint8Array(${size}).fill(i % 256));
+       if (i === 0) console.log("saving");
+     }`,
+    directory,
+  );
+  let leftBehind = 0;
+  for (let kill = 0; kill < 30; kill++) {
+    const child = spawn(process.execPath, [script, path], { stdio: ["ignore", "pipe", "inherit"] });
+    await saving(child);
+    await new Promise((resolve) => setTimeout(resolve, (kill * 120) / 30));
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const content = readFileSync(path);
+    expect(content.length).toBe(size);
+    expect(content.equals(Buffer.alloc(size, content[0]))).toBe(true);
+    expect(readdirSync(output).filter((name) => name !== "a.bin" && name !== `a.bin.tmp-${child.pid}`)).toEqual([]);
+    leftBehind += removeStaleTemporaries(output).length;
+    expect(readdirSync(output)).toEqual(["a.bin"]);
+  }
+  // Else no kill met a save, and this test would show nothing.
+  expect(leftBehind).toBeGreaterThan(0);
+});
+
+test("only temporaries of dead processes and of this one's id are removed", async () => {
+  const directory = temporaryDirectory();
+  const { pid } = spawnSync(process.execPath, ["-e", ""]);
+  const alive = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+  try {
+    const stay = [`a.tmp-${alive.pid}`, "a.tmp-", "a.tmp-x", `a.tmp-${pid}.bin`, "model.safetensors"];
+    const go = [`a.tmp-${pid}`, `a.tmp-${process.pid}`];
+    for (const name of [...stay, ...go]) writeFileSync(join(directory, name), "");
+    mkdirSync(join(directory, `directory.tmp-${pid}`));
+    expect(removeStaleTemporaries(directory).sort()).toEqual(go.sort());
+    expect(readdirSync(directory).sort()).toEqual([...stay, `directory.tmp-${pid}`].sort());
+  } finally {
+    alive.kill("SIGKILL");
+  }
+  expect(removeStaleTemporaries(join(directory, "missing"))).toEqual([]);
+});
+
+async function saving(child: ChildProcess): Promise<void> {
+  const [text] = await once(child.stdout!, "data");
+  expect(String(text)).toBe("saving\n");
+}

@@ -1,0 +1,19 @@
+// `node tools/bundle.mjs ENTRY.ts OUT.mjs` makes one file with all but `webgpu` inside, for a machine without node_modules.
+import { build } from "esbuild";
+import { bundleOptions } from "./bundleOptions.mjs";
+
+const [entry, output] = process.argv.slice(2);
+if (!entry || !output) {
+  throw new Error("usage: node tools/bundle.mjs ENTRY.ts OUT.mjs");
+}
+await build({
+  ...bundleOptions,
+  entryPoints: [entry],
+  outfile: output,
+  external: ["webgpu", "canvas"], // native both; vega does without canvas
+  // CommonJS packages inside an ES module still call require; a global one clashes with no declaration of theirs.
+  banner: {
+    js: 'import { createRequire as requireFrom } from "node:module"; globalThis.require = requireFrom(import.meta.url);',
+  },
+  logLevel: "warning",
+});

@@ -1,0 +1,13 @@
+// How esbuild reads this repository's TypeScript for Node, shared by run.mjs and bundle.mjs.
+
+/** @satisfies {import("esbuild").BuildOptions} */
+export const bundleOptions = {
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node20",
+  conditions: ["x-source"],
+  loader: { ".wgsl": "text" },
+  sourcemap: "inline",
+  sourcesContent: false,
+};

@@ -121,7 +121,9 @@ function pnpm(...options: string[]): [string, string[]] {
 
 /** Standard output; throws with all output when the command fails. The environment keeps nothing of pnpm or the tests. */
 function run(command: string, options: readonly string[], cwd: string): string {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|VITEST|LD_)/.test(name)));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|VITEST|LD_)/.test(name)),
+  );
   try {
     return execFileSync(command, options, { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   } catch (error) {

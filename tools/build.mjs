@@ -1,5 +1,5 @@
 // Builds the published packages afresh, so that no file of an earlier build is left in dist/.
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import "../kernels/build.mjs";
@@ -8,7 +8,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 for (const name of ["tensor", "nn", "diffusion"]) {
   rmSync(`${root}/packages/${name}/dist`, { recursive: true, force: true });
 }
-execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "--build", "packages/diffusion"], {
+const { status } = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "--build", "packages/diffusion"], {
   cwd: root,
   stdio: "inherit",
 });
+process.exitCode = status ?? 1;

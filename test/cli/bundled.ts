@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { onTestFinished } from "vitest";
+import { bundleOptions } from "../../tools/bundleOptions.mjs";
 
 /** A new directory that goes when the test ends. */
 export function temporaryDirectory(): string {
@@ -17,14 +18,13 @@ export function temporaryDirectory(): string {
 export async function bundled(code: string, directory: string): Promise<string> {
   const script = join(directory, "script.mjs");
   await build({
+    ...bundleOptions,
     stdin: {
       contents: code,
       loader: "ts",
       resolveDir: fileURLToPath(new URL("../../packages/cli/src", import.meta.url)),
     },
-    bundle: true,
-    platform: "node",
-    format: "esm",
+    // CommonJS packages inside an ES module still call require.
     banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
     outfile: script,
     logLevel: "error",

@@ -19,15 +19,17 @@ test("a run is drawn as one point per step and one line, with titled axes", asyn
   const svg = await lossCurveSvg(Array.from({ length: 100 }, (_, step) => ({ step, loss: 1 / (step + 1) })));
   expect(svg).toMatch(/^<svg /);
   expect(pointsOf(svg)).toBe(100);
-  for (const text of ["Training loss", ">step<", ">loss (logarithmic)<", "median of 5"]) expect(svg).toContain(text);
+  for (const text of ["Training loss", ">step<", ">loss (logarithmic)<", "median of 9"]) expect(svg).toContain(text);
 });
 
 test("the axis is logarithmic: an exponential decay is a straight line", async () => {
-  const line = lineOf(await lossCurveSvg(Array.from({ length: 201 }, (_, step) => ({ step, loss: 0.95 ** step }))));
-  expect(line.length).toBe(201);
+  const svg = await lossCurveSvg(Array.from({ length: 201 }, (_, step) => ({ step, loss: 0.95 ** step })));
+  // A median of a monotonic run is its middle, except at the ends, where the window is not centred.
+  const line = lineOf(svg).slice(5, -5);
+  expect(line.length).toBe(191);
   const slope = (line.at(-1)!.y - line[0]!.y) / (line.at(-1)!.x - line[0]!.x);
   expect(slope).toBeGreaterThan(0); // y grows downwards
-  // A median of a monotonic run is its middle. SVG coordinates have three decimals.
+  // SVG coordinates have three decimals.
   for (const { x, y } of line) expect(Math.abs(y - line[0]!.y - slope * (x - line[0]!.x))).toBeLessThan(0.01);
 });
 
@@ -41,7 +43,7 @@ test("losses that the axis cannot show are counted", async () => {
   const losses = [1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 0, -1, 0.25];
   const svg = await lossCurveSvg(losses.map((loss, step) => ({ step, loss })));
   expect(pointsOf(svg)).toBe(3);
-  expect(svg).toContain("4 losses not positive and finite, left out");
+  expect(svg).toContain("4 of 7 losses not positive and finite, left out");
   await expect(lossCurveSvg([])).rejects.toThrow("lossCurve: none of 0 losses is positive and finite");
   await expect(lossCurveSvg([{ step: 0, loss: Number.NaN }])).rejects.toThrow("none of 1 losses");
 });

@@ -14,7 +14,10 @@ afterEach(() => {
 });
 
 /** A stream that keeps what is written, in the place of stderr. */
-function capture(isTTY: boolean): { stream: NonNullable<ProgressOptions["stream"]>; text: () => string } {
+function capture(
+  isTTY: boolean,
+  columns = 120,
+): { stream: NonNullable<ProgressOptions["stream"]>; text: () => string } {
   let written = "";
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -23,7 +26,7 @@ function capture(isTTY: boolean): { stream: NonNullable<ProgressOptions["stream"
     },
   });
   // Of a terminal stream, progress and cli-progress use these alone.
-  return { stream: Object.assign(stream, { isTTY, columns: 120 }) as never, text: () => written };
+  return { stream: Object.assign(stream, { isTTY, columns }) as never, text: () => written };
 }
 
 test("a pipe gets a line at once, one every few seconds, and the last state", () => {
@@ -102,6 +105,21 @@ test("a terminal gets a bar, redrawn in place, that leaves the terminal as it wa
   expect(text()).toContain(`${"█".repeat(24)}100%  step 4/4`);
   expect(text()).not.toContain("\x1b[?"); // neither the cursor hidden nor wrapping off
   expect(vi.getTimerCount()).toBe(0);
+});
+
+test("on a narrow terminal the bar gives way to the text", () => {
+  for (const [columns, bar] of [
+    [80, "████░░░░"],
+    [60, ""],
+  ] as const) {
+    const { stream, text } = capture(true, columns);
+    const shown = progress({ steps: 2 }, { stream });
+    vi.advanceTimersByTime(1000);
+    shown.update({ step: 1, loss: 0.5, images: 64 });
+    shown.stop();
+    const full = `${bar} 50%  step 1/2  loss 0.5000  64.0 images/s  elapsed 0:01  remaining 0:01`;
+    expect(text().split("\x1b[1G").at(-1)!.split("\x1b")[0]).toBe(full.slice(0, columns));
+  }
 });
 
 test("a bar by time fills with the minutes", () => {

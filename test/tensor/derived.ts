@@ -1,7 +1,7 @@
 // What the suite derives from an op's cases: values, gradients of both orders, views, and error inputs, on any backend.
 import { type Backend, grad, type Shape, type Tensor, tensor } from "@pkg/tensor";
 import type { Case, CaseInput, Op, Tolerance } from "../../packages/tensor/src/op.ts";
-import { sizeOf } from "../../packages/tensor/src/shape.ts";
+import { type Spec, sizeOf } from "../../packages/tensor/src/shape.ts";
 import { apply } from "../../packages/tensor/src/tensor.ts";
 
 /** Any op: its attrs come from its own cases. */
@@ -20,13 +20,18 @@ export function drawInputs({ inputs }: Case<unknown>, seed: number): { values: n
   return inputs.map((given) => {
     const input: CaseInput = "shape" in given ? given : { shape: given };
     const { shape, dtype = "float32", range: [lo, hi] = dtype === "bool" ? [0, 2] : [-1, 1], values } = input;
-    const draw = () => (dtype === "float32" ? Math.fround(lo + (hi - lo) * uniform()) : Math.floor(lo + (hi - lo) * uniform()));
+    const draw = () =>
+      dtype === "float32" ? Math.fround(lo + (hi - lo) * uniform()) : Math.floor(lo + (hi - lo) * uniform());
     return { input, values: values ? [...values] : Array.from({ length: sizeOf(shape) }, draw) };
   });
 }
 
 /** The same values as tensors; `layout` says how their elements lie. */
-export function place(drawn: ReturnType<typeof drawInputs>, backend: Backend, layout: "rows" | "strided" = "rows"): Tensor[] {
+export function place(
+  drawn: ReturnType<typeof drawInputs>,
+  backend: Backend,
+  layout: "rows" | "strided" = "rows",
+): Tensor[] {
   return drawn.map(({ input: { shape, dtype = "float32" }, values }) => {
     const plain = tensor(Float64Array.from(values), { backend, shape, dtype });
     return layout === "rows" ? plain : restride(plain);
@@ -46,19 +51,31 @@ export function runOp(op: AnyOp, inputs: readonly Tensor[], attrs: unknown, back
   return apply(op, inputs, attrs, backend).slice(0, op.auxiliary);
 }
 
-/** Whether the op has a derivative with respect to at least one float32 input of this case. */
-export function isDifferentiable(op: AnyOp, { inputs }: Case<unknown>): boolean {
-  const floats = inputs.some((input) => !("shape" in input) || (input.dtype ?? "float32") === "float32");
-  return floats && (op.vjp !== undefined || op.composed !== undefined);
+/** Whether the op has a derivative of a float32 output with respect to a float32 input of this case. */
+export function isDifferentiable(op: AnyOp, { inputs, attrs }: Case<unknown>): boolean {
+  const specs = inputs.map(
+    (input): Spec =>
+      "shape" in input ? { shape: input.shape, dtype: input.dtype ?? "float32" } : { shape: input, dtype: "float32" },
+  );
+  const hasFloat = (values: readonly Spec[]) => values.some(({ dtype }) => dtype === "float32");
+  return (op.vjp !== undefined || op.composed !== undefined) && hasFloat(specs) && hasFloat(op.infer(specs, attrs));
 }
 
 /** A scalar function of the op's float inputs: Σ wᵢ · yᵢ over its float outputs, with weights from a seed. */
-export function scalarOf(op: AnyOp, attrs: unknown, backend: Backend, inputs: readonly Tensor[], seed: number): (...xs: Tensor[]) => Tensor {
+export function scalarOf(
+  op: AnyOp,
+  attrs: unknown,
+  backend: Backend,
+  inputs: readonly Tensor[],
+  seed: number,
+): (...xs: Tensor[]) => Tensor {
   return (...xs) => {
     let next = 0;
     const operands = inputs.map((input) => (input.dtype === "float32" ? xs[next++] : input));
     const outputs = runOp(op, operands, attrs, backend).filter((output) => output.dtype === "float32");
-    return outputs.map((output, k) => output.mul(weights(output.shape, backend, seed + k)).sum()).reduce((a, b) => a.add(b));
+    return outputs
+      .map((output, k) => output.mul(weights(output.shape, backend, seed + k)).sum())
+      .reduce((a, b) => a.add(b));
   };
 }
 
@@ -74,7 +91,11 @@ export function slopeOf(f: (...xs: Tensor[]) => Tensor, seed: number): (...xs: T
  * The directional derivative of `f` at xs against central differences along a random direction (as JAX's check_grads does).
  * @returns the difference, relative to PyTorch's gradcheck bound 1e-5 + 1e-3 · |numeric| at a step of 1e-6
  */
-export async function checkSlope(f: (...xs: Tensor[]) => Tensor, xs: readonly Tensor[], seed: number): Promise<Deviation> {
+export async function checkSlope(
+  f: (...xs: Tensor[]) => Tensor,
+  xs: readonly Tensor[],
+  seed: number,
+): Promise<Deviation> {
   const step = 1e-6;
   const directions = xs.map((x, k) => weights(x.shape, x.backend, seed + k));
   const along = (by: number) => f(...xs.map((x, k) => x.add(directions[k].mul(by))));
@@ -111,8 +132,15 @@ export async function compare(
   let [errors, norms] = [0, 0];
   for (let i = 0; i < a.length; i++) {
     const error = Math.abs(a[i] - b[i]);
-    const allowed = exact ? 0 : Math.max(abs ?? 0, (ulp ?? 0) * unit * Math.abs(b[i]) + 2 ** -149, spread * (sums?.[i] ?? 0));
-    const relative = relL2 !== undefined && ulp === undefined && abs === undefined && !terms ? (Number.isNaN(error) ? Number.POSITIVE_INFINITY : 0) : deviation(error, allowed);
+    const allowed = exact
+      ? 0
+      : Math.max(abs ?? 0, (ulp ?? 0) * unit * Math.abs(b[i]) + 2 ** -149, spread * (sums?.[i] ?? 0));
+    const relative =
+      relL2 !== undefined && ulp === undefined && abs === undefined && !terms
+        ? Number.isNaN(error)
+          ? Number.POSITIVE_INFINITY
+          : 0
+        : deviation(error, allowed);
     if (relative > worst) [worst, at] = [relative, i];
     errors += error * error;
     norms += b[i] * b[i];
@@ -145,7 +173,10 @@ function deviation(error: number, allowed: number): number {
 
 function weights(shape: Shape, backend: Backend, seed: number): Tensor {
   const uniform = generator(seed);
-  return tensor(Float64Array.from({ length: sizeOf(shape) }, () => Math.fround(2 * uniform() - 1)), { backend, shape });
+  return tensor(
+    Float64Array.from({ length: sizeOf(shape) }, () => Math.fround(2 * uniform() - 1)),
+    { backend, shape },
+  );
 }
 
 /** Numbers in [0, 1) from a seed: xorshift, good enough to draw test inputs. */
@@ -162,4 +193,3 @@ export function generator(seed: number): () => number {
   for (let k = 0; k < 8; k++) next();
   return next;
 }
-

@@ -8,7 +8,7 @@ export interface LossRow {
 }
 
 // More than the eye can tell apart at this size, and few enough for a small file.
-const MOST_POINTS = 2000;
+const MOST_POINTS = 1000;
 const LINE_POINTS = 400;
 
 /**
@@ -23,15 +23,15 @@ export async function lossCurveSvg(rows: readonly LossRow[]): Promise<string> {
     throw new Error(`lossCurve: none of ${rows.length} losses is positive and finite, want at least one`);
   }
   // About a twentieth of the run: short enough to follow it, long enough to calm it; odd, to have a middle.
-  const window = Math.min(2 * Math.floor(shown.length / 40) + 1, 1001);
+  const window = 2 * Math.min(Math.max(Math.floor(shown.length / 40), 4), 500) + 1;
   const leftOut = rows.length - shown.length;
   const notes = [`points: single steps, line: median of ${window}`];
-  if (leftOut > 0) notes.push(`${leftOut} losses not positive and finite, left out`);
+  if (leftOut > 0) notes.push(`${leftOut} of ${rows.length} losses not positive and finite, left out`);
   return render({
     width: 720,
     height: 360,
     background: "white",
-    title: { text: "Training loss", subtitle: notes.join("; "), anchor: "start" },
+    title: { text: "Training loss", subtitle: notes, anchor: "start" },
     encoding: {
       x: {
         field: "step",
@@ -40,10 +40,10 @@ export async function lossCurveSvg(rows: readonly LossRow[]): Promise<string> {
         scale: { nice: false, zero: false },
         axis: { tickMinStep: 1 },
       },
-      y: { field: "loss", type: "quantitative", title: "loss (logarithmic)", scale: { type: "log" } },
+      y: { field: "loss", type: "quantitative", title: "loss (logarithmic)", scale: { type: "log", nice: false } },
     },
     layer: [
-      { data: { values: evenly(shown, MOST_POINTS) }, mark: { type: "point", filled: true, size: 6, opacity: 0.25 } },
+      { data: { values: evenly(shown, MOST_POINTS) }, mark: { type: "point", filled: true, size: 8, opacity: 0.3 } },
       { data: { values: medians(shown, window) }, mark: { type: "line", strokeWidth: 2, color: "#c0392b" } },
     ],
   });
@@ -56,13 +56,19 @@ function evenly<Row>(rows: readonly Row[], most: number): Row[] {
   return Array.from({ length: count }, (_, i) => rows[Math.round(i * stride)]!);
 }
 
-/** The median of the `window` rows around each of at most LINE_POINTS rows; of fewer rows, evenly cut, at both ends. */
+/** The moving median at up to LINE_POINTS rows; at both ends its window is what there is of it. */
 function medians(rows: readonly LossRow[], window: number): LossRow[] {
+  const reach = (window - 1) / 2;
   return evenly([...rows.keys()], LINE_POINTS).map((middle) => {
-    const reach = Math.min((window - 1) / 2, middle, rows.length - 1 - middle);
-    const losses = Float64Array.from(rows.slice(middle - reach, middle + reach + 1), ({ loss }) => loss).sort();
-    return { step: rows[middle]!.step, loss: losses[reach]! };
+    const near = rows.slice(Math.max(middle - reach, 0), middle + reach + 1);
+    return { step: rows[middle]!.step, loss: median(Float64Array.from(near, ({ loss }) => loss)) };
   });
+}
+
+function median(values: Float64Array): number {
+  values.sort();
+  const middle = (values.length - 1) / 2;
+  return (values[Math.floor(middle)]! + values[Math.ceil(middle)]!) / 2;
 }
 
 async function render(spec: TopLevelSpec): Promise<string> {

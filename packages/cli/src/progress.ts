@@ -35,6 +35,7 @@ interface Moment {
 
 // Seconds over which speed is measured, so that the slow first steps are soon forgotten.
 const SPEED_WINDOW = 10;
+const BAR_WIDTH = 24; // or what the text leaves of the terminal
 
 /** Begins to show a run; the clock starts now. */
 export function progress(
@@ -74,12 +75,13 @@ export function progress(
 function startBar(budget: Budget, stream: NodeJS.WriteStream, firstStep: number): SingleBar {
   const bar = new SingleBar({
     stream,
-    barsize: 24,
     linewrap: true, // leaves the terminal's wrapping on, and cuts the text to its width
-    format: (options, params, payload) => {
-      const done = Math.round(params.progress * (options.barsize ?? 0));
+    format: (_, params, payload) => {
       const percent = `${Math.floor(params.progress * 100)}%`.padStart(4);
-      return `${"█".repeat(done)}${"░".repeat((options.barsize ?? 0) - done)}${percent}  ${payload.line}`;
+      const text = `${percent}  ${payload.line}`;
+      const width = Math.min(Math.max((stream.columns || 80) - text.length, 0), BAR_WIDTH);
+      const done = Math.round(params.progress * width);
+      return "█".repeat(done) + "░".repeat(width - done) + text;
     },
   });
   const [total, value] = "steps" in budget ? [budget.steps, firstStep] : [budget.minutes * 60, 0];

@@ -10,6 +10,8 @@ export type Buffer = object;
 export interface Operand extends Layout {
   readonly dtype: DType;
   readonly buffer: Buffer;
+  /** Elements of the buffer before the layout's origin: 0, or a multiple of 64 (what WebGPU can bind at). */
+  readonly base: number;
 }
 
 /** What a backend holds at this moment. */

@@ -81,7 +81,9 @@ function flatten(values: NestedNumbers): number[] {
   const shapes = values.map(shapeOf);
   const ragged = shapes.find((shape) => formatShape(shape) !== formatShape(shapes[0]));
   if (ragged) {
-    throw new ShapeError(`tensor: nested arrays of shapes ${formatShape(shapes[0])} and ${formatShape(ragged)}, want equal ones`);
+    throw new ShapeError(
+      `tensor: nested arrays of shapes ${formatShape(shapes[0])} and ${formatShape(ragged)}, want equal ones`,
+    );
   }
   return values.flatMap(flatten);
 }

@@ -27,7 +27,9 @@ export function valueAndGrad(f: Differentiable<Tensor>, xs: readonly Tensor[]): 
     const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
     try {
       if (value.size !== 1) {
-        throw new ShapeError(`grad: the function's result has shape ${formatShape(value.shape)}, want one element (sum it)`);
+        throw new ShapeError(
+          `grad: the function's result has shape ${formatShape(value.shape)}, want one element (sum it)`,
+        );
       }
       return { value, grads: backward([value], [onesLike(value)], xs) };
     } finally {
@@ -126,12 +128,15 @@ function pullBack(node: Node, given: readonly (Tensor | undefined)[]): readonly 
   const { op, attrs, inputs, outputs } = node;
   const differentiable = outputs.slice(0, op.auxiliary);
   if (given.slice(differentiable.length).some((cotangent) => cotangent !== undefined)) {
-    throw new Error(`${op.name}: a by-product of the kernel (output ${differentiable.length} or later) has no derivative`);
+    throw new Error(
+      `${op.name}: a by-product of the kernel (output ${differentiable.length} or later) has no derivative`,
+    );
   }
   if (op.vjp) {
     const cotangents = differentiable.map((output, i) => given[i] ?? zerosLike(output));
     const pulled = op.vjp(cotangents, inputs, outputs, attrs);
-    for (const [i, cotangent] of pulled.entries()) if (cotangent) checkCotangent(`${op.name}: vjp`, cotangent, inputs[i]);
+    for (const [i, cotangent] of pulled.entries())
+      if (cotangent) checkCotangent(`${op.name}: vjp`, cotangent, inputs[i]);
     return pulled;
   }
   const { composed } = op;
@@ -139,7 +144,11 @@ function pullBack(node: Node, given: readonly (Tensor | undefined)[]): readonly 
   const { result, release } = recorded(() => composed(inputs, attrs), inputs);
   const present = differentiable.flatMap((_, i) => (given[i] ? [i] : []));
   try {
-    return backward(present.map((i) => result[i]), present.map((i) => given[i] as Tensor), inputs);
+    return backward(
+      present.map((i) => result[i]),
+      present.map((i) => given[i] as Tensor),
+      inputs,
+    );
   } finally {
     release();
   }
@@ -158,13 +167,16 @@ function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>):
   const ascending = [...reached].sort((a, b) => a.order - b.order);
   const needed = new Set<Node>();
   for (const node of ascending) {
-    if (node.inputs.some(({ origin }) => sources.has(origin) || (origin.node && needed.has(origin.node)))) needed.add(node);
+    if (node.inputs.some(({ origin }) => sources.has(origin) || (origin.node && needed.has(origin.node))))
+      needed.add(node);
   }
   return ascending.reverse().filter((node) => needed.has(node));
 }
 
 function checkCotangent(what: string, cotangent: Tensor | undefined, of: Tensor): void {
   if (!cotangent || !sameShape(cotangent.shape, of.shape)) {
-    throw new ShapeError(`${what} has shape ${cotangent ? formatShape(cotangent.shape) : "none"}, want ${formatShape(of.shape)}`);
+    throw new ShapeError(
+      `${what} has shape ${cotangent ? formatShape(cotangent.shape) : "none"}, want ${formatShape(of.shape)}`,
+    );
   }
 }

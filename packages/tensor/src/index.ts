@@ -6,6 +6,7 @@ export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
 export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosLike } from "./create.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
+export { concat, stack } from "./join.ts";
 export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
 export { type DType, type Shape, ShapeError } from "./shape.ts";
 export { type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";

@@ -109,7 +109,8 @@ export function tensorsIn(value: unknown): Set<Tensor> {
     if (typeof item !== "object" || item === null || seen.has(item)) return;
     seen.add(item);
     if (isTensor(item)) found.add(item);
-    else if (item instanceof Map || item instanceof Set || Array.isArray(item)) for (const part of item.values()) visit(part);
+    else if (item instanceof Map || item instanceof Set || Array.isArray(item))
+      for (const part of item.values()) visit(part);
     else if (!ArrayBuffer.isView(item)) for (const part of Object.values(item)) visit(part);
   };
   visit(value);

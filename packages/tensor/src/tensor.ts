@@ -24,6 +24,9 @@ import {
 /** An operand of arithmetic: a tensor, or a number that stands for a tensor full of it. */
 export type TensorLike = Tensor | number;
 
+/** Elements: WebGPU binds buffers at multiples of 256 bytes. */
+const BINDING_ALIGNMENT = 64;
+
 /** Numbers in nested arrays, as `tensor()` takes them and `array()` gives them. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
@@ -70,7 +73,8 @@ export class Tensor {
   /** Internal. @throws Error when the tensor is disposed */
   get storage(): Storage {
     const { storage } = this.slot;
-    if (storage === null) throw new Error(`tensor: this ${this} is disposed (by dispose or at the end of a tidy), want a live one`);
+    if (storage === null)
+      throw new Error(`tensor: this ${this} is disposed (by dispose or at the end of a tidy), want a live one`);
     return storage;
   }
 
@@ -461,7 +465,11 @@ export class Tensor {
     return apply(op, [this.expand(shape), other.expand(shape)], undefined, this.backend)[0];
   }
 
-  private reduce(op: Op<{ axes: readonly number[] }>, axes: number | readonly number[] | undefined, keepAxes: boolean): Tensor {
+  private reduce(
+    op: Op<{ axes: readonly number[] }>,
+    axes: number | readonly number[] | undefined,
+    keepAxes: boolean,
+  ): Tensor {
     const reduced = resolveAxes(op.name, axes, this.rank);
     if (reduced.length === 0) return this;
     const kept = this.only(op, { axes: reduced });
@@ -470,10 +478,8 @@ export class Tensor {
 
   /** This tensor, or a row-major copy outside of the graph. */
   private materialised(): Tensor {
-    const { storage } = this;
     if (isContiguous(this.layout)) return this;
-    const operand: Operand = { ...this.layout, dtype: this.dtype, buffer: storage.buffer };
-    return owned(compute(ops.copy, [operand], undefined, this.backend)[0]);
+    return owned(compute(ops.copy, [operandOf(this)], undefined, this.backend)[0]);
   }
 }
 
@@ -517,7 +523,11 @@ function compute<Attrs>(op: Op<Attrs>, inputs: readonly Operand[], attrs: Attrs,
   const specs = op.infer(inputs, attrs);
   const copies: Tensor[] = [];
   const operands = inputs.map((input, i) => {
-    if (op.strided ? op.strided(input, i, attrs) : isContiguous(input) && input.offset === 0) return input;
+    if (op.strided) {
+      if (op.strided(input, i, attrs)) return input;
+    } else if (isContiguous(input) && input.offset % BINDING_ALIGNMENT === 0) {
+      return { ...input, base: input.offset, offset: 0 };
+    }
     const [copy] = compute(ops.copy, [input], undefined, backend);
     copies.push(copy);
     return operandOf(copy);
@@ -544,7 +554,7 @@ function reread<Attrs>(op: Op<Attrs>, input: Tensor, attrs: Attrs): Tensor {
 }
 
 function operandOf({ storage, layout, dtype }: Tensor): Operand {
-  return { ...layout, dtype, buffer: storage.buffer };
+  return { ...layout, dtype, buffer: storage.buffer, base: 0 };
 }
 
 function owned(tensor: Tensor): Tensor {

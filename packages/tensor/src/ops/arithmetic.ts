@@ -144,7 +144,14 @@ export const equal = elementwise({
   arity: 2,
   types: COMPARABLE,
   result: "bool",
-  cases: [{ inputs: [{ shape: [4], values: [0, 1, -1, 2] }, { shape: [4], values: [0, 1, 1, -2] }] }],
+  cases: [
+    {
+      inputs: [
+        { shape: [4], values: [0, 1, -1, 2] },
+        { shape: [4], values: [0, 1, 1, -2] },
+      ],
+    },
+  ],
   tolerance: EXACT,
 });
 
@@ -155,7 +162,14 @@ export const less = elementwise({
   arity: 2,
   types: NUMBERS,
   result: "bool",
-  cases: [{ inputs: [{ shape: [4], values: [0, 1, -1, 2] }, { shape: [4], values: [0, 1, 1, -2] }] }],
+  cases: [
+    {
+      inputs: [
+        { shape: [4], values: [0, 1, -1, 2] },
+        { shape: [4], values: [0, 1, 1, -2] },
+      ],
+    },
+  ],
   tolerance: EXACT,
 });
 
@@ -166,7 +180,14 @@ export const lessEqual = elementwise({
   arity: 2,
   types: NUMBERS,
   result: "bool",
-  cases: [{ inputs: [{ shape: [4], values: [0, 1, -1, 2] }, { shape: [4], values: [0, 1, 1, -2] }] }],
+  cases: [
+    {
+      inputs: [
+        { shape: [4], values: [0, 1, -1, 2] },
+        { shape: [4], values: [0, 1, 1, -2] },
+      ],
+    },
+  ],
   tolerance: EXACT,
 });
 
@@ -191,7 +212,12 @@ export const where = elementwise({
   tolerance: EXACT,
 });
 
-const CAST: Readonly<Record<DType, string>> = { float32: "f32(a)", int32: "i32(a)", uint32: "u32(a)", bool: "select(1u, 0u, a == A())" };
+const CAST: Readonly<Record<DType, string>> = {
+  float32: "f32(a)",
+  int32: "i32(a)",
+  uint32: "u32(a)",
+  bool: "select(1u, 0u, a == A())",
+};
 
 /** Another element type. */
 export const cast = elementwise<{ readonly dtype: DType }>({

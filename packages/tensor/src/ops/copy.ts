@@ -4,8 +4,8 @@ import concatKernel from "@pkg/kernels/concat.wgsl";
 import fillKernel from "@pkg/kernels/fill.wgsl";
 import { defineOp } from "../op.ts";
 import { type DType, formatShape, type Shape, ShapeError, sizeOf } from "../shape.ts";
-import { elementReader, elementwise, WGSL_TYPE } from "./elementwise.ts";
 import { linearGrid } from "./dispatch.ts";
+import { elementReader, elementwise, WGSL_TYPE } from "./elementwise.ts";
 
 /** A view's elements in row-major order. */
 export const copy = elementwise({
@@ -94,10 +94,39 @@ export const concat = defineOp<{ readonly axis: number }>({
   },
   saves: {},
   cases: [
-    { inputs: [[3, 4], [2, 4], [1, 4]], attrs: { axis: 0 } },
-    { inputs: [[2, 3, 5], [2, 1, 5]], attrs: { axis: 1 } },
-    { inputs: [[2, 33], [2, 0], [2, 64]], attrs: { axis: 1 } },
+    {
+      inputs: [
+        [3, 4],
+        [2, 4],
+        [1, 4],
+      ],
+      attrs: { axis: 0 },
+    },
+    {
+      inputs: [
+        [2, 3, 5],
+        [2, 1, 5],
+      ],
+      attrs: { axis: 1 },
+    },
+    {
+      inputs: [
+        [2, 33],
+        [2, 0],
+        [2, 64],
+      ],
+      attrs: { axis: 1 },
+    },
   ] satisfies { inputs: Shape[]; attrs: { axis: number } }[],
-  errors: [{ inputs: [[2, 3], [3, 4]], attrs: { axis: 0 }, error: "concat: float32 [2, 3], float32 [3, 4] along axis 0" }],
+  errors: [
+    {
+      inputs: [
+        [2, 3],
+        [3, 4],
+      ],
+      attrs: { axis: 0 },
+      error: "concat: float32 [2, 3], float32 [3, 4] along axis 0",
+    },
+  ],
   tolerance: { ulp: 0 },
 });

@@ -1,9 +1,20 @@
 // The family of elementwise ops: what makes an op of a WGSL expression, the same formula on the host, and a cotangent.
 
-import contiguousKernel from "@pkg/kernels/elementwise_vec4.wgsl";
 import stridedKernel from "@pkg/kernels/elementwise.wgsl";
+import contiguousKernel from "@pkg/kernels/elementwise_vec4.wgsl";
 import { type Case, type CaseInput, defineOp, type GpuCall, type KernelCall, type NdArray, type Op } from "../op.ts";
-import { collapse, type DType, formatShape, isContiguous, type Layout, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../shape.ts";
+import {
+  collapse,
+  type DType,
+  formatShape,
+  isContiguous,
+  type Layout,
+  type Shape,
+  ShapeError,
+  type Spec,
+  sameShape,
+  sizeOf,
+} from "../shape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
 
 interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | "tolerance"> {
@@ -15,7 +26,9 @@ interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | 
   /** Attributes that the kernel gets as params.s0 and params.s1. */
   readonly scalars?: (attrs: Attrs) => readonly number[];
   /** Input types it takes, all inputs having the same; float32 alone by default. */
-  readonly types?: readonly DType[] | { readonly accepts: (types: readonly DType[]) => boolean; readonly wanted: string };
+  readonly types?:
+    | readonly DType[]
+    | { readonly accepts: (types: readonly DType[]) => boolean; readonly wanted: string };
   /** The result's type, when it is not the last input's. */
   readonly result?: DType | ((attrs: Attrs) => DType);
   /** Types of the inputs in tests, where they are not float32. */
@@ -61,19 +74,28 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
 
 function drawnCases<Attrs>({ ranges = [], inputTypes = [], attrs }: Elementwise<Attrs>, arity: number): Case<Attrs>[] {
   const inputs = (shape: Shape): CaseInput[] =>
-    Array.from({ length: arity }, (_, k) => ({ shape, dtype: inputTypes[k], range: ranges[k] ?? ranges[0] ?? [-2, 2] }));
+    Array.from({ length: arity }, (_, k) => ({
+      shape,
+      dtype: inputTypes[k],
+      range: ranges[k] ?? ranges[0] ?? [-2, 2],
+    }));
   return SHAPES.flatMap((shape) => (attrs ?? [undefined]).map((value) => ({ inputs: inputs(shape), attrs: value })));
 }
 
 function checkTypes(name: string, inputs: readonly Spec[], types: Elementwise<never>["types"] & object): void {
   const found = inputs.map((input) => input.dtype);
-  const accepts = "accepts" in types ? types.accepts : () => found.every((type) => types.includes(type) && type === found[0]);
+  const accepts =
+    "accepts" in types ? types.accepts : () => found.every((type) => types.includes(type) && type === found[0]);
   if (accepts(found)) return;
   const wanted = "wanted" in types ? types.wanted : `${types.join(" or ")}${found.length > 1 ? ", all equal" : ""}`;
   throw new Error(`${name}: types ${found.join(", ")}, want ${wanted}`);
 }
 
-function elementwiseCall<Attrs>({ inputs, outputs: [out] }: GpuCall<Attrs>, wgsl: string, scalars: readonly number[]): KernelCall {
+function elementwiseCall<Attrs>(
+  { inputs, outputs: [out] }: GpuCall<Attrs>,
+  wgsl: string,
+  scalars: readonly number[],
+): KernelCall {
   const size = sizeOf(out.shape);
   const [s0 = 0, s1 = 0] = scalars;
   // The kernels declare three inputs; an op with fewer binds its first in the others' place, where nobody reads it.
@@ -117,7 +139,12 @@ function isScalar({ shape, strides }: Layout): boolean {
   return strides.every((stride, k) => stride === 0 || shape[k] === 1);
 }
 
-function mapElements<Attrs>(out: NdArray, inputs: readonly NdArray[], f: Elementwise<Attrs>["cpu"], attrs: Attrs): void {
+function mapElements<Attrs>(
+  out: NdArray,
+  inputs: readonly NdArray[],
+  f: Elementwise<Attrs>["cpu"],
+  attrs: Attrs,
+): void {
   const size = sizeOf(out.shape);
   const [a, b = a, c = a] = inputs.map(elementReader);
   for (let i = 0; i < size; i++) out.data[out.offset + i] = f(a(i), b(i), c(i), attrs);

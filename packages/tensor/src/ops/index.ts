@@ -1,5 +1,6 @@
 // Every op there is. The test suite walks this list, so an op that is not here does not exist.
 
+export * from "./adamW.ts";
 export * from "./arithmetic.ts";
 export * from "./copy.ts";
 export * from "./functions.ts";

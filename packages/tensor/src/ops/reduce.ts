@@ -1,7 +1,17 @@
 // Reductions over any axes: sum and max. Each pass folds one run of neighbouring axes, in a fixed order, so results repeat.
 
 import reduceKernel from "@pkg/kernels/reduce.wgsl";
-import { type Case, defineOp, float32, type GpuCall, type KernelCall, type NdArray, type Op, type Temporary, type View } from "../op.ts";
+import {
+  type Case,
+  defineOp,
+  float32,
+  type GpuCall,
+  type KernelCall,
+  type NdArray,
+  type Op,
+  type Temporary,
+  type View,
+} from "../op.ts";
 import { formatShape, type Shape, ShapeError, sizeOf, stridesOf } from "../shape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
@@ -59,7 +69,9 @@ function reduction({ name, identity, wgsl, cpu, ...rules }: Reduction): Op<Reduc
     infer([x], { axes }) {
       if (x.dtype !== "float32") throw new Error(`${name}: type ${x.dtype}, want float32`);
       if (name === "max" && axes.some((axis) => x.shape[axis] === 0)) {
-        throw new ShapeError(`${name}: axes ${formatShape(axes)} of ${formatShape(x.shape)}, want at least one element`);
+        throw new ShapeError(
+          `${name}: axes ${formatShape(axes)} of ${formatShape(x.shape)}, want at least one element`,
+        );
       }
       return [float32(x.shape.map((n, k) => (axes.includes(k) ? 1 : n)))];
     },
@@ -86,7 +98,11 @@ function reduceOnHost(out: NdArray, x: NdArray, identity: number, combine: (a: n
 }
 
 /** From the last run of reduced axes to the first, each in as many passes as its length needs. */
-function passes({ inputs: [x], outputs: [out], attrs: { axes }, temporary }: GpuCall<ReduceAttrs>, identity: number, wgsl: string): KernelCall[] {
+function passes(
+  { inputs: [x], outputs: [out], attrs: { axes }, temporary }: GpuCall<ReduceAttrs>,
+  identity: number,
+  wgsl: string,
+): KernelCall[] {
   const runs = runsOf(x.shape, axes);
   const calls: KernelCall[] = [];
   let from: View | Temporary = x;

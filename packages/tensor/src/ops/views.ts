@@ -13,8 +13,8 @@ import {
   sizeOf,
   stridesOf,
 } from "../shape.ts";
-import { elementReader, WGSL_TYPE } from "./elementwise.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
+import { elementReader, WGSL_TYPE } from "./elementwise.ts";
 
 /** All of an axis, one index of it, or [from, to, step]. */
 export type Slice = null | number | readonly [from?: number | null, to?: number | null, step?: number];
@@ -78,7 +78,9 @@ export const expand = defineOp<{ readonly shape: Shape }>({
   infer([x], { shape }) {
     const added = shape.length - x.shape.length;
     if (added < 0 || x.shape.some((n, k) => n !== 1 && n !== shape[added + k])) {
-      throw new ShapeError(`expand: ${formatShape(x.shape)} to ${formatShape(shape)}, want axes equal or 1, from the right`);
+      throw new ShapeError(
+        `expand: ${formatShape(x.shape)} to ${formatShape(shape)}, want axes equal or 1, from the right`,
+      );
     }
     return [{ shape: checkShape("expand", shape), dtype: x.dtype }];
   },
@@ -109,7 +111,9 @@ export const slice: Op<SliceAttrs> = defineOp<SliceAttrs>({
     for (const [k, n] of shape.entries()) {
       const last = starts[k] + (n - 1) * steps[k];
       if (n > 0 && (Math.min(starts[k], last) < 0 || Math.max(starts[k], last) >= x.shape[k])) {
-        throw new ShapeError(`slice: indices ${starts[k]} to ${last} of axis ${k} of ${formatShape(x.shape)}, want them inside`);
+        throw new ShapeError(
+          `slice: indices ${starts[k]} to ${last} of axis ${k} of ${formatShape(x.shape)}, want them inside`,
+        );
       }
     }
     return [{ shape, dtype: x.dtype }];
@@ -127,7 +131,9 @@ export const slice: Op<SliceAttrs> = defineOp<SliceAttrs>({
     { inputs: [[3, 4, 6]], attrs: { starts: [0, 3, 0], steps: [1, -1, 2], shape: [3, 4, 3] } },
     { inputs: [[4]], attrs: { starts: [4], steps: [1], shape: [0] } },
   ],
-  errors: [{ inputs: [[4]], attrs: { starts: [2], steps: [1], shape: [3] }, error: "slice: indices 2 to 4 of axis 0 of [4]" }],
+  errors: [
+    { inputs: [[4]], attrs: { starts: [2], steps: [1], shape: [3] }, error: "slice: indices 2 to 4 of axis 0 of [4]" },
+  ],
   tolerance: { ulp: 0 },
 });
 
@@ -142,7 +148,8 @@ export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
     out.data.fill(0, out.offset, out.offset + sizeOf(out.shape));
     for (let i = 0; i < sizeOf(x.shape); i++) {
       let at = out.offset;
-      for (const [k, n] of x.shape.entries()) at += (starts[k] + (Math.floor(i / inner[k]) % n) * steps[k]) * strides[k];
+      for (const [k, n] of x.shape.entries())
+        at += (starts[k] + (Math.floor(i / inner[k]) % n) * steps[k]) * strides[k];
       out.data[at] = read(i);
     }
   },
@@ -192,7 +199,11 @@ export function resolveSlices(shape: Shape, parts: readonly Slice[]): { view: Sl
   };
 }
 
-function resolveSlice(n: number, axis: number, part: Exclude<Slice, null>): { start: number; step: number; count: number } {
+function resolveSlice(
+  n: number,
+  axis: number,
+  part: Exclude<Slice, null>,
+): { start: number; step: number; count: number } {
   if (typeof part === "number") {
     const index = part < 0 ? part + n : part;
     if (!Number.isInteger(part) || index < 0 || index >= n) {
@@ -214,7 +225,9 @@ function resolveSlice(n: number, axis: number, part: Exclude<Slice, null>): { st
 /** The `unslice` that puts `amounts[k]` = [before, after] zeros around axis k. @throws ShapeError */
 export function padding(shape: Shape, amounts: readonly (readonly [number, number])[]): SliceAttrs {
   if (amounts.length !== shape.length || !amounts.flat().every((n) => Number.isInteger(n) && n >= 0)) {
-    throw new ShapeError(`pad: amounts ${JSON.stringify(amounts)} for ${formatShape(shape)}, want two integers ≥ 0 an axis`);
+    throw new ShapeError(
+      `pad: amounts ${JSON.stringify(amounts)} for ${formatShape(shape)}, want two integers ≥ 0 an axis`,
+    );
   }
   return {
     starts: amounts.map(([before]) => before),

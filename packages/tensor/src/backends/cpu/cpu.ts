@@ -27,8 +27,8 @@ export function cpu({ precision = "float32", budget = 8 * 2 ** 30, poison = fals
     return dtype === "int32" ? new Int32Array(size) : new Uint32Array(size);
   };
   const dataOf = (buffer: object): NumberArray => (buffer as CpuBuffer).data; // a backend sees no buffers but its own
-  const arrayOf = ({ buffer, shape, strides, offset, dtype }: Operand): NdArray => ({
-    data: dataOf(buffer),
+  const arrayOf = ({ buffer, base, shape, strides, offset, dtype }: Operand): NdArray => ({
+    data: base === 0 ? dataOf(buffer) : dataOf(buffer).subarray(base),
     shape,
     strides,
     offset,

@@ -53,7 +53,10 @@ export async function findAdapter(toggles?: readonly string[]): Promise<GPUAdapt
 
 /** Whether the adapter computes on the CPU. */
 export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
-  return info.isFallbackAdapter || /swiftshader|llvmpipe|software/i.test(`${info.architecture} ${info.device} ${info.description}`);
+  return (
+    info.isFallbackAdapter ||
+    /swiftshader|llvmpipe|software/i.test(`${info.architecture} ${info.device} ${info.description}`)
+  );
 }
 
 /** What to call an adapter: "NVIDIA H100 80GB HBM3 (nvidia hopper)". */

@@ -26,12 +26,14 @@ export class Pipelines {
 
   /** The variant of a kernel with these constants. @throws Error for constants or parameters that the kernel does not declare */
   get(label: string, source: string, constants: Readonly<Record<string, string | number | boolean>> = {}): Kernel {
-    let variants = this.kernels.get(source);
-    if (!variants) this.kernels.set(source, (variants = new Map()));
+    const variants = this.kernels.get(source) ?? new Map<string, Kernel>();
+    this.kernels.set(source, variants);
     const key = JSON.stringify(constants);
-    let kernel = variants.get(key);
-    if (!kernel) variants.set(key, (kernel = this.compile(label, specialise(source, constants))));
-    return kernel;
+    const known = variants.get(key);
+    if (known) return known;
+    const compiled = this.compile(label, specialise(source, constants));
+    variants.set(key, compiled);
+    return compiled;
   }
 
   private compile(label: string, code: string): Kernel {
@@ -69,7 +71,9 @@ function signatureOf(code: string): string {
   const letters = found.map(([, , kind]) => (kind === "uniform" ? "p" : kind === "storage, read" ? "r" : "w"));
   const first = letters[0] === "p" ? 0 : 1;
   if (found.length === 0 || found.some(([, binding], at) => Number(binding) !== at + first)) {
-    throw new Error(`pipelines: bindings of "${code.split("\n", 1)[0]}" are not params at 0 and storage at 1, 2, … in order`);
+    throw new Error(
+      `pipelines: bindings of "${code.split("\n", 1)[0]}" are not params at 0 and storage at 1, 2, … in order`,
+    );
   }
   return letters.join("");
 }

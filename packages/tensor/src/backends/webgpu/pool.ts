@@ -20,7 +20,7 @@ let nextId = 0;
 
 /** The buffers of one device, under a budget in bytes. */
 export class Pool {
- private readonly device: GPUDevice;
+  private readonly device: GPUDevice;
   private readonly budget: number;
   private readonly beforeDestroy: () => void;
   private readonly free = new Map<number, GpuBuffer[]>();

@@ -14,7 +14,9 @@ export function specialise(kernel: string, constants: Readonly<Record<string, st
     );
     if (!declaration.test(text)) {
       const known = [...kernel.matchAll(/^(?:const|alias|fn) (\w+)/gm)].map(([, found]) => found).join(", ");
-      throw new Error(`specialise: no one-line const, alias or fn ${name} in "${kernel.split("\n", 1)[0]}", want one of ${known}`);
+      throw new Error(
+        `specialise: no one-line const, alias or fn ${name} in "${kernel.split("\n", 1)[0]}", want one of ${known}`,
+      );
     }
     text = text.replace(declaration, (_, asConst?: string, asAlias?: string, asFn?: string) => {
       if (asFn) return `${asFn}${value} }`;

@@ -86,7 +86,9 @@ class Webgpu implements Backend {
       this.failure ??= new Kind(`${this.name}: ${error.message}`);
     });
     void device.lost.then(({ reason, message }) => {
-      this.lost ??= new DeviceLostError(`${this.name}: the device is lost (${reason}${message ? `: ${message}` : ""}), want a new backend`);
+      this.lost ??= new DeviceLostError(
+        `${this.name}: the device is lost (${reason}${message ? `: ${message}` : ""}), want a new backend`,
+      );
     });
   }
 
@@ -121,12 +123,18 @@ class Webgpu implements Backend {
       await staging.mapAsync(MODE_READ);
     } catch (error) {
       this.check();
-      throw new DeviceLostError(`${this.name}: reading back failed (${error instanceof Error ? error.message || error.name : error})`);
+      throw new DeviceLostError(
+        `${this.name}: reading back failed (${error instanceof Error ? error.message || error.name : error})`,
+      );
     }
     this.check();
     const copy = staging.getMappedRange().slice(0);
     staging.destroy();
-    return dtype === "float32" ? new Float32Array(copy) : dtype === "int32" ? new Int32Array(copy) : new Uint32Array(copy);
+    return dtype === "float32"
+      ? new Float32Array(copy)
+      : dtype === "int32"
+        ? new Int32Array(copy)
+        : new Uint32Array(copy);
   }
 
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
@@ -168,18 +176,17 @@ class Webgpu implements Backend {
     if (this.usedSlots === SLOTS) this.flush();
     const slot = this.usedSlots++ * SLOT;
     if (kernel.params) writeParams(this.uniformBytes, slot, kernel.params, call.params ?? {});
-    const buffers = call.bindings.map((binding) => bufferOf(binding, temporaries));
-    const key = `${kernel.signature}${kernel.params?.bytes} ${buffers.map(({ id }) => id).join(" ")}`;
+    const resources = call.bindings.map((binding) => resourceOf(binding, temporaries));
+    const key = `${kernel.signature}${kernel.params?.bytes} ${resources.map(({ id, offset }) => `${id}+${offset}`).join(" ")}`;
     let bindGroup = this.bindGroups.get(key);
     if (!bindGroup) {
       const first = kernel.params ? 0 : 1;
-      const resources = kernel.params
-        ? [{ buffer: this.uniforms, size: kernel.params.bytes }, ...buffers.map(({ gpu }) => ({ buffer: gpu }))]
-        : buffers.map(({ gpu }) => ({ buffer: gpu }));
+      const params = kernel.params ? [{ buffer: this.uniforms, size: kernel.params.bytes }] : [];
+      const entries = [...params, ...resources.map(({ buffer, offset }) => ({ buffer, offset }))];
       bindGroup = this.device.createBindGroup({
         label,
         layout: kernel.layout,
-        entries: resources.map((resource, at) => ({ binding: at + first, resource })),
+        entries: entries.map((resource, at) => ({ binding: at + first, resource })),
       });
       if (this.bindGroups.size >= MAX_BIND_GROUPS) this.bindGroups.clear();
       this.bindGroups.set(key, bindGroup);
@@ -233,13 +240,22 @@ class Webgpu implements Backend {
   }
 }
 
-function bufferOf(binding: View | Temporary, temporaries: readonly GpuBuffer[]): GpuBuffer {
-  if ("temporary" in binding) return temporaries[binding.temporary];
-  return (binding as Operand).buffer as GpuBuffer; // views are the operands that `run` was given
+function resourceOf(
+  binding: View | Temporary,
+  temporaries: readonly GpuBuffer[],
+): { id: number; buffer: GPUBuffer; offset: number } {
+  // Views are the operands that `run` was given.
+  const { buffer, base } =
+    "temporary" in binding ? { buffer: temporaries[binding.temporary], base: 0 } : (binding as Operand);
+  const { id, gpu } = buffer as GpuBuffer;
+  return { id, buffer: gpu, offset: base * 4 };
 }
 
 /** Elements as the device stores them. */
-function arrayOf(dtype: DType, data: ArrayLike<number>): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+function arrayOf(
+  dtype: DType,
+  data: ArrayLike<number>,
+): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
   if (dtype === "float32") return new Float32Array(data);
   return dtype === "int32" ? new Int32Array(data) : new Uint32Array(data);
 }

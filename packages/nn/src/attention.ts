@@ -1,0 +1,41 @@
+// The self-attention block of the U-Net.
+
+import type { Tensor } from "@pkg/tensor";
+import type { InitOptions } from "./init.ts";
+import { type Linear, linear } from "./linear.ts";
+import { type GroupNorm, groupNorm } from "./norm.ts";
+
+/** x + W_o · attention(W_q n, W_k n, W_v n) with n = groupNorm(x), over all positions of an image. */
+export interface AttentionBlock {
+  readonly norm: GroupNorm;
+  /** [channels, 3 · channels]: queries, keys and values, each with the heads one after another */
+  readonly qkv: Linear;
+  readonly out: Linear;
+  /** [batch, height, width, channels] → the same */
+  forward(x: Tensor): Tensor;
+}
+
+/** Starts as the identity: the last map is zero. @throws Error when `heads` does not divide `channels` */
+export function attentionBlock(
+  channels: number,
+  { heads = 1, groups, ...init }: InitOptions & { readonly heads?: number; readonly groups?: number },
+): AttentionBlock {
+  if (channels % heads !== 0) throw new Error(`attention: ${heads} heads of ${channels} channels, want a divisor`);
+  const block: AttentionBlock = {
+    norm: groupNorm(channels, { ...init, groups }),
+    qkv: linear(channels, 3 * channels, init),
+    out: linear(channels, channels, { ...init, zero: true }),
+    forward(x) {
+      const [batch, height, width] = x.shape;
+      const tokens = height * width;
+      const perHead = block.qkv
+        .forward(block.norm.forward(x).reshape([batch, tokens, channels]))
+        .reshape([batch, tokens, 3, heads, channels / heads])
+        .permute([2, 0, 3, 1, 4]); // [3, batch, heads, tokens, channels / heads]
+      const [q, k, v] = [0, 1, 2].map((part) => perHead.slice(part));
+      const mixed = q.attention(k, v).permute([0, 2, 1, 3]).reshape([batch, tokens, channels]);
+      return x.add(block.out.forward(mixed).reshape(x.shape));
+    },
+  };
+  return block;
+}

@@ -1,0 +1,35 @@
+// The convolution layer.
+
+import type { Tensor } from "@pkg/tensor";
+import { fanInUniform, type InitOptions, zeroInit } from "./init.ts";
+
+/** y = x ∗ W + b over height and width, channels last. */
+export interface Conv2d {
+  /** [kernel, kernel, inChannels, outChannels] */
+  readonly weight: Tensor;
+  /** [outChannels] */
+  readonly bias: Tensor;
+  /** [batch, height, width, inChannels] → [batch, ⌈height / stride⌉, ⌈width / stride⌉, outChannels] for odd kernels */
+  forward(x: Tensor): Tensor;
+}
+
+/** @param options kernel: its side, 3 by default, padded by half of it; `zero: true` starts at y = 0 */
+export function conv2d(
+  inChannels: number,
+  outChannels: number,
+  {
+    kernel = 3,
+    stride = 1,
+    zero = false,
+    ...init
+  }: InitOptions & { readonly kernel?: number; readonly stride?: number; readonly zero?: boolean },
+): Conv2d {
+  const fanIn = kernel * kernel * inChannels;
+  const make = (shape: readonly number[]) => (zero ? zeroInit(shape, init) : fanInUniform(shape, fanIn, init));
+  const layer: Conv2d = {
+    weight: make([kernel, kernel, inChannels, outChannels]),
+    bias: make([outChannels]),
+    forward: (x) => x.conv2d(layer.weight, { stride, padding: kernel >> 1 }).add(layer.bias),
+  };
+  return layer;
+}

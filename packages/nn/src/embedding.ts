@@ -1,0 +1,52 @@
+// What the network knows besides the image: sinusoidal time embeddings and a table of class embeddings.
+
+import { type Backend, type Tensor, tensor } from "@pkg/tensor";
+import { fanInUniform, type InitOptions } from "./init.ts";
+
+/**
+ * [cos(t f₀), …, cos(t f_{n−1}), sin(t f₀), …, sin(t f_{n−1})] with f_k = maxPeriod^(−k / n) and n = channels / 2
+ * (Vaswani et al. 2017, in the order of DDPM's successors). Computed in float64 on the host: built-in GPU sines are too coarse.
+ * @param times one a sample
+ * @param channels even
+ * @returns [times.length, channels]
+ */
+export function sinusoidalEmbedding(
+  times: readonly number[],
+  channels: number,
+  { backend, maxPeriod = 10_000 }: { readonly backend: Backend; readonly maxPeriod?: number },
+): Tensor {
+  if (!(Number.isInteger(channels) && channels > 0 && channels % 2 === 0)) {
+    throw new Error(`sinusoidalEmbedding: ${channels} channels, want an even number of them`);
+  }
+  const half = channels / 2;
+  const values = new Float32Array(times.length * channels);
+  for (const [row, t] of times.entries()) {
+    for (let k = 0; k < half; k++) {
+      const angle = t * maxPeriod ** (-k / half);
+      values[row * channels + k] = Math.cos(angle);
+      values[row * channels + half + k] = Math.sin(angle);
+    }
+  }
+  return tensor(values, { backend, shape: [times.length, channels] });
+}
+
+/** A learned vector for each of a number of classes. */
+export interface Embedding {
+  /** [classes, channels] */
+  readonly weight: Tensor;
+  /** indices (integers in [0, classes)) → [indices.length, channels] */
+  forward(indices: readonly number[]): Tensor;
+}
+
+/** @throws Error from forward for an index outside of the table */
+export function embedding(classes: number, channels: number, init: InitOptions): Embedding {
+  const layer: Embedding = {
+    weight: fanInUniform([classes, channels], channels, init),
+    forward(indices) {
+      const wrong = indices.find((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
+      if (wrong !== undefined) throw new Error(`embedding: index ${wrong}, want an integer in [0, ${classes - 1}]`);
+      return layer.weight.gather(tensor(Int32Array.from(indices), { backend: layer.weight.backend }));
+    },
+  };
+  return layer;
+}

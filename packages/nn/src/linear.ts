@@ -1,0 +1,32 @@
+// The affine map of the last axis.
+
+import type { Tensor } from "@pkg/tensor";
+import { fanInUniform, type InitOptions, zeroInit } from "./init.ts";
+
+/** y = x W + b. */
+export interface Linear {
+  /** [inputs, outputs] */
+  readonly weight: Tensor;
+  /** [outputs] */
+  readonly bias?: Tensor;
+  /** [..., inputs] → [..., outputs] */
+  forward(x: Tensor): Tensor;
+}
+
+/** @param options `bias: false` leaves b out; `zero: true` starts at y = 0 */
+export function linear(
+  inputs: number,
+  outputs: number,
+  { bias = true, zero = false, ...init }: InitOptions & { readonly bias?: boolean; readonly zero?: boolean },
+): Linear {
+  const make = (shape: readonly number[]) => (zero ? zeroInit(shape, init) : fanInUniform(shape, inputs, init));
+  const layer: Linear = {
+    weight: make([inputs, outputs]),
+    ...(bias && { bias: make([outputs]) }),
+    forward(x) {
+      const y = x.matmul(layer.weight);
+      return layer.bias ? y.add(layer.bias) : y;
+    },
+  };
+  return layer;
+}

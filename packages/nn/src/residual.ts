@@ -1,0 +1,64 @@
+// The residual block of the U-Net.
+
+import type { RandomStream, Tensor } from "@pkg/tensor";
+import { type Conv2d, conv2d } from "./conv.ts";
+import type { InitOptions } from "./init.ts";
+import { type Linear, linear } from "./linear.ts";
+import { type GroupNorm, groupNorm } from "./norm.ts";
+
+/** skip(x) + conv2(dropout(silu(norm2(conv1(silu(norm1(x))) + W e)))), with e the embedding of time and class. */
+export interface ResidualBlock {
+  readonly norm1: GroupNorm;
+  readonly conv1: Conv2d;
+  readonly time: Linear;
+  readonly norm2: GroupNorm;
+  readonly conv2: Conv2d;
+  readonly skip?: Conv2d;
+  /**
+   * @param x [batch, height, width, inChannels]
+   * @param embedded [batch, embeddingChannels], after its activation
+   * @param dropoutRng draws the dropout mask; without it nothing is dropped
+   * @returns [batch, height, width, outChannels]
+   */
+  forward(x: Tensor, embedded: Tensor, dropoutRng?: RandomStream): Tensor;
+}
+
+/** How the block is made; `scaleShift` lets the embedding scale and shift norm2's result instead of being added before it. */
+export interface ResidualOptions extends InitOptions {
+  readonly embeddingChannels: number;
+  readonly groups?: number;
+  readonly dropout?: number;
+  readonly scaleShift?: boolean;
+}
+
+/** Starts as its skip: the last convolution is zero. */
+export function residualBlock(
+  inChannels: number,
+  outChannels: number,
+  { embeddingChannels, groups, dropout: rate = 0, scaleShift = false, ...init }: ResidualOptions,
+): ResidualBlock {
+  const block: ResidualBlock = {
+    norm1: groupNorm(inChannels, { ...init, groups, activation: "silu" }),
+    conv1: conv2d(inChannels, outChannels, init),
+    time: linear(embeddingChannels, scaleShift ? 2 * outChannels : outChannels, init),
+    norm2: groupNorm(outChannels, { ...init, groups, activation: scaleShift ? "none" : "silu" }),
+    conv2: conv2d(outChannels, outChannels, { ...init, zero: true }),
+    ...(inChannels !== outChannels && { skip: conv2d(inChannels, outChannels, { ...init, kernel: 1 }) }),
+    forward(x, embedded, dropoutRng) {
+      const hidden = block.conv1.forward(block.norm1.forward(x));
+      const perChannel = block.time.forward(embedded).unsqueeze(1).unsqueeze(1); // [batch, 1, 1, …]
+      const activated = scaleShift
+        ? modulate(block.norm2.forward(hidden), perChannel).silu()
+        : block.norm2.forward(hidden.add(perChannel));
+      const kept = rate > 0 && dropoutRng ? activated.dropout(rate, dropoutRng) : activated;
+      return (block.skip ? block.skip.forward(x) : x).add(block.conv2.forward(kept));
+    },
+  };
+  return block;
+}
+
+/** x · (1 + scale) + shift, the two halves of the last axis of `perChannel`. */
+function modulate(x: Tensor, perChannel: Tensor): Tensor {
+  const [scale, shift] = perChannel.split(x.shape[x.rank - 1], -1);
+  return x.mul(scale.add(1)).add(shift);
+}

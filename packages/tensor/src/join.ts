@@ -1,0 +1,24 @@
+// Joining several tensors into one: concat and stack.
+
+import { concat as concatOp } from "./ops/index.ts";
+import { resolveAxis } from "./shape.ts";
+import { apply, type Tensor } from "./tensor.ts";
+
+/**
+ * Tensors one after another along an axis.
+ * @param tensors at least one, of equal shapes but for that axis
+ * @throws ShapeError listing the shapes when they differ elsewhere; Error when there are none
+ */
+export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
+  const [first] = tensors;
+  if (!first) throw new Error("concat: no tensors, want at least one");
+  return apply(concatOp, tensors, { axis: resolveAxis("concat", axis, first.rank) }, first.backend)[0];
+}
+
+/** Tensors of equal shapes along a new axis. @throws as concat */
+export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
+  return concat(
+    tensors.map((tensor) => tensor.unsqueeze(axis)),
+    axis,
+  );
+}

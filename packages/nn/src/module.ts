@@ -64,5 +64,11 @@ function join(path: string, name: string): string {
 }
 
 function isPlain(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !ArrayBuffer.isView(value) && !(value instanceof Map) && !(value instanceof Set);
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !ArrayBuffer.isView(value) &&
+    !(value instanceof Map) &&
+    !(value instanceof Set)
+  );
 }

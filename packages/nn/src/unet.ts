@@ -75,7 +75,17 @@ export interface Unet {
 /** @throws Error naming the field when the configuration is impossible */
 export function unet(config: UnetConfig, init: InitOptions): Unet {
   checkConfig(config);
-  const { inChannels, outChannels = inChannels, channels, multipliers, blocks = 2, heads, groups, dropout, scaleShift } = config;
+  const {
+    inChannels,
+    outChannels = inChannels,
+    channels,
+    multipliers,
+    blocks = 2,
+    heads,
+    groups,
+    dropout,
+    scaleShift,
+  } = config;
   const embeddingChannels = 4 * channels;
   const widths = multipliers.map((multiplier) => multiplier * channels);
   const block = (from: number, to: number) =>
@@ -128,7 +138,13 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
   return model;
 }
 
-function forward(model: Unet, config: UnetConfig, x: Tensor, times: readonly number[], { labels, rng }: Conditioning): Tensor {
+function forward(
+  model: Unet,
+  config: UnetConfig,
+  x: Tensor,
+  times: readonly number[],
+  { labels, rng }: Conditioning,
+): Tensor {
   checkCall(config, x, times, labels);
   const embedded = embed(model, config, x, times, labels);
   const through = (input: Tensor, { block, attention }: Stage): Tensor => {
@@ -164,37 +180,68 @@ function forward(model: Unet, config: UnetConfig, x: Tensor, times: readonly num
 }
 
 /** [batch, embeddingChannels]: time, plus class where there are classes, activated for the blocks. */
-function embed(model: Unet, { channels, classes }: UnetConfig, { backend }: Tensor, times: readonly number[], labels: Conditioning["labels"]): Tensor {
+function embed(
+  model: Unet,
+  { channels, classes }: UnetConfig,
+  { backend }: Tensor,
+  times: readonly number[],
+  labels: Conditioning["labels"],
+): Tensor {
   const time = model.time2.forward(model.time1.forward(sinusoidalEmbedding(times, channels, { backend })).silu());
   if (!model.classes || classes === undefined) return time.silu();
   const none = classes;
   return time.add(model.classes.forward(times.map((_, k) => labels?.[k] ?? none))).silu();
 }
 
-function checkCall({ inChannels, classes }: UnetConfig, { shape }: Tensor, times: readonly number[], labels: Conditioning["labels"]): void {
+function checkCall(
+  { inChannels, classes }: UnetConfig,
+  { shape }: Tensor,
+  times: readonly number[],
+  labels: Conditioning["labels"],
+): void {
   if (shape.length !== 4 || shape[3] !== inChannels) {
     throw new Error(`unet: x has shape [${shape.join(", ")}], want [batch, height, width, ${inChannels}]`);
   }
-  if (times.length !== shape[0]) throw new Error(`unet: ${times.length} times for a batch of ${shape[0]}, want one a sample`);
+  if (times.length !== shape[0])
+    throw new Error(`unet: ${times.length} times for a batch of ${shape[0]}, want one a sample`);
   const wrong = times.find((t) => !Number.isFinite(t));
   if (wrong !== undefined) throw new Error(`unet: time ${wrong}, want finite numbers`);
   if (!labels) return;
   if (classes === undefined) throw new Error("unet: labels given to a model without classes, want none");
-  if (labels.length !== shape[0]) throw new Error(`unet: ${labels.length} labels for a batch of ${shape[0]}, want one a sample`);
+  if (labels.length !== shape[0])
+    throw new Error(`unet: ${labels.length} labels for a batch of ${shape[0]}, want one a sample`);
   const unknown = labels.find((label) => label !== null && !(Number.isInteger(label) && label >= 0 && label < classes));
   if (unknown !== undefined) throw new Error(`unet: label ${unknown}, want null or an integer in [0, ${classes - 1}]`);
 }
 
 function checkConfig(config: UnetConfig): void {
-  const { inChannels, outChannels = inChannels, channels, multipliers, blocks = 2, heads = 1, classes, dropout = 0 } = config;
-  for (const [name, value] of Object.entries({ inChannels, outChannels, channels, blocks, heads, ...(classes !== undefined && { classes }) })) {
+  const {
+    inChannels,
+    outChannels = inChannels,
+    channels,
+    multipliers,
+    blocks = 2,
+    heads = 1,
+    classes,
+    dropout = 0,
+  } = config;
+  for (const [name, value] of Object.entries({
+    inChannels,
+    outChannels,
+    channels,
+    blocks,
+    heads,
+    ...(classes !== undefined && { classes }),
+  })) {
     if (!Number.isInteger(value) || value < 1) throw new Error(`unet: ${name} is ${value}, want a positive integer`);
   }
-  if (channels % 2 !== 0) throw new Error(`unet: channels is ${channels}, want an even number (half are sines, half cosines)`);
+  if (channels % 2 !== 0)
+    throw new Error(`unet: channels is ${channels}, want an even number (half are sines, half cosines)`);
   if (multipliers.length === 0 || !multipliers.every((m) => Number.isInteger(m * channels) && m > 0)) {
     throw new Error(`unet: multipliers is [${multipliers.join(", ")}], want at least one, each giving whole channels`);
   }
   const level = config.attentionLevels?.find((k) => !(Number.isInteger(k) && k >= 0 && k < multipliers.length));
-  if (level !== undefined) throw new Error(`unet: attentionLevels has ${level}, want integers in [0, ${multipliers.length - 1}]`);
+  if (level !== undefined)
+    throw new Error(`unet: attentionLevels has ${level}, want integers in [0, ${multipliers.length - 1}]`);
   if (!(dropout >= 0 && dropout < 1)) throw new Error(`unet: dropout is ${dropout}, want a rate in [0, 1)`);
 }

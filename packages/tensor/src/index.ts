@@ -8,5 +8,14 @@ export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosL
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
 export { concat, stack } from "./join.ts";
 export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
+export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
+export {
+  parseSafetensors,
+  type SafetensorsArrays,
+  type SafetensorsDtype,
+  type SafetensorsFile,
+  type SafetensorsTensor,
+  serializeSafetensors,
+} from "./safetensors.ts";
 export { type DType, type Shape, ShapeError } from "./shape.ts";
 export { type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";

@@ -1,4 +1,5 @@
 // class Tensor, and `apply`: the one place where ops run and are recorded. What an op computes stands in ops/.
+/// <reference lib="esnext.disposable" preserve="true" />
 
 import type { Backend, Operand } from "./backend.ts";
 import { isRecording, isTracked, type Origin, record } from "./graph.ts";
@@ -272,6 +273,11 @@ export class Tensor {
   /** scale · x + shift in one pass. */
   affine(scale: number, shift: number): Tensor {
     return this.only(ops.affine, { scale, shift });
+  }
+
+  /** (1 − weight) · x + weight · b in one pass, b of the same shape. */
+  lerp(b: Tensor, weight: number): Tensor {
+    return apply(ops.lerp, [this, b], { weight }, this.backend)[0];
   }
 
   /** x ** b; of a negative x only for integer numbers b. */

@@ -1,8 +1,9 @@
 // One AdamW update of one parameter, fused into a kernel. The optimizer, which calls it, is @pkg/nn's.
 
 import adamWKernel from "@pkg/kernels/adam_w.wgsl";
-import { defineOp, float32 } from "../op.ts";
+import { defineOp, float32, run } from "../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 import { linearGrid } from "./dispatch.ts";
 
 /** The constants of an update, with t the number of updates including this one. */
@@ -72,6 +73,11 @@ export const adamW = defineOp<AdamWAttrs>({
   ],
   tolerance: { ulp: 16, abs: 1e-7 },
 });
+
+/** The next parameter and moments; see `adamW`. */
+export function adamWStep(p: Tensor, g: Tensor, m: Tensor, v: Tensor, scale: Tensor, attrs: AdamWAttrs): Tensor[] {
+  return run(adamW, [p, g, m, v, scale], attrs);
+}
 
 function constantsOf({ learningRate, beta1, beta2, epsilon, weightDecay, t }: AdamWAttrs) {
   return {

@@ -65,6 +65,19 @@ export const affine = elementwise<{ readonly scale: number; readonly shift: numb
   attrs: [{ scale: -1.5, shift: 0.25 }],
 });
 
+/** (1 − weight) · a + weight · b. */
+export const lerp = elementwise<{ readonly weight: number }>({
+  name: "lerp",
+  wgsl: "a * params.s0 + b * params.s1",
+  cpu: (a, b, _c, { weight }) => Math.fround(1 - weight) * a + Math.fround(weight) * b,
+  arity: 2,
+  scalars: ({ weight }) => [1 - weight, weight],
+  vjp: ([g], _, __, { weight }) => [g.mul(1 - weight), g.mul(weight)],
+  saves: {},
+  tolerance: { ulp: 4, abs: 1e-6 },
+  attrs: [{ weight: 0.3 }],
+});
+
 export const pow = elementwise({
   name: "pow",
   wgsl: "pow(a, b)",

@@ -1,0 +1,104 @@
+// out[p, i, j] = Σ_k a[p, i, k] · b[p, k, j]: 4 × 4 outputs a thread, straight from storage.
+
+alias A = vec4<f32>;
+alias B = vec4<f32>;
+alias Out = vec4<f32>;
+const A_IS_TRANSPOSED = false; // whether a's contiguous axis is i and not k
+const B_IS_TRANSPOSED = false; // whether b's contiguous axis is k and not j
+const BATCH_RANK = 0u;
+const WORKGROUP = 64u;
+fn a4(i: u32) -> vec4<f32> { return a[i / 4u]; }
+fn b4(i: u32) -> vec4<f32> { return b[i / 4u]; }
+fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
+
+struct Params {
+  batches: u32,
+  m: u32,
+  n: u32,
+  k: u32,
+  a_offset: u32,
+  a_step: u32, // from one contiguous run of a to the next
+  b_offset: u32,
+  b_step: u32,
+  batch_shape: array<vec4<u32>, 2>,
+  a_strides: array<vec4<u32>, 2>, // of the batch axes
+  b_strides: array<vec4<u32>, 2>,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<A>;
+@group(0) @binding(2) var<storage, read> b: array<B>;
+@group(0) @binding(3) var<storage, read_write> out: array<Out>;
+
+/** Where matrix `batch` of a and of b begin. */
+fn matrices(batch: u32) -> vec2<u32> {
+  var at = vec2<u32>(params.a_offset, params.b_offset);
+  var rest = batch;
+  for (var axis = BATCH_RANK; axis > 0u; axis--) {
+    let quad = (axis - 1u) / 4u;
+    let lane = (axis - 1u) % 4u;
+    let index = rest % params.batch_shape[quad][lane];
+    rest /= params.batch_shape[quad][lane];
+    at += index * vec2<u32>(params.a_strides[quad][lane], params.b_strides[quad][lane]);
+  }
+  return at;
+}
+
+/** A block with its columns from `end` on set to zero; what stands there in storage may be anything, NaN too. */
+fn cut(block: mat4x4<f32>, end: u32) -> mat4x4<f32> {
+  let zero = vec4<f32>();
+  return mat4x4<f32>(
+    select(zero, block[0], end > 0u),
+    select(zero, block[1], end > 1u),
+    select(zero, block[2], end > 2u),
+    select(zero, block[3], end > 3u),
+  );
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let blocks = (vec2<u32>(params.m, params.n) + 3u) / 4u;
+  let thread = id.x + id.y * groups.x * WORKGROUP;
+  let batch = thread / (blocks.x * blocks.y);
+  if (batch >= params.batches) {
+    return;
+  }
+  let i = thread / blocks.y % blocks.x * 4u;
+  let j = thread % blocks.y * 4u;
+  let start = matrices(batch);
+  let lanes = vec4<u32>(0u, 1u, 2u, 3u);
+  let rows = start.x + min(i + lanes, vec4<u32>(params.m - 1u)) * params.a_step;
+  let columns = start.y + min(j + lanes, vec4<u32>(params.n - 1u)) * params.b_step;
+
+  var total = mat4x4<f32>(); // [i][j]
+  for (var k = 0u; k < params.k; k += 4u) {
+    var x: mat4x4<f32>; // [k][i]
+    if (A_IS_TRANSPOSED) {
+      let at = start.x + (k + lanes) * params.a_step + i;
+      x = mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w));
+    } else {
+      let at = rows + k;
+      x = transpose(mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w)));
+    }
+    var y: mat4x4<f32>; // [k][j]
+    if (B_IS_TRANSPOSED) {
+      let at = columns + k;
+      y = transpose(mat4x4<f32>(b4(at.x), b4(at.y), b4(at.z), b4(at.w)));
+    } else {
+      let at = start.y + (k + lanes) * params.b_step + j;
+      y = mat4x4<f32>(b4(at.x), b4(at.y), b4(at.z), b4(at.w));
+    }
+    if (k + 4u > params.k) {
+      x = cut(x, params.k - k);
+      y = cut(y, params.k - k);
+    }
+    total += y * transpose(x);
+  }
+
+  let at = (batch * params.m + i) * params.n + j;
+  let count = params.n - j;
+  write(at, total[0], count);
+  if (i + 1u < params.m) { write(at + params.n, total[1], count); }
+  if (i + 2u < params.m) { write(at + 2u * params.n, total[2], count); }
+  if (i + 3u < params.m) { write(at + 3u * params.n, total[3], count); }
+}

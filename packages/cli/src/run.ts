@@ -1,0 +1,109 @@
+// A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
+
+import { noisePrediction, type Schedule } from "@pkg/diffusion";
+import {
+  adamW,
+  type Ema,
+  ema,
+  loadStateDict,
+  type Optimizer,
+  parameters,
+  stateDict,
+  type Unet,
+  unet,
+  warmup,
+} from "@pkg/nn";
+import { type Backend, type RandomStream, randomStream, restoreStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { type Checkpoint, saveCheckpoint } from "./checkpoint.ts";
+import { readingInput } from "./inputError.ts";
+import type { LabelledImages } from "./mnist.ts";
+import { type Settings, scheduleOf } from "./settings.ts";
+
+export interface Run {
+  readonly settings: Settings;
+  readonly image: { readonly height: number; readonly width: number };
+  readonly backend: Backend;
+  readonly model: Unet;
+  readonly average: Ema;
+  readonly optimizer: Optimizer;
+  readonly schedule: Schedule;
+  /** Draws times and noise. */
+  rng: RandomStream;
+}
+
+/** A run at its beginning. @throws InputError when the settings make no network */
+export function newRun(settings: Settings, image: Run["image"], backend: Backend): Run {
+  const root = randomStream(settings.seed);
+  const model = readingInput(() => unet(settings.model, { backend, rng: root.split("weights") }));
+  const { lr, warmup: updates, clipNorm, emaDecay } = settings;
+  return {
+    settings,
+    image,
+    backend,
+    model,
+    average: ema(model, emaDecay),
+    optimizer: adamW(parameters(model), { lr: warmup(lr, updates), clipNorm }),
+    schedule: scheduleOf(settings),
+    rng: root.split("noise"),
+  };
+}
+
+/** A run as a checkpoint left it. @throws InputError when the checkpoint's tensors do not fit its own settings */
+export function restoreRun({ header, tensors }: Checkpoint, backend: Backend): Run {
+  const run = newRun(header.settings, header.image, backend);
+  readingInput(() => {
+    loadStateDict(run.model, tensors("model", backend));
+    run.average.load(tensors("ema", backend), header.step);
+    run.optimizer.load(tensors("optimizer", backend), header.step);
+  });
+  run.rng = restoreStream(header.rng);
+  return run;
+}
+
+export async function saveRun(path: string, { settings, image, optimizer, model, average, rng }: Run): Promise<void> {
+  const header = { format: 1, settings, image, step: optimizer.steps, rng: rng.state() } as const;
+  await saveCheckpoint(path, header, { model: stateDict(model), ema: average.state(), optimizer: optimizer.state() });
+}
+
+/** One update; its loss, once the backend has it. */
+export function trainStep(
+  { settings, backend, model, average, optimizer, schedule, rng }: Run,
+  images: LabelledImages,
+): Promise<number> {
+  return tidy(() => {
+    const x0 = batchAt(images, optimizer.steps, settings, backend);
+    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng));
+    average.update();
+    return { pending: loss.item() };
+  }).pending;
+}
+
+/** The images of a step, [batch, height, width, 1] in [−1, 1]: every epoch its own permutation, both known from the seed. */
+function batchAt(
+  { images, count, height, width }: LabelledImages,
+  step: number,
+  { batch, seed }: Settings,
+  backend: Backend,
+): Tensor {
+  const perEpoch = Math.max(1, Math.floor(count / batch));
+  const order = epochOrder(seed, Math.floor(step / perEpoch), count);
+  const first = (step % perEpoch) * batch;
+  const pixels = height * width;
+  const values = new Float32Array(batch * pixels);
+  for (let b = 0; b < batch; b++) {
+    const image = order[(first + b) % count];
+    for (let i = 0; i < pixels; i++) values[b * pixels + i] = images[image * pixels + i] / 127.5 - 1;
+  }
+  return tensor(values, { backend, shape: [batch, height, width, 1] });
+}
+
+let known: { seed: number; epoch: number; count: number; order: Uint32Array } | undefined;
+
+/** The order of an epoch; the last one asked for is kept. */
+function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
+  if (known?.seed !== seed || known.epoch !== epoch || known.count !== count) {
+    const order = randomStream(seed).split("data").split(epoch).permutation(count);
+    known = { seed, epoch, count, order: Uint32Array.from(order) };
+  }
+  return known.order;
+}

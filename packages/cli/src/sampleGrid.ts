@@ -1,0 +1,64 @@
+// Draws images from trained weights and writes them as one PNG.
+
+import { ancestral, ddim, type Sampler, sample } from "@pkg/diffusion";
+import { loadStateDict, type StateDict, type Unet, unet } from "@pkg/nn";
+import { type Backend, randomStream, type Tensor } from "@pkg/tensor";
+import { writeFileAtomic } from "./atomicFile.ts";
+import { gridPng } from "./imageGrid.ts";
+import { readingInput } from "./inputError.ts";
+import { type Settings, scheduleOf } from "./settings.ts";
+
+export type SamplerName = "ddim" | "ancestral";
+
+export interface GridRequest {
+  readonly sampler: SamplerName;
+  /** Steps of the sampler, in [1, settings.diffusionSteps]. */
+  readonly steps: number;
+  /** Images. */
+  readonly count: number;
+  readonly seed: number;
+  /** The PNG to write. */
+  readonly path: string;
+}
+
+/** The network of a run with the averaged weights. @throws InputError when they do not fit the settings */
+export function averagedModel(settings: Settings, average: StateDict, backend: Backend): Unet {
+  return readingInput(() => {
+    const model = unet(settings.model, { backend, rng: randomStream(0) });
+    loadStateDict(model, average);
+    return model;
+  });
+}
+
+/**
+ * Writes `count` images side by side.
+ * @param onStep told after each step of the sampler
+ * @returns whether it was stopped by `signal`; nothing is written then
+ */
+export async function writeGrid(
+  model: Unet,
+  settings: Settings,
+  image: { readonly height: number; readonly width: number },
+  { sampler, steps, count, seed, path }: GridRequest,
+  signal: AbortSignal,
+  onStep: (step: number, steps: number) => void,
+): Promise<boolean> {
+  const shape = [count, image.height, image.width, settings.model.inChannels];
+  const schedule = scheduleOf(settings);
+  const samplers: Record<SamplerName, Sampler> = {
+    ddim: ddim(schedule, { steps }),
+    ancestral: ancestral(schedule, { steps }),
+  };
+  let last: Tensor | undefined;
+  for await (const { x, step } of sample(samplers[sampler], model, shape, randomStream(seed).split("samples"))) {
+    last = x;
+    onStep(step, steps);
+    await new Promise(setImmediate); // lets signals in
+    if (signal.aborted) return true;
+  }
+  if (!last) throw new Error("writeGrid: no steps, want at least one");
+  const pixels = Float32Array.from(await last.data());
+  const grid = { count, height: image.height, width: image.width, channels: settings.model.inChannels };
+  writeFileAtomic(path, gridPng(pixels, grid, Math.ceil(Math.sqrt(count)), { zoom: 2 }));
+  return false;
+}

@@ -1,0 +1,26 @@
+// What defines a training run: everything that must be the same for a resumed run to continue it. Plain data.
+
+import { cosine, linear, type Schedule } from "@pkg/diffusion";
+import type { UnetConfig } from "@pkg/nn";
+
+export interface Settings {
+  readonly model: UnetConfig;
+  readonly schedule: "linear" | "cosine";
+  /** T. */
+  readonly diffusionSteps: number;
+  /** Images a step. */
+  readonly batch: number;
+  /** The learning rate after warm-up. */
+  readonly lr: number;
+  /** Updates in which the learning rate rises. */
+  readonly warmup: number;
+  /** The longest gradient. */
+  readonly clipNorm: number;
+  /** The weight of the past in the average of the parameters. */
+  readonly emaDecay: number;
+  readonly seed: number;
+}
+
+export function scheduleOf({ schedule, diffusionSteps }: Settings): Schedule {
+  return schedule === "cosine" ? cosine(diffusionSteps) : linear(diffusionSteps);
+}

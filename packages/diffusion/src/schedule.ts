@@ -1,0 +1,61 @@
+// Discrete noise schedules: the β, α and ᾱ of every step as float64 tables on the host.
+
+/**
+ * A variance-preserving diffusion in discrete time: q(x_t | x_{t−1}) = N(√α_t x_{t−1}, β_t I).
+ * Tables are indexed from 0, as code does: entry t is step t + 1 of the papers, and ᾱ before entry 0 is 1.
+ */
+export interface Schedule {
+  /** T. */
+  readonly steps: number;
+  /** β_t, in (0, 1]. */
+  readonly betas: Float64Array;
+  /** ᾱ_t = Π_{s ≤ t} (1 − β_s), falling, in [0, 1). */
+  readonly alphaBars: Float64Array;
+}
+
+/** β rises linearly (Ho et al. 2020, section 4). Ends are those of 1000 steps whatever `steps` is. */
+export function linear(steps = 1000, { start = 1e-4, end = 0.02 }: { start?: number; end?: number } = {}): Schedule {
+  checkSteps("linear", steps);
+  const slope = steps === 1 ? 0 : (end - start) / (steps - 1);
+  return fromBetas(Float64Array.from({ length: steps }, (_, t) => start + slope * t));
+}
+
+/**
+ * ᾱ follows cos² (Nichol & Dhariwal 2021, eq. 17), with β capped.
+ * @param options offset: s, keeps the first β from vanishing; maxBeta: the cap, which the last steps reach
+ */
+export function cosine(
+  steps = 1000,
+  { offset = 0.008, maxBeta = 0.999 }: { offset?: number; maxBeta?: number } = {},
+): Schedule {
+  checkSteps("cosine", steps);
+  const signal = (t: number) => Math.cos(((t / steps + offset) / (1 + offset)) * (Math.PI / 2)) ** 2;
+  return fromBetas(Float64Array.from({ length: steps }, (_, t) => Math.min(1 - signal(t + 1) / signal(t), maxBeta)));
+}
+
+/** A schedule of one's own. @throws Error naming the first β that is not in (0, 1] */
+export function fromBetas(betas: ArrayLike<number>): Schedule {
+  checkSteps("fromBetas", betas.length);
+  const table = Float64Array.from(betas);
+  const wrong = table.findIndex((beta) => !(beta > 0 && beta <= 1));
+  if (wrong !== -1) throw new Error(`schedule: β_${wrong} is ${table[wrong]}, want numbers in (0, 1]`);
+  let alphaBar = 1;
+  const alphaBars = table.map((beta) => {
+    alphaBar *= 1 - beta;
+    return alphaBar;
+  });
+  return { steps: table.length, betas: table, alphaBars };
+}
+
+/** ᾱ_t, with 1 before the first step (t = −1). @throws Error when t is no step of the schedule */
+export function alphaBarAt({ steps, alphaBars }: Schedule, t: number): number {
+  if (t === -1) return 1;
+  if (!(Number.isInteger(t) && t >= 0 && t < steps)) {
+    throw new Error(`schedule: t is ${t}, want an integer in [0, ${steps - 1}] (−1 for the data)`);
+  }
+  return alphaBars[t];
+}
+
+function checkSteps(name: string, steps: number): void {
+  if (!(Number.isInteger(steps) && steps > 0)) throw new Error(`${name}: ${steps} steps, want a positive integer`);
+}

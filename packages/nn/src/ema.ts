@@ -1,0 +1,46 @@
+// An exponential moving average of a module's parameters, which samples better than the parameters themselves.
+
+import { type Tensor, tidy } from "@pkg/tensor";
+import { loadStateDict, type StateDict, stateDict } from "./module.ts";
+
+/** The average, under the paths of the module's state. */
+export interface Ema {
+  /** average ← d · average + (1 − d) · parameter, with d = min(decay, (1 + n) / (10 + n)) after n updates. */
+  update(): void;
+  /** Updates so far. */
+  readonly updates: number;
+  /** The averaged tensors; they belong to the average. */
+  state(): Map<string, Tensor>;
+  /** Continues from a saved average. @throws ShapeError listing what does not fit; nothing is changed then */
+  load(state: StateDict, updates: number): void;
+}
+
+/**
+ * The growing d lets the average forget its random start (as TensorFlow's ExponentialMovingAverage with num_updates does).
+ * @param decay the weight of the past, in [0, 1)
+ */
+export function ema(module: object, decay = 0.9999): Ema {
+  if (!(decay >= 0 && decay < 1)) throw new Error(`ema: decay is ${decay}, want a number in [0, 1)`);
+  const averages = new Map([...stateDict(module)].map(([path, parameter]) => [path, parameter.detach()]));
+  let updates = 0;
+  return {
+    get updates() {
+      return updates;
+    },
+    update() {
+      const d = Math.min(decay, (1 + updates) / (10 + updates));
+      updates++;
+      tidy(() => {
+        for (const [path, parameter] of stateDict(module)) {
+          const average = averages.get(path);
+          if (average) average.assign(average.lerp(parameter, 1 - d));
+        }
+      });
+    },
+    state: () => new Map(averages),
+    load(state, count) {
+      loadStateDict(Object.fromEntries(averages), state);
+      updates = count;
+    },
+  };
+}

@@ -53,6 +53,14 @@ struct Params {
 var<workgroup> a_tile: array<vec4<f32>, BUFFERS * A_BUFFER>; // [buffer][k / 4] { [k % 4][i / 4], skew }
 var<workgroup> b_tile: array<vec4<f32>, BUFFERS * B_BUFFER>; // [buffer][k / 4] { [k % 4][j / 4], skew }
 
+/** The sums of a thread, [i][j] each: near, and half a tile further to the right, below, and both. */
+struct Sums {
+  near: mat4x4<f32>,
+  right: mat4x4<f32>,
+  below: mat4x4<f32>,
+  far: mat4x4<f32>,
+}
+
 /** Where matrix `batch` of a and of b begin. */
 fn matrices(batch: u32) -> vec2<u32> {
   var at = vec2<u32>(params.a_offset, params.b_offset);
@@ -95,6 +103,23 @@ fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
     fma(vec4<f32>(x.z), y, sum[2]),
     fma(vec4<f32>(x.w), y, sum[3]),
   );
+}
+
+/** Adds the products of one k, whose rows of the tiles begin at a_at and b_at for this thread. */
+fn multiply(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
+  let x = a_tile[a_at];
+  let y = b_tile[b_at];
+  (*sums).near = add_outer((*sums).near, x, y);
+  if (THREAD_N > 4u) {
+    let y_far = b_tile[b_at + TILE_N / 8u];
+    (*sums).right = add_outer((*sums).right, x, y_far);
+    if (THREAD_M > 4u) {
+      (*sums).far = add_outer((*sums).far, a_tile[a_at + TILE_M / 8u], y_far);
+    }
+  }
+  if (THREAD_M > 4u) {
+    (*sums).below = add_outer((*sums).below, a_tile[a_at + TILE_M / 8u], y);
+  }
 }
 
 /** Writes what lies inside of out of the 4 × 4 outputs from row i and column j on. */
@@ -156,13 +181,9 @@ fn main(
   let thread_m = thread / WARP_N % WARP_M + warp / (THREADS_N / WARP_N) * WARP_M;
   let thread_n = thread % WARP_N + warp % (THREADS_N / WARP_N) * WARP_N;
 
-  // The sums of rows 4 · thread_m … and columns 4 · thread_n …, and of those half a tile further.
-  var c00 = mat4x4<f32>(); // [i][j]
-  var c01 = mat4x4<f32>();
-  var c10 = mat4x4<f32>();
-  var c11 = mat4x4<f32>();
-  var block = mat4x4<f32>();
-  // A tile is on its way from storage into registers while the one before it is multiplied.
+  var sums: Sums;
+  var block: mat4x4<f32>;
+  // While a tile is multiplied, the next is on its way from storage into registers.
   for (var step = first; step <= last; step++) {
     if (step < last) {
       if (loads_a) {
@@ -173,7 +194,7 @@ fn main(
         if (B_IS_TRANSPOSED) { block = transpose(block); }
       }
       if (K_IS_RAGGED) { block = cut(block, max(params.k, k) - k); }
-      at += advance;
+      at += vec4<u32>(advance);
       k += TILE_K;
     }
     if (step > first) {
@@ -181,37 +202,40 @@ fn main(
       var a_at = buffer * A_BUFFER + thread_m;
       var b_at = buffer * B_BUFFER + thread_n;
       for (var quad = 0u; quad < TILE_K / 4u; quad++) {
-        {
-          let x = a_tile[a_at];
-          let y = b_tile[b_at];
-          let x_next = a_tile[a_at + TILE_M / 8u];
-          let y_next = b_tile[b_at + TILE_N / 8u];
-          c00 = add_outer(c00, x, y);
-          if (THREAD_N > 4u) { c01 = add_outer(c01, x, y_next); }
-          if (THREAD_M > 4u) { c10 = add_outer(c10, x_next, y); }
-          if (THREAD_M > 4u && THREAD_N > 4u) { c11 = add_outer(c11, x_next, y_next); }
-        }
-        {
-          let x = a_tile[a_at + TILE_M / 4u];
-          let y = b_tile[b_at + TILE_N / 4u];
-          let x_next = a_tile[a_at + TILE_M / 4u + TILE_M / 8u];
-          let y_next = b_tile[b_at + TILE_N / 4u + TILE_N / 8u];
-          c00 = add_outer(c00, x, y);
-          if (THREAD_N > 4u) { c01 = add_outer(c01, x, y_next); }
-          if (THREAD_M > 4u) { c10 = add_outer(c10, x_next, y); }
-          if (THREAD_M > 4u && THREAD_N > 4u) { c11 = add_outer(c11, x_next, y_next); }
-        }
-        {
-          let x = a_tile[a_at + TILE_M / 2u];
-          let y = b_tile[b_at + TILE_N / 2u];
-          let x_next = a_tile[a_at + TILE_M / 2u + TILE_M / 8u];
-          let y_next = b_tile[b_at + TILE_N / 2u + TILE_N / 8u];
-          c00 = add_outer(c00, x, y);
-          if (THREAD_N > 4u) { c01 = add_outer(c01, x, y_next); }
-          if (THREAD_M > 4u) { c10 = add_outer(c10, x_next, y); }
-          if (THREAD_M > 4u && THREAD_N > 4u) { c11 = add_outer(c11, x_next, y_next); }
-        }
+        multiply(&sums, a_at, b_at);
+        multiply(&sums, a_at + TILE_M / 4u, b_at + TILE_N / 4u);
+        multiply(&sums, a_at + TILE_M / 2u, b_at + TILE_N / 2u);
+        multiply(&sums, a_at + TILE_M / 4u * 3u, b_at + TILE_N / 4u * 3u);
+        a_at += A_STEP;
+        b_at += B_STEP;
+      }
+      if (BUFFERS == 1u) { workgroupBarrier(); }
+    }
+    if (step < last) {
+      let buffer = (step - first) % BUFFERS;
+      if (loads_a) {
+        let into = buffer * A_BUFFER + to;
+        a_tile[into] = block[0];
+        a_tile[into + TILE_M / 4u] = block[1];
+        a_tile[into + TILE_M / 2u] = block[2];
+        a_tile[into + TILE_M / 4u * 3u] = block[3];
+      } else if (loads_b) {
+        let into = buffer * B_BUFFER + to;
+        b_tile[into] = block[0];
+        b_tile[into + TILE_N / 4u] = block[1];
+        b_tile[into + TILE_N / 2u] = block[2];
+        b_tile[into + TILE_N / 4u * 3u] = block[3];
       }
     }
+    workgroupBarrier();
+  }
+
+  let row = first_row + 4u * thread_m;
+  let column = first_column + 4u * thread_n;
+  write_block(slab * params.m, row, column, sums.near);
+  if (THREAD_N > 4u) { write_block(slab * params.m, row, column + TILE_N / 2u, sums.right); }
+  if (THREAD_M > 4u) { write_block(slab * params.m, row + TILE_M / 2u, column, sums.below); }
+  if (THREAD_M > 4u && THREAD_N > 4u) {
+    write_block(slab * params.m, row + TILE_M / 2u, column + TILE_N / 2u, sums.far);
   }
 }

@@ -1,7 +1,7 @@
 // What the suite derives from an op's cases: values, gradients of both orders, views, and error inputs, on any backend.
 import { type Backend, grad, type Shape, type Tensor, tensor } from "@pkg/tensor";
 import type { Case, CaseInput, Op, Tolerance } from "../../packages/tensor/src/op.ts";
-import { type Spec, sizeOf } from "../../packages/tensor/src/shape.ts";
+import { contiguousLayout, type Spec, sizeOf } from "../../packages/tensor/src/shape.ts";
 import { apply } from "../../packages/tensor/src/tensor.ts";
 
 /** Any op: its attrs come from its own cases. */
@@ -17,12 +17,15 @@ export interface Deviation {
 /** Float32 values of a case, drawn from a seed; equal on every backend. */
 export function drawInputs({ inputs }: Case<unknown>, seed: number): { values: number[]; input: CaseInput }[] {
   const uniform = generator(seed);
+  const before: number[][] = [];
   return inputs.map((given) => {
     const input: CaseInput = "shape" in given ? given : { shape: given };
     const { shape, dtype = "float32", range: [lo, hi] = dtype === "bool" ? [0, 2] : [-1, 1], values } = input;
     const draw = () =>
       dtype === "float32" ? Math.fround(lo + (hi - lo) * uniform()) : Math.floor(lo + (hi - lo) * uniform());
-    return { input, values: values ? [...values] : Array.from({ length: sizeOf(shape) }, draw) };
+    const exactly = typeof values === "function" ? values(before) : values;
+    before.push(exactly ? [...exactly] : Array.from({ length: sizeOf(shape) }, draw));
+    return { input, values: before[before.length - 1] };
   });
 }
 
@@ -52,13 +55,35 @@ export function runOp(op: AnyOp, inputs: readonly Tensor[], attrs: unknown, back
 }
 
 /** Whether the op has a derivative of a float32 output with respect to a float32 input of this case. */
-export function isDifferentiable(op: AnyOp, { inputs, attrs }: Case<unknown>): boolean {
-  const specs = inputs.map(
-    (input): Spec =>
-      "shape" in input ? { shape: input.shape, dtype: input.dtype ?? "float32" } : { shape: input, dtype: "float32" },
-  );
+export function isDifferentiable(op: AnyOp, given: Case<unknown>): boolean {
+  const specs = specsOf(given);
   const hasFloat = (values: readonly Spec[]) => values.some(({ dtype }) => dtype === "float32");
-  return (op.vjp !== undefined || op.composed !== undefined) && hasFloat(specs) && hasFloat(op.infer(specs, attrs));
+  return (
+    (op.vjp !== undefined || op.composed !== undefined) && hasFloat(specs) && hasFloat(op.infer(specs, given.attrs))
+  );
+}
+
+/** Whether GPUs run other kernels, or other variants of them, than software adapters do. */
+export function hasTiledVariant(op: AnyOp): boolean {
+  return op.cases.some((given) => {
+    const viewOf = ({ shape, dtype }: Spec) => ({ ...contiguousLayout(shape), dtype });
+    const inputs = specsOf(given).map(viewOf);
+    const outputs = op.infer(inputs, given.attrs).map(viewOf);
+    const kernels = (["direct", "tiled"] as const).map((profile) => {
+      const target = { profile, workgroupMemory: 32768, maxInvocations: 256 };
+      const temporary = (size: number) => ({ temporary: 0, size });
+      const calls = op.gpu?.({ inputs, outputs, attrs: given.attrs, target, temporary });
+      return JSON.stringify(calls?.map(({ kernel, constants }) => [kernel, constants]));
+    });
+    return kernels[0] !== kernels[1];
+  });
+}
+
+function specsOf({ inputs }: Case<unknown>): Spec[] {
+  return inputs.map((input) => {
+    const { shape, dtype = "float32" }: CaseInput = "shape" in input ? input : { shape: input };
+    return { shape, dtype };
+  });
 }
 
 /** A scalar function of the op's float inputs: Σ wᵢ · yᵢ over its float outputs, with weights from a seed. */

@@ -9,6 +9,7 @@ import {
   compare,
   distance,
   drawInputs,
+  hasTiledVariant,
   isDifferentiable,
   place,
   runOp,
@@ -52,12 +53,18 @@ test.each(refused)("$name refuses what it cannot take: $given.error", ({ op, giv
   expect(() => runOp(op, place(drawInputs(given, 1), exact), given.attrs, exact)).toThrow(given.error);
 });
 
-const backends: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
-  { name: "cpu float32", open: async () => cpu({ poison: true }), skip: false },
-  { name: "webgpu", open: () => webgpu({ poison: true }), skip: !gpuAvailable },
+const backends: { name: string; open: () => Promise<Backend>; skip: boolean; tested: AnyOp[] }[] = [
+  { name: "cpu float32", open: async () => cpu({ poison: true }), skip: false, tested: all },
+  { name: "webgpu", open: () => webgpu({ poison: true, profile: "direct" }), skip: !gpuAvailable, tested: all },
+  {
+    name: "webgpu with the kernels for GPUs",
+    open: () => webgpu({ poison: true, profile: "tiled" }),
+    skip: !gpuAvailable,
+    tested: all.filter(hasTiledVariant),
+  },
 ];
 
-for (const { name, open, skip } of backends) {
+for (const { name, open, skip, tested } of backends) {
   describe.skipIf(skip)(`on ${name}`, () => {
     let backend: Backend;
     beforeAll(async () => {
@@ -65,7 +72,7 @@ for (const { name, open, skip } of backends) {
     });
     afterAll(() => backend.dispose());
 
-    describe.each(all.map((op) => ({ name: op.name, op })))("$name", ({ op }) => {
+    describe.each(tested.map((op) => ({ name: op.name, op })))("$name", ({ op }) => {
       test.each(op.cases.map((value, index) => ({ case: value, index })))(
         "case $index",
         async ({ case: given, index }) => {

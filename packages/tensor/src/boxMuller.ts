@@ -6,11 +6,11 @@ const BITS = new Uint32Array(FLOAT.buffer);
 
 // log(1 + x) = x − x²/2 + x³ p(x) on [√½ − 1, √2 − 1); sin(π/2 x) = x (fl(π/2) + p(x²)) and cos(π/2 x) = p(x²) on [−½, ½].
 // Minimax fits to 2⁻²⁷, highest power first.
-const LOG = [
+const LOG = Float32Array.from([
   -0.0763449669, 0.127615765, -0.131601825, 0.142017573, -0.166233569, 0.200012267, -0.250008196, 0.333333313,
-];
-const SINE = [-0.00460165413, 0.079680033, -0.64596343, -4.87987393e-8];
-const COSINE = [0.000904021203, -0.0208602883, 0.253669232, -1.23370051, 1];
+]);
+const SINE = Float32Array.from([-0.00460165413, 0.079680033, -0.64596343, -4.87987393e-8]);
+const COSINE = Float32Array.from([0.000904021203, -0.0208602883, 0.253669232, -1.23370051, 1]);
 
 /**
  * √(−2 log u) cos θ and √(−2 log u) sin θ (Box and Muller 1958): u is (w | 1) / 2³² cut to 24 significant bits, θ a turn in
@@ -54,6 +54,6 @@ function squareRoot(t: number): number {
 }
 
 /** Horner's rule, each product and each sum rounded. */
-function polynomial(coefficients: readonly number[], x: number): number {
-  return coefficients.reduce((p, c) => fround(fround(p * x) + fround(c)));
+function polynomial(coefficients: Float32Array, x: number): number {
+  return coefficients.reduce((p, c) => fround(fround(p * x) + c));
 }

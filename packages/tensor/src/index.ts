@@ -17,5 +17,17 @@ export {
   type SafetensorsTensor,
   serializeSafetensors,
 } from "./safetensors.ts";
+export { addNoise, dropout } from "./noise.ts";
+export {
+  type DrawOptions,
+  type HostDraws,
+  type NormalOptions,
+  type RandomState,
+  type RandomStream,
+  randomStream,
+  type UniformOptions,
+} from "./random.ts";
 export { type DType, type Shape, ShapeError } from "./shape.ts";
 export { type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";
+export { type TorchCudaOptions, torchCudaStream } from "./torchCuda.ts";
+export { torchStream } from "./torchRandom.ts";

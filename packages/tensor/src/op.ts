@@ -58,8 +58,8 @@ export interface CaseInput {
   readonly shape: Shape;
   readonly dtype?: DType;
   readonly range?: readonly [number, number];
-  /** Exactly these elements, row-major, instead of drawn ones. */
-  readonly values?: readonly number[];
+  /** Exactly these elements, row-major, instead of drawn ones; or what follows from those of the inputs before. */
+  readonly values?: readonly number[] | ((before: readonly (readonly number[])[]) => readonly number[]);
 }
 
 /** One set of operands from which the suite derives the op's tests. */

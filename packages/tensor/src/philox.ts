@@ -8,9 +8,10 @@ export interface Draw {
   readonly index: number;
 }
 
-type Words = readonly [number, number, number, number];
+/** Four words, each in [0, 2³²). */
+export type Words = readonly [number, number, number, number];
 
-/** 128 random bits, as four words in [0, 2³²), of a counter and a key. */
+/** 128 random bits of a counter and a key. */
 export function philox(counter: Words, key: readonly [number, number]): Words {
   let [a, b, c, d] = counter;
   let [k, l] = key;

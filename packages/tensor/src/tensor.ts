@@ -421,9 +421,43 @@ export class Tensor {
     return this.neg().max(axes, { keepAxes }).neg();
   }
 
-  /** e^x / Σ e^x along the last axis. */
-  softmax(): Tensor {
-    return this.only(ops.softmax, undefined);
+  /**
+   * The mean squared distance from the mean over the given axes, with n − correction in the place of the count n.
+   * @param correction 1 for the unbiased estimate of what these are samples of, 0 for their own variance
+   */
+  variance(
+    axes?: number | readonly number[],
+    { keepAxes = false, correction = 1 }: { keepAxes?: boolean; correction?: number } = {},
+  ): Tensor {
+    const reduced = resolveAxes("variance", axes, this.rank);
+    const count = reduced.reduce((n, axis) => n * this.shape[axis], 1);
+    const squares = this.sub(this.mean(reduced, { keepAxes: true })).square();
+    return squares.sum(reduced, { keepAxes }).mul(1 / (count - correction));
+  }
+
+  /** log Σ e^x over the given axes, for x of any size. */
+  logSumExp(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+    const reduced = resolveAxes("logSumExp", axes, this.rank);
+    const kept = Array.from({ length: this.rank }, (_, k) => k).filter((axis) => !reduced.includes(axis));
+    const rows = this.permute([...kept, ...reduced]).reshape([...kept.map((axis) => this.shape[axis]), -1]);
+    const shape = keepAxes ? this.shape.map((n, k) => (reduced.includes(k) ? 1 : n)) : rows.shape.slice(0, -1);
+    return rows.only(ops.logSumExp, undefined).reshape(shape);
+  }
+
+  /** The index (int32) of the largest element along an axis, the first of equal ones; the axis is dropped. */
+  argmax(axis = -1): Tensor {
+    const at = resolveAxis("argmax", axis, this.rank);
+    return this.only(ops.argmax, { axis: at }).reshape(this.shape.toSpliced(at, 1));
+  }
+
+  /** e^x / Σ e^x along an axis, for x of any size. */
+  softmax(axis = -1): Tensor {
+    return this.alongLast("softmax", axis, (x) => x.only(ops.softmax, undefined));
+  }
+
+  /** log softmax(x): x − log Σ e^x along an axis. */
+  logSoftmax(axis = -1): Tensor {
+    return this.alongLast("logSoftmax", axis, (x) => x.only(ops.logSoftmax, undefined));
   }
 
   // -- linear algebra --------------------------------------------------------------------------------------------------
@@ -480,6 +514,12 @@ export class Tensor {
     if (reduced.length === 0) return this;
     const kept = this.only(op, { axes: reduced });
     return keepAxes ? kept : kept.reshape(this.shape.filter((_, k) => !reduced.includes(k)));
+  }
+
+  /** A function of the last axis, on another one. */
+  private alongLast(name: string, axis: number, f: (x: Tensor) => Tensor): Tensor {
+    const at = resolveAxis(name, axis, this.rank);
+    return at === this.rank - 1 ? f(this) : f(this.transpose(at, -1)).transpose(at, -1);
   }
 
   /** This tensor, or a row-major copy outside of the graph. */

@@ -1,6 +1,8 @@
-// Reductions over any axes: sum and max. Each pass folds one run of neighbouring axes, in a fixed order, so results repeat.
+// Reductions over any axes: sum, max and argmax. Each pass folds one run of neighbouring axes, in a fixed order, so results repeat.
 
+import argmaxKernel from "@pkg/kernels/argmax.wgsl";
 import reduceKernel from "@pkg/kernels/reduce.wgsl";
+import tiledKernel from "@pkg/kernels/reduce_tiled.wgsl";
 import {
   type Case,
   defineOp,
@@ -13,7 +15,7 @@ import {
   type View,
 } from "../op.ts";
 import { formatShape, type Shape, ShapeError, sizeOf, stridesOf } from "../shape.ts";
-import { linearGrid } from "./dispatch.ts";
+import { folding, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
 /** Ascending distinct axes; the result keeps them with size 1. */
@@ -25,6 +27,13 @@ interface Reduction extends Pick<Op<ReduceAttrs>, "name" | "vjp" | "saves" | "to
   readonly identity: number;
   readonly wgsl: string;
   readonly cpu: (a: number, b: number) => number;
+}
+
+/** A reduction of the middle axis of [outer, reduced, inner]. */
+interface Extents {
+  readonly outer: number;
+  readonly reduced: number;
+  readonly inner: number;
 }
 
 const CHUNK = 64;
@@ -54,12 +63,54 @@ export const max = reduction({
   tolerance: { ulp: 0 },
 });
 
+/** The index of the largest element along an axis, the first of equal ones, which keeps size 1. */
+export const argmax = defineOp<{ readonly axis: number }>({
+  name: "argmax",
+  infer([x], { axis }) {
+    if (x.dtype !== "float32") throw new Error(`argmax: type ${x.dtype}, want float32`);
+    if (x.shape[axis] === 0) {
+      throw new ShapeError(`argmax: axis ${axis} of ${formatShape(x.shape)}, want at least one element`);
+    }
+    return [{ shape: x.shape.with(axis, 1), dtype: "int32" }];
+  },
+  cpu([out], [x], { axis }) {
+    const inner = sizeOf(x.shape.slice(axis + 1));
+    const length = x.shape[axis];
+    const read = elementReader(x);
+    for (let at = 0; at < sizeOf(out.shape); at++) {
+      const first = Math.floor(at / inner) * length * inner + (at % inner);
+      let best = 0;
+      for (let r = 1; r < length; r++) if (read(first + r * inner) > read(first + best * inner)) best = r;
+      out.data[out.offset + at] = best;
+    }
+  },
+  gpu({ inputs: [x], outputs: [out], attrs: { axis } }) {
+    const size = sizeOf(out.shape);
+    return [
+      {
+        kernel: argmaxKernel,
+        params: { size, reduced: x.shape[axis], inner: sizeOf(x.shape.slice(axis + 1)) },
+        bindings: [x, out],
+        workgroups: linearGrid(size, WORKGROUP),
+      },
+    ];
+  },
+  cases: [
+    { inputs: [[33]], attrs: { axis: 0 } },
+    { inputs: [[2, 5, 3]], attrs: { axis: 1 } },
+    { inputs: [{ shape: [3, 4], values: [1, 2, 2, 0, -1, -1, -1, -1, -4, -3, -2, -2] }], attrs: { axis: 1 } },
+  ],
+  errors: [{ inputs: [[2, 0]], attrs: { axis: 1 }, error: "argmax: axis 1 of [2, 0]" }],
+  tolerance: { ulp: 0 },
+});
+
 function reduction({ name, identity, wgsl, cpu, ...rules }: Reduction): Op<ReduceAttrs> {
   const cases: Case<ReduceAttrs>[] = [
     { inputs: [[7]], attrs: { axes: [0] } },
     { inputs: [[129]], attrs: { axes: [0] } },
     { inputs: [[5, 33]], attrs: { axes: [1] } },
     { inputs: [[65, 6]], attrs: { axes: [0] } },
+    { inputs: [[1100, 32]], attrs: { axes: [0] } },
     { inputs: [[2, 3, 4, 5]], attrs: { axes: [0, 2] } },
     { inputs: [[2, 3, 4, 5]], attrs: { axes: [1, 3] } },
     { inputs: [[3, 4]], attrs: { axes: [0, 1] } },
@@ -98,12 +149,9 @@ function reduceOnHost(out: NdArray, x: NdArray, identity: number, combine: (a: n
 }
 
 /** From the last run of reduced axes to the first, each in as many passes as its length needs. */
-function passes(
-  { inputs: [x], outputs: [out], attrs: { axes }, temporary }: GpuCall<ReduceAttrs>,
-  identity: number,
-  wgsl: string,
-): KernelCall[] {
+function passes({ inputs: [x], outputs: [out], attrs: { axes }, target, temporary }: GpuCall<ReduceAttrs>, identity: number, wgsl: string): KernelCall[] {
   const runs = runsOf(x.shape, axes);
+  const planned = target.profile === "tiled" ? tiledPass : directPass;
   const calls: KernelCall[] = [];
   let from: View | Temporary = x;
   let inner = 1;
@@ -115,22 +163,63 @@ function passes(
     const outer = sizeOf(runs.slice(0, k).map(({ size }) => size));
     let reduced = runs[k].size;
     do {
-      const chunks = Math.max(1, Math.ceil(reduced / CHUNK));
-      const size = outer * chunks * inner;
+      const { chunks, call } = planned({ outer, reduced, inner }, identity, wgsl);
       const isLast = chunks === 1 && !runs.slice(0, k).some((run) => run.reduced);
-      const to = isLast ? out : temporary(size);
-      calls.push({
-        kernel: reduceKernel,
-        constants: { IDENTITY: identity, CHUNK: `${CHUNK}u`, WORKGROUP: `${WORKGROUP}u`, combine: `return ${wgsl};` },
-        params: { size, reduced, chunks, inner },
-        bindings: [from, to],
-        workgroups: linearGrid(size, WORKGROUP),
-      });
+      const to = isLast ? out : temporary(outer * chunks * inner);
+      calls.push({ ...call, bindings: [from, to] });
       from = to;
       reduced = chunks;
     } while (reduced > 1);
   }
   return calls;
+}
+
+interface Pass {
+  /** How many partial results it leaves of each. */
+  readonly chunks: number;
+  readonly call: Omit<KernelCall, "bindings">;
+}
+
+/** One pass over the middle axis of [outer, reduced, inner], an invocation for each chunk. */
+function directPass({ outer, reduced, inner }: Extents, identity: number, wgsl: string): Pass {
+  const chunks = Math.max(1, Math.ceil(reduced / CHUNK));
+  const size = outer * chunks * inner;
+  return {
+    chunks,
+    call: {
+      kernel: reduceKernel,
+      constants: { IDENTITY: identity, CHUNK: `${CHUNK}u`, WORKGROUP: `${WORKGROUP}u`, combine: `return ${wgsl};` },
+      params: { size, reduced, chunks, inner },
+      workgroups: linearGrid(size, WORKGROUP),
+    },
+  };
+}
+
+/** The same, several invocations for each chunk, and four neighbouring elements at a time where they lie so. */
+function tiledPass({ outer, reduced, inner }: Extents, identity: number, wgsl: string): Pass {
+  const isRow = inner === 1;
+  const isVector = (isRow ? reduced : inner) % 4 === 0;
+  const length = isRow && isVector ? reduced / 4 : reduced;
+  const across = isVector && !isRow ? inner / 4 : inner;
+  const outputs = outer * across;
+  const { lanes, columns, blocks, chunk, shares: chunks } = folding("tiled", { outputs, length, across, isVector });
+  const folded = "return combine_pair(combine_pair(v.x, v.y), combine_pair(v.z, v.w));";
+  return {
+    chunks,
+    call: {
+      kernel: tiledKernel,
+      constants: {
+        Vector: isVector ? "vec4<f32>" : "f32",
+        Result: isVector && !isRow ? "vec4<f32>" : "f32",
+        IDENTITY: identity,
+        combine: `return ${wgsl};`,
+        combine_pair: `return ${wgsl};`,
+        finish: isVector && isRow ? folded : "return v;",
+      },
+      params: { outputs, reduced: length, chunk, chunks, inner: across, blocks, lanes, lane_step: isRow ? 1 : columns },
+      workgroups: linearGrid(blocks * chunks, 1),
+    },
+  };
 }
 
 /** Neighbouring axes that are all reduced, or all kept, as one; axes of size 1 belong to either. */

@@ -9,7 +9,7 @@ export function specialise(kernel: string, constants: Readonly<Record<string, st
   let text = kernel;
   for (const [name, value] of Object.entries(constants)) {
     const declaration = new RegExp(
-      `^(?:(const ${name}(?:: \\w+)? = )[^;\\n]*;|(alias ${name} = )[^;\\n]*;|(fn ${name}\\([^\\n]*\\{ ?)[^\\n]*\\})$`,
+      `^(?:((?:const ${name}(?:: \\w+)?|alias ${name}) = )[^;\\n]*(?=;)|(fn ${name}\\([^\\n]*\\{ ?)[^\\n]*\\}$)`,
       "m",
     );
     if (!declaration.test(text)) {
@@ -18,10 +18,7 @@ export function specialise(kernel: string, constants: Readonly<Record<string, st
         `specialise: no one-line const, alias or fn ${name} in "${kernel.split("\n", 1)[0]}", want one of ${known}`,
       );
     }
-    text = text.replace(declaration, (_, asConst?: string, asAlias?: string, asFn?: string) => {
-      if (asFn) return `${asFn}${value} }`;
-      return `${asConst ?? asAlias}${value};`;
-    });
+    text = text.replace(declaration, (_, before?: string, asFn?: string) => (asFn ? `${asFn}${value} }` : `${before}${value}`));
   }
   return text;
 }

@@ -80,7 +80,9 @@ class Webgpu implements Backend {
     });
     this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });
     this.poison = poison ? this.poisonBuffer() : null;
-    device.addEventListener("uncapturederror", ({ error }) => {
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault(); // or it is printed as well
+      const { error } = event;
       // In Node there is no GPUOutOfMemoryError global to test against.
       const Kind = error.constructor.name === "GPUOutOfMemoryError" ? OutOfMemoryError : ValidationError;
       this.failure ??= new Kind(`${this.name}: ${error.message}`);

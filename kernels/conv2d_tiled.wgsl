@@ -1,0 +1,273 @@
+// out[s, p, n] = Σ_{tap, c} image[place(p, tap), c] · weight[tap, c, n], (tap, c) in share s: matmul's tiles, rows gathered.
+
+alias Image = vec4<f32>;
+alias Weight = vec4<f32>;
+alias Out = vec4<f32>;
+const WEIGHT_IS_TRANSPOSED = false; // whether weight is [tap, n, c]
+const C_IS_RAGGED = true; // whether the last tile of a tap reaches beyond c
+const SPREAD_Y = 1; // the image's rows stand this far apart, with zeros between
+const SPREAD_X = 1;
+const TILE_M = 128u;
+const TILE_N = 128u;
+const TILE_K = 16u;
+const THREAD_M = 8u; // 4 or 8
+const THREAD_N = 8u;
+const BUFFERS = 2u; // 1 saves memory and costs a barrier a tile
+fn image4(i: u32) -> vec4<f32> { return image[i / 4u]; }
+fn weight4(i: u32) -> vec4<f32> { return weight[i / 4u]; }
+fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
+
+const THREADS_N = TILE_N / THREAD_N; // a multiple of WARP_N
+const THREADS = TILE_M / THREAD_M * THREADS_N; // at least A_BLOCKS + B_BLOCKS, and TILE_M
+const A_BLOCKS = TILE_M * TILE_K / 16u; // 4 × 4 blocks of a tile, one a loading thread
+const B_BLOCKS = TILE_N * TILE_K / 16u;
+const WARP_M = 4u; // neighbouring threads read as few quads of both tiles as they can, free of bank conflicts
+const WARP_N = 8u;
+const SKEW = 32u / TILE_K; // quads that keep stores of transposed blocks from meeting in one bank
+const A_STEP = TILE_M + SKEW; // quads that four rows of k take
+const B_STEP = TILE_N + SKEW;
+const A_BUFFER = TILE_K / 4u * A_STEP;
+const B_BUFFER = TILE_K / 4u * B_STEP;
+
+const NOWHERE = 0xffffffffu;
+
+struct Params {
+  pixels: u32, // batch · height · width of the result
+  n: u32, // channels of the result and of the image
+  c: u32,
+  shares: u32,
+  share: u32, // tiles of (tap, c) in a share
+  taps: vec2<u32>,
+  size: vec2<u32>, // height and width of the result
+  image_size: vec2<u32>,
+  scale: vec2<i32>, // place = result pixel · scale + shift + tap · step
+  shift: vec2<i32>,
+  step: vec2<i32>,
+  image_offset: u32,
+  image_strides: vec3<u32>, // of batch, rows and columns
+  weight_step: u32, // from one contiguous run of the weights to the next
+  weight_tap: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> image: array<Image>;
+@group(0) @binding(2) var<storage, read> weight: array<Weight>;
+@group(0) @binding(3) var<storage, read_write> out: array<Out>;
+
+var<workgroup> a_tile: array<vec4<f32>, BUFFERS * A_BUFFER>; // [buffer][k / 4] { [k % 4][i / 4], skew }
+var<workgroup> b_tile: array<vec4<f32>, BUFFERS * B_BUFFER>; // [buffer][k / 4] { [k % 4][j / 4], skew }
+var<workgroup> origins: array<Origin, TILE_M>; // [p]
+
+/** A pixel of the result: where its image begins in storage, and where its first tap falls. */
+struct Origin {
+  base: u32,
+  place: vec2<i32>,
+}
+
+/** The sums of a thread, [i][j] each: near, and half a tile further to the right, below, and both. */
+struct Sums {
+  near: mat4x4<f32>,
+  right: mat4x4<f32>,
+  below: mat4x4<f32>,
+  far: mat4x4<f32>,
+}
+
+fn origin(p: u32) -> Origin {
+  if (p >= params.pixels) {
+    return Origin(0u, vec2<i32>(-0x40000000));
+  }
+  let y = p / params.size.y % params.size.x;
+  let x = p % params.size.y;
+  let base = params.image_offset + p / params.size.y / params.size.x * params.image_strides.x;
+  return Origin(base, vec2<i32>(vec2<u32>(y, x)) * params.scale + params.shift);
+}
+
+/** The address of the pixel under a tap. */
+fn address(from: Origin, tap: vec2<i32>) -> u32 {
+  let spread = vec2<i32>(SPREAD_Y, SPREAD_X);
+  let place = from.place + tap * params.step;
+  let at = vec2<u32>(place / spread);
+  if (any(place < vec2<i32>(0)) || any(place % spread != vec2<i32>(0)) || any(at >= params.image_size)) {
+    return NOWHERE;
+  }
+  return from.base + at.x * params.image_strides.y + at.y * params.image_strides.z;
+}
+
+fn gather(at: u32, c: u32) -> vec4<f32> {
+  if (at == NOWHERE) {
+    return vec4<f32>();
+  }
+  return image4(at + c);
+}
+
+/** A block with its columns from `end` on set to zero; what stands there in storage may be anything, NaN too. */
+fn cut(block: mat4x4<f32>, end: u32) -> mat4x4<f32> {
+  let zero = vec4<f32>();
+  return mat4x4<f32>(
+    select(zero, block[0], end > 0u),
+    select(zero, block[1], end > 1u),
+    select(zero, block[2], end > 2u),
+    select(zero, block[3], end > 3u),
+  );
+}
+
+/** sum[i] + x[i] · y for four rows i. */
+fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
+  return mat4x4<f32>(
+    fma(vec4<f32>(x.x), y, sum[0]),
+    fma(vec4<f32>(x.y), y, sum[1]),
+    fma(vec4<f32>(x.z), y, sum[2]),
+    fma(vec4<f32>(x.w), y, sum[3]),
+  );
+}
+
+/** Adds the products of one k, whose rows of the tiles begin at a_at and b_at for this thread. */
+fn multiply(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
+  let x = a_tile[a_at];
+  let y = b_tile[b_at];
+  (*sums).near = add_outer((*sums).near, x, y);
+  if (THREAD_N > 4u) {
+    let y_far = b_tile[b_at + TILE_N / 8u];
+    (*sums).right = add_outer((*sums).right, x, y_far);
+    if (THREAD_M > 4u) {
+      (*sums).far = add_outer((*sums).far, a_tile[a_at + TILE_M / 8u], y_far);
+    }
+  }
+  if (THREAD_M > 4u) {
+    (*sums).below = add_outer((*sums).below, a_tile[a_at + TILE_M / 8u], y);
+  }
+}
+
+/** Writes what lies inside of out of the 4 × 4 outputs from pixel p and channel n on. */
+fn write_block(share: u32, p: u32, n: u32, block: mat4x4<f32>) {
+  if (n >= params.n) {
+    return;
+  }
+  let at = (share * params.pixels + p) * params.n + n;
+  let count = params.n - n;
+  if (p < params.pixels) { write(at, block[0], count); }
+  if (p + 1u < params.pixels) { write(at + params.n, block[1], count); }
+  if (p + 2u < params.pixels) { write(at + 2u * params.n, block[2], count); }
+  if (p + 3u < params.pixels) { write(at + 3u * params.n, block[3], count); }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(local_invocation_index) thread: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let tiles = (vec2<u32>(params.pixels, params.n) + vec2<u32>(TILE_M, TILE_N) - 1u) / vec2<u32>(TILE_M, TILE_N);
+  let tile = group.x + group.y * groups.x;
+  let share = tile / (tiles.x * tiles.y);
+  if (share >= params.shares) {
+    return;
+  }
+  let first_pixel = tile / tiles.y % tiles.x * TILE_M;
+  let first_n = tile % tiles.y * TILE_N;
+  let tap_tiles = (params.c + TILE_K - 1u) / TILE_K;
+  let first = share * params.share;
+  let last = min(first + params.share, params.taps.x * params.taps.y * tap_tiles);
+
+  if (thread < TILE_M) {
+    origins[thread] = origin(first_pixel + thread);
+  }
+  workgroupBarrier();
+
+  // Threads load one block each, of the image or of the weights; `to` is its place in the tile.
+  let lanes = vec4<u32>(0u, 1u, 2u, 3u);
+  let loads_a = thread < A_BLOCKS;
+  let loads_b = !loads_a && thread < A_BLOCKS + B_BLOCKS;
+  var c_quad = thread % (TILE_K / 4u);
+  var quad = thread / (TILE_K / 4u);
+  var to = c_quad * A_STEP + quad;
+  var at = vec4<u32>(); // of the pixels under the present tap, or of the weights' runs from their tap on
+  if (loads_b) {
+    let block = thread - A_BLOCKS;
+    c_quad = select(block / (TILE_N / 4u), block % (TILE_K / 4u), WEIGHT_IS_TRANSPOSED);
+    quad = select(block % (TILE_N / 4u), block / (TILE_K / 4u), WEIGHT_IS_TRANSPOSED);
+    to = c_quad * B_STEP + quad;
+    let n = first_n + 4u * quad;
+    if (WEIGHT_IS_TRANSPOSED) {
+      at = min(n + lanes, vec4<u32>(params.n - 1u)) * params.weight_step + 4u * c_quad;
+    } else {
+      at = (4u * c_quad + lanes) * params.weight_step + n;
+    }
+  }
+
+  let warp = thread / (WARP_M * WARP_N);
+  let thread_m = thread / WARP_N % WARP_M + warp / (THREADS_N / WARP_N) * WARP_M;
+  let thread_n = thread % WARP_N + warp % (THREADS_N / WARP_N) * WARP_N;
+
+  var sums: Sums;
+  var block: mat4x4<f32>;
+  var tap = first / max(1u, tap_tiles);
+  var c = first % max(1u, tap_tiles) * TILE_K;
+  // While a tile is multiplied, the next is on its way from storage into registers.
+  for (var step = first; step <= last; step++) {
+    if (step < last) {
+      if (loads_a) {
+        if (c == 0u || step == first) {
+          let under = vec2<i32>(vec2<u32>(tap / params.taps.y, tap % params.taps.y));
+          at.x = address(origins[4u * quad], under);
+          at.y = address(origins[4u * quad + 1u], under);
+          at.z = address(origins[4u * quad + 2u], under);
+          at.w = address(origins[4u * quad + 3u], under);
+        }
+        let from = c + 4u * c_quad;
+        block = transpose(mat4x4<f32>(gather(at.x, from), gather(at.y, from), gather(at.z, from), gather(at.w, from)));
+      } else if (loads_b) {
+        let from = at + (tap * params.weight_tap + select(c * params.weight_step, c, WEIGHT_IS_TRANSPOSED));
+        block = mat4x4<f32>(weight4(from.x), weight4(from.y), weight4(from.z), weight4(from.w));
+        if (WEIGHT_IS_TRANSPOSED) { block = transpose(block); }
+      }
+      if (C_IS_RAGGED) {
+        let from = c + 4u * c_quad;
+        block = cut(block, max(params.c, from) - from);
+      }
+      c += TILE_K;
+      if (c >= params.c) {
+        c = 0u;
+        tap++;
+      }
+    }
+    if (step > first) {
+      let buffer = (step - first - 1u) % BUFFERS;
+      var a_at = buffer * A_BUFFER + thread_m;
+      var b_at = buffer * B_BUFFER + thread_n;
+      for (var quad = 0u; quad < TILE_K / 4u; quad++) {
+        multiply(&sums, a_at, b_at);
+        multiply(&sums, a_at + TILE_M / 4u, b_at + TILE_N / 4u);
+        multiply(&sums, a_at + TILE_M / 2u, b_at + TILE_N / 2u);
+        multiply(&sums, a_at + TILE_M / 4u * 3u, b_at + TILE_N / 4u * 3u);
+        a_at += A_STEP;
+        b_at += B_STEP;
+      }
+      if (BUFFERS == 1u) { workgroupBarrier(); }
+    }
+    if (step < last) {
+      let buffer = (step - first) % BUFFERS;
+      if (loads_a) {
+        let into = buffer * A_BUFFER + to;
+        a_tile[into] = block[0];
+        a_tile[into + TILE_M / 4u] = block[1];
+        a_tile[into + TILE_M / 2u] = block[2];
+        a_tile[into + TILE_M / 4u * 3u] = block[3];
+      } else if (loads_b) {
+        let into = buffer * B_BUFFER + to;
+        b_tile[into] = block[0];
+        b_tile[into + TILE_N / 4u] = block[1];
+        b_tile[into + TILE_N / 2u] = block[2];
+        b_tile[into + TILE_N / 4u * 3u] = block[3];
+      }
+    }
+    workgroupBarrier();
+  }
+
+  let p = first_pixel + 4u * thread_m;
+  let n = first_n + 4u * thread_n;
+  write_block(share, p, n, sums.near);
+  if (THREAD_N > 4u) { write_block(share, p, n + TILE_N / 2u, sums.right); }
+  if (THREAD_M > 4u) { write_block(share, p + TILE_M / 2u, n, sums.below); }
+  if (THREAD_M > 4u && THREAD_N > 4u) { write_block(share, p + TILE_M / 2u, n + TILE_N / 2u, sums.far); }
+}

@@ -1,0 +1,92 @@
+// statistics[b, g, s] = (shift, mean − shift, 1 / √(variance + ε)) of x[b, p, c] over p and the channels of group g, or of
+// share s of those elements, with Σ (x − mean)² in the third place. The shift is the group's first element: differences from it
+// keep their digits where the mean is far larger than the deviations, and partial results merge by Chan's formula.
+
+alias Vector = vec4<f32>; // channels of a group side by side; f32 where four do not divide them
+const WIDTH = 4.0; // elements of a vector
+const WORKGROUP = 256u; // a small one, with lanes = 1, for adapters where barriers are dear
+fn first_of(v: Vector) -> f32 { return v.x; }
+fn sum_of(v: Vector) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+
+struct Params {
+  samples: u32, // batch · groups
+  groups: u32,
+  pixels: u32,
+  channels: u32, // of all groups, in vectors
+  depth: u32, // channels of a group, in vectors
+  chunk: u32, // vectors of a share
+  shares: u32,
+  blocks: u32, // workgroups that cover the samples
+  lanes: u32, // a power of two; a workgroup has WORKGROUP / lanes samples
+  epsilon: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Vector>;
+@group(0) @binding(2) var<storage, read_write> statistics: array<f32>;
+
+var<workgroup> partial: array<vec3<f32>, WORKGROUP>; // [sample][lane]: count, mean − shift, Σ (x − mean)²
+
+fn merge(a: vec3<f32>, b: vec3<f32>) -> vec3<f32> {
+  let count = a.x + b.x;
+  let part = b.x / max(count, 1.0);
+  let distance = b.y - a.y;
+  return vec3<f32>(count, a.y + distance * part, a.z + b.z + distance * distance * a.x * part);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(local_invocation_index) local: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let lane = local % params.lanes;
+  let at = group.x + group.y * groups.x;
+  let sample = (at % params.blocks) * (WORKGROUP / params.lanes) + local / params.lanes;
+  let share = at / params.blocks;
+  let isInside = sample < params.samples && share < params.shares;
+  let first = (sample / params.groups) * params.pixels * params.channels + (sample % params.groups) * params.depth;
+  let end = select(0u, min((share + 1u) * params.chunk, params.pixels * params.depth), isInside);
+
+  let start = share * params.chunk + lane;
+  var pixel = start / params.depth;
+  var channel = start % params.depth;
+  var shift = 0.0;
+  var pivot = 0.0; // this lane's own first element, as near to its mean as any, − shift
+  if (start < end) {
+    shift = first_of(x[first]);
+    pivot = first_of(x[first + pixel * params.channels + channel]) - shift;
+  }
+  var vectors = 0.0;
+  var sums = Vector();
+  var squares = Vector();
+  for (var k = start; k < end; k += params.lanes) {
+    let d = (x[first + pixel * params.channels + channel] - shift) - pivot;
+    vectors += 1.0;
+    sums += d;
+    squares += d * d;
+    pixel += params.lanes / params.depth;
+    channel += params.lanes % params.depth;
+    if (channel >= params.depth) {
+      channel -= params.depth;
+      pixel += 1u;
+    }
+  }
+  let count = vectors * WIDTH;
+  let total = sum_of(sums);
+  let mean = total / max(count, 1.0);
+  partial[local] = vec3<f32>(count, pivot + mean, max(sum_of(squares) - total * mean, 0.0));
+  for (var step = params.lanes / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (lane < step) {
+      partial[local] = merge(partial[local], partial[local + step]);
+    }
+  }
+  if (lane == 0u && isInside) {
+    let whole = partial[local];
+    let out = (sample * params.shares + share) * 3u;
+    statistics[out] = shift;
+    statistics[out + 1u] = whole.y;
+    statistics[out + 2u] = select(whole.z, inverseSqrt(whole.z / whole.x + params.epsilon), params.shares == 1u);
+  }
+}

@@ -1,0 +1,63 @@
+// A random stream whose numbers only the host can make: tensors are drawn there and uploaded.
+
+import { tensor } from "./create.ts";
+import type { RandomState, RandomStream } from "./random.ts";
+import { checkCount, integerDraw, normalDraw, signDraw, trialDraw, uniformDraw } from "./random.ts";
+import { type Shape, sizeOf } from "./shape.ts";
+
+/** What makes the numbers, its parameters checked. */
+export interface HostSource {
+  normals(size: number, mean: number, std: number): Float32Array;
+  uniforms(size: number, low: number, high: number): Float32Array;
+  /** low + one of `bound` numbers. */
+  integers(size: number, low: number, bound: number): Int32Array;
+  permutation(n: number): Uint32Array;
+  split(label: string | number): RandomStream;
+  state(): RandomState;
+  restore(state: RandomState): void;
+}
+
+/** The stream over a source. */
+export function hostStream(source: HostSource): RandomStream {
+  const uniform = (shape: Shape) => source.uniforms(sizeOf(shape), 0, 1);
+  const host: RandomStream["host"] = {
+    normal(shape, options) {
+      const { scale, shift } = normalDraw(shape, options);
+      return source.normals(sizeOf(shape), shift, scale);
+    },
+    uniform(shape, options) {
+      const { scale, shift } = uniformDraw(shape, options);
+      return source.uniforms(sizeOf(shape), shift, shift + scale);
+    },
+    integers(low, high, shape) {
+      const { bound } = integerDraw(low, high, shape);
+      return source.integers(sizeOf(shape), low, bound);
+    },
+    rademacher(shape) {
+      signDraw(shape);
+      return Float32Array.from(source.integers(sizeOf(shape), 0, 2), (bit) => 2 * bit - 1);
+    },
+    bernoulli(probability, shape) {
+      trialDraw(probability, shape);
+      return Uint32Array.from(uniform(shape), (u) => Number(u < Math.fround(probability)));
+    },
+  };
+  return {
+    host,
+    normal: (shape, { backend, ...options }) => tensor(host.normal(shape, options), { backend, shape }),
+    uniform: (shape, { backend, ...options }) => tensor(host.uniform(shape, options), { backend, shape }),
+    integers: (low, high, shape, { backend }) => tensor(host.integers(low, high, shape), { backend, shape }),
+    rademacher: (shape, { backend }) => tensor(host.rademacher(shape), { backend, shape }),
+    bernoulli: (probability, shape, { backend }) =>
+      tensor(host.bernoulli(probability, shape), { backend, shape, dtype: "bool" }),
+    permutation(n) {
+      checkCount(n);
+      return source.permutation(n);
+    },
+    next: () => uniform([])[0],
+    split: (label) => source.split(label),
+    state: () => source.state(),
+    restore: (state) => source.restore(state),
+    take: () => null,
+  };
+}

@@ -1,0 +1,146 @@
+// What only the WebGPU backend can get wrong: order of uploads, folded dispatches, faults and losses of the device.
+import { cpu, DeviceLostError, ones, tensor, ValidationError, webgpu, zeros } from "@pkg/tensor";
+import { describe, expect, test } from "vitest";
+import { paramsLayout, writeParams } from "../../packages/tensor/src/backends/webgpu/params.ts";
+import { sizeClass } from "../../packages/tensor/src/backends/webgpu/pool.ts";
+import { specialise } from "../../packages/tensor/src/backends/webgpu/specialise.ts";
+import { defineOp, float32 } from "../../packages/tensor/src/op.ts";
+import { apply } from "../../packages/tensor/src/tensor.ts";
+import { gpuAvailable } from "../setup/gpu.ts";
+
+describe.skipIf(!gpuAvailable)("the device", () => {
+  test("a buffer that is reused by an upload still had its old value for what was queued before", async () => {
+    const backend = await webgpu();
+    const results = Array.from({ length: 50 }, (_, k) => {
+      const x = tensor([k, k, k], { backend });
+      const y = x.add(1);
+      x.dispose();
+      return y;
+    });
+    for (const [k, y] of results.entries()) expect(await y.array()).toEqual([k + 1, k + 1, k + 1]);
+    backend.dispose();
+  });
+
+  test("a tensor of more than 65,535 workgroups is computed to its last element", async () => {
+    const backend = await webgpu();
+    const size = 65536 * 256 + 5;
+    const y = ones([size], { backend }).contiguous().add(1);
+    const tail = await y.slice([size - 3]).data();
+    expect([...tail]).toEqual([2, 2, 2]);
+    expect(await y.slice([65535 * 256 - 1, 65535 * 256 + 2]).array()).toEqual([2, 2, 2]);
+    backend.dispose();
+  });
+
+  test("a kernel that the device refuses is a ValidationError that names the op", async () => {
+    const backend = await webgpu();
+    const broken = defineOp({
+      name: "broken",
+      infer: () => [float32([1])],
+      cpu: () => {},
+      gpu: ({ outputs: [out] }) => [
+        {
+          kernel:
+            "@group(0) @binding(1) var<storage, read_write> out: array<f32>;\n@compute @workgroup_size(1) fn main() { out[0] = nonsense; }",
+          bindings: [out],
+          workgroups: [1],
+        },
+      ],
+      cases: [{ inputs: [] }],
+      tolerance: {},
+    });
+    const [y] = apply(broken, [], undefined, backend);
+    const reading = y.data();
+    await expect(reading).rejects.toThrow(ValidationError);
+    const again = apply(broken, [], undefined, backend)[0].data();
+    await expect(again).rejects.toThrow(/broken/);
+    expect(await ones([2], { backend }).add(1).array()).toEqual([2, 2]);
+    backend.dispose();
+  });
+
+  test("after a loss every call is a DeviceLostError, and a new backend works", async () => {
+    const backend = await webgpu();
+    const x = ones([4], { backend }).contiguous();
+    backend.dispose();
+    expect(() => x.add(1)).toThrow(DeviceLostError);
+    await expect(x.data()).rejects.toThrow(DeviceLostError);
+    await expect(backend.settled()).rejects.toThrow("the backend is disposed, want a new one");
+    const next = await webgpu();
+    expect(await ones([1], { backend: next }).add(1).array()).toEqual([2]);
+    next.dispose();
+  });
+
+  test("reading while more is queued gives the value at that moment", async () => {
+    const backend = await webgpu();
+    const x = zeros([3], { backend }).contiguous();
+    const first = x.data();
+    x.assign(x.add(1));
+    expect([...(await first)]).toEqual([0, 0, 0]);
+    expect([...(await x.data())]).toEqual([1, 1, 1]);
+    backend.dispose();
+  });
+
+  test("the name tells the adapter", async () => {
+    const backend = await webgpu();
+    expect(backend.name).toMatch(/^webgpu: .+\(.+\)$/);
+    expect(cpu().name).toBe("cpu: float32");
+    backend.dispose();
+  });
+});
+
+describe("specialising a kernel", () => {
+  const kernel =
+    "// y = f(x)\nconst SIZE = 4u;\nconst SLOPE: f32 = 0.5;\nalias T = f32;\nfn f(x: T) -> T { return x; }\n";
+
+  test("rewrites constants, types and one-line functions", () => {
+    expect(specialise(kernel, { SIZE: "8u", SLOPE: 2, T: "u32", f: "return x * x;" })).toBe(
+      "// y = f(x)\nconst SIZE = 8u;\nconst SLOPE: f32 = 2;\nalias T = u32;\nfn f(x: T) -> T { return x * x; }\n",
+    );
+  });
+
+  test("refuses a name that the kernel does not declare", () => {
+    expect(() => specialise(kernel, { WIDTH: 1 })).toThrow(
+      'no one-line const, alias or fn WIDTH in "// y = f(x)", want one of SIZE, SLOPE, T, f',
+    );
+  });
+});
+
+describe("packing parameters", () => {
+  const wgsl =
+    "struct Params {\n  size: u32,\n  offset: vec2<u32>,\n  scale: f32, // of x\n  axes: array<vec4<i32>, 2>,\n}\n";
+
+  test("follows WGSL's alignment", () => {
+    const layout = paramsLayout(wgsl);
+    expect(layout?.fields.map(({ name, offset, count }) => [name, offset, count])).toEqual([
+      ["size", 0, 1],
+      ["offset", 8, 2],
+      ["scale", 16, 1],
+      ["axes", 32, 8],
+    ]);
+    expect(layout?.bytes).toBe(64);
+  });
+
+  test("refuses missing, unknown and wrongly sized parameters", () => {
+    const layout = paramsLayout(wgsl);
+    if (!layout) throw new Error("no layout");
+    const target = new DataView(new ArrayBuffer(64));
+    const good = { size: 1, offset: [1, 2], scale: 0.5, axes: [1, 2, 3, 4, 5, 6, 7, 8] };
+    expect(() => writeParams(target, 0, layout, good)).not.toThrow();
+    expect(target.getFloat32(16, true)).toBe(0.5);
+    expect(() => writeParams(target, 0, layout, { size: 1 })).toThrow(
+      "params: got size, want size, offset, scale, axes",
+    );
+    expect(() => writeParams(target, 0, layout, { ...good, extra: 1 })).toThrow("params: got");
+    expect(() => writeParams(target, 0, layout, { ...good, offset: [1] })).toThrow(
+      "params: 1 numbers for offset, want 2",
+    );
+  });
+});
+
+test("size classes waste at most an eighth", () => {
+  for (let bytes = 1; bytes < 1e6; bytes += 997) {
+    const size = sizeClass(bytes);
+    expect(size % 32).toBe(0);
+    expect(size).toBeGreaterThanOrEqual(bytes);
+    if (bytes > 256) expect(size / bytes).toBeLessThanOrEqual(1.125);
+  }
+});

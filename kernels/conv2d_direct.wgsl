@@ -49,14 +49,14 @@ fn origin(pixel: u32) -> Origin {
 }
 
 /** Four channels of the image under a tap, zeros where there is none. */
-fn gather(from: Origin, tap: vec2<i32>, c: u32) -> vec4<f32> {
+fn gather(start: Origin, tap: vec2<i32>, c: u32) -> vec4<f32> {
   let spread = vec2<i32>(SPREAD_Y, SPREAD_X);
-  let place = from.place + tap * params.step;
+  let place = start.place + tap * params.step;
   let at = vec2<u32>(place / spread);
   if (any(place < vec2<i32>(0)) || any(place % spread != vec2<i32>(0)) || any(at >= params.image_size)) {
     return vec4<f32>();
   }
-  return image4(from.base + at.x * params.image_strides.y + at.y * params.image_strides.z + c);
+  return image4(start.base + at.x * params.image_strides.y + at.y * params.image_strides.z + c);
 }
 
 /** Zero in lanes from `end` on; what stands there in storage may be anything, NaN too. */

@@ -83,14 +83,14 @@ fn origin(p: u32) -> Origin {
 }
 
 /** The address of the pixel under a tap. */
-fn address(from: Origin, tap: vec2<i32>) -> u32 {
+fn address(start: Origin, tap: vec2<i32>) -> u32 {
   let spread = vec2<i32>(SPREAD_Y, SPREAD_X);
-  let place = from.place + tap * params.step;
+  let place = start.place + tap * params.step;
   let at = vec2<u32>(place / spread);
   if (any(place < vec2<i32>(0)) || any(place % spread != vec2<i32>(0)) || any(at >= params.image_size)) {
     return NOWHERE;
   }
-  return from.base + at.x * params.image_strides.y + at.y * params.image_strides.z;
+  return start.base + at.x * params.image_strides.y + at.y * params.image_strides.z;
 }
 
 fn gather(at: u32, c: u32) -> vec4<f32> {
@@ -206,6 +206,7 @@ fn main(
   // While a tile is multiplied, the next is on its way from storage into registers.
   for (var step = first; step <= last; step++) {
     if (step < last) {
+      let channel = c + 4u * c_quad;
       if (loads_a) {
         if (c == 0u || step == first) {
           let under = vec2<i32>(vec2<u32>(tap / params.taps.y, tap % params.taps.y));
@@ -214,17 +215,18 @@ fn main(
           at.z = address(origins[4u * quad + 2u], under);
           at.w = address(origins[4u * quad + 3u], under);
         }
-        let from = c + 4u * c_quad;
-        block = transpose(mat4x4<f32>(gather(at.x, from), gather(at.y, from), gather(at.z, from), gather(at.w, from)));
+        block = transpose(mat4x4<f32>(
+          gather(at.x, channel),
+          gather(at.y, channel),
+          gather(at.z, channel),
+          gather(at.w, channel),
+        ));
       } else if (loads_b) {
-        let from = at + (tap * params.weight_tap + select(c * params.weight_step, c, WEIGHT_IS_TRANSPOSED));
-        block = mat4x4<f32>(weight4(from.x), weight4(from.y), weight4(from.z), weight4(from.w));
+        let runs = at + (tap * params.weight_tap + select(c * params.weight_step, c, WEIGHT_IS_TRANSPOSED));
+        block = mat4x4<f32>(weight4(runs.x), weight4(runs.y), weight4(runs.z), weight4(runs.w));
         if (WEIGHT_IS_TRANSPOSED) { block = transpose(block); }
       }
-      if (C_IS_RAGGED) {
-        let from = c + 4u * c_quad;
-        block = cut(block, max(params.c, from) - from);
-      }
+      if (C_IS_RAGGED) { block = cut(block, max(params.c, channel) - channel); }
       c += TILE_K;
       if (c >= params.c) {
         c = 0u;

@@ -50,13 +50,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       if (row < 0 || row >= i32(params.image_size.x)) {
         continue;
       }
-      let from = base + image_at * params.image_strides.x + u32(row) * params.image_strides.y;
+      let line = base + image_at * params.image_strides.x + u32(row) * params.image_strides.y;
       for (var x = 0u; x < params.size.y; x++) {
         let column = i32(x) * params.scale.y + corner.y;
         if (column < 0 || column >= i32(params.image_size.y)) {
           continue;
         }
-        let u = image4(from + u32(column) * params.image_strides.z);
+        let u = image4(line + u32(column) * params.image_strides.z);
         let v = g4(((image_at * params.size.x + y) * params.size.y + x) * channels + group * params.n + n);
         total += mat4x4<f32>(u.x * v, u.y * v, u.z * v, u.w * v);
       }

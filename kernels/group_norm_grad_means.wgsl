@@ -1,6 +1,6 @@
 // means[b, g, m] = Σ_{s, c} scale[c] · sums[m, b, s, c] / count over shares s and the channels c of group g, for m = 0, 1.
 
-const WORKGROUP = 64u; // a small one, with lanes = 1, for adapters where barriers are dear
+const WORKGROUP = 128u; // a small one, with lanes = 1, for adapters where barriers are dear
 
 struct Params {
   samples: u32, // batch · groups

@@ -1,6 +1,6 @@
 // dbias[c] = Σ_r sums[0, r, c] and dscale[c] = Σ_r sums[1, r, c] over rows r = (sample, share).
 
-const WORKGROUP = 256u; // a small one, with lanes = 1, for adapters where barriers are dear
+const WORKGROUP = 128u; // a small one, with lanes = 1, for adapters where barriers are dear
 
 struct Params {
   rows: u32,

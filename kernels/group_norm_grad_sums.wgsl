@@ -2,7 +2,7 @@
 // normal = (x − mean) · rstd, z = normal · scale[c] + bias[c] and dz = g · activation'(z).
 
 alias Vector = vec4<f32>; // channels of a group side by side; f32 where four do not divide them
-const WORKGROUP = 256u; // a small one, with lanes = 1, for adapters where barriers are dear
+const WORKGROUP = 128u; // a small one, with lanes = 1, for adapters where barriers are dear
 fn slope(z: Vector) -> Vector { return Vector(1.0); }
 
 struct Params {

@@ -4,7 +4,7 @@
 
 alias Vector = vec4<f32>; // channels of a group side by side; f32 where four do not divide them
 const WIDTH = 4.0; // elements of a vector
-const WORKGROUP = 256u; // a small one, with lanes = 1, for adapters where barriers are dear
+const WORKGROUP = 128u; // a small one, with lanes = 1, for adapters where barriers are dear
 fn first_of(v: Vector) -> f32 { return v.x; }
 fn sum_of(v: Vector) -> f32 { return (v.x + v.y) + (v.z + v.w); }
 

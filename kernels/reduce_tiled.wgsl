@@ -3,7 +3,7 @@
 alias Vector = vec4<f32>;
 alias Result = vec4<f32>;
 const IDENTITY = 0.0;
-const WORKGROUP = 256u;
+const WORKGROUP = 128u;
 fn combine(a: Vector, b: Vector) -> Vector { return a + b; }
 fn combine_pair(a: f32, b: f32) -> f32 { return a + b; }
 fn finish(v: Vector) -> Result { return v; }

@@ -4,7 +4,7 @@ alias Vector = vec4<f32>;
 alias Result = vec4<f32>; // f32 for one result a row
 const IS_REDUCTION = false; // whether out is [r]
 const LOWEST = -3.4e38; // WGSL may assume that there is no −∞
-const WORKGROUP = 256u; // a small one, with lanes = 1, for adapters where barriers are dear
+const WORKGROUP = 128u; // a small one, with lanes = 1, for adapters where barriers are dear
 fn largest_of(v: Vector) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 fn sum_of(v: Vector) -> f32 { return (v.x + v.y) + (v.z + v.w); }
 fn result(x: Vector, peak: f32, total: f32) -> Result { return exp(x - peak) / total; }

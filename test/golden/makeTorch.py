@@ -27,7 +27,7 @@ def cpu_draws(seed):
         "randnMany": after_seed(lambda: ends(torch.randn(1000))),
         "normal": after_seed(lambda: torch.empty(20).normal_(-0.3, 0.7)).tolist(),
         "rand": after_seed(lambda: torch.rand(20)).tolist(),
-        "uniform": after_seed(lambda: torch.empty(20).uniform_(-0.3, 0.7)).tolist(),
+        "uniform": after_seed(lambda: torch.empty(20).uniform_(-0.3, 0.9)).tolist(),
         "randint": after_seed(lambda: torch.randint(-3, 1000, (20,))).tolist(),
         "randperm": after_seed(lambda: torch.randperm(20)).tolist(),
         "bernoulli": after_seed(lambda: torch.bernoulli(torch.full((20,), 0.3))).tolist(),
@@ -64,7 +64,7 @@ def cuda_draws(seed):
         },
         "randnAfterMany": after_seed(lambda: (torch.randn(2**21 + 1, **device), torch.randn(5, **device))[1]).tolist(),
         "rand": after_seed(lambda: torch.rand(20, **device)).tolist(),
-        "uniform": after_seed(lambda: torch.empty(20, **device).uniform_(-0.3, 0.7)).tolist(),
+        "uniform": after_seed(lambda: torch.empty(20, **device).uniform_(-0.3, 0.9)).tolist(),
         "randint": after_seed(lambda: torch.randint(-3, 1000, (20,), **device)).tolist(),
     }
 

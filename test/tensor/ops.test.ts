@@ -1,13 +1,11 @@
 // Every op, on every backend: the tests that follow from its declaration.
-import { type Backend, cpu, grad, type Tensor, webgpu } from "@pkg/tensor";
+import { type Backend, cpu, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import * as ops from "../../packages/tensor/src/ops/index.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { allOps, checkCase, exact } from "./checkCase.ts";
 import {
   type AnyOp,
   checkSlope,
-  compare,
-  distance,
   drawInputs,
   hasTiledVariant,
   isDifferentiable,
@@ -17,20 +15,11 @@ import {
   slopeOf,
 } from "./derived.ts";
 
-const exact = cpu({ precision: "float64", poison: true });
-const all: AnyOp[] = Object.values(ops).filter(
-  (value): value is AnyOp => typeof value === "object" && "infer" in value,
-);
-
-/** An order-1 gradient is a few ops, an order-2 one a few dozen, each within its own tolerance. */
-const gradientDistance = ({ tolerance: { relL2 = 0, abs = 0 } }: AnyOp, order: number): number =>
-  Math.max(relL2, abs, 1e-6) * [0, 8, 64][order];
-
 test("the list of ops is found", () => {
-  expect(all.length).toBeGreaterThan(20);
+  expect(allOps.length).toBeGreaterThan(20);
 });
 
-const differentiable = all.flatMap((op) =>
+const differentiable = allOps.flatMap((op) =>
   op.cases.flatMap((given, index) => (isDifferentiable(op, given) ? [{ name: op.name, op, given, index }] : [])),
 );
 
@@ -47,20 +36,20 @@ test.each(differentiable)(
   },
 );
 
-const refused = all.flatMap((op) => (op.errors ?? []).map((given) => ({ name: op.name, op, given })));
+const refused = allOps.flatMap((op) => (op.errors ?? []).map((given) => ({ name: op.name, op, given })));
 
 test.each(refused)("$name refuses what it cannot take: $given.error", ({ op, given }) => {
   expect(() => runOp(op, place(drawInputs(given, 1), exact), given.attrs, exact)).toThrow(given.error);
 });
 
-const backends: { name: string; open: () => Promise<Backend>; skip: boolean; tested: AnyOp[] }[] = [
-  { name: "cpu float32", open: async () => cpu({ poison: true }), skip: false, tested: all },
-  { name: "webgpu", open: () => webgpu({ poison: true, profile: "direct" }), skip: !gpuAvailable, tested: all },
+const backends: { name: string; open: () => Promise<Backend>; skip: boolean; tested: readonly AnyOp[] }[] = [
+  { name: "cpu float32", open: async () => cpu({ poison: true }), skip: false, tested: allOps },
+  { name: "webgpu", open: () => webgpu({ poison: true, profile: "direct" }), skip: !gpuAvailable, tested: allOps },
   {
     name: "webgpu with the kernels for GPUs",
     open: () => webgpu({ poison: true, profile: "tiled" }),
     skip: !gpuAvailable,
-    tested: all.filter(hasTiledVariant),
+    tested: allOps.filter(hasTiledVariant),
   },
 ];
 
@@ -76,38 +65,8 @@ for (const { name, open, skip, tested } of backends) {
       test.each(op.cases.map((value, index) => ({ case: value, index })))(
         "case $index",
         async ({ case: given, index }) => {
-          const drawn = drawInputs(given, index + 1);
-          const run = (on: Backend, layout?: "strided") => runOp(op, place(drawn, on, layout), given.attrs, on);
-          const reference = run(exact);
-          const shapes = drawn.map(({ input }) => input.shape);
-          const absolute = drawn.map(({ input, values }) => ({ input, values: values.map(Math.abs) }));
-          const magnitudes = op.tolerance.terms && runOp(op, place(absolute, exact), given.attrs, exact);
-          const check = async (what: string, found: Tensor[]) => {
-            for (const [k, output] of found.entries()) {
-              const { relative, message } = await compare(op.tolerance, output, reference[k], magnitudes?.[k], shapes);
-              expect(relative, `${what}, output ${k}: ${message}`).toBeLessThanOrEqual(1);
-            }
-          };
-          const plain = run(backend);
-          await check("row-major inputs", plain);
-          await check("strided inputs", run(backend, "strided"));
-          const again = run(backend);
-          for (const [k, output] of plain.entries()) expect(await again[k].data()).toEqual(await output.data());
-
-          if (!isDifferentiable(op, given)) return;
-          const gradients = (on: Backend, order: number) => {
-            const inputs = place(drawn, on);
-            const f = scalarOf(op, given.attrs, on, inputs, 100);
-            return grad(
-              order === 1 ? f : slopeOf(f, 300),
-              inputs.filter(({ dtype }) => dtype === "float32"),
-            );
-          };
-          for (const order of [1, 2]) {
-            const far = await distance(gradients(backend, order), gradients(exact, order));
-            expect(far, `gradient of order ${order}: relative L2 distance to float64`).toBeLessThan(
-              gradientDistance(op, order),
-            );
+          for (const { what, relative, message } of await checkCase(op, given, index, backend)) {
+            expect(relative, `${what}: ${message}`).toBeLessThanOrEqual(1);
           }
         },
       );

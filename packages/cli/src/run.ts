@@ -13,7 +13,7 @@ import {
   unet,
   warmup,
 } from "@pkg/nn";
-import { type Backend, type RandomStream, randomStream, restoreStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { type Backend, type RandomStream, randomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint.ts";
 import { readingInput } from "./inputError.ts";
 import type { LabelledImages } from "./mnist.ts";
@@ -28,7 +28,7 @@ export interface Run {
   readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   /** Draws times and noise. */
-  rng: RandomStream;
+  readonly rng: RandomStream;
 }
 
 /** A run at its beginning. @throws InputError when the settings make no network */
@@ -56,7 +56,7 @@ export function restoreRun({ header, tensors }: Checkpoint, backend: Backend): R
     run.average.load(tensors("ema", backend), header.step);
     run.optimizer.load(tensors("optimizer", backend), header.step);
   });
-  run.rng = restoreStream(header.rng);
+  readingInput(() => run.rng.restore(header.rng));
   return run;
 }
 

@@ -10,19 +10,23 @@ export interface TrainFiles {
   readonly log: string;
 }
 
-/** Seconds between checkpoints. */
-const SAVE_EVERY = 30;
+/** How long to train. */
+export interface TrainPlan {
+  /** `steps` counts those that the run already has; `minutes` counts from now. */
+  readonly budget: Budget;
+  /** Seconds between checkpoints. */
+  readonly saveEvery: number;
+}
 
 /**
  * Trains until the budget is used up or `signal` aborts, then saves.
- * @param budget `steps` counts those that the run already has; `minutes` counts from now
  * @returns whether it was stopped before its budget ended
  * @throws Error when the loss is not finite; the last checkpoint stays as it is then
  */
 export async function train(
   run: Run,
   images: LabelledImages,
-  budget: Budget,
+  { budget, saveEvery }: TrainPlan,
   files: TrainFiles,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -54,7 +58,7 @@ export async function train(
       await before;
       before = settle(step, pending);
       before.catch(() => {}); // it is awaited in the next turn
-      if (seconds() - saved >= SAVE_EVERY) {
+      if (seconds() - saved >= saveEvery) {
         await before;
         await saveRun(files.checkpoint, run);
         saved = seconds();

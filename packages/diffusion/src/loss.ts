@@ -20,7 +20,7 @@ export function noisePrediction(
   rng: RandomStream,
   { labels }: Pick<Conditioning, "labels"> = {},
 ): Tensor {
-  const times = Array.from({ length: x0.shape[0] }, () => rng.nextInteger(0, schedule.steps));
+  const times = [...rng.host.integers(0, schedule.steps, [x0.shape[0]])];
   const { noisy, noise } = qSample(schedule, x0, times, rng);
   return model.forward(noisy, times, { labels, rng }).sub(noise).square().mean();
 }

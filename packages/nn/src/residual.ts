@@ -1,6 +1,6 @@
 // The residual block of the U-Net.
 
-import type { RandomStream, Tensor } from "@pkg/tensor";
+import { dropout, type RandomStream, type Tensor } from "@pkg/tensor";
 import { type Conv2d, conv2d } from "./conv.ts";
 import type { InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
@@ -50,7 +50,7 @@ export function residualBlock(
       const activated = scaleShift
         ? modulate(block.norm2.forward(hidden), perChannel).silu()
         : block.norm2.forward(hidden.add(perChannel));
-      const kept = rate > 0 && dropoutRng ? activated.dropout(rate, dropoutRng) : activated;
+      const kept = rate > 0 && dropoutRng ? dropout(activated, rate, dropoutRng) : activated;
       return (block.skip ? block.skip.forward(x) : x).add(block.conv2.forward(kept));
     },
   };

@@ -5,6 +5,7 @@ import type { Backend, Operand } from "./backend.ts";
 import { isRecording, isTracked, type Origin, record } from "./graph.ts";
 import { adopt, disown, type Slot, Storage } from "./memory.ts";
 import type { NumberArray, Op } from "./op.ts";
+import { type ConvOptions, convAttrs } from "./ops/convShape.ts";
 import * as ops from "./ops/index.ts";
 import type { Slice } from "./ops/views.ts";
 import {
@@ -460,6 +461,32 @@ export class Tensor {
     return this.alongLast("logSoftmax", axis, (x) => x.only(ops.logSoftmax, undefined));
   }
 
+  // -- layers of networks ----------------------------------------------------------------------------------------------
+
+  /**
+   * activation((x − mean) / √(variance + epsilon) · scale + bias) with the mean and variance over all positions and the channels
+   * of one group, for each sample (Wu & He 2018). This is [batch, ...spatial, channels]; scale and bias are [channels].
+   * @param options `groups` divides the channels; `activation` is none by default, or "silu"
+   */
+  groupNorm(
+    scale: Tensor,
+    bias: Tensor,
+    {
+      groups,
+      epsilon = 1e-5,
+      activation = "none",
+    }: { readonly groups: number; readonly epsilon?: number; readonly activation?: "none" | "silu" },
+  ): Tensor {
+    return apply(ops.groupNorm, [this, scale, bias], { groups, epsilon, activation }, this.backend)[0];
+  }
+
+  /** (x − mean) / √(variance + epsilon) · scale + bias along the last axis, whose length scale and bias have. */
+  layerNorm(scale: Tensor, bias: Tensor, { epsilon = 1e-5 }: { readonly epsilon?: number } = {}): Tensor {
+    if (this.rank === 0) throw new ShapeError("layerNorm: shape [], want a last axis");
+    const rows = this.reshape([-1, this.shape[this.rank - 1]]);
+    return rows.groupNorm(scale, bias, { groups: 1, epsilon }).reshape(this.shape);
+  }
+
   // -- linear algebra --------------------------------------------------------------------------------------------------
 
   /**
@@ -480,6 +507,20 @@ export class Tensor {
     const batch = broadcastShapes("matmul", this.shape.slice(0, -2), b.shape.slice(0, -2));
     const operands = [this.expand([...batch, m, k]), b.expand([...batch, ...b.shape.slice(-2)])];
     return apply(ops.matmul, operands, undefined, this.backend)[0];
+  }
+
+  /**
+   * The convolution (cross-correlation) of [batch, height, width, in] with a weight [kh, kw, in / groups, out], zeros around:
+   * → [batch, height′, width′, out].
+   * @param options stride, padding, dilation: numbers, or [y, x]; padding also [[top, bottom], [left, right]], or "same" for
+   * ⌈size / stride⌉ pixels
+   */
+  conv2d(weight: Tensor, options: ConvOptions = {}): Tensor {
+    const attrs = convAttrs(this.shape, weight.shape, options);
+    const [kh, kw, inChannels, outChannels] = weight.shape;
+    const isPointwise = [kh, kw, ...attrs.stride, attrs.groups].every((n) => n === 1) && attrs.padding.flat().every((n) => n === 0);
+    if (isPointwise && this.rank === 4 && this.shape[3] === inChannels) return this.matmul(weight.reshape([inChannels, outChannels]));
+    return apply(ops.conv2d, [this, weight], attrs, this.backend)[0];
   }
 
   // -- internal --------------------------------------------------------------------------------------------------------

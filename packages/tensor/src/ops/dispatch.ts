@@ -44,14 +44,14 @@ export function folding(
     const workgroup = 16;
     return { workgroup, lanes: 1, columns: workgroup, blocks: Math.ceil(outputs / workgroup), chunk: length, shares: 1 };
   }
-  const workgroup = 256;
+  const workgroup = 128;
   // Neighbouring invocations read a cache line (128 bytes) of neighbouring outputs, then go on along the terms.
   const line = Math.min(powerOfTwoFrom(across), isVector ? 8 : 32);
   const lanes = Math.min(workgroup / line, powerOfTwoFrom(length / 4));
   const columns = workgroup / lanes;
   const blocks = Math.max(1, Math.ceil(outputs / columns));
-  // Split where the lanes have much to do and the outputs alone do not fill a GPU: 1024 is eight for each of 128 multiprocessors.
-  const wanted = length <= 32 * lanes ? 1 : Math.min(Math.ceil(1024 / blocks), Math.floor(length / (8 * lanes)));
+  // Split where the lanes have much to do and the outputs alone do not fill a GPU: 2048 is 16 for each of 128 multiprocessors.
+  const wanted = length <= 8 * lanes ? 1 : Math.min(Math.ceil(2048 / blocks), Math.floor(length / (4 * lanes)));
   const chunk = Math.max(1, Math.ceil(length / wanted));
   return { workgroup, lanes, columns, blocks, chunk, shares: Math.max(1, Math.ceil(length / chunk)) };
 }

@@ -2,9 +2,11 @@
 
 export * from "./adamW.ts";
 export * from "./arithmetic.ts";
+export * from "./conv.ts";
 export * from "./copy.ts";
 export * from "./dropout.ts";
 export * from "./functions.ts";
+export * from "./groupNorm.ts";
 export * from "./matmul.ts";
 export * from "./noiseAdd.ts";
 export * from "./random.ts";

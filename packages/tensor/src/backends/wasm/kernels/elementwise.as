@@ -1,0 +1,233 @@
+// out[i] = f(a[i], b[i], c[i]), four elements at once; operands that do not lie in a row are gathered into tiles first.
+import { exp4, log4, sine4, splat, tanh4 } from "./functions";
+import { copyVectors, fillVectors, scratch } from "./memory";
+
+/** Elements that are gathered at a time, and bytes of a gathered tile, whose last run may fill its last vector. */
+const TILE: i32 = 1024;
+const TILE_BYTES: usize = 4 * 1024 + 16;
+
+// The table `layout`: the rank, shape[8], then for each operand its kind and strides[8].
+const AXES: usize = 8;
+const OPERAND: usize = 4 * (1 + AXES);
+const IN_ROWS: i32 = 0;
+const SCALAR: i32 = 1;
+
+// Functions are classes, so that a loop is compiled for each of them; nothing is ever allocated.
+@unmanaged class Add { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(a, b); } }
+@unmanaged class Sub { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.sub(a, b); } }
+@unmanaged class Mul { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.mul(a, b); } }
+@unmanaged class Div { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(a, b); } }
+@unmanaged class Affine { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.mul(a, s), t); } }
+@unmanaged class Lerp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.mul(a, s), f32x4.mul(b, t)); } }
+@unmanaged class Maximum { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.max(a, b); } }
+@unmanaged class Minimum { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.min(a, b); } }
+@unmanaged class Clamp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.min(f32x4.max(a, s), t); } }
+@unmanaged class Equal { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.eq(a, b), i32x4.splat(1)); } }
+@unmanaged class Less { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.lt(a, b), i32x4.splat(1)); } }
+@unmanaged class LessEqual { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.le(a, b), i32x4.splat(1)); } }
+@unmanaged class Where { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.bitselect(c, b, i32x4.eq(a, i32x4.splat(0))); } }
+@unmanaged class Copy { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return a; } }
+@unmanaged class FromI32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.convert_i32x4_s(a); } }
+@unmanaged class FromU32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.convert_i32x4_u(a); } }
+@unmanaged class ToI32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return i32x4.trunc_sat_f32x4_s(a); } }
+@unmanaged class ToU32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return i32x4.trunc_sat_f32x4_u(a); } }
+@unmanaged class FloatToBool { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.ne(a, splat(0)), i32x4.splat(1)); } }
+@unmanaged class IntToBool { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(i32x4.ne(a, i32x4.splat(0)), i32x4.splat(1)); } }
+@unmanaged class Square { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.mul(a, a); } }
+@unmanaged class Abs { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.abs(a); } }
+@unmanaged class Sign { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.or(v128.and(f32x4.ne(a, splat(0)), v128.or(splat(1), v128.and(a, i32x4.splat(0x80000000)))), v128.and(f32x4.ne(a, a), a)); } }
+@unmanaged class Sqrt { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.sqrt(a); } }
+@unmanaged class Rsqrt { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(splat(1), f32x4.sqrt(a)); } }
+@unmanaged class Exp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return exp4(a); } }
+@unmanaged class Log { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return log4(a); } }
+@unmanaged class Sin { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sine4(a, 0); } }
+@unmanaged class Cos { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sine4(a, 1); } }
+@unmanaged class Tanh { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return tanh4(a); } }
+@unmanaged class Sigmoid { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(splat(1), f32x4.add(splat(1), exp4(f32x4.neg(a)))); } }
+@unmanaged class Silu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(a, f32x4.add(splat(1), exp4(f32x4.neg(a)))); } }
+@unmanaged class Relu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.max(a, splat(0)); } }
+@unmanaged class Softplus { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.max(a, splat(0)), log4(f32x4.add(splat(1), exp4(f32x4.neg(f32x4.abs(a)))))); } }
+
+/** Elements [begin, end); of the addresses a, b, c the first `arity` count. */
+// @ts-ignore: decorator
+@inline
+function map<F>(
+  arity: i32, begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize, c: usize,
+): void {
+  const f = changetype<F>(0);
+  const sv = splat(s);
+  const tv = splat(t);
+  for (let i = begin; i < end; i += TILE) {
+    const count = min(TILE, end - i);
+    let x = operand(0, a, layout, i, count, i == begin);
+    let y = arity > 1 ? operand(1, b, layout, i, count, i == begin) : x;
+    let z = arity > 2 ? operand(2, c, layout, i, count, i == begin) : x;
+    let to = out + (<usize>i << 2);
+    const stop = to + (<usize>count << 2);
+    while (to < stop) {
+      const u = v128.load(x);
+      const v = arity > 1 ? v128.load(y) : u;
+      const w = arity > 2 ? v128.load(z) : u;
+      v128.store(to, f.apply(u, v, w, sv, tv));
+      to += 16;
+      x += 16;
+      if (arity > 1) y += 16;
+      if (arity > 2) z += 16;
+    }
+  }
+}
+
+/** Where `count` elements of an operand from the i-th on lie in a row, gathered into a tile if need be. */
+function operand(index: i32, address: usize, layout: usize, i: i32, count: i32, isFirst: bool): usize {
+  const own = layout + OPERAND * <usize>(index + 1);
+  const kind = load<i32>(own);
+  if (kind == IN_ROWS) return address + (<usize>i << 2);
+  const tile = scratch + TILE_BYTES * <usize>index;
+  if (kind != SCALAR) gather(tile, address, layout, own + 4, i, count);
+  else if (isFirst) fillVectors(tile, v128.load_splat<f32>(address), TILE);
+  return tile;
+}
+
+/** Copies elements i … i + count − 1, counted row-major, of a strided operand. */
+function gather(to: usize, address: usize, layout: usize, strides: usize, i: i32, count: i32): void {
+  const rank = load<i32>(layout);
+  const inner = rank - 1;
+  const run = axis(layout + 4, inner);
+  const step = axis(strides, inner);
+  const stop = to + (<usize>count << 2);
+  while (to < stop) {
+    let rest = i / run;
+    const column = i - rest * run;
+    let at = column * step;
+    for (let k = inner - 1; k >= 0; k--) {
+      const size = axis(layout + 4, k);
+      const next = rest / size;
+      at += (rest - next * size) * axis(strides, k);
+      rest = next;
+    }
+    const length = min(run - column, <i32>(stop - to) >> 2);
+    const from = address + <usize>(at << 2);
+    if (step == 1) copyVectors(to, from, length);
+    else if (step == 0) fillVectors(to, v128.load_splat<f32>(from), length);
+    else {
+      let source = from;
+      const end = to + (<usize>length << 2);
+      const stride = <usize>(step << 2);
+      for (let target = to; target < end; target += 4) {
+        store<u32>(target, load<u32>(source));
+        source += stride;
+      }
+    }
+    i += length;
+    to += <usize>length << 2;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function axis(table: usize, k: i32): i32 {
+  return load<i32>(table + (<usize>k << 2));
+}
+
+export function add(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Add>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function sub(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Sub>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function mul(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Mul>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function div(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Div>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function affine(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Affine>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function lerp(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Lerp>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function maximum(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Maximum>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function minimum(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Minimum>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function clamp(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Clamp>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function equal(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Equal>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function less(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Less>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function less_equal(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<LessEqual>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function where(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize, c: usize): void {
+  map<Where>(3, begin, end, out, layout, s, t, a, b, c);
+}
+export function copy(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Copy>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function cast_i32_f32(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<FromI32>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function cast_u32_f32(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<FromU32>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function cast_f32_i32(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<ToI32>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function cast_f32_u32(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<ToU32>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function cast_f32_bool(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<FloatToBool>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function cast_i32_bool(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<IntToBool>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function square(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Square>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function abs(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Abs>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function sign(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Sign>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function sqrt(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Sqrt>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function rsqrt(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Rsqrt>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function exp(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Exp>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function log(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Log>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function sin(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Sin>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function cos(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Cos>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function tanh(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Tanh>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function sigmoid(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Sigmoid>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function silu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Silu>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function relu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Relu>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function softplus(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Softplus>(1, begin, end, out, layout, s, t, a, 0, 0);
+}

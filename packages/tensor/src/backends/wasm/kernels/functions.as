@@ -1,0 +1,136 @@
+// Functions of four float32 at once: exponential, logarithm, sine, cosine, tanh; within 2 ulp but where noted.
+
+// @ts-ignore: decorator
+@inline
+export function splat(x: f32): v128 {
+  return f32x4.splat(x);
+}
+
+/** a · b + c, each rounded. */
+// @ts-ignore: decorator
+@inline
+export function mulAdd(a: v128, b: v128, c: v128): v128 {
+  return f32x4.add(c, f32x4.mul(a, b));
+}
+
+/** a · b + c, fused where the processor can and the variant may. */
+// @ts-ignore: decorator
+@inline
+export function fma(a: v128, b: v128, c: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(c, f32x4.mul(a, b));
+}
+
+/** 2ⁿ for four integers n in [-126, 127]. */
+// @ts-ignore: decorator
+@inline
+function powerOfTwo(n: v128): v128 {
+  return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23);
+}
+
+/** eˣ = 2ⁿ e^r with |r| ≤ ½ log 2, and Cephes' polynomial for e^r. Infinite above 88.7, 0 below −104. */
+// @ts-ignore: decorator
+@inline
+export function exp4(x: v128): v128 {
+  const limited = f32x4.max(f32x4.min(x, splat(89)), splat(-104.5));
+  const n = f32x4.nearest(f32x4.mul(limited, splat(1.44269504)));
+  let r = mulAdd(n, splat(-0.693359375), limited);
+  r = mulAdd(n, splat(2.12194440e-4), r);
+  let p = splat(1.9875691500e-4);
+  p = mulAdd(p, r, splat(1.3981999507e-3));
+  p = mulAdd(p, r, splat(8.3334519073e-3));
+  p = mulAdd(p, r, splat(4.1665795894e-2));
+  p = mulAdd(p, r, splat(1.6666665459e-1));
+  p = mulAdd(p, r, splat(5.0000001201e-1));
+  p = f32x4.add(mulAdd(p, f32x4.mul(r, r), r), splat(1));
+  // In two steps, since neither 2^128 nor 2^-150 is a normal number.
+  const whole = i32x4.trunc_sat_f32x4_s(n);
+  const half = i32x4.shr_s(whole, 1);
+  return f32x4.mul(f32x4.mul(p, powerOfTwo(half)), powerOfTwo(i32x4.sub(whole, half)));
+}
+
+/** log x = log m + n log 2 with m in [√½, √2), and Cephes' polynomial for log m. */
+// @ts-ignore: decorator
+@inline
+export function log4(x: v128): v128 {
+  const isTiny = f32x4.lt(x, splat(1.17549435e-38));
+  const scaled = v128.bitselect(f32x4.mul(x, splat(8388608)), x, isTiny);
+  let n = i32x4.sub(i32x4.shr_s(scaled, 23), i32x4.splat(126));
+  n = i32x4.sub(n, v128.and(isTiny, i32x4.splat(23)));
+  let m = v128.or(v128.and(scaled, i32x4.splat(0x007fffff)), splat(0.5));
+  const isLow = f32x4.lt(m, splat(0.707106781));
+  const exponent = f32x4.sub(f32x4.convert_i32x4_s(n), v128.and(isLow, splat(1)));
+  m = f32x4.sub(f32x4.add(m, v128.and(isLow, m)), splat(1));
+  const square = f32x4.mul(m, m);
+  let p = splat(7.0376836292e-2);
+  p = mulAdd(p, m, splat(-1.1514610310e-1));
+  p = mulAdd(p, m, splat(1.1676998740e-1));
+  p = mulAdd(p, m, splat(-1.2420140846e-1));
+  p = mulAdd(p, m, splat(1.4249322787e-1));
+  p = mulAdd(p, m, splat(-1.6668057665e-1));
+  p = mulAdd(p, m, splat(2.0000714765e-1));
+  p = mulAdd(p, m, splat(-2.4999993993e-1));
+  p = mulAdd(p, m, splat(3.3333331174e-1));
+  p = f32x4.mul(f32x4.mul(p, m), square);
+  p = mulAdd(exponent, splat(-2.12194440e-4), p);
+  p = mulAdd(square, splat(-0.5), p);
+  p = f32x4.add(m, p);
+  p = mulAdd(exponent, splat(0.693359375), p);
+  p = v128.bitselect(splat(-Infinity), p, f32x4.eq(x, splat(0)));
+  p = v128.bitselect(x, p, f32x4.eq(x, splat(Infinity)));
+  // Negative ones and NaN.
+  return v128.bitselect(p, splat(NaN), f32x4.ge(x, splat(0)));
+}
+
+/** 1 − 2 / (e^2|x| + 1) with the sign of x; a polynomial where that would cancel. */
+// @ts-ignore: decorator
+@inline
+export function tanh4(x: v128): v128 {
+  const size = f32x4.abs(x);
+  const far = f32x4.sub(splat(1), f32x4.div(splat(2), f32x4.add(exp4(f32x4.add(size, size)), splat(1))));
+  const square = f32x4.mul(x, x);
+  let p = splat(-5.70498872745e-3);
+  p = mulAdd(p, square, splat(2.06390887954e-2));
+  p = mulAdd(p, square, splat(-5.37397155531e-2));
+  p = mulAdd(p, square, splat(1.33314422036e-1));
+  p = mulAdd(p, square, splat(-3.33332819422e-1));
+  const near = mulAdd(f32x4.mul(p, square), size, size);
+  const result = v128.bitselect(near, far, f32x4.lt(size, splat(0.625)));
+  return v128.or(result, v128.and(x, i32x4.splat(0x80000000)));
+}
+
+/** sin(x + quarter · π/2): the reduced argument is found in float64, so that large x lose nothing. */
+// @ts-ignore: decorator
+@inline
+export function sine4(x: v128, quarter: i32): v128 {
+  const low = f64x2.promote_low_f32x4(x);
+  const high = f64x2.promote_low_f32x4(i8x16.shuffle(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  const lowTurns = f64x2.nearest(f64x2.mul(low, f64x2.splat(0.6366197723675814)));
+  const highTurns = f64x2.nearest(f64x2.mul(high, f64x2.splat(0.6366197723675814)));
+  const r = i8x16.shuffle(
+    f32x4.demote_f64x2_zero(reduce(low, lowTurns)), f32x4.demote_f64x2_zero(reduce(high, highTurns)),
+    0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23,
+  );
+  const turns = i32x4.add(i32x4.splat(quarter), i8x16.shuffle(
+    i32x4.trunc_sat_f64x2_s_zero(lowTurns), i32x4.trunc_sat_f64x2_s_zero(highTurns),
+    0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23,
+  ));
+  const square = f32x4.mul(r, r);
+  let s = splat(-1.9515295891e-4);
+  s = mulAdd(s, square, splat(8.3321608736e-3));
+  s = mulAdd(s, square, splat(-1.6666654611e-1));
+  s = mulAdd(f32x4.mul(s, square), r, r);
+  let c = splat(2.443315711809948e-5);
+  c = mulAdd(c, square, splat(-1.388731625493765e-3));
+  c = mulAdd(c, square, splat(4.166664568298827e-2));
+  c = f32x4.add(mulAdd(square, splat(-0.5), f32x4.mul(f32x4.mul(c, square), square)), splat(1));
+  const isOdd = i32x4.eq(v128.and(turns, i32x4.splat(1)), i32x4.splat(1));
+  const sign = i32x4.shl(v128.and(turns, i32x4.splat(2)), 30);
+  return v128.xor(v128.bitselect(c, s, isOdd), sign);
+}
+
+// @ts-ignore: decorator
+@inline
+function reduce(x: v128, turns: v128): v128 {
+  const r = f64x2.sub(x, f64x2.mul(turns, f64x2.splat(1.5707963267341256)));
+  return f64x2.sub(r, f64x2.mul(turns, f64x2.splat(6.077100506506192e-11)));
+}

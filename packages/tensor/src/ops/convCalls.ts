@@ -1,0 +1,164 @@
+// The kernel calls of convolutions on the GPU: implicit matrix products, in tiles for GPUs and straight for software adapters.
+
+import directKernel from "@pkg/kernels/conv2d_direct.wgsl";
+import tiledKernel from "@pkg/kernels/conv2d_tiled.wgsl";
+import weightDirectKernel from "@pkg/kernels/conv2d_weight_direct.wgsl";
+import weightTiledKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
+import type { GpuCall, KernelCall, View } from "../op.ts";
+import { type Shape, sizeOf } from "../shape.ts";
+import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
+import { linearGrid } from "./dispatch.ts";
+import { chooseTiling, inShares, type Product, reader, type Tiling, tileConstants, tileGrid, writer } from "./tiles.ts";
+
+const WORKGROUP = 64;
+
+/** Which pixel of an image lies under a tap of a pixel of the result: (pixel · scale + shift + tap · step) / spread. */
+interface Gather {
+  readonly image: View;
+  /** The shape of the tensor whose pixels are walked. */
+  readonly walked: Shape;
+  readonly scale: readonly number[];
+  readonly shift: readonly number[];
+  readonly step: readonly number[];
+  readonly spread: readonly number[];
+}
+
+export function convCalls(call: GpuCall<ConvAttrs>): KernelCall[] {
+  const { inputs, outputs, attrs } = call;
+  return gathered(call, forward(inputs[0], outputs[0].shape, attrs), attrs.groups, false);
+}
+
+/** The same kernels on the gradient, spread by the stride, under the taps in reverse. */
+export function inputCalls(call: GpuCall<InputAttrs>): KernelCall[] {
+  const { inputs, outputs, attrs } = call;
+  const { stride, padding, dilation, groups } = attrs;
+  const gather = {
+    image: inputs[0],
+    walked: outputs[0].shape,
+    scale: [1, 1],
+    shift: padding.map(([before]) => before),
+    step: dilation.map((n) => -n),
+    spread: stride,
+  };
+  return gathered(call, gather, groups, true);
+}
+
+/** In tiles, the result's taps are separate products whose sums run over the pixels. */
+export function weightCalls(call: GpuCall<WeightAttrs>): KernelCall[] {
+  const { inputs, outputs, attrs, target } = call;
+  const [x, g] = inputs;
+  const [kh, kw, m, outChannels] = outputs[0].shape;
+  const { groups } = attrs;
+  const n = outChannels / groups;
+  const gather = forward(x, g.shape, attrs);
+  const isAligned = outChannels % 4 === 0 && (groups === 1 || n % 4 === 0);
+  const constants = {
+    ...reader("Image", "image4", "image", isImageAligned(x, m, groups)),
+    ...reader("Gradient", "g4", "g", isAligned),
+    ...writer(isAligned),
+  };
+  const [batch] = g.shape;
+  const pixels = batch * g.shape[1] * g.shape[2];
+  const params = { m, n, taps: [kh, kw], ...placing(gather) };
+  const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
+  const tiling = tilingOf(call, product, groups);
+  if (!tiling) {
+    const threads = kh * kw * Math.ceil(m / 4) * groups * Math.ceil(n / 4);
+    return [
+      {
+        kernel: weightDirectKernel,
+        constants,
+        params: { ...params, groups, batch },
+        bindings: [x, g, outputs[0]],
+        workgroups: linearGrid(threads, WORKGROUP),
+      },
+    ];
+  }
+  return inShares(call, tiling, (into) => ({
+    kernel: weightTiledKernel,
+    constants: { ...constants, ...tileConstants(tiling.tile, target) },
+    params: { ...params, pixels, shares: tiling.shares, share: tiling.share },
+    bindings: [x, g, into],
+    workgroups: tileGrid(product, tiling),
+  }));
+}
+
+/** A sum over taps and channels of an image: both the convolution and its input's cotangent. */
+function gathered(call: GpuCall<ConvAttrs>, gather: Gather, groups: number, isTransposed: boolean): KernelCall[] {
+  const { inputs, outputs, target } = call;
+  const [, w] = inputs;
+  const [kh, kw, channels, outChannels] = w.shape;
+  const inGroup = outChannels / groups;
+  const [n, c] = isTransposed ? [channels, inGroup] : [inGroup, channels];
+  const pixels = sizeOf(gather.walked.slice(0, 3));
+  const isWeightAligned = outChannels % 4 === 0 && (groups === 1 || inGroup % 4 === 0);
+  const constants = {
+    ...reader("Image", "image4", "image", isImageAligned(gather.image, c, groups)),
+    ...reader("Weight", "weight4", "weight", isWeightAligned),
+    ...writer(n % 4 === 0),
+    WEIGHT_IS_TRANSPOSED: isTransposed,
+    SPREAD_Y: gather.spread[0],
+    SPREAD_X: gather.spread[1],
+  };
+  const params = {
+    pixels,
+    n,
+    c,
+    taps: [kh, kw],
+    ...placing(gather),
+    weight_step: outChannels,
+    weight_tap: channels * outChannels,
+  };
+  const product = { batches: 1, m: pixels, n, k: c, runs: kh * kw };
+  const tiling = tilingOf(call, product, groups);
+  if (!tiling) {
+    const threads = Math.ceil(pixels / 4) * groups * Math.ceil(n / 4);
+    return [
+      {
+        kernel: directKernel,
+        constants,
+        params: { ...params, groups, weight_group: inGroup },
+        bindings: [gather.image, w, outputs[0]],
+        workgroups: linearGrid(threads, WORKGROUP),
+      },
+    ];
+  }
+  return inShares(call, tiling, (into) => ({
+    kernel: tiledKernel,
+    constants: { ...constants, ...tileConstants(tiling.tile, target), C_IS_RAGGED: c % tiling.tile.tileK !== 0 },
+    params: { ...params, shares: tiling.shares, share: tiling.share },
+    bindings: [gather.image, w, into],
+    workgroups: tileGrid(product, tiling),
+  }));
+}
+
+function forward(image: View, walked: Shape, { stride, padding, dilation }: ConvAttrs): Gather {
+  return { image, walked, scale: stride, shift: padding.map(([before]) => -before), step: dilation, spread: [1, 1] };
+}
+
+/** Groups are rare and their products small: they always go straight. */
+function tilingOf({ target }: GpuCall<ConvAttrs>, product: Product, groups: number): Tiling | null {
+  return target.profile === "tiled" && groups === 1 ? chooseTiling(product, target) : null;
+}
+
+/** The parameters from which the kernels find pixels. */
+function placing({ image, walked, scale, shift, step }: Gather): KernelCall["params"] {
+  return {
+    size: walked.slice(1, 3),
+    image_size: image.shape.slice(1, 3),
+    scale,
+    shift,
+    step,
+    image_offset: image.offset,
+    image_strides: pixelStrides(image),
+  };
+}
+
+/** Whether any four channels from a multiple of four on can be read at once. */
+function isImageAligned(image: View, channels: number, groups: number): boolean {
+  return [image.offset, ...pixelStrides(image), groups === 1 ? 0 : channels].every((n) => n % 4 === 0);
+}
+
+function pixelStrides({ shape, strides }: View): number[] {
+  return [0, 1, 2].map((axis) => (shape[axis] === 1 ? 0 : strides[axis]));
+}

@@ -1,0 +1,260 @@
+// The commands as people run them: what they write, how they stop and go on, and what they say to mistakes.
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseSafetensors } from "@pkg/tensor";
+import { decode } from "fast-png";
+import { afterAll, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const work = mkdtempSync(join(tmpdir(), "tweedie-commands-"));
+const data = join(work, "data");
+afterAll(() => rmSync(work, { recursive: true }));
+
+/** A small data set in MNIST's format: bright squares on black. */
+function idx(dimensions: number[], values: Uint8Array): Uint8Array {
+  const header = new DataView(new ArrayBuffer(4 + 4 * dimensions.length));
+  header.setUint32(0, 0x0800 | dimensions.length);
+  for (const [k, n] of dimensions.entries()) header.setUint32(4 + 4 * k, n);
+  return Buffer.concat([new Uint8Array(header.buffer), values]);
+}
+
+mkdirSync(data);
+for (const [name, count] of [
+  ["train", 50],
+  ["t10k", 10],
+] as const) {
+  const images = new Uint8Array(count * 64);
+  for (let n = 0; n < count; n++)
+    for (let y = 2; y < 6; y++) images.fill(255, n * 64 + y * 8 + (n % 4), n * 64 + y * 8 + (n % 4) + 4);
+  writeFileSync(join(data, `${name}-images-idx3-ubyte`), idx([count, 8, 8], images));
+  writeFileSync(
+    join(data, `${name}-labels-idx1-ubyte`),
+    idx(
+      [count],
+      new Uint8Array(count).map((_, n) => n % 10),
+    ),
+  );
+}
+
+const SMALL = ["--data", data, "--channels", "4", "--multipliers", "1,2", "--batch", "8", "--backend", "cpu"];
+const GRID = ["--count", "4", "--ddim-steps", "3", "--ancestral-steps", "2"];
+
+function begin(...flags: string[]): ChildProcess {
+  return spawn(process.execPath, ["tools/run.mjs", "packages/cli/src/main.ts", ...flags], { cwd: root });
+}
+
+async function ended(child: ChildProcess): Promise<{ code: number | null; out: string; error: string }> {
+  let [out, error] = ["", ""];
+  child.stdout?.on("data", (chunk) => (out += chunk));
+  child.stderr?.on("data", (chunk) => (error += chunk));
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  return { code, out, error };
+}
+
+const tweedie = (...flags: string[]) => ended(begin(...flags));
+const hash = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+test("start trains, samples, and writes grids, curve, checkpoint and log", async () => {
+  const out = join(work, "start");
+  const { code, out: said, error } = await tweedie("start", ...SMALL, ...GRID, "--steps", "4", "--out", out);
+  expect(error).toMatch(/step 4/);
+  expect(code).toBe(0);
+  expect(said).toMatch(/^backend: cpu: float32 \(--backend cpu\)\n/);
+  expect(said).toContain("on 50 images of 8 × 8");
+  for (const name of ["ddim", "ancestral"]) {
+    const { width, height, channels } = decode(readFileSync(join(out, `samples-${name}.png`)));
+    expect([width, height, channels]).toEqual([34, 34, 1]); // 2 × 2 images of 16, gaps of 2
+  }
+  expect(readFileSync(join(out, "loss.svg"), "utf8")).toMatch(/^<svg/);
+  const log = readFileSync(join(out, "log.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(log.map(({ step }) => step)).toEqual([0, 1, 2, 3]);
+  expect(log[0].loss).toBeCloseTo(1, 0);
+  const { tensors, metadata } = parseSafetensors(readFileSync(join(out, "checkpoint.safetensors")));
+  expect(JSON.parse(metadata.tweedie)).toMatchObject({ format: 1, step: 4, image: { height: 8, width: 8 } });
+  expect([...tensors.keys()].filter((name) => name.startsWith("ema.")).length).toBeGreaterThan(20);
+});
+
+test("sample draws the same images again from the same seed, and others from another", async () => {
+  const out = join(work, "sample");
+  const checkpoint = join(work, "start/checkpoint.safetensors");
+  const draw = async (...flags: string[]) => {
+    const { code } = await tweedie(
+      "sample",
+      "--checkpoint",
+      checkpoint,
+      "--out",
+      out,
+      "--backend",
+      "cpu",
+      ...GRID,
+      ...flags,
+    );
+    expect(code).toBe(0);
+    return hash(join(out, "samples-ddim.png"));
+  };
+  expect(await draw()).toBe(hash(join(work, "start/samples-ddim.png")));
+  expect(await draw("--seed", "7")).not.toBe(hash(join(work, "start/samples-ddim.png")));
+});
+
+test("a resumed run continues bit for bit", async () => {
+  const [whole, parts] = [join(work, "whole"), join(work, "parts")];
+  expect((await tweedie("train", ...SMALL, "--steps", "9", "--out", whole)).code).toBe(0);
+  expect((await tweedie("train", ...SMALL, "--steps", "4", "--out", parts)).code).toBe(0);
+  const { code, out } = await tweedie(
+    "train",
+    "--data",
+    data,
+    "--backend",
+    "cpu",
+    "--resume",
+    "--steps",
+    "9",
+    "--out",
+    parts,
+  );
+  expect(code).toBe(0);
+  expect(out).toContain("going on after step 4");
+  expect(hash(join(parts, "checkpoint.safetensors"))).toBe(hash(join(whole, "checkpoint.safetensors")));
+  const losses = (directory: string) =>
+    readFileSync(join(directory, "log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).loss as number);
+  expect(losses(parts)).toEqual(losses(whole));
+});
+
+test("Ctrl-C stops after the step, saves and says where; --resume goes on", async () => {
+  const out = join(work, "stopped");
+  const child = begin("train", ...SMALL, "--minutes", "5", "--out", out);
+  const end = ended(child);
+  child.stderr?.once("data", () => child.kill("SIGINT")); // the first progress line
+  const { code, out: said } = await end;
+  expect(code).toBe(130);
+  expect(said).toMatch(/stopped; checkpoint after \d+ steps: .*checkpoint\.safetensors\ngo on with --resume\n$/);
+  const done = Number(/after (\d+) steps/.exec(said)?.[1]);
+  const next = await tweedie(
+    "train",
+    "--data",
+    data,
+    "--backend",
+    "cpu",
+    "--resume",
+    "--steps",
+    `${done + 1}`,
+    "--out",
+    out,
+  );
+  expect(next.code).toBe(0);
+  expect(next.out).toContain(`going on after step ${done}`);
+});
+
+test("a kill at any moment leaves a whole checkpoint", async () => {
+  const out = join(work, "killed");
+  expect((await tweedie("train", ...SMALL, "--steps", "1", "--out", out)).code).toBe(0);
+  for (let k = 0; k < 6; k++) {
+    const child = begin(
+      "train",
+      "--data",
+      data,
+      "--backend",
+      "cpu",
+      "--resume",
+      "--minutes",
+      "5",
+      "--save-every",
+      "0",
+      "--out",
+      out,
+    );
+    const end = ended(child);
+    setTimeout(() => child.kill("SIGKILL"), 700 + 150 * k);
+    await end;
+    const { metadata } = parseSafetensors(readFileSync(join(out, "checkpoint.safetensors")));
+    expect(JSON.parse(metadata.tweedie).step).toBeGreaterThanOrEqual(1);
+  }
+});
+
+test("--help explains every flag with its default", async () => {
+  const { code, out } = await tweedie("start", "--help");
+  expect(code).toBe(0);
+  for (const line of [
+    "--minutes <x>",
+    "how long to train, in minutes (default 2)",
+    "--resume",
+    "--backend <best|webgpu|cpu>",
+  ]) {
+    expect(out).toContain(line);
+  }
+});
+
+test("mistakes get one line and exit code 2, before anything is written", async () => {
+  const corrupt = join(work, "corrupt");
+  mkdirSync(corrupt);
+  for (const name of [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+  ]) {
+    writeFileSync(join(corrupt, name), readFileSync(join(data, name)).subarray(0, 20));
+  }
+  const nonsense = join(work, "nonsense.safetensors");
+  writeFileSync(nonsense, "not a checkpoint");
+  const out = join(work, "untouched");
+  const cases: [string[], RegExp][] = [
+    [["start", "--minuts", "1"], /minuts/],
+    [["start", "--minutes", "soon"], /--minutes soon: want a number in/],
+    [["start", "--minutes", "-1"], /--minutes -1: want a number in/],
+    [["start", "--batch", "1.5"], /--batch 1.5: want an integer in/],
+    [["start", "--schedule", "square"], /--schedule square: want linear or cosine/],
+    [["start", "--backend", "cuda"], /--backend cuda: want best or webgpu or cpu/],
+    [["start", "--multipliers", "1,two"], /--multipliers 1,two: want numbers separated by commas/],
+    [["start", "--channels", "5", "--data", data, "--backend", "cpu"], /unet: channels is 5, want an even number/],
+    [["start", "--data", join(work, "nowhere")], /nowhere/],
+    [["start", "--data", corrupt], /train-images/],
+    [["train", "--resume", "--data", data], /--resume: .*checkpoint\.safetensors is not there/],
+    [["sample", "--checkpoint", nonsense], /nonsense\.safetensors: safetensors: /],
+    [["sample", "--checkpoint", join(work, "missing.safetensors")], /missing\.safetensors/],
+    [
+      ["sample", "--checkpoint", join(work, "start/checkpoint.safetensors"), "--ddim-steps", "2000"],
+      /--ddim-steps 2000: want at most the schedule's 1000/,
+    ],
+    [["fly"], /fly: want one of start, train, sample/],
+    [[], /no command: want one of start, train, sample/],
+  ];
+  for (const [flags, wanted] of cases) {
+    const { code, error } = await tweedie(...flags, ...(flags.length > 0 && flags[0] !== "fly" ? ["--out", out] : []));
+    expect(error, flags.join(" ")).toMatch(wanted);
+    expect(error.trim().split("\n"), flags.join(" ")).toHaveLength(1);
+    expect(code, flags.join(" ")).toBe(2);
+  }
+  expect(existsSync(join(out, "checkpoint.safetensors"))).toBe(false);
+});
+
+test("a checkpoint of another shape, or other settings with --resume, are refused and left as they are", async () => {
+  const out = join(work, "other");
+  expect((await tweedie("train", ...SMALL, "--steps", "1", "--out", out)).code).toBe(0);
+  const path = join(out, "checkpoint.safetensors");
+  const before = hash(path);
+  const other = await tweedie("train", "--data", data, "--backend", "cpu", "--resume", "--batch", "9", "--out", out);
+  expect([other.code, other.error]).toEqual([
+    2,
+    `error: --batch 9: ${path} was made with 8, want that or nothing with --resume\n`,
+  ]);
+  expect(hash(path)).toBe(before);
+
+  const bytes = readFileSync(path);
+  const changed = Buffer.from(bytes.toString("latin1").replace('\\"channels\\":4', '\\"channels\\":6'), "latin1");
+  writeFileSync(path, changed);
+  const misfit = await tweedie("train", "--data", data, "--backend", "cpu", "--resume", "--out", out);
+  expect(misfit.error).toMatch(/^error: state: does not fit the module: .*want \[.*\n$/);
+  expect(misfit.code).toBe(2);
+  expect(readFileSync(path).equals(changed)).toBe(true);
+});

@@ -1,11 +1,13 @@
 // How the tests run: on the packages' sources, in two worker processes that find a software GPU where there is no other.
 import { defaultServerConditions } from "vite";
 import { defineConfig } from "vitest/config";
+import { viteWasmKernels } from "./tools/wasmKernels.mjs";
 
 const conditions = ["x-source", ...defaultServerConditions];
 
 export default defineConfig({
   plugins: [
+    viteWasmKernels,
     {
       name: "wgsl",
       transform: (code, id) => (id.endsWith(".wgsl") ? `export default ${JSON.stringify(code)};` : undefined),

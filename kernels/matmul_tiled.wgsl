@@ -7,9 +7,9 @@ const A_IS_TRANSPOSED = false; // whether a's contiguous axis is i and not k
 const B_IS_TRANSPOSED = false; // whether b's contiguous axis is k and not j
 const K_IS_RAGGED = true; // whether the last tile reaches beyond k
 const BATCH_RANK = 0u;
-const TILE_M = 128u;
-const TILE_N = 128u;
-const TILE_K = 16u;
+const TILE_M = 64u;
+const TILE_N = 64u;
+const TILE_K = 8u;
 const THREAD_M = 8u; // 4 or 8
 const THREAD_N = 8u;
 const BUFFERS = 2u; // 1 saves memory and costs a barrier a tile
@@ -26,6 +26,14 @@ const WARP_N = 8u;
 const SKEW = 32u / TILE_K; // quads that keep stores of transposed blocks from meeting in one bank
 const A_STEP = TILE_M + SKEW; // quads that four rows of k take
 const B_STEP = TILE_N + SKEW;
+const A_1 = TILE_M / 4u; // quads to the second, third and fourth of them, and to what lies half a tile further
+const A_2 = TILE_M / 4u * 2u;
+const A_3 = TILE_M / 4u * 3u;
+const A_FAR = select(0u, TILE_M / 8u, THREAD_M > 4u);
+const B_1 = TILE_N / 4u;
+const B_2 = TILE_N / 4u * 2u;
+const B_3 = TILE_N / 4u * 3u;
+const B_FAR = select(0u, TILE_N / 8u, THREAD_N > 4u);
 const A_BUFFER = TILE_K / 4u * A_STEP;
 const B_BUFFER = TILE_K / 4u * B_STEP;
 
@@ -105,21 +113,12 @@ fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
   );
 }
 
-/** Adds the products of one k, whose rows of the tiles begin at a_at and b_at for this thread. */
-fn multiply(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
-  let x = a_tile[a_at];
-  let y = b_tile[b_at];
+/** Adds the products of one k: of four rows and four columns, and of those half a tile further. */
+fn multiply(sums: ptr<function, Sums>, x: vec4<f32>, x_far: vec4<f32>, y: vec4<f32>, y_far: vec4<f32>) {
   (*sums).near = add_outer((*sums).near, x, y);
-  if (THREAD_N > 4u) {
-    let y_far = b_tile[b_at + TILE_N / 8u];
-    (*sums).right = add_outer((*sums).right, x, y_far);
-    if (THREAD_M > 4u) {
-      (*sums).far = add_outer((*sums).far, a_tile[a_at + TILE_M / 8u], y_far);
-    }
-  }
-  if (THREAD_M > 4u) {
-    (*sums).below = add_outer((*sums).below, a_tile[a_at + TILE_M / 8u], y);
-  }
+  if (THREAD_N > 4u) { (*sums).right = add_outer((*sums).right, x, y_far); }
+  if (THREAD_M > 4u) { (*sums).below = add_outer((*sums).below, x_far, y); }
+  if (THREAD_M > 4u && THREAD_N > 4u) { (*sums).far = add_outer((*sums).far, x_far, y_far); }
 }
 
 /** Writes what lies inside of out of the 4 × 4 outputs from row i and column j on. */
@@ -184,50 +183,50 @@ fn main(
   var sums: Sums;
   var block: mat4x4<f32>;
   // While a tile is multiplied, the next is on its way from storage into registers.
-  for (var step = first; step <= last; step++) {
-    if (step < last) {
-      if (loads_a) {
-        block = mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w));
-        if (!A_IS_TRANSPOSED) { block = transpose(block); }
-      } else if (loads_b) {
-        block = mat4x4<f32>(b4(at.x), b4(at.y), b4(at.z), b4(at.w));
-        if (B_IS_TRANSPOSED) { block = transpose(block); }
+  // Tint leaves out its checks of indices made of constants, this thread's number and counters with constant bounds.
+  for (var base = first; base <= last; base += BUFFERS) {
+    for (var buffer = 0u; buffer < BUFFERS; buffer++) {
+      let step = base + buffer;
+      if (step < last) {
+        if (loads_a) {
+          block = mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w));
+          if (!A_IS_TRANSPOSED) { block = transpose(block); }
+        } else if (loads_b) {
+          block = mat4x4<f32>(b4(at.x), b4(at.y), b4(at.z), b4(at.w));
+          if (B_IS_TRANSPOSED) { block = transpose(block); }
+        }
+        if (K_IS_RAGGED) { block = cut(block, max(params.k, k) - k); }
+        at += vec4<u32>(advance);
+        k += TILE_K;
       }
-      if (K_IS_RAGGED) { block = cut(block, max(params.k, k) - k); }
-      at += vec4<u32>(advance);
-      k += TILE_K;
-    }
-    if (step > first) {
-      let buffer = (step - first - 1u) % BUFFERS;
-      var a_at = buffer * A_BUFFER + thread_m;
-      var b_at = buffer * B_BUFFER + thread_n;
-      for (var quad = 0u; quad < TILE_K / 4u; quad++) {
-        multiply(&sums, a_at, b_at);
-        multiply(&sums, a_at + TILE_M / 4u, b_at + TILE_N / 4u);
-        multiply(&sums, a_at + TILE_M / 2u, b_at + TILE_N / 2u);
-        multiply(&sums, a_at + TILE_M / 4u * 3u, b_at + TILE_N / 4u * 3u);
-        a_at += A_STEP;
-        b_at += B_STEP;
+      if (first < step && step <= last) {
+        for (var quad = 0u; quad < TILE_K / 4u; quad++) {
+          let i = (BUFFERS - 1u - buffer) * A_BUFFER + quad * A_STEP + thread_m;
+          let j = (BUFFERS - 1u - buffer) * B_BUFFER + quad * B_STEP + thread_n;
+          multiply(&sums, a_tile[i], a_tile[i + A_FAR], b_tile[j], b_tile[j + B_FAR]);
+          multiply(&sums, a_tile[i + A_1], a_tile[i + A_1 + A_FAR], b_tile[j + B_1], b_tile[j + B_1 + B_FAR]);
+          multiply(&sums, a_tile[i + A_2], a_tile[i + A_2 + A_FAR], b_tile[j + B_2], b_tile[j + B_2 + B_FAR]);
+          multiply(&sums, a_tile[i + A_3], a_tile[i + A_3 + A_FAR], b_tile[j + B_3], b_tile[j + B_3 + B_FAR]);
+        }
       }
       if (BUFFERS == 1u) { workgroupBarrier(); }
-    }
-    if (step < last) {
-      let buffer = (step - first) % BUFFERS;
-      if (loads_a) {
-        let into = buffer * A_BUFFER + to;
-        a_tile[into] = block[0];
-        a_tile[into + TILE_M / 4u] = block[1];
-        a_tile[into + TILE_M / 2u] = block[2];
-        a_tile[into + TILE_M / 4u * 3u] = block[3];
-      } else if (loads_b) {
-        let into = buffer * B_BUFFER + to;
-        b_tile[into] = block[0];
-        b_tile[into + TILE_N / 4u] = block[1];
-        b_tile[into + TILE_N / 2u] = block[2];
-        b_tile[into + TILE_N / 4u * 3u] = block[3];
+      if (step < last) {
+        if (loads_a) {
+          let into = buffer * A_BUFFER + to;
+          a_tile[into] = block[0];
+          a_tile[into + A_1] = block[1];
+          a_tile[into + A_2] = block[2];
+          a_tile[into + A_3] = block[3];
+        } else if (loads_b) {
+          let into = buffer * B_BUFFER + to;
+          b_tile[into] = block[0];
+          b_tile[into + B_1] = block[1];
+          b_tile[into + B_2] = block[2];
+          b_tile[into + B_3] = block[3];
+        }
       }
+      workgroupBarrier();
     }
-    workgroupBarrier();
   }
 
   let row = first_row + 4u * thread_m;

@@ -1,8 +1,9 @@
 // Builds the published packages afresh, so that no file of an earlier build is left in dist/.
 import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import "../kernels/build.mjs";
+import { wasmKernels } from "./wasmKernels.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 for (const name of ["tensor", "nn", "diffusion"]) {
@@ -12,4 +13,5 @@ const { status } = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc
   cwd: root,
   stdio: "inherit",
 });
+writeFileSync(`${root}/packages/tensor/dist/backends/wasm/kernels.js`, await wasmKernels());
 process.exitCode = status ?? 1;

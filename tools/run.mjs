@@ -35,7 +35,7 @@ async function bundle(entry) {
     entryPoints: [entry],
     outfile: output,
     write: false,
-    plugins: [{ name: "npm packages outside", setup: leavePackagesOutside }],
+    plugins: [...bundleOptions.plugins, { name: "npm packages outside", setup: leavePackagesOutside }],
     logLevel: "warning",
   });
   mkdirSync(dirname(output), { recursive: true });
@@ -47,7 +47,7 @@ async function bundle(entry) {
 
 /** @param {import("esbuild").PluginBuild} build */
 function leavePackagesOutside({ onResolve }) {
-  onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
+  onResolve({ filter: /^[^./#]/ }, ({ path, kind }) =>
     kind === "entry-point" || path.startsWith("@pkg/") ? undefined : { path, external: true },
   );
 }

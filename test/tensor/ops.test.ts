@@ -1,5 +1,5 @@
 // Every op, on every backend: the tests that follow from its declaration.
-import { type Backend, cpu, webgpu } from "@pkg/tensor";
+import { type Backend, cpu, wasm, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { allOps, checkCase, exact } from "./checkCase.ts";
@@ -44,6 +44,7 @@ test.each(refused)("$name refuses what it cannot take: $given.error", ({ op, giv
 
 const backends: { name: string; open: () => Promise<Backend>; skip: boolean; tested: readonly AnyOp[] }[] = [
   { name: "cpu float32", open: async () => cpu({ poison: true }), skip: false, tested: allOps },
+  { name: "wasm", open: () => wasm({ poison: true, threads: 2 }), skip: false, tested: allOps },
   { name: "webgpu", open: () => webgpu({ poison: true, profile: "direct" }), skip: !gpuAvailable, tested: allOps },
   {
     name: "webgpu with the kernels for GPUs",

@@ -128,7 +128,7 @@ test.each(golden.init)("Linear and Conv2d after torch.manual_seed($seed)", ({ se
   near(uniform(5, 27), conv2d.bias, UNIFORM);
 });
 
-// The words of cuRAND's stream are Philox's, which the layout test of random.test.ts pins; the rest needs torch on a GPU.
+// Present in torch.json when it was made on a machine with a GPU.
 describe.each(golden.cuda?.draws ?? [])("torch.manual_seed($seed) on CUDA", (wanted) => {
   const seeded = (): RandomStream => torchCudaStream(wanted.seed, golden.cuda ?? { multiprocessors: 1 });
 
@@ -163,21 +163,46 @@ describe.each(golden.cuda?.draws ?? [])("torch.manual_seed($seed) on CUDA", (wan
   });
 });
 
-describe("the layout of torch.randn on CUDA", () => {
-  test("gives each thread four numbers, one grid apart", () => {
+describe("torch.randn on CUDA, as people report it", () => {
+  const ROUNDED = 6e-5;
+
+  test("of seed 0", () => {
+    const expected = [-0.9247, -0.4253, -2.6438, 0.1452, -0.1209, -0.5797, -0.6229, -0.3284, -1.0745, -0.3631];
+    near(torchCudaStream(0, { multiprocessors: 80 }).host.normal([10]), expected, ROUNDED);
+  });
+
+  // pytorch/pytorch#158398: a small GPU's threads go round more than once, and then the numbers depend on their count.
+  test("of seed 42 and shape [1, 64, 2048] on 28 multiprocessors of 1536 threads", () => {
+    const small = { multiprocessors: 28, threadsPerMultiprocessor: 1536 };
+    const drawn = torchCudaStream(42, small).host.normal([1, 64, 2048]);
+    const rows: Readonly<Record<number, readonly number[]>> = {
+      0: [0.194, 2.1614, -0.1721, 1.454, -2.7733, -0.8932],
+      2: [1.1346, -0.6329, -0.9147, -1.0001, -1.1552, -0.6955],
+      61: [-0.4861, 0.3358, 1.0578, -0.7282, 0.5087, 0.1318],
+      62: [0.7881, 0.8339, -1.1424, -0.6297, -1.1112, -0.4091],
+      63: [-1.2356, -0.4083, -0.4695, -0.4841, 1.285, -0.0282],
+    };
+    for (const [row, expected] of Object.entries(rows)) {
+      const found = drawn.subarray(2048 * Number(row), 2048 * (Number(row) + 1));
+      near([...found.subarray(0, 3), ...found.subarray(-3)], expected, ROUNDED);
+    }
+  });
+
+  test("goes on where the last draw stopped", () => {
     const stream = () => torchCudaStream(0, { multiprocessors: 1, threadsPerMultiprocessor: 256 });
     const all = stream().host.uniform([2048]);
-    // 256 threads: elements 0, 256, 512 and 768 are thread 0's first call, 1024 its second.
-    expect(new Set(all).size).toBeGreaterThan(2040);
     const rng = stream();
     rng.host.uniform([1]);
+    const resumed = torchCudaStream(9, { multiprocessors: 1, threadsPerMultiprocessor: 256 });
+    resumed.restore(JSON.parse(JSON.stringify(rng.state())));
+    // 256 threads: elements 0, 256, 512 and 768 are the first thread's first call, 1024 begins its second.
     expect(rng.host.uniform([1])[0]).toBe(all[1024]);
+    expect(resumed.host.uniform([1])[0]).toBe(all[1024]);
   });
 
   test("has no permutation", () => {
-    expect(() => torchCudaStream(0, { multiprocessors: 132 }).permutation(3)).toThrow(
-      "permutation: torch.randperm on CUDA",
-    );
+    const rng = torchCudaStream(0, { multiprocessors: 132 });
+    expect(() => rng.permutation(3)).toThrow("permutation: torch.randperm on CUDA");
   });
 });
 

@@ -3,21 +3,14 @@
 export { type Backend, DeviceLostError, type MemoryInfo, OutOfMemoryError, ValidationError } from "./backend.ts";
 export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
+export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export { type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
 export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosLike } from "./create.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
 export { concat, stack } from "./join.ts";
 export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
-export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
-export {
-  parseSafetensors,
-  type SafetensorsArrays,
-  type SafetensorsDtype,
-  type SafetensorsFile,
-  type SafetensorsTensor,
-  serializeSafetensors,
-} from "./safetensors.ts";
 export { addNoise, dropout } from "./noise.ts";
+export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
 export {
   type DrawOptions,
   type HostDraws,
@@ -27,6 +20,14 @@ export {
   randomStream,
   type UniformOptions,
 } from "./random.ts";
+export {
+  parseSafetensors,
+  type SafetensorsArrays,
+  type SafetensorsDtype,
+  type SafetensorsFile,
+  type SafetensorsTensor,
+  serializeSafetensors,
+} from "./safetensors.ts";
 export { type DType, type Shape, ShapeError } from "./shape.ts";
 export { type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";
 export { type TorchCudaOptions, torchCudaStream } from "./torchCuda.ts";

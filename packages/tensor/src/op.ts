@@ -53,6 +53,29 @@ export interface GpuCall<Attrs> {
   temporary(size: number): Temporary;
 }
 
+/** One parallel loop of a WebAssembly kernel, as data. */
+export interface WasmCall {
+  /** A function of backends/wasm/kernels that computes rows begin … end − 1. */
+  readonly kernel: string;
+  readonly rows: number;
+  /** Rows that a thread takes at once. They follow from the shapes alone, so that results do not depend on the threads. */
+  readonly grain: number;
+  /**
+   * What the function takes after `begin` and `end`. An operand stands for the address of its first element, its offset included;
+   * an array for the address of its numbers as int32.
+   */
+  readonly args: readonly (number | readonly number[] | View | Temporary)[];
+}
+
+/** The operands of one call on the WebAssembly backend. */
+export interface WasmOperands<Attrs> {
+  readonly inputs: readonly View[];
+  readonly outputs: readonly View[];
+  readonly attrs: Attrs;
+  /** Scratch for `size` elements of four bytes. */
+  temporary(size: number): Temporary;
+}
+
 /** How the tests draw one input: uniform in `range` (default [-1, 1]); integers in [lo, hi) for integer types. */
 export interface CaseInput {
   readonly shape: Shape;
@@ -96,6 +119,8 @@ export interface Op<Attrs = undefined> {
   readonly cpu?: (outputs: readonly NdArray[], inputs: readonly NdArray[], attrs: Attrs) => void;
   /** The kernel calls on the GPU. */
   readonly gpu?: (call: GpuCall<Attrs>) => readonly KernelCall[];
+  /** The kernel calls on the WebAssembly backend, run one after another; null where it has none and `cpu` has to do. */
+  readonly wasm?: (operands: WasmOperands<Attrs>) => readonly WasmCall[] | null;
   /** Input layouts that the rules take as they are; others are copied to row-major order first. Default: row-major only. */
   readonly strided?: (input: Layout, index: number, attrs: Attrs) => boolean;
   /**

@@ -43,8 +43,8 @@ export interface RandomState {
 
 /**
  * A sequence of draws that is fixed by a seed. Every method but `split`, `state` and `restore` takes the next draw; what it
- * gives does not depend on the backend, to the bit, and a larger draw begins with the elements of a smaller one in its place.
- * Methods throw Error for parameters out of range, and ShapeError for shapes, before anything is drawn.
+ * gives does not depend on the backend, to the bit. Methods throw Error for parameters out of range, and ShapeError for shapes,
+ * before anything is drawn.
  */
 export interface RandomStream {
   /** The same draws without a backend. */
@@ -91,6 +91,8 @@ const NAMED_CHILD = 2;
 
 /**
  * A stream of random numbers (Philox-4x32-10 counters; normals by Box and Muller's method).
+ * Element i of a draw depends on the seed, the number of draws before and i alone: a larger draw begins with the elements of a
+ * smaller one in its place.
  * @param seed an integer in [0, 2⁵³), or a bigint in [0, 2⁶⁴)
  */
 export function randomStream(seed: number | bigint): RandomStream {

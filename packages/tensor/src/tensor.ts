@@ -487,6 +487,31 @@ export class Tensor {
     return rows.groupNorm(scale, bias, { groups: 1, epsilon }).reshape(this.shape);
   }
 
+  /**
+   * softmax(scale · q kᵀ + mask) v with q = this [..., queries, depth], k [..., keys, depth] and v [..., keys, width]; leading axes
+   * broadcast. Without a mask the matrix [..., queries, keys] is never stored (flash attention, Dao et al. 2022).
+   * @param options `scale` is 1 / √depth by default. `mask` broadcasts to [..., queries, keys]: a float32 one is added, a bool one
+   * says which keys a query sees; a query that sees none takes the mean of all
+   */
+  attention(k: Tensor, v: Tensor, { scale, mask }: { readonly scale?: number; readonly mask?: Tensor } = {}): Tensor {
+    if (this.rank < 2 || k.rank < 2 || v.rank < 2) {
+      throw new ShapeError(
+        `attention: q ${formatShape(this.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}, want at least two axes`,
+      );
+    }
+    const factor = scale ?? this.shape[this.rank - 1] ** -0.5;
+    if (mask) {
+      const bias = mask.dtype === "bool" ? mask.where(0, -1e30) : mask;
+      return this.matmul(k.transpose()).mul(factor).add(bias).softmax().matmul(v);
+    }
+    const leading = [k, v].reduce(
+      (shape, { shape: other }) => broadcastShapes("attention", shape, other.slice(0, -2)),
+      this.shape.slice(0, -2),
+    );
+    const operands = [this, k, v].map((x) => x.expand([...leading, ...x.shape.slice(-2)]));
+    return apply(ops.attention, operands, { scale: factor }, this.backend)[0];
+  }
+
   // -- linear algebra --------------------------------------------------------------------------------------------------
 
   /**

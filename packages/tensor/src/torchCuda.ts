@@ -5,9 +5,9 @@ import { halves, philox, type Words } from "./philox.ts";
 import { bigintOf, childKey, keyOf, type RandomState, type RandomStream } from "./random.ts";
 
 export interface TorchCudaOptions {
-  /** Streaming multiprocessors of the GPU; large draws depend on it: 108 for A100, 128 for RTX 4090, 132 for H100 SXM. */
+  /** Of the GPU; draws larger than all its threads depend on it: 108 for A100, 128 for RTX 4090, 132 for H100 SXM. */
   readonly multiprocessors: number;
-  /** 2048 on data-centre GPUs (the default), 1536 on consumer ones since Ampere, 1024 on Turing. */
+  /** Default 2048, as on V100, A100 and H100; 1536 on other GPUs since Ampere, 1024 on Turing. */
   readonly threadsPerMultiprocessor?: number;
 }
 

@@ -23,7 +23,7 @@ const TWO_PI = fround(2 * Math.PI);
 /**
  * The stream after `torch.manual_seed(seed)` on the CPU:
  * - `uniform` is torch.rand (`Tensor.uniform_`), `integers` torch.randint, `permutation` torch.randperm (n < 2³² / 20): the same bits
- *   (integers for high − low < 2²⁸);
+ *   (integers for high − low < 2²⁸, scaled uniforms where torch was compiled with fused multiply-add, as on x86-64);
  * - `normal` is torch.randn (`Tensor.normal_`), of which fewer than 16 numbers come from another algorithm than 16 and more.
  *   Torch's vector units round the logarithm and the cosine a little differently: results agree to 2e-6;
  * - `bernoulli` is torch.bernoulli of a tensor full of the probability, `rademacher` 2 · torch.randint(0, 2) − 1, `next` torch.rand of one.

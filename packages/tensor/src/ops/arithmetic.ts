@@ -9,6 +9,7 @@ const EXACT: Tolerance = { ulp: 1 };
 export const add = elementwise({
   name: "add",
   wgsl: "a + b",
+  wasm: "add",
   cpu: (a, b) => a + b,
   arity: 2,
   types: NUMBERS,
@@ -20,6 +21,7 @@ export const add = elementwise({
 export const sub = elementwise({
   name: "sub",
   wgsl: "a - b",
+  wasm: "sub",
   cpu: (a, b) => a - b,
   arity: 2,
   types: NUMBERS,
@@ -31,6 +33,7 @@ export const sub = elementwise({
 export const mul = elementwise({
   name: "mul",
   wgsl: "a * b",
+  wasm: "mul",
   cpu: (a, b) => a * b,
   arity: 2,
   types: NUMBERS,
@@ -42,6 +45,7 @@ export const mul = elementwise({
 export const div = elementwise({
   name: "div",
   wgsl: "a / b",
+  wasm: "div",
   cpu: (a, b) => a / b,
   arity: 2,
   ranges: [
@@ -57,6 +61,7 @@ export const div = elementwise({
 export const affine = elementwise<{ readonly scale: number; readonly shift: number }>({
   name: "affine",
   wgsl: "a * params.s0 + params.s1",
+  wasm: "affine",
   cpu: (a, _b, _c, { scale, shift }) => Math.fround(scale) * a + Math.fround(shift),
   scalars: ({ scale, shift }) => [scale, shift],
   vjp: ([g], _, __, { scale }) => [g.affine(scale, 0)],
@@ -69,6 +74,7 @@ export const affine = elementwise<{ readonly scale: number; readonly shift: numb
 export const lerp = elementwise<{ readonly weight: number }>({
   name: "lerp",
   wgsl: "a * params.s0 + b * params.s1",
+  wasm: "lerp",
   cpu: (a, b, _c, { weight }) => Math.fround(1 - weight) * a + Math.fround(weight) * b,
   arity: 2,
   scalars: ({ weight }) => [1 - weight, weight],
@@ -95,6 +101,7 @@ export const pow = elementwise({
 export const maximum = elementwise({
   name: "maximum",
   wgsl: "max(a, b)",
+  wasm: "maximum",
   cpu: (a, b) => Math.max(a, b),
   arity: 2,
   types: NUMBERS,
@@ -109,6 +116,7 @@ export const maximum = elementwise({
 export const minimum = elementwise({
   name: "minimum",
   wgsl: "min(a, b)",
+  wasm: "minimum",
   cpu: (a, b) => Math.min(a, b),
   arity: 2,
   types: NUMBERS,
@@ -123,6 +131,7 @@ export const minimum = elementwise({
 export const clamp = elementwise<{ readonly lo: number; readonly hi: number }>({
   name: "clamp",
   wgsl: "clamp(a, params.s0, params.s1)",
+  wasm: "clamp",
   cpu: (a, _b, _c, { lo, hi }) => Math.min(Math.max(a, lo), hi),
   scalars: ({ lo, hi }) => [lo, hi],
   vjp: ([g], [x], _, { lo, hi }) => [x.less(lo).where(0, x.greater(hi).where(0, g))],
@@ -153,6 +162,7 @@ const COMPARABLE: readonly DType[] = [...NUMBERS, "bool"];
 export const equal = elementwise({
   name: "equal",
   wgsl: "select(0u, 1u, a == b)",
+  wasm: "equal",
   cpu: (a, b) => Number(a === b),
   arity: 2,
   types: COMPARABLE,
@@ -171,6 +181,7 @@ export const equal = elementwise({
 export const less = elementwise({
   name: "less",
   wgsl: "select(0u, 1u, a < b)",
+  wasm: "less",
   cpu: (a, b) => Number(a < b),
   arity: 2,
   types: NUMBERS,
@@ -189,6 +200,7 @@ export const less = elementwise({
 export const lessEqual = elementwise({
   name: "lessEqual",
   wgsl: "select(0u, 1u, a <= b)",
+  wasm: "less_equal",
   cpu: (a, b) => Number(a <= b),
   arity: 2,
   types: NUMBERS,
@@ -208,6 +220,7 @@ export const lessEqual = elementwise({
 export const where = elementwise({
   name: "where",
   wgsl: "select(c, b, a != 0u)",
+  wasm: () => "where",
   cpu: (a, b, c) => (a !== 0 ? b : c),
   arity: 3,
   types: {
@@ -232,10 +245,18 @@ const CAST: Readonly<Record<DType, string>> = {
   bool: "select(1u, 0u, a == A())",
 };
 
+const WASM_CAST: Readonly<Record<DType, Partial<Record<DType, string>>>> = {
+  float32: { float32: "copy", int32: "cast_f32_i32", uint32: "cast_f32_u32", bool: "cast_f32_bool" },
+  int32: { float32: "cast_i32_f32", int32: "copy", uint32: "copy", bool: "cast_i32_bool" },
+  uint32: { float32: "cast_u32_f32", int32: "copy", uint32: "copy", bool: "cast_i32_bool" },
+  bool: { float32: "cast_u32_f32", int32: "copy", uint32: "copy", bool: "copy" },
+};
+
 /** Another element type. */
 export const cast = elementwise<{ readonly dtype: DType }>({
   name: "cast",
   wgsl: (_, { dtype }) => CAST[dtype],
+  wasm: ([type], { dtype }) => WASM_CAST[type][dtype] ?? null,
   cpu: (a, _b, _c, { dtype }) => (dtype === "float32" ? a : dtype === "bool" ? Number(a !== 0) : Math.trunc(a)),
   types: COMPARABLE,
   result: ({ dtype }) => dtype,

@@ -4,7 +4,7 @@ import directKernel from "@pkg/kernels/conv2d_direct.wgsl";
 import tiledKernel from "@pkg/kernels/conv2d_tiled.wgsl";
 import weightDirectKernel from "@pkg/kernels/conv2d_weight_direct.wgsl";
 import weightTiledKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
-import type { GpuCall, KernelCall, View } from "../op.ts";
+import type { GpuCall, GpuTarget, KernelCall, View } from "../op.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { linearGrid } from "./dispatch.ts";
@@ -23,13 +23,14 @@ interface Gather {
   readonly spread: readonly number[];
 }
 
-export function convCalls(call: GpuCall<ConvAttrs>): KernelCall[] {
+/** The kernel calls of conv2d; a tuner gives the tiling, here and below. */
+export function convCalls(call: GpuCall<ConvAttrs>, tiling?: Tiling): KernelCall[] {
   const { inputs, outputs, attrs } = call;
-  return gathered(call, forward(inputs[0], outputs[0].shape, attrs), attrs.groups, false);
+  return gathered(call, forward(inputs[0], outputs[0].shape, attrs), attrs.groups, false, tiling);
 }
 
 /** The same kernels on the gradient, spread by the stride, under the taps in reverse. */
-export function inputCalls(call: GpuCall<InputAttrs>): KernelCall[] {
+export function inputCalls(call: GpuCall<InputAttrs>, tiling?: Tiling): KernelCall[] {
   const { inputs, outputs, attrs } = call;
   const { stride, padding, dilation, groups } = attrs;
   const gather = {
@@ -40,11 +41,11 @@ export function inputCalls(call: GpuCall<InputAttrs>): KernelCall[] {
     step: dilation.map((n) => -n),
     spread: stride,
   };
-  return gathered(call, gather, groups, true);
+  return gathered(call, gather, groups, true, tiling);
 }
 
 /** In tiles, the result's taps are separate products whose sums run over the pixels. */
-export function weightCalls(call: GpuCall<WeightAttrs>): KernelCall[] {
+export function weightCalls(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
   const { inputs, outputs, attrs, target } = call;
   const [x, g] = inputs;
   const [kh, kw, m, outChannels] = outputs[0].shape;
@@ -61,7 +62,7 @@ export function weightCalls(call: GpuCall<WeightAttrs>): KernelCall[] {
   const pixels = batch * g.shape[1] * g.shape[2];
   const params = { m, n, taps: [kh, kw], ...placing(gather) };
   const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
-  const tiling = tilingOf(call, product, groups);
+  const tiling = given ?? chosen(product, target, groups);
   if (!tiling) {
     const threads = kh * kw * Math.ceil(m / 4) * groups * Math.ceil(n / 4);
     return [
@@ -84,7 +85,13 @@ export function weightCalls(call: GpuCall<WeightAttrs>): KernelCall[] {
 }
 
 /** A sum over taps and channels of an image: both the convolution and its input's cotangent. */
-function gathered(call: GpuCall<ConvAttrs>, gather: Gather, groups: number, isTransposed: boolean): KernelCall[] {
+function gathered(
+  call: GpuCall<ConvAttrs>,
+  gather: Gather,
+  groups: number,
+  isTransposed: boolean,
+  given?: Tiling,
+): KernelCall[] {
   const { inputs, outputs, target } = call;
   const [, w] = inputs;
   const [kh, kw, channels, outChannels] = w.shape;
@@ -110,7 +117,7 @@ function gathered(call: GpuCall<ConvAttrs>, gather: Gather, groups: number, isTr
     weight_tap: channels * outChannels,
   };
   const product = { batches: 1, m: pixels, n, k: c, runs: kh * kw };
-  const tiling = tilingOf(call, product, groups);
+  const tiling = given ?? chosen(product, target, groups);
   if (!tiling) {
     const threads = Math.ceil(pixels / 4) * groups * Math.ceil(n / 4);
     return [
@@ -137,8 +144,8 @@ function forward(image: View, walked: Shape, { stride, padding, dilation }: Conv
 }
 
 /** Groups are rare and their products small: they always go straight. */
-function tilingOf({ target }: GpuCall<ConvAttrs>, product: Product, groups: number): Tiling | null {
-  return target.profile === "tiled" && groups === 1 ? chooseTiling(product, target) : null;
+function chosen(product: Product, target: GpuTarget, groups: number): Tiling | null {
+  return groups === 1 ? chooseTiling(product, target) : null;
 }
 
 /** The parameters from which the kernels find pixels. */

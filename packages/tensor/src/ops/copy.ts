@@ -11,6 +11,7 @@ import { elementReader, elementwise, WGSL_TYPE } from "./elementwise.ts";
 export const copy = elementwise({
   name: "copy",
   wgsl: "a",
+  wasm: () => "copy",
   cpu: (a) => a,
   types: ["float32", "int32", "uint32", "bool"],
   vjp: ([g]) => [g],

@@ -2,7 +2,7 @@
 
 import stridedKernel from "@pkg/kernels/elementwise.wgsl";
 import contiguousKernel from "@pkg/kernels/elementwise_vec4.wgsl";
-import { type Case, type CaseInput, defineOp, type GpuCall, type KernelCall, type NdArray, type Op } from "../op.ts";
+import { type Case, type CaseInput, defineOp, type GpuCall, type KernelCall, type NdArray, type Op, type WasmCall, type WasmOperands } from "../op.ts";
 import {
   collapse,
   type DType,
@@ -20,6 +20,8 @@ import { linearGrid, perAxis } from "./dispatch.ts";
 interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | "tolerance"> {
   /** The expression in the elements a, b, c and the scalars params.s0, params.s1. */
   readonly wgsl: string | ((types: readonly DType[], attrs: Attrs) => string);
+  /** The kernel in WebAssembly for float32 inputs, or for inputs of given types; null where there is none. */
+  readonly wasm?: string | ((types: readonly DType[], attrs: Attrs) => string | null);
   /** The same formula on the host; unary and binary formulas ignore what comes after. */
   readonly cpu: (a: number, b: number, c: number, attrs: Attrs) => number;
   readonly arity?: 1 | 2 | 3;
@@ -42,6 +44,10 @@ interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | 
 
 export const NUMBERS: readonly DType[] = ["float32", "int32", "uint32"];
 const WORKGROUP = 64;
+/** Elements that a thread takes at once: about as long as waking it. */
+const GRAIN = 16384;
+/** How an operand lies, for the WebAssembly kernels. */
+const [IN_ROWS, SCALAR, STRIDED] = [0, 1, 2];
 const SHAPES: readonly Shape[] = [[], [0, 3], [7], [64, 2], [3, 5, 33], [2, 1, 2, 3, 1, 5]];
 export const WGSL_TYPE: Readonly<Record<DType, string>> = { float32: "f32", int32: "i32", uint32: "u32", bool: "u32" };
 
@@ -63,6 +69,10 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
       const inputTypes = call.inputs.map(({ dtype }) => dtype);
       const wgsl = typeof rules.wgsl === "string" ? rules.wgsl : rules.wgsl(inputTypes, call.attrs);
       return [elementwiseCall(call, wgsl, scalars(call.attrs))];
+    },
+    wasm(operands) {
+      const kernel = wasmKernel(rules, operands);
+      return kernel === null ? null : [elementwiseWasm(operands, kernel, scalars(operands.attrs))];
     },
     strided: () => true,
     vjp: rules.vjp,
@@ -132,6 +142,26 @@ function elementwiseCall<Attrs>(
     bindings,
     workgroups: linearGrid(size, WORKGROUP),
   };
+}
+
+function wasmKernel<Attrs>({ wasm }: Elementwise<Attrs>, { inputs, attrs }: WasmOperands<Attrs>): string | null {
+  const types = inputs.map(({ dtype }) => dtype);
+  if (typeof wasm === "function") return wasm(types, attrs);
+  return wasm !== undefined && types.every((type) => type === "float32") ? wasm : null;
+}
+
+function elementwiseWasm<Attrs>(
+  { inputs, outputs: [out] }: WasmOperands<Attrs>,
+  kernel: string,
+  scalars: readonly number[],
+): WasmCall {
+  const [s0 = 0, s1 = 0] = scalars;
+  const [{ shape }, ...layouts] = collapse([out, ...inputs]);
+  const table = [shape.length, ...perAxis(shape)];
+  for (const layout of layouts) {
+    table.push(isContiguous(layout) ? IN_ROWS : isScalar(layout) ? SCALAR : STRIDED, ...perAxis(layout.strides));
+  }
+  return { kernel, rows: sizeOf(out.shape), grain: GRAIN, args: [out, table, s0, s1, ...inputs] };
 }
 
 /** Whether every index of a view reads the same element. */

@@ -10,6 +10,7 @@ const EXPONENTIAL: Tolerance = { ulp: 32, abs: 1e-6 };
 export const square = elementwise({
   name: "square",
   wgsl: "a * a",
+  wasm: "square",
   cpu: (a) => a * a,
   vjp: ([g], [x]) => [g.mul(x).mul(2)],
   saves: { inputs: [0] },
@@ -19,17 +20,19 @@ export const square = elementwise({
 export const abs = elementwise({
   name: "abs",
   wgsl: "abs(a)",
+  wasm: "abs",
   cpu: Math.abs,
   vjp: ([g], [x]) => [g.mul(x.sign())],
   saves: { inputs: [0] },
   tolerance: ROUNDED,
 });
 
-export const sign = elementwise({ name: "sign", wgsl: "sign(a)", cpu: Math.sign, tolerance: ROUNDED });
+export const sign = elementwise({ name: "sign", wgsl: "sign(a)", wasm: "sign", cpu: Math.sign, tolerance: ROUNDED });
 
 export const sqrt = elementwise({
   name: "sqrt",
   wgsl: "sqrt(a)",
+  wasm: "sqrt",
   cpu: Math.sqrt,
   vjp: ([g], _, [y]) => [g.div(y).mul(0.5)],
   saves: { outputs: [0] },
@@ -40,6 +43,7 @@ export const sqrt = elementwise({
 export const rsqrt = elementwise({
   name: "rsqrt",
   wgsl: "inverseSqrt(a)",
+  wasm: "rsqrt",
   cpu: (a) => 1 / Math.sqrt(a),
   vjp: ([g], _, [y]) => [g.mul(y.mul(y).mul(y)).mul(-0.5)],
   saves: { outputs: [0] },
@@ -50,6 +54,7 @@ export const rsqrt = elementwise({
 export const exp = elementwise({
   name: "exp",
   wgsl: "exp(a)",
+  wasm: "exp",
   cpu: Math.exp,
   vjp: ([g], _, [y]) => [g.mul(y)],
   saves: { outputs: [0] },
@@ -59,6 +64,7 @@ export const exp = elementwise({
 export const log = elementwise({
   name: "log",
   wgsl: "log(a)",
+  wasm: "log",
   cpu: Math.log,
   vjp: ([g], [x]) => [g.div(x)],
   saves: { inputs: [0] },
@@ -70,6 +76,7 @@ export const log = elementwise({
 export const sin = elementwise({
   name: "sin",
   wgsl: "sin(a)",
+  wasm: "sin",
   cpu: Math.sin,
   vjp: ([g], [x]) => [g.mul(x.cos())],
   saves: { inputs: [0] },
@@ -79,6 +86,7 @@ export const sin = elementwise({
 export const cos = elementwise({
   name: "cos",
   wgsl: "cos(a)",
+  wasm: "cos",
   cpu: Math.cos,
   vjp: ([g], [x]) => [g.mul(x.sin()).neg()],
   saves: { inputs: [0] },
@@ -88,6 +96,7 @@ export const cos = elementwise({
 export const tanh = elementwise({
   name: "tanh",
   wgsl: "tanh(a)",
+  wasm: "tanh",
   cpu: Math.tanh,
   vjp: ([g], _, [y]) => [g.mul(y.square().affine(-1, 1))],
   saves: { outputs: [0] },
@@ -97,6 +106,7 @@ export const tanh = elementwise({
 export const sigmoid = elementwise({
   name: "sigmoid",
   wgsl: "1.0 / (1.0 + exp(-a))",
+  wasm: "sigmoid",
   cpu: (a) => 1 / (1 + Math.exp(-a)),
   vjp: ([g], _, [y]) => [g.mul(y).mul(y.affine(-1, 1))],
   saves: { outputs: [0] },
@@ -106,6 +116,7 @@ export const sigmoid = elementwise({
 export const silu = elementwise({
   name: "silu",
   wgsl: "a / (1.0 + exp(-a))",
+  wasm: "silu",
   cpu: (a) => a / (1 + Math.exp(-a)),
   vjp: ([g], [x]) => {
     const s = x.sigmoid();
@@ -118,6 +129,7 @@ export const silu = elementwise({
 export const relu = elementwise({
   name: "relu",
   wgsl: "max(a, 0.0)",
+  wasm: "relu",
   cpu: (a) => Math.max(a, 0),
   vjp: ([g], [x]) => [x.greater(0).where(g, 0)],
   saves: { inputs: [0] },
@@ -127,6 +139,7 @@ export const relu = elementwise({
 export const softplus = elementwise({
   name: "softplus",
   wgsl: "max(a, 0.0) + log(1.0 + exp(-abs(a)))",
+  wasm: "softplus",
   cpu: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
   vjp: ([g], [x]) => [g.mul(x.sigmoid())],
   saves: { inputs: [0] },

@@ -3,6 +3,7 @@
 export * from "./adamW.ts";
 export * from "./arithmetic.ts";
 export * from "./conv.ts";
+export * from "./attention.ts";
 export * from "./copy.ts";
 export * from "./dropout.ts";
 export * from "./functions.ts";

@@ -3,10 +3,10 @@
 import directKernel from "@pkg/kernels/matmul_direct.wgsl";
 import tiledKernel from "@pkg/kernels/matmul_tiled.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type View } from "../op.ts";
-import { collapse, formatShape, type Layout, type Shape, ShapeError, sameShape, sizeOf } from "../shape.ts";
+import { collapse, formatShape, type Layout, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
 import { rowMajor } from "./rowMajor.ts";
-import { chooseTiling, inShares, type Product, reader, type Tiling, tileConstants, tileGrid, writer } from "./tiles.ts";
+import { chooseTiling, inShares, type Product, reader, tileConstants, tileGrid, writer } from "./tiles.ts";
 
 const WORKGROUP = 64;
 
@@ -27,7 +27,7 @@ export const matmul = defineOp({
     return [float32([...batch, m, n])];
   },
   cpu([out], [a, b]) {
-    const { batches, m, n, k } = productOf(a.shape, b.shape);
+    const { batches, m, n, k } = productOf([a, b]);
     const [x, y] = [rowMajor(a), rowMajor(b)];
     const row = new Float64Array(n);
     for (let i = 0; i < batches * m; i++) {
@@ -41,23 +41,15 @@ export const matmul = defineOp({
       out.data.set(row, out.offset + i * n);
     }
   },
-  gpu(call) {
-    const { inputs, target } = call;
-    const tiling = target.profile === "tiled" ? chooseTiling(productOf(inputs[0].shape, inputs[1].shape), target) : null;
-    return tiling ? matmulTiled(call, tiling) : matmulDirect(call);
-  },
+  gpu: matmulCalls,
   strided: hasContiguousAxis,
   vjp: ([g], [a, b]) => [g.matmul(b.transpose()), a.transpose().matmul(g)],
   saves: { inputs: [0, 1] },
   cases: [
-    ...[
-      [1, 1, 1],
-      [3, 7, 1],
-      [1, 5, 33],
-      [31, 33, 32],
-      [33, 2, 65],
-      [64, 36, 4],
-    ].map(([m, k, n]) => ({ inputs: [[m, k] as const, [k, n] as const] })),
+    { inputs: [[3, 7], [7, 1]] },
+    { inputs: [[1, 5], [5, 33]] },
+    { inputs: [[31, 33], [33, 32]] },
+    { inputs: [[64, 36], [36, 4]] },
     { inputs: [[2, 3, 5, 4], [2, 3, 4, 6]] },
     { inputs: [[3, 0], [0, 2]] },
     { inputs: [[0, 3], [3, 2]] },
@@ -69,11 +61,16 @@ export const matmul = defineOp({
   tolerance: { terms: ([a]) => a[a.length - 1], relL2: 2e-6 },
 });
 
-/** The product in given tiles: what `matmul` runs on GPUs once it has chosen, and what a tuner compares. */
-export function matmulTiled(call: GpuCall<undefined>, tiling: Tiling): KernelCall[] {
+/** The kernel calls of a matrix product; a tuner gives the tiling. */
+export function matmulCalls(call: GpuCall<undefined>, tiling = chooseTiling(productOf(call.inputs), call.target)): KernelCall[] {
   const { inputs, outputs, target } = call;
-  const product = productOf(inputs[0].shape, inputs[1].shape);
+  const product = productOf(inputs);
   const { constants, params } = describe(inputs, outputs[0], product);
+  if (!tiling) {
+    const blocks = product.batches * Math.ceil(product.m / 4) * Math.ceil(product.n / 4);
+    const workgroups = linearGrid(blocks, WORKGROUP);
+    return [{ kernel: directKernel, constants, params, bindings: [...inputs, outputs[0]], workgroups }];
+  }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,
     constants: { ...constants, ...tileConstants(tiling.tile, target), K_IS_RAGGED: product.k % tiling.tile.tileK !== 0 },
@@ -81,19 +78,6 @@ export function matmulTiled(call: GpuCall<undefined>, tiling: Tiling): KernelCal
     bindings: [...inputs, into],
     workgroups: tileGrid(product, tiling),
   }));
-}
-
-function matmulDirect({ inputs, outputs: [out] }: GpuCall<undefined>): KernelCall[] {
-  const product = productOf(inputs[0].shape, inputs[1].shape);
-  const { batches, m, n } = product;
-  return [
-    {
-      kernel: directKernel,
-      ...describe(inputs, out, product),
-      bindings: [...inputs, out],
-      workgroups: linearGrid(batches * Math.ceil(m / 4) * Math.ceil(n / 4), WORKGROUP),
-    },
-  ];
 }
 
 /** The constants and parameters that both kernels declare. */
@@ -148,6 +132,7 @@ function batchAxes({ shape, strides }: Layout): Layout {
   return { shape: shape.slice(0, -2), strides: strides.slice(0, -2), offset: 0 };
 }
 
-function productOf(a: Shape, b: Shape): Product {
-  return { batches: sizeOf(a.slice(0, -2)), m: a[a.length - 2], n: b[b.length - 1], k: a[a.length - 1], runs: 1 };
+function productOf([a, b]: readonly Layout[]): Product {
+  const [m, k] = a.shape.slice(-2);
+  return { batches: sizeOf(a.shape.slice(0, -2)), m, n: b.shape[b.shape.length - 1], k, runs: 1 };
 }

@@ -43,15 +43,16 @@ export const TILES: readonly (Tile & { readonly efficiency: number })[] = [
 
 // The GPU that the choice is made for, an H100: WebGPU tells neither the number of processors nor their speed.
 const PROCESSORS = 132;
-const BUSY_THREADS = 128; // how many a processor needs to reach its speed
+const BUSY_THREADS = 256; // how many a processor needs to reach its speed
 const SHARE_COST = 50 / PROCESSORS; // products in the time that an element of a share takes to be written and read again
 const PASS_COST = 1e8 / PROCESSORS; // products in the time of one more dispatch
 const MAX_SHARES = 64;
 const SKEW_BYTES = 256; // of padding in both tiles
 const MIN_SHARE = 256; // products an output of a share, at least
 
-/** The tiling with the least expected time among those that fit the device; null where none does. */
+/** The tiling with the least expected time among those that fit the device; null for software adapters, and where none fits. */
 export function chooseTiling({ batches, m, n, k, runs }: Product, target: GpuTarget): Tiling | null {
+  if (target.profile !== "tiled") return null;
   let best: Tiling | null = null;
   let least = Number.POSITIVE_INFINITY;
   for (const { efficiency, ...largest } of TILES) {

@@ -1,0 +1,177 @@
+// The WebAssembly backend: SIMD kernels on all cores, for machines without a GPU. Ops run at once; those without a `wasm` rule on the host.
+
+import { type Backend, type MemoryInfo, type Operand } from "../../backend.ts";
+import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../op.ts";
+import type { DType } from "../../shape.ts";
+import { type Kernels, loadKernels } from "./binary.ts";
+import { type Block, Heap } from "./heap.ts";
+import { processors, startWorkers, Threads } from "./threads.ts";
+
+export interface WasmOptions {
+  /** Threads that compute, this one included. Default: one a processor; 1 where memory cannot be shared. */
+  readonly threads?: number;
+  /** The bytes that tensors may take. Default and at most 4 GiB less 64 MiB, what WebAssembly can address. */
+  readonly budget?: number;
+  /** The same bits on every machine: products and sums are rounded each, which costs up to half of the speed. Default false. */
+  readonly deterministic?: boolean;
+  /** Fills new buffers with NaN, so that an element that a kernel forgot shows. Default false. */
+  readonly poison?: boolean;
+}
+
+/** What this backend tells beyond the others. */
+export interface WasmBackend extends Backend {
+  /** Runs of ops that had no kernel for their operands and took the reference rule, by the op's name. */
+  fallbacks(): ReadonlyMap<string, number>;
+}
+
+const PAGE = 65536;
+/** The first page holds the threads' control words and, from here on, tables that kernels read. */
+const TABLES = 4096;
+const SCRATCH = 2 ** 20;
+const MAX_PAGES = 65536;
+const MAX_BUDGET = 2 ** 32 - 2 ** 26;
+
+/**
+ * The WebAssembly backend. Results do not depend on the number of threads.
+ * @throws Error where WebAssembly SIMD is missing, and for options out of range
+ */
+export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
+  const { threads = processors(), budget = MAX_BUDGET, deterministic = false } = options;
+  if (!(Number.isInteger(threads) && threads >= 1)) throw new Error(`wasm: threads is ${threads}, want an integer ≥ 1`);
+  if (!(budget > 0)) throw new Error(`wasm: budget is ${budget} bytes, want a positive number`);
+  const shared = threads > 1 && canShare();
+  const kernels = await loadKernels({ fused: !deterministic, shared });
+  const scratch = Array.from({ length: shared ? threads : 1 }, (_, k) => PAGE + k * SCRATCH);
+  const heap = PAGE + scratch.length * SCRATCH;
+  const memory = new WebAssembly.Memory({ initial: heap / PAGE, maximum: MAX_PAGES, shared });
+  const placement = { module: kernels.module, memory, scratch };
+  const workers = await startWorkers(placement);
+  return new Wasm(kernels, memory, new Heap(memory, heap, Math.min(budget, MAX_BUDGET)), new Threads(placement, workers), options);
+}
+
+/** Whether memory can be shared with workers: browsers want pages to be cross-origin isolated for it. */
+function canShare(): boolean {
+  const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean }; // Node has none
+  return typeof SharedArrayBuffer !== "undefined" && (crossOriginIsolated ?? true);
+}
+
+class Wasm implements WasmBackend {
+  readonly name: string;
+  private readonly memoryObject: WebAssembly.Memory;
+  private readonly heap: Heap;
+  private readonly threads: Threads;
+  private readonly poison: boolean;
+  private readonly missing = new Map<string, number>();
+
+  constructor(
+    { fused }: Kernels,
+    memory: WebAssembly.Memory,
+    heap: Heap,
+    threads: Threads,
+    { poison = false }: WasmOptions,
+  ) {
+    const { count } = threads;
+    this.name = `wasm: ${count} thread${count > 1 ? "s" : ""}, simd${fused ? " + fma" : ""}`;
+    this.memoryObject = memory;
+    this.heap = heap;
+    this.threads = threads;
+    this.poison = poison;
+  }
+
+  allocate(size: number, _dtype: DType, label: string): Block {
+    const block = this.heap.take(size * 4, label);
+    if (this.poison) new Int32Array(this.memoryObject.buffer, block.address, block.capacity / 4).fill(0x7fc0dead);
+    return block;
+  }
+
+  free(buffer: object): void {
+    this.heap.give(buffer as Block); // a backend sees no buffers but its own
+  }
+
+  upload(buffer: object, dtype: DType, data: ArrayLike<number>): void {
+    this.view(buffer as Block, dtype).set(data); // a backend sees no buffers but its own
+  }
+
+  async download(buffer: object, dtype: DType, offset: number, length: number): Promise<NumberArray> {
+    const elements = this.view(buffer as Block, dtype).subarray(offset, offset + length); // a backend sees no buffers but its own
+    // A copy outside of the shared memory.
+    return dtype === "float32"
+      ? new Float32Array(elements)
+      : dtype === "int32"
+        ? new Int32Array(elements)
+        : new Uint32Array(elements);
+  }
+
+  run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
+    const temporaries: Block[] = [];
+    const temporary = (size: number): Temporary => {
+      temporaries.push(this.allocate(size, "float32", `${op.name} scratch`));
+      return { temporary: temporaries.length - 1, size };
+    };
+    try {
+      const calls = op.wasm?.({ inputs, outputs, attrs, temporary });
+      if (calls) for (const call of calls) this.dispatch(call, temporaries);
+      else this.fallBack(op, outputs, inputs, attrs);
+    } finally {
+      for (const block of temporaries) this.heap.give(block);
+    }
+  }
+
+  settled = async (): Promise<void> => {};
+
+  memory(): MemoryInfo {
+    const { buffers, bytes, peakBytes, reservedBytes } = this.heap;
+    return { buffers, bytes, peakBytes, reservedBytes };
+  }
+
+  fallbacks(): ReadonlyMap<string, number> {
+    return new Map(this.missing);
+  }
+
+  dispose(): void {
+    this.threads.dispose();
+  }
+
+  private dispatch({ kernel, rows, grain, args }: WasmCall, temporaries: readonly Block[]): void {
+    let end = TABLES;
+    const numbers = args.map((arg) => {
+      if (typeof arg === "number") return arg;
+      if (Array.isArray(arg)) {
+        const address = end;
+        end += 4 * arg.length;
+        if (end > PAGE) throw new Error(`wasm: tables of ${end - TABLES} bytes for ${kernel}, want at most ${PAGE - TABLES}`);
+        new Int32Array(this.memoryObject.buffer, address, arg.length).set(arg);
+        return address;
+      }
+      return addressOf(arg as View | Temporary, temporaries); // Array.isArray keeps no readonly array apart
+    });
+    if (rows > 0) this.threads.run({ kernel, rows, grain, args: numbers });
+  }
+
+  private fallBack<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
+    if (!op.cpu) throw new Error(`${op.name}: has no cpu rule`);
+    this.missing.set(op.name, (this.missing.get(op.name) ?? 0) + 1);
+    const arrayOf = ({ buffer, base, shape, strides, offset, dtype }: Operand): NdArray => ({
+      data: this.view(buffer as Block, dtype).subarray(base), // a backend sees no buffers but its own
+      shape,
+      strides,
+      offset,
+      dtype,
+    });
+    op.cpu(outputs.map(arrayOf), inputs.map(arrayOf), attrs);
+  }
+
+  /** A block's elements; made anew each time, since the memory's buffer changes when it grows. */
+  private view({ address, bytes }: Block, dtype: DType): NumberArray {
+    const { buffer } = this.memoryObject;
+    if (dtype === "float32") return new Float32Array(buffer, address, bytes / 4);
+    return dtype === "int32" ? new Int32Array(buffer, address, bytes / 4) : new Uint32Array(buffer, address, bytes / 4);
+  }
+}
+
+/** The address of an operand's first element. */
+function addressOf(arg: View | Temporary, temporaries: readonly Block[]): number {
+  if ("temporary" in arg) return temporaries[arg.temporary].address;
+  const { buffer, base, offset } = arg as Operand; // views are the operands that `run` was given
+  return (buffer as Block).address + 4 * (base + offset);
+}

@@ -17,7 +17,7 @@ const THREADS_N = TILE_N / THREAD_N; // a multiple of WARP_N
 const THREADS = TILE_M / THREAD_M * THREADS_N; // at least A_BLOCKS + B_BLOCKS
 const A_BLOCKS = TILE_M * TILE_K / 16u; // 4 × 4 blocks of a tile, one a loading thread
 const B_BLOCKS = TILE_N * TILE_K / 16u;
-const WARP_M = 4u; // neighbouring threads read as few quads of both tiles as they can, free of bank conflicts
+const WARP_M = 4u; // 32 threads make 4 × 8 quads
 const WARP_N = 8u;
 const SKEW = 32u / TILE_K; // quads that keep stores of transposed blocks from meeting in one bank
 const A_STEP = TILE_M + SKEW; // quads that four rows of k take
@@ -162,9 +162,10 @@ fn main(
     to = p_quad * B_STEP + block % (TILE_N / 4u);
   }
 
+  // A GPU reads workgroup memory once for threads whose numbers differ in bit 0, or in bit 1, when they want the same quad.
   let warp = thread / (WARP_M * WARP_N);
-  let thread_m = thread / WARP_N % WARP_M + warp / (THREADS_N / WARP_N) * WARP_M;
-  let thread_n = thread % WARP_N + warp % (THREADS_N / WARP_N) * WARP_N;
+  let thread_m = thread % 2u + thread / 16u % 2u * 2u + warp / (THREADS_N / WARP_N) * WARP_M;
+  let thread_n = thread / 2u % WARP_N + warp % (THREADS_N / WARP_N) * WARP_N;
 
   var sums: Sums;
   var block: mat4x4<f32>;

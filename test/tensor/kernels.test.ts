@@ -1,7 +1,7 @@
 // Every kernel file as it stands: it begins with its formula, keeps the order of sections, and compiles without a message.
 import { readdirSync, readFileSync } from "node:fs";
-import { create } from "webgpu";
 import { beforeAll, describe, expect, test } from "vitest";
+import { create } from "webgpu";
 import { gpuAvailable } from "../setup/gpu.ts";
 
 const folder = new URL("../../kernels/", import.meta.url);
@@ -64,7 +64,8 @@ for (const { name, options, skip } of devices) {
       instances.push(gpu);
       const adapter = await gpu.requestAdapter();
       if (!adapter) throw new Error(`no adapter for ${options.join(" ")}`);
-      const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize, maxComputeWorkgroupSizeX } = adapter.limits;
+      const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize, maxComputeWorkgroupSizeX } =
+        adapter.limits;
       device = await adapter.requestDevice({
         requiredFeatures: ["shader-f16", "subgroups"].filter((f) => adapter.features.has(f)) as GPUFeatureName[], // "subgroups" is newer than the types
         requiredLimits: { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize, maxComputeWorkgroupSizeX },

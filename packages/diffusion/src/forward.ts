@@ -1,7 +1,7 @@
 // The forward process: noising data in one jump.
 
 import { addNoise, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
-import { alphaBarAt, type Schedule } from "./schedule.ts";
+import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /**
  * x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε with ε ~ N(0, I), in one kernel (Ho et al. 2020, eq. 4).
@@ -19,7 +19,10 @@ export function qSample(
   if (times.length !== x0.shape[0]) {
     throw new Error(`qSample: ${times.length} times for a batch of ${x0.shape[0]}, want one a sample`);
   }
-  const alphaBars = times.map((t) => alphaBarAt(schedule, t));
-  const perSample = (values: number[]) => tensor(values, { backend: x0.backend });
-  return addNoise(x0, perSample(alphaBars.map(Math.sqrt)), perSample(alphaBars.map((a) => Math.sqrt(1 - a))), rng);
+  const perSample = (table: (schedule: Schedule, t: number) => number) =>
+    tensor(
+      times.map((t) => Math.sqrt(table(schedule, t))),
+      { backend: x0.backend },
+    );
+  return addNoise(x0, perSample(alphaBarAt), perSample(noiseVarianceAt), rng);
 }

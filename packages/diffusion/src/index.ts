@@ -15,5 +15,5 @@ export {
 } from "./sampler.ts";
 export { type AncestralOptions, ancestral } from "./samplers/ancestral.ts";
 export { type DdimOptions, ddim } from "./samplers/ddim.ts";
-export { alphaBarAt, cosine, fromBetas, linear, type Schedule } from "./schedule.ts";
+export { alphaBarAt, cosine, fromBetas, linear, noiseVarianceAt, type Schedule } from "./schedule.ts";
 export { type Spacing, spacedTimes } from "./spacing.ts";

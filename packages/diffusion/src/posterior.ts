@@ -1,7 +1,7 @@
 // The posterior q(x_{t−1} | x_t, x₀) and what turns a noise prediction into an estimate of x₀.
 
 import type { Tensor } from "@pkg/tensor";
-import { alphaBarAt, type Schedule } from "./schedule.ts";
+import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /** μ̃ = fromData · x₀ + fromNoisy · x_t and β̃ (Ho et al. 2020, eq. 7), for a step from t to any earlier one. */
 export interface Posterior {
@@ -15,14 +15,14 @@ export interface Posterior {
 
 /** @param to the step that follows in sampling, below t; −1 is the data. @throws Error when t or `to` are no such steps */
 export function posterior(schedule: Schedule, t: number, to = t - 1): Posterior {
-  const [here, there] = [alphaBarAt(schedule, t), alphaBarAt(schedule, to)];
+  const [here, there] = [noiseVarianceAt(schedule, t), noiseVarianceAt(schedule, to)];
   if (to >= t) throw new Error(`posterior: from step ${t} to ${to}, want an earlier one`);
-  const alpha = here / there;
-  const beta = to === t - 1 ? schedule.betas[t] : 1 - alpha;
+  const signal = alphaBarAt(schedule, to);
+  const beta = to === t - 1 ? schedule.betas[t] : (here - there) / signal;
   return {
-    fromData: (Math.sqrt(there) * beta) / (1 - here),
-    fromNoisy: (Math.sqrt(1 - beta) * (1 - there)) / (1 - here),
-    variance: (beta * (1 - there)) / (1 - here),
+    fromData: (Math.sqrt(signal) * beta) / here,
+    fromNoisy: (Math.sqrt(1 - beta) * there) / here,
+    variance: (beta * there) / here,
     beta,
   };
 }
@@ -36,6 +36,6 @@ export function dataFromNoise(schedule: Schedule, x: Tensor, noise: Tensor, t: n
   const alphaBar = alphaBarAt(schedule, t);
   if (alphaBar === 0)
     throw new Error(`dataFromNoise: ᾱ_${t} is 0, want a schedule that keeps some signal to predict noise`);
-  const data = x.mul(1 / Math.sqrt(alphaBar)).sub(noise.mul(Math.sqrt(1 / alphaBar - 1)));
+  const data = x.mul(1 / Math.sqrt(alphaBar)).sub(noise.mul(Math.sqrt(noiseVarianceAt(schedule, t) / alphaBar)));
   return clip ? data.clamp(-1, 1) : data;
 }

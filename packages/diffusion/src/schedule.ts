@@ -11,6 +11,8 @@ export interface Schedule {
   readonly betas: Float64Array;
   /** ᾱ_t = Π_{s ≤ t} (1 − β_s), falling, in [0, 1). */
   readonly alphaBars: Float64Array;
+  /** 1 − ᾱ_t, summed on its own: the difference would lose digits where ᾱ_t is near 1. */
+  readonly noiseVariances: Float64Array;
 }
 
 /** β rises linearly (Ho et al. 2020, section 4). Ends are those of 1000 steps whatever `steps` is. */
@@ -39,21 +41,31 @@ export function fromBetas(betas: ArrayLike<number>): Schedule {
   const table = Float64Array.from(betas);
   const wrong = table.findIndex((beta) => !(beta > 0 && beta <= 1));
   if (wrong !== -1) throw new Error(`schedule: β_${wrong} is ${table[wrong]}, want numbers in (0, 1]`);
-  let alphaBar = 1;
-  const alphaBars = table.map((beta) => {
+  let [alphaBar, noiseVariance] = [1, 0];
+  const alphaBars = new Float64Array(table.length);
+  const noiseVariances = new Float64Array(table.length);
+  for (const [t, beta] of table.entries()) {
+    noiseVariance += alphaBar * beta;
     alphaBar *= 1 - beta;
-    return alphaBar;
-  });
-  return { steps: table.length, betas: table, alphaBars };
+    alphaBars[t] = alphaBar;
+    noiseVariances[t] = noiseVariance;
+  }
+  return { steps: table.length, betas: table, alphaBars, noiseVariances };
 }
 
 /** ᾱ_t, with 1 before the first step (t = −1). @throws Error when t is no step of the schedule */
-export function alphaBarAt({ steps, alphaBars }: Schedule, t: number): number {
-  if (t === -1) return 1;
-  if (!(Number.isInteger(t) && t >= 0 && t < steps)) {
-    throw new Error(`schedule: t is ${t}, want an integer in [0, ${steps - 1}] (−1 for the data)`);
-  }
-  return alphaBars[t];
+export function alphaBarAt(schedule: Schedule, t: number): number {
+  return t === -1 ? 1 : schedule.alphaBars[checkTime(schedule, t)];
+}
+
+/** 1 − ᾱ_t, with 0 before the first step (t = −1). @throws Error when t is no step of the schedule */
+export function noiseVarianceAt(schedule: Schedule, t: number): number {
+  return t === -1 ? 0 : schedule.noiseVariances[checkTime(schedule, t)];
+}
+
+function checkTime({ steps }: Schedule, t: number): number {
+  if (Number.isInteger(t) && t >= 0 && t < steps) return t;
+  throw new Error(`schedule: t is ${t}, want an integer in [0, ${steps - 1}] (−1 for the data)`);
 }
 
 function checkSteps(name: string, steps: number): void {

@@ -11,6 +11,7 @@ export { concat, stack } from "./join.ts";
 export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
 export { addNoise, dropout } from "./noise.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
+export type { ConvOptions } from "./ops/convShape.ts";
 export {
   type DrawOptions,
   type HostDraws,

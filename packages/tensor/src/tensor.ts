@@ -29,6 +29,12 @@ export type TensorLike = Tensor | number;
 /** Elements: WebGPU binds buffers at multiples of 256 bytes. */
 const BINDING_ALIGNMENT = 64;
 
+/** Where the windows of a pooling lie: how far apart, and zeros around the image. One number, or [down, across]. */
+export interface PoolOptions {
+  readonly stride?: number | readonly [number, number];
+  readonly padding?: number | readonly [number, number];
+}
+
 /** Numbers in nested arrays, as `tensor()` takes them and `array()` gives them. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
@@ -461,6 +467,26 @@ export class Tensor {
     return this.alongLast("logSoftmax", axis, (x) => x.only(ops.logSoftmax, undefined));
   }
 
+  // -- indices ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * Rows by index: [rows, ...rest] and int32 indices of any shape → [...indices, ...rest].
+   * An index outside of the table throws on the host's backends and reads zeros on a GPU.
+   */
+  gather(indices: Tensor): Tensor {
+    return apply(ops.gather, [this, indices], undefined, this.backend)[0];
+  }
+
+  /** Sums of rows by index, the transpose of gather: [...indices, ...rest] → [rows, ...rest]. */
+  scatterAdd(indices: Tensor, rows: number): Tensor {
+    return apply(ops.scatterAdd, [this, indices], { rows }, this.backend)[0];
+  }
+
+  /** For int32 indices: float32 [...this, depth] with 1 at each index and 0 elsewhere. */
+  oneHot(depth: number): Tensor {
+    return this.only(ops.oneHot, { depth });
+  }
+
   // -- layers of networks ----------------------------------------------------------------------------------------------
 
   /**
@@ -504,12 +530,29 @@ export class Tensor {
       const bias = mask.dtype === "bool" ? mask.where(0, -1e30) : mask;
       return this.matmul(k.transpose()).mul(factor).add(bias).softmax().matmul(v);
     }
-    const leading = [k, v].reduce(
+    const leading = [k, v].reduce<Shape>(
       (shape, { shape: other }) => broadcastShapes("attention", shape, other.slice(0, -2)),
       this.shape.slice(0, -2),
     );
     const operands = [this, k, v].map((x) => x.expand([...leading, ...x.shape.slice(-2)]));
     return apply(ops.attention, operands, { scale: factor }, this.backend)[0];
+  }
+
+  /** Each pixel of [batch, height, width, channels] repeated `factor` times down and across. */
+  upsampleNearest(factor: number | readonly [number, number]): Tensor {
+    const window = pair(factor);
+    if (this.rank !== 4) {
+      throw new ShapeError(`upsampleNearest: shape ${formatShape(this.shape)}, want [batch, height, width, channels]`);
+    }
+    const size = [this.shape[1] * window[0], this.shape[2] * window[1]] as const;
+    return this.only(ops.windowSpread, { window, stride: window, padding: [0, 0], weight: 1, size });
+  }
+
+  /** The mean over windows of [batch, height, width, channels]; zeros of the padding count. The stride is the window by default. */
+  averagePool(window: number | readonly [number, number], { stride = window, padding = 0 }: PoolOptions = {}): Tensor {
+    const sides = pair(window);
+    const weight = 1 / (sides[0] * sides[1]);
+    return this.only(ops.windowSum, { window: sides, stride: pair(stride), padding: pair(padding), weight });
   }
 
   // -- linear algebra --------------------------------------------------------------------------------------------------
@@ -543,8 +586,11 @@ export class Tensor {
   conv2d(weight: Tensor, options: ConvOptions = {}): Tensor {
     const attrs = convAttrs(this.shape, weight.shape, options);
     const [kh, kw, inChannels, outChannels] = weight.shape;
-    const isPointwise = [kh, kw, ...attrs.stride, attrs.groups].every((n) => n === 1) && attrs.padding.flat().every((n) => n === 0);
-    if (isPointwise && this.rank === 4 && this.shape[3] === inChannels) return this.matmul(weight.reshape([inChannels, outChannels]));
+    const isPadded = attrs.padding.flat().some((n) => n > 0);
+    const isPointwise = !isPadded && [kh, kw, ...attrs.stride, attrs.groups].every((n) => n === 1);
+    if (isPointwise && this.rank === 4 && this.shape[3] === inChannels) {
+      return this.matmul(weight.reshape([inChannels, outChannels]));
+    }
     return apply(ops.conv2d, [this, weight], attrs, this.backend)[0];
   }
 
@@ -629,6 +675,10 @@ export function toTensor(value: TensorLike, like: Tensor, dtype: DType = like.dt
 /** A tensor over elements that its backend holds already. */
 export function fromStorage(storage: Storage, layout: Layout): Tensor {
   return owned(new Tensor(storage.backend, storage, layout, storage.dtype, newOrigin()));
+}
+
+function pair(value: number | readonly [number, number]): readonly [number, number] {
+  return typeof value === "number" ? [value, value] : value;
 }
 
 function compute<Attrs>(op: Op<Attrs>, inputs: readonly Operand[], attrs: Attrs, backend: Backend): Tensor[] {

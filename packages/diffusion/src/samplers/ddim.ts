@@ -2,7 +2,7 @@
 
 import { dataFromNoise, posterior } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
-import { alphaBarAt, type Schedule } from "../schedule.ts";
+import { alphaBarAt, noiseVarianceAt, type Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
 
 export interface DdimOptions {
@@ -34,7 +34,7 @@ export function ddim(
       const alphaBar = alphaBarAt(schedule, next);
       const variance = eta ** 2 * posterior(schedule, t, next).variance;
       // Rounding may leave a difference of −1e-17 where it is 0.
-      const direction = Math.sqrt(Math.max(0, 1 - alphaBar - variance));
+      const direction = Math.sqrt(Math.max(0, noiseVarianceAt(schedule, next) - variance));
       const mean = denoised.mul(Math.sqrt(alphaBar)).add(noise.mul(direction));
       if (variance === 0) return { x: mean, denoised };
       return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(variance))), denoised };

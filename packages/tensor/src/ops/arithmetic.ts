@@ -62,7 +62,7 @@ export const affine = elementwise<{ readonly scale: number; readonly shift: numb
   name: "affine",
   wgsl: "a * params.s0 + params.s1",
   wasm: "affine",
-  cpu: (a, _b, _c, { scale, shift }) => Math.fround(scale) * a + Math.fround(shift),
+  cpu: (a, _b, _c, { scale, shift }) => scale * a + shift,
   scalars: ({ scale, shift }) => [scale, shift],
   vjp: ([g], _, __, { scale }) => [g.affine(scale, 0)],
   saves: {},
@@ -75,7 +75,7 @@ export const lerp = elementwise<{ readonly weight: number }>({
   name: "lerp",
   wgsl: "a * params.s0 + b * params.s1",
   wasm: "lerp",
-  cpu: (a, b, _c, { weight }) => Math.fround(1 - weight) * a + Math.fround(weight) * b,
+  cpu: (a, b, _c, { weight }) => (1 - weight) * a + weight * b,
   arity: 2,
   scalars: ({ weight }) => [1 - weight, weight],
   vjp: ([g], _, __, { weight }) => [g.mul(1 - weight), g.mul(weight)],
@@ -147,7 +147,7 @@ export const powScalar = elementwise<{ readonly exponent: number }>({
     if (!Number.isInteger(exponent)) return "pow(a, params.s0)";
     return `${exponent % 2 === 0 ? "" : "sign(a) * "}pow(abs(a), params.s0)`;
   },
-  cpu: (a, _b, _c, { exponent }) => a ** Math.fround(exponent),
+  cpu: (a, _b, _c, { exponent }) => a ** exponent,
   scalars: ({ exponent }) => [exponent],
   vjp: ([g], [x], _, { exponent }) => [exponent === 0 ? null : g.mul(x.pow(exponent - 1)).mul(exponent)],
   saves: { inputs: [0] },

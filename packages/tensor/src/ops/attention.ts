@@ -10,7 +10,6 @@ import {
   type GpuCall,
   type GpuTarget,
   type KernelCall,
-  type NdArray,
   type Op,
   type Temporary,
   type View,
@@ -89,7 +88,7 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
     { inputs: [[1, 33, 16], [1, 65, 16], [1, 65, 12]], attrs: { scale: 0.25 } },
     { inputs: [[65, 64], [33, 64], [33, 72]], attrs: { scale: 0.125 } },
     { inputs: [[2, 1, 6], [2, 3, 6], [2, 3, 5]], attrs: { scale: 1 } },
-    { inputs: [{ shape: [1, 5, 8], range: [-30, 30] }, { shape: [1, 70, 8], range: [-30, 30] }, [1, 70, 8]], attrs: { scale: 1 } },
+    { inputs: [{ shape: [5, 8], range: [-6, 6] }, { shape: [70, 8], range: [-6, 6] }, [70, 8]], attrs: { scale: 0.35 } },
   ],
   errors: [
     {

@@ -3,23 +3,46 @@
 import { defineOp, float32, type Op } from "../op.ts";
 import { formatShape, type Layout, type Shape, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import { convCalls, inputCalls, weightCalls } from "./convCalls.ts";
-import { type ConvAttrs, checkFloats, convShape, eachTap, type InputAttrs, type WeightAttrs } from "./convShape.ts";
+import {
+  type ConvAttrs,
+  type ConvOptions,
+  checkFloats,
+  convAttrs,
+  convShape,
+  eachTap,
+  type InputAttrs,
+  type WeightAttrs,
+} from "./convShape.ts";
+import { convInputWasm, convWasm, convWeightWasm } from "./convWasm.ts";
 import { rowMajor } from "./rowMajor.ts";
 
-const PLAIN: ConvAttrs = { stride: [1, 1], padding: [[0, 0], [0, 0]], dilation: [1, 1], groups: 1 };
-const SAME: ConvAttrs = { ...PLAIN, padding: [[1, 1], [1, 1]] };
-const ODD: ConvAttrs = { stride: [2, 1], padding: [[0, 1], [2, 0]], dilation: [1, 2], groups: 1 };
-const GROUPED: ConvAttrs = { ...SAME, stride: [1, 2], groups: 3 };
+const PLAIN = convAttrs([], [], {});
 
-/** Images, weights and attributes from which the cases of all three ops are made. */
-const SHAPES: readonly { readonly x: Shape; readonly w: Shape; readonly attrs: ConvAttrs }[] = [
-  { x: [1, 1, 1, 1], w: [1, 1, 1, 1], attrs: PLAIN },
-  { x: [2, 5, 4, 1], w: [3, 3, 1, 33], attrs: SAME },
-  { x: [1, 7, 6, 8], w: [3, 3, 8, 4], attrs: { ...SAME, stride: [2, 2] } },
-  { x: [1, 5, 7, 3], w: [2, 2, 3, 8], attrs: ODD },
-  { x: [1, 3, 4, 9], w: [2, 3, 3, 6], attrs: GROUPED },
-  { x: [0, 3, 3, 2], w: [3, 3, 2, 2], attrs: SAME },
+/** Images, weights and options from which the cases of all three ops are made. */
+const GIVEN: readonly (readonly [x: Shape, w: Shape, options: ConvOptions])[] = [
+  [[1, 1, 1, 1], [1, 1, 1, 1], {}],
+  [[2, 5, 4, 1], [3, 3, 1, 33], { padding: "same" }],
+  [[1, 7, 6, 8], [3, 3, 8, 4], { padding: 1, stride: 2 }],
+  [
+    [1, 5, 7, 3],
+    [2, 2, 3, 8],
+    {
+      padding: [
+        [0, 1],
+        [2, 0],
+      ],
+      stride: [2, 1],
+      dilation: [1, 2],
+    },
+  ],
+  [[1, 4, 3, 33], [2, 2, 33, 3], { padding: "same" }],
+  [[1, 3, 4, 9], [2, 3, 3, 6], { padding: [0, 1], stride: [1, 2], groups: 3 }],
+  [[0, 3, 3, 2], [3, 3, 2, 2], { padding: 1 }],
 ];
+const CASES = GIVEN.map(([x, w, options]) => {
+  const attrs = convAttrs(x, w, options);
+  return { x, w, y: convShape("conv2d", x, w, attrs), attrs };
+});
 
 /** y[b, y, x, o] = Σ x[b, place(y, x, tap), i] · w[tap, i, o]: [batch, height, width, in] ∗ [kh, kw, in / groups, out]. */
 export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
@@ -42,20 +65,32 @@ export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
     out.data.set(result, out.offset);
   },
   gpu: convCalls,
+  wasm: convWasm,
   strided: hasContiguousChannels,
   vjp: ([g], [x, w], _, attrs) => [
     ...g.apply(conv2dInput, [g, w], { ...attrs, inputShape: x.shape }),
     ...g.apply(conv2dWeight, [x, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] }),
   ],
   saves: { inputs: [0, 1] },
-  cases: SHAPES.map(({ x, w, attrs }) => ({ inputs: [x, w], attrs })),
+  cases: CASES.map(({ x, w, attrs }) => ({ inputs: [x, w], attrs })),
   errors: [
     {
-      inputs: [[1, 4, 4, 3], [3, 3, 4, 8]],
-      attrs: SAME,
-      error: "conv2d: [1, 4, 4, 3] ∗ [3, 3, 4, 8] in 1 group, want [batch, height, width, in] ∗ [kh, kw, in / groups, out]",
+      inputs: [
+        [1, 4, 4, 3],
+        [3, 3, 4, 8],
+      ],
+      attrs: PLAIN,
+      error:
+        "conv2d: [1, 4, 4, 3] ∗ [3, 3, 4, 8] in 1 group, want [batch, height, width, in] ∗ [kh, kw, in / groups, out]",
     },
-    { inputs: [[1, 4, 4, 2], [5, 3, 2, 8]], attrs: PLAIN, error: "conv2d: [1, 4, 4, 2] ∗ [5, 3, 2, 8]: 5 × 3 pixels under the kernel of 4 × 4" },
+    {
+      inputs: [
+        [1, 4, 4, 2],
+        [5, 3, 2, 8],
+      ],
+      attrs: PLAIN,
+      error: "conv2d: [1, 4, 4, 2] ∗ [5, 3, 2, 8]: 5 × 3 pixels under the kernel of 4 × 4",
+    },
   ],
   tolerance: { terms: ([, [kh, kw, channels]]) => kh * kw * channels, relL2: 2e-6 },
 });
@@ -89,19 +124,20 @@ export const conv2dInput: Op<InputAttrs> = defineOp<InputAttrs>({
     out.data.set(result, out.offset);
   },
   gpu: inputCalls,
+  wasm: convInputWasm,
   strided: hasContiguousChannels,
   vjp: ([u], [g, w], _, attrs) => [
     ...u.apply(conv2d, [u, w], attrs),
     ...u.apply(conv2dWeight, [u, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] }),
   ],
   saves: { inputs: [0, 1] },
-  cases: SHAPES.map(({ x, w, attrs }) => ({
-    inputs: [convShape("conv2d", x, w, attrs), w],
-    attrs: { ...attrs, inputShape: x },
-  })),
+  cases: CASES.map(({ x, w, y, attrs }) => ({ inputs: [y, w], attrs: { ...attrs, inputShape: x } })),
   errors: [
     {
-      inputs: [[1, 4, 4, 8], [3, 3, 2, 8]],
+      inputs: [
+        [1, 4, 4, 8],
+        [3, 3, 2, 8],
+      ],
       attrs: { ...PLAIN, inputShape: [1, 4, 4, 2] },
       error: "conv2dInput: gradient [1, 4, 4, 8] of [1, 4, 4, 2] ∗ [3, 3, 2, 8], want [1, 2, 2, 8]",
     },
@@ -138,19 +174,20 @@ export const conv2dWeight: Op<WeightAttrs> = defineOp<WeightAttrs>({
     out.data.set(result, out.offset);
   },
   gpu: weightCalls,
+  wasm: convWeightWasm,
   strided: hasContiguousChannels,
   vjp: ([v], [x, g], _, attrs) => [
     ...v.apply(conv2dInput, [g, v], { ...attrs, inputShape: x.shape }),
     ...v.apply(conv2d, [x, v], attrs),
   ],
   saves: { inputs: [0, 1] },
-  cases: SHAPES.map(({ x, w, attrs }) => ({
-    inputs: [x, convShape("conv2d", x, w, attrs)],
-    attrs: { ...attrs, kernelSize: [w[0], w[1]] as const },
-  })),
+  cases: CASES.map(({ x, w, y, attrs }) => ({ inputs: [x, y], attrs: { ...attrs, kernelSize: [w[0], w[1]] } })),
   errors: [
     {
-      inputs: [[1, 4, 4, 2], [1, 4, 4, 8]],
+      inputs: [
+        [1, 4, 4, 2],
+        [1, 4, 4, 8],
+      ],
       attrs: { ...PLAIN, kernelSize: [3, 3] },
       error: "conv2dWeight: gradient [1, 4, 4, 8] of [1, 4, 4, 2] ∗ [3, 3, 2, 8], want [1, 2, 2, 8]",
     },

@@ -39,7 +39,8 @@ export function convAttrs(x: Shape, w: Shape, options: ConvOptions): ConvAttrs {
     const total = (Math.ceil(x[k + 1] / stride[k]) - 1) * stride[k] + dilation[k] * (w[k] - 1) + 1 - x[k + 1];
     return [Math.floor(Math.max(0, total) / 2), Math.ceil(Math.max(0, total) / 2)];
   };
-  const [vertical, horizontal] = padding === "same" ? [same(0), same(1)] : pair<number | readonly [number, number]>(padding);
+  const [vertical, horizontal] =
+    padding === "same" ? [same(0), same(1)] : pair<number | readonly [number, number]>(padding);
   return { stride, padding: [pair(vertical), pair(horizontal)], dilation, groups };
 }
 

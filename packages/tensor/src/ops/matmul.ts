@@ -5,6 +5,7 @@ import tiledKernel from "@pkg/kernels/matmul_tiled.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type View } from "../op.ts";
 import { collapse, formatShape, type Layout, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
+import { matmulWasm } from "./matmulWasm.ts";
 import { rowMajor } from "./rowMajor.ts";
 import { chooseTiling, inShares, type Product, reader, tileConstants, tileGrid, writer } from "./tiles.ts";
 
@@ -42,27 +43,78 @@ export const matmul = defineOp({
     }
   },
   gpu: matmulCalls,
+  wasm: matmulWasm,
   strided: hasContiguousAxis,
   vjp: ([g], [a, b]) => [g.matmul(b.transpose()), a.transpose().matmul(g)],
   saves: { inputs: [0, 1] },
   cases: [
-    { inputs: [[3, 7], [7, 1]] },
-    { inputs: [[1, 5], [5, 33]] },
-    { inputs: [[31, 33], [33, 32]] },
-    { inputs: [[64, 36], [36, 4]] },
-    { inputs: [[2, 3, 5, 4], [2, 3, 4, 6]] },
-    { inputs: [[3, 0], [0, 2]] },
-    { inputs: [[0, 3], [3, 2]] },
+    {
+      inputs: [
+        [3, 7],
+        [7, 1],
+      ],
+    },
+    {
+      inputs: [
+        [1, 5],
+        [5, 33],
+      ],
+    },
+    {
+      inputs: [
+        [31, 33],
+        [33, 32],
+      ],
+    },
+    {
+      inputs: [
+        [64, 36],
+        [36, 4],
+      ],
+    },
+    {
+      inputs: [
+        [2, 3, 5, 4],
+        [2, 3, 4, 6],
+      ],
+    },
+    {
+      inputs: [
+        [3, 0],
+        [0, 2],
+      ],
+    },
+    {
+      inputs: [
+        [0, 3],
+        [3, 2],
+      ],
+    },
   ],
   errors: [
-    { inputs: [[2, 3], [4, 5]], error: "matmul: [2, 3] × [4, 5], want [m, k] × [k, n]" },
-    { inputs: [[2, 3, 4], [3, 4, 5]], error: "matmul: [2, 3, 4] × [3, 4, 5], want [..., m, k] × [..., k, n]" },
+    {
+      inputs: [
+        [2, 3],
+        [4, 5],
+      ],
+      error: "matmul: [2, 3] × [4, 5], want [m, k] × [k, n]",
+    },
+    {
+      inputs: [
+        [2, 3, 4],
+        [3, 4, 5],
+      ],
+      error: "matmul: [2, 3, 4] × [3, 4, 5], want [..., m, k] × [..., k, n]",
+    },
   ],
   tolerance: { terms: ([a]) => a[a.length - 1], relL2: 2e-6 },
 });
 
 /** The kernel calls of a matrix product; a tuner gives the tiling. */
-export function matmulCalls(call: GpuCall<undefined>, tiling = chooseTiling(productOf(call.inputs), call.target)): KernelCall[] {
+export function matmulCalls(
+  call: GpuCall<undefined>,
+  tiling = chooseTiling(productOf(call.inputs), call.target),
+): KernelCall[] {
   const { inputs, outputs, target } = call;
   const product = productOf(inputs);
   const { constants, params } = describe(inputs, outputs[0], product);
@@ -73,7 +125,11 @@ export function matmulCalls(call: GpuCall<undefined>, tiling = chooseTiling(prod
   }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,
-    constants: { ...constants, ...tileConstants(tiling.tile, target), K_IS_RAGGED: product.k % tiling.tile.tileK !== 0 },
+    constants: {
+      ...constants,
+      ...tileConstants(tiling.tile, target),
+      K_IS_RAGGED: product.k % tiling.tile.tileK !== 0,
+    },
     params: { ...params, shares: tiling.shares, share: tiling.share },
     bindings: [...inputs, into],
     workgroups: tileGrid(product, tiling),
@@ -81,10 +137,15 @@ export function matmulCalls(call: GpuCall<undefined>, tiling = chooseTiling(prod
 }
 
 /** The constants and parameters that both kernels declare. */
-function describe([a, b]: readonly View[], out: View, { batches, m, n, k }: Product): Pick<Required<KernelCall>, "constants" | "params"> {
+function describe(
+  [a, b]: readonly View[],
+  out: View,
+  { batches, m, n, k }: Product,
+): Pick<Required<KernelCall>, "constants" | "params"> {
   const [x, y] = [matrixOf(a), matrixOf(b)];
   const [batch, aBatch, bBatch] = collapse([out, a, b].map(batchAxes));
-  const isAligned = ({ offset }: View, { step }: Matrix, { strides }: Layout) => [offset, step, ...strides].every((n) => n % 4 === 0);
+  const isAligned = ({ offset }: View, { step }: Matrix, { strides }: Layout) =>
+    [offset, step, ...strides].every((n) => n % 4 === 0);
   return {
     constants: {
       ...reader("A", "a4", "a", isAligned(a, x, aBatch)),

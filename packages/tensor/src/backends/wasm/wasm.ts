@@ -25,8 +25,9 @@ export interface WasmBackend extends Backend {
 }
 
 const PAGE = 65536;
-/** The first page holds the threads' control words and, from here on, tables that kernels read. */
+/** The first page holds the threads' control words and, from here on, tables that kernels read; the second is left zero. */
 const TABLES = 4096;
+const RESERVED = 2 * PAGE;
 const SCRATCH = 2 ** 20;
 const MAX_PAGES = 65536;
 const MAX_BUDGET = 2 ** 32 - 2 ** 26;
@@ -41,8 +42,8 @@ export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
   if (!(budget > 0)) throw new Error(`wasm: budget is ${budget} bytes, want a positive number`);
   const shared = threads > 1 && canShare();
   const kernels = await loadKernels({ fused: !deterministic, shared });
-  const scratch = Array.from({ length: shared ? threads : 1 }, (_, k) => PAGE + k * SCRATCH);
-  const heap = PAGE + scratch.length * SCRATCH;
+  const scratch = Array.from({ length: shared ? threads : 1 }, (_, k) => RESERVED + k * SCRATCH);
+  const heap = RESERVED + scratch.length * SCRATCH;
   const memory = new WebAssembly.Memory({ initial: heap / PAGE, maximum: MAX_PAGES, shared });
   const placement = { module: kernels.module, memory, scratch };
   const workers = await startWorkers(placement);

@@ -28,8 +28,11 @@ const WANTED_LIMITS = [
 // Dawn aborts the process when the object that create() returns is collected while its devices live.
 let dawn: GPU | undefined;
 
+// Kernels write workgroup memory before they read it. Clearing it as well makes SwiftShader ten times slower to compile them.
+const TOGGLES = ["enable-dawn-features=disable_workgroup_init"];
+
 /** The platform's `GPU`, or why there is none. In Node it is made once; `toggles` count at that first time only. */
-export async function platformGpu(toggles: readonly string[] = []): Promise<GPU | string> {
+export async function platformGpu(toggles: readonly string[] = TOGGLES): Promise<GPU | string> {
   if (typeof navigator !== "undefined" && navigator.gpu) return navigator.gpu;
   if (dawn) return dawn;
   if (!("process" in globalThis)) return "this browser has no WebGPU";
@@ -62,7 +65,8 @@ export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
 /** What to call an adapter: "NVIDIA H100 80GB HBM3 (nvidia hopper)". */
 export function describeAdapter({ info }: GPUAdapter): string {
   const { vendor, architecture, device, description } = info;
-  return `${description || device || "adapter"} (${[vendor, architecture].filter(Boolean).join(" ") || "unknown vendor"})`;
+  const maker = [vendor, architecture].filter(Boolean).join(" ") || "unknown vendor";
+  return `${device || description || "adapter"} (${maker}${device && description ? `, ${description}` : ""})`;
 }
 
 /** A device with the adapter's own limits rather than the low defaults. */

@@ -18,7 +18,9 @@ export function specialise(kernel: string, constants: Readonly<Record<string, st
         `specialise: no one-line const, alias or fn ${name} in "${kernel.split("\n", 1)[0]}", want one of ${known}`,
       );
     }
-    text = text.replace(declaration, (_, before?: string, asFn?: string) => (asFn ? `${asFn}${value} }` : `${before}${value}`));
+    text = text.replace(declaration, (_, before?: string, asFn?: string) =>
+      asFn ? `${asFn}${value} }` : `${before}${value}`,
+    );
   }
   return text;
 }

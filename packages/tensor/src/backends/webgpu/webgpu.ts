@@ -24,7 +24,10 @@ export interface WebgpuOptions {
   readonly budget?: number;
   /** Which shape of the hot kernels to run. By default `direct` on software adapters, else `tiled`. */
   readonly profile?: GpuTarget["profile"];
-  /** Options of Dawn's `create` in Node, such as "enable-dawn-features=…"; they count for the first backend of a process. */
+  /**
+   * Options of Dawn's `create` in Node, for the first backend of a process. Default ["enable-dawn-features=disable_workgroup_init"]:
+   * kernels write workgroup memory before they read it.
+   */
   readonly toggles?: readonly string[];
   /** Fills new buffers with NaN, so that an element that a kernel forgot shows. Default false. */
   readonly poison?: boolean;

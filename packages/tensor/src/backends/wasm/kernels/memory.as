@@ -1,5 +1,10 @@
 // This thread's scratch memory, and copies between addresses.
 
+/** A page of zeros, which nobody writes to. */
+// @ts-ignore: decorator
+@inline
+export const ZEROS: usize = 65536;
+
 /** Where this thread may write what nobody else reads: SCRATCH bytes. */
 export let scratch: usize = 0;
 

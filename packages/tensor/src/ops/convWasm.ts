@@ -1,0 +1,104 @@
+// The WebAssembly calls of convolutions: matrix products whose left side is gathered from an image.
+
+import type { View, WasmCall, WasmOperands } from "../op.ts";
+import { type Shape, sizeOf } from "../shape.ts";
+import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
+import { addingUp, blocking, type Blocking, packedSize, packing, type Strides } from "./matmulWasm.ts";
+
+/** Which pixel of an image lies under a tap of a walked pixel: (pixel · scale + shift + tap · step) / spread. */
+interface Gather {
+  readonly image: View;
+  readonly walked: Shape;
+  readonly taps: readonly [number, number];
+  readonly scale: readonly number[];
+  readonly shift: readonly number[];
+  readonly step: readonly number[];
+  readonly spread: readonly number[];
+}
+
+/** Bytes of the page of zeros that stands for pixels outside of an image. */
+const ZERO_BYTES = 65536;
+
+export function convWasm({ inputs: [x, w], outputs: [out], attrs, temporary }: WasmOperands<ConvAttrs>): WasmCall[] | null {
+  const [kh, kw, channels, outChannels] = w.shape;
+  const strides = { row: 1, term: outChannels };
+  return attrs.groups === 1 && takes(channels)
+    ? gathered(forward(x, out.shape, [kh, kw], attrs), w, out, strides, temporary)
+    : null;
+}
+
+/** The same on the gradient, spread by the stride, under the taps in reverse. */
+export function convInputWasm({ inputs: [g, w], outputs: [out], attrs, temporary }: WasmOperands<InputAttrs>): WasmCall[] | null {
+  const [kh, kw, channels, outChannels] = w.shape;
+  const { stride, padding, dilation, groups } = attrs;
+  const gather: Gather = {
+    image: g,
+    walked: out.shape,
+    taps: [kh, kw],
+    scale: [1, 1],
+    shift: padding.map(([before]) => before),
+    step: dilation.map((n) => -n),
+    spread: stride,
+  };
+  const strides = { row: outChannels, term: 1, run: outChannels, runStride: channels * outChannels };
+  return groups === 1 && takes(outChannels) ? gathered(gather, w, out, strides, temporary) : null;
+}
+
+/** A product whose terms are the pixels, and its rows the taps and channels. */
+export function convWeightWasm({ inputs: [x, g], outputs: [out], attrs, temporary }: WasmOperands<WeightAttrs>): WasmCall[] | null {
+  const [kh, kw, channels, n] = out.shape;
+  const k = sizeOf(g.shape.slice(0, 3));
+  if (attrs.groups !== 1 || !takes(channels) || k === 0) return null;
+  const product = { batches: 1, m: kh * kw * channels, n, k };
+  const cut = blocking(product);
+  const packed = temporary(packedSize(product));
+  const into = cut.shares > 1 ? temporary(cut.shares * sizeOf(out.shape)) : out;
+  const gather = forward(x, g.shape, [kh, kw], attrs);
+  const calls = [
+    packing(packed, g, product, { row: 1, term: n }),
+    { kernel: "conv_weight", rows: cut.blocks, grain: cut.grain, args: [into, table(gather, n, cut), x, packed] },
+  ];
+  return cut.shares > 1 ? [...calls, addingUp(out, into, sizeOf(out.shape), cut.shares)] : calls;
+}
+
+/** A sum over taps and channels of an image: both the convolution and its input's cotangent. */
+function gathered(
+  gather: Gather,
+  w: View,
+  out: View,
+  strides: Strides,
+  temporary: WasmOperands<unknown>["temporary"],
+): WasmCall[] {
+  const [m, n] = [sizeOf(gather.walked.slice(0, 3)), out.shape[3]];
+  const product = { batches: 1, m, n, k: gather.taps[0] * gather.taps[1] * gather.image.shape[3] };
+  const cut = blocking(product, { mayShare: false });
+  const packed = temporary(packedSize(product));
+  return [
+    packing(packed, w, product, strides),
+    {
+      kernel: "conv",
+      rows: cut.blocks,
+      grain: cut.grain,
+      args: [out, table(gather, n, cut), gather.image, packed],
+    },
+  ];
+}
+
+function forward(image: View, walked: Shape, taps: readonly [number, number], { stride, padding, dilation }: ConvAttrs): Gather {
+  const shift = padding.map(([before]) => -before);
+  return { image, walked, taps, scale: stride, shift, step: dilation, spread: [1, 1] };
+}
+
+function takes(channels: number): boolean {
+  return channels > 0 && 4 * channels <= ZERO_BYTES - 64;
+}
+
+function table({ image, walked, taps, scale, shift, step, spread }: Gather, n: number, cut: Blocking): number[] {
+  const [batch, height, width] = walked;
+  const { rows, rowBlocks, panels, panelBlocks, shares, share } = cut;
+  return [
+    ...[0, n, 0, 0, 0, rows, rowBlocks, panels, panelBlocks, shares, share],
+    ...[batch * height * width, height, width, image.shape[3], ...taps, image.shape[1], image.shape[2]],
+    ...[...scale, ...shift, ...step, ...spread, ...image.strides.slice(0, 3)],
+  ];
+}

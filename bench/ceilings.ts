@@ -7,6 +7,7 @@ import type { Ceilings } from "./report.ts";
 
 const LOOPS = 64;
 const WORKGROUP = 64;
+const MOST_GROUPS = 65535;
 
 /** 4 lanes × 8 vectors × 16 · LOOPS multiply-adds, each 2 operations, by every invocation. */
 const FLOP_EACH = 2 * 4 * 8 * 16 * LOOPS;
@@ -36,20 +37,21 @@ export async function measureCeilings(backend: Backend): Promise<Ceilings> {
   // As many invocations as take some milliseconds: a software adapter needs few, a GPU many.
   let groups = 16;
   let took = await seconds(groups);
-  while (took < 0.005 && groups < 32768) {
-    groups *= 4;
+  while (took < 0.005 && groups < MOST_GROUPS) {
+    groups = Math.min(MOST_GROUPS, 4 * groups);
     took = await seconds(groups);
   }
   return { bandwidth, flops: (groups * WORKGROUP * FLOP_EACH) / took };
 }
 
-/** FLOP/s of a small matmul: roughly what to expect of the cases. */
+/** FLOP/s of a matmul that takes some milliseconds: roughly what to expect of the cases. */
 export async function probeRate(backend: Backend): Promise<number> {
-  const n = 160;
-  const x = ones([n, n], { backend }).contiguous();
-  const took = await best(backend, () => x.matmul(x).dispose());
-  x.dispose();
-  return (2 * n ** 3) / took;
+  for (let n = 64; ; n *= 2) {
+    const x = ones([n, n], { backend }).contiguous();
+    const took = await best(backend, () => x.matmul(x).dispose());
+    x.dispose();
+    if (took > 0.002 || n === 4096) return (2 * n ** 3) / took;
+  }
 }
 
 /** The shortest of five, in seconds. */

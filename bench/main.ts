@@ -8,6 +8,7 @@ import { attentions } from "./cases/attention.ts";
 import { contractions } from "./cases/contraction.ts";
 import { memoryBound } from "./cases/memoryBound.ts";
 import { measureCeilings, probeRate } from "./ceilings.ts";
+import { endToEndTable, measureEndToEnd } from "./endToEnd.ts";
 import { type Contender, FULL, type Measurement, measure, QUICK } from "./measure.ts";
 import { type Ceilings, table } from "./report.ts";
 
@@ -54,16 +55,19 @@ async function main(): Promise<void> {
   }
   const all: BenchCase[] = [...contractions, ...attentions, ...memoryBound];
   const cases = all.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter));
+  const effort = flags.quick ? QUICK : FULL;
   const measurements: Measurement[] = [];
   for (const given of cases) {
-    const found = await measure(given, contenders, flags.quick ? QUICK : FULL);
+    const found = await measure(given, contenders, effort);
     measurements.push(...found);
     process.stderr.write(`${given.name} ${given.size}: ${found.length} of ${contenders.length} backends\n`);
   }
   say(`\n${table(measurements, ceilings)}`);
+  const networks = await measureEndToEnd(flags.filter, contenders, effort);
+  say(`\n${endToEndTable(networks)}`);
   if (flags.json) {
     const backends = contenders.map(({ label, backend }) => ({ label, name: backend.name, ...ceilings.get(label) }));
-    writeFileSync(flags.json, `${JSON.stringify({ schema: 1, environment, backends, measurements })}\n`);
+    writeFileSync(flags.json, `${JSON.stringify({ schema: 1, environment, backends, measurements, networks })}\n`);
   }
   for (const { backend } of contenders) backend.dispose();
 }

@@ -1,5 +1,7 @@
 // Matrix products and convolutions, forward and both gradients, in the sizes of the U-Nets for MNIST and CIFAR-10.
-import { grad, type Tensor } from "@pkg/tensor";
+import type { Tensor } from "@pkg/tensor";
+import { convAttrs } from "../../packages/tensor/src/ops/convShape.ts";
+import { conv2dInput, conv2dWeight } from "../../packages/tensor/src/ops/index.ts";
 import type { BenchCase } from "../case.ts";
 
 const FLOAT = 4;
@@ -33,13 +35,12 @@ interface ConvSize {
   readonly stride?: number;
 }
 
-const scalarOf = (y: Tensor, g: Tensor) => y.mul(g).sum();
-
 /** Forward, gradient of the input, gradient of the weight. */
 function convolution({ batch, side, from, to, kernel = 3, stride = 1 }: ConvSize): BenchCase[] {
   const padding = kernel >> 1;
   const out = Math.floor((side + 2 * padding - kernel) / stride) + 1;
   const options = { stride, padding };
+  const attrs = convAttrs([batch, side, side, from], [kernel, kernel, from, to], options);
   const [x, w, y] = [batch * side * side * from, kernel * kernel * from * to, batch * out * out * to];
   const shared = {
     size: `${batch}×${side}²×${from}→${to}, ${kernel}×${kernel}${stride > 1 ? `, stride ${stride}` : ""}`,
@@ -64,18 +65,18 @@ function convolution({ batch, side, from, to, kernel = 3, stride = 1 }: ConvSize
     {
       name: "conv2d input gradient",
       ...shared,
-      inputs: [image, weight, result],
-      run: ([x, w, g]) => grad((x) => scalarOf(x.conv2d(w, options), g), [x]),
-      part: { inputs: ([x, w, g]) => [last(x), w, last(g)], outputs: ([dx]) => [last(dx)] },
+      inputs: [weight, result],
+      run: ([w, g]) => g.apply(conv2dInput, [g, w], { ...attrs, inputShape: [g.shape[0], side, side, from] }),
+      part: { inputs: ([w, g]) => [w, last(g)], outputs: ([dx]) => [last(dx)] },
       tolerance: 5e-6,
     },
     {
       name: "conv2d weight gradient",
       ...shared,
-      inputs: [image, weight, result],
-      run: ([x, w, g]) => grad((w) => scalarOf(x.conv2d(w, options), g), [w]),
+      inputs: [image, result],
+      run: ([x, g]) => x.apply(conv2dWeight, [x, g], { ...attrs, kernelSize: [kernel, kernel] }),
       part: {
-        inputs: ([x, w, g]) => [x, fewChannels(w), fewChannels(g)],
+        inputs: ([x, g]) => [x, fewChannels(g)],
         outputs: ([dw]) => [fewChannels(dw)],
       },
       tolerance: 1e-5,

@@ -102,12 +102,15 @@ function backward(
   const sources = new Set(xs.map((x) => x.origin));
   try {
     for (const [i, { origin }] of outputs.entries()) accumulate(origin, cotangents[i]);
-    for (const node of nodesBetween(outputs, sources)) {
+    const path = nodesBetween(outputs, sources);
+    const isNeeded = ({ origin }: Tensor) => sources.has(origin) || (origin.node !== null && path.has(origin.node));
+    for (const node of path) {
       const given = node.outputs.map(({ origin }) => (sources.has(origin) ? undefined : take(origin)));
       tidy(() => {
         if (given.every((cotangent) => cotangent === undefined)) return;
-        for (const [i, cotangent] of pullBack(node, given).entries()) {
-          if (cotangent) accumulate(node.inputs[i].origin, cotangent);
+        const needed = node.inputs.map(isNeeded);
+        for (const [i, cotangent] of pullBack(node, given, needed).entries()) {
+          if (cotangent && needed[i]) accumulate(node.inputs[i].origin, cotangent);
         }
       });
       for (const cotangent of given) if (cotangent) releaseAlias(cotangent);
@@ -124,7 +127,11 @@ function backward(
 }
 
 /** Cotangents of one node's inputs; null for those that need none. */
-function pullBack(node: Node, given: readonly (Tensor | undefined)[]): readonly (Tensor | null)[] {
+function pullBack(
+  node: Node,
+  given: readonly (Tensor | undefined)[],
+  needed: readonly boolean[],
+): readonly (Tensor | null)[] {
   const { op, attrs, inputs, outputs } = node;
   const differentiable = outputs.slice(0, op.auxiliary);
   if (given.slice(differentiable.length).some((cotangent) => cotangent !== undefined)) {
@@ -134,7 +141,7 @@ function pullBack(node: Node, given: readonly (Tensor | undefined)[]): readonly 
   }
   if (op.vjp) {
     const cotangents = differentiable.map((output, i) => given[i] ?? zerosLike(output));
-    const pulled = op.vjp(cotangents, inputs, outputs, attrs);
+    const pulled = op.vjp(cotangents, inputs, outputs, attrs, needed);
     for (const [i, cotangent] of pulled.entries())
       if (cotangent) checkCotangent(`${op.name}: vjp`, cotangent, inputs[i]);
     return pulled;
@@ -155,7 +162,7 @@ function pullBack(node: Node, given: readonly (Tensor | undefined)[]): readonly 
 }
 
 /** The nodes on a path from `sources` to `outputs`, the last recorded first. */
-function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>): Node[] {
+function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>): ReadonlySet<Node> {
   const reached = new Set<Node>();
   const open = outputs.map(({ origin }) => origin);
   for (let origin = open.pop(); origin; origin = open.pop()) {
@@ -170,7 +177,7 @@ function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>):
     if (node.inputs.some(({ origin }) => sources.has(origin) || (origin.node && needed.has(origin.node))))
       needed.add(node);
   }
-  return ascending.reverse().filter((node) => needed.has(node));
+  return new Set(ascending.reverse().filter((node) => needed.has(node)));
 }
 
 function checkCotangent(what: string, cotangent: Tensor | undefined, of: Tensor): void {

@@ -124,7 +124,8 @@ export interface Op<Attrs = undefined> {
   /** Input layouts that the rules take as they are; others are copied to row-major order first. Default: row-major only. */
   readonly strided?: (input: Layout, index: number, attrs: Attrs) => boolean;
   /**
-   * Cotangents of the inputs from those of the outputs, in differentiable Tensor methods. A null result stands for zero.
+   * Cotangents of the inputs from those of the outputs, in differentiable Tensor methods. A null result stands for zero;
+   * `needed` says whose cotangents will be used, for rules where the others cost time.
    * An op without `vjp` and `composed` has zero derivative (comparisons, integers).
    */
   readonly vjp?: (
@@ -132,6 +133,7 @@ export interface Op<Attrs = undefined> {
     inputs: readonly Tensor[],
     outputs: readonly Tensor[],
     attrs: Attrs,
+    needed: readonly boolean[],
   ) => readonly (Tensor | null)[];
   /** The same function in differentiable Tensor methods: how a fused op without a `vjp` is differentiated. */
   readonly composed?: (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];

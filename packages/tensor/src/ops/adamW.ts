@@ -54,6 +54,11 @@ export const adamW = defineOp<AdamWAttrs>({
       },
     ];
   },
+  wasm({ inputs, outputs, attrs }) {
+    const { step, unbias, decay, beta1, beta2, rest1, rest2, epsilon } = constantsOf(attrs);
+    const numbers = [step, unbias, decay, beta1, beta2, rest1, rest2, epsilon];
+    return [{ kernel: "adam_w", rows: sizeOf(inputs[0].shape), grain: 8192, args: [...outputs, ...inputs, ...numbers] }];
+  },
   cases: [
     {
       inputs: [[5, 7], [5, 7], [5, 7], { shape: [5, 7], range: [0, 1] }, { shape: [], range: [0.5, 1] }],

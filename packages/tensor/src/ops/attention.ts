@@ -14,7 +14,17 @@ import {
   type Temporary,
   type View,
 } from "../op.ts";
-import { collapse, formatShape, isContiguous, type Layout, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../shape.ts";
+import {
+  collapse,
+  formatShape,
+  isContiguous,
+  type Layout,
+  type Shape,
+  ShapeError,
+  type Spec,
+  sameShape,
+  sizeOf,
+} from "../shape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
@@ -71,7 +81,16 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
       {
         kernel: tiledKernel,
         constants: tile,
-        params: { blocks, samples, queries, keys, depth: depth / 4, width: width / 4, scale: scale * Math.LOG2E, ...layout },
+        params: {
+          blocks,
+          samples,
+          queries,
+          keys,
+          depth: depth / 4,
+          width: width / 4,
+          scale: scale * Math.LOG2E,
+          ...layout,
+        },
         bindings,
         workgroups: linearGrid(blocks * samples, 1),
       },
@@ -84,15 +103,50 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
     return g.apply(attentionGrad, [g, q, k, v, delta, lse], { scale });
   },
   cases: [
-    { inputs: [[2, 3, 7, 8], [2, 3, 7, 8], [2, 3, 7, 8]], attrs: { scale: 0.35 } },
-    { inputs: [[1, 33, 16], [1, 65, 16], [1, 65, 12]], attrs: { scale: 0.25 } },
-    { inputs: [[65, 64], [33, 64], [33, 72]], attrs: { scale: 0.125 } },
-    { inputs: [[2, 1, 6], [2, 3, 6], [2, 3, 5]], attrs: { scale: 1 } },
-    { inputs: [{ shape: [5, 8], range: [-6, 6] }, { shape: [70, 8], range: [-6, 6] }, [70, 8]], attrs: { scale: 0.35 } },
+    {
+      inputs: [
+        [2, 3, 7, 8],
+        [2, 3, 7, 8],
+        [2, 3, 7, 8],
+      ],
+      attrs: { scale: 0.35 },
+    },
+    {
+      inputs: [
+        [1, 33, 16],
+        [1, 65, 16],
+        [1, 65, 12],
+      ],
+      attrs: { scale: 0.25 },
+    },
+    {
+      inputs: [
+        [65, 64],
+        [33, 64],
+        [33, 72],
+      ],
+      attrs: { scale: 0.125 },
+    },
+    {
+      inputs: [
+        [2, 1, 6],
+        [2, 3, 6],
+        [2, 3, 5],
+      ],
+      attrs: { scale: 1 },
+    },
+    {
+      inputs: [{ shape: [5, 8], range: [-6, 6] }, { shape: [70, 8], range: [-6, 6] }, [70, 8]],
+      attrs: { scale: 0.35 },
+    },
   ],
   errors: [
     {
-      inputs: [[2, 3, 8], [2, 5, 4], [2, 5, 4]],
+      inputs: [
+        [2, 3, 8],
+        [2, 5, 4],
+        [2, 5, 4],
+      ],
       attrs: { scale: 1 },
       error: "attention: q [2, 3, 8], k [2, 5, 4], v [2, 5, 4]",
     },
@@ -109,7 +163,9 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
   infer([g, q, k, v, delta, lse]) {
     const queries = checkAttention("attentionGrad", q, k, v);
     if (!sameShape(g.shape, [...queries, v.shape[v.shape.length - 1]])) {
-      throw new ShapeError(`attentionGrad: cotangent ${formatShape(g.shape)} of q ${formatShape(q.shape)}, v ${formatShape(v.shape)}`);
+      throw new ShapeError(
+        `attentionGrad: cotangent ${formatShape(g.shape)} of q ${formatShape(q.shape)}, v ${formatShape(v.shape)}`,
+      );
     }
     if (!sameShape(delta.shape, queries) || !sameShape(lse.shape, queries)) {
       throw new ShapeError(
@@ -156,7 +212,14 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
   ],
   errors: [
     {
-      inputs: [[2, 3, 4], [2, 3, 8], [2, 5, 8], [2, 5, 8], [2, 3], [2, 3]],
+      inputs: [
+        [2, 3, 4],
+        [2, 3, 8],
+        [2, 5, 8],
+        [2, 5, 8],
+        [2, 3],
+        [2, 3],
+      ],
       attrs: { scale: 1 },
       error: "attentionGrad: cotangent [2, 3, 4]",
     },
@@ -166,7 +229,10 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
 
 /** Logarithms of denominators as large as they would be, so that the weights are at most about 1. */
 function gradCase(batch: Shape, queries: number, keys: number, depth: number, width: number) {
-  const [query, key] = [[...batch, queries], [...batch, keys]];
+  const [query, key] = [
+    [...batch, queries],
+    [...batch, keys],
+  ];
   const lse = { shape: query, range: [Math.log(keys), Math.log(keys) + 1] as const };
   const inputs = [[...query, width], [...query, depth], [...key, depth], [...key, width], query, lse];
   return { inputs, attrs: { scale: depth ** -0.5 } };
@@ -177,7 +243,8 @@ function checkAttention(name: string, q: Spec, k: Spec, v: Spec): Shape {
   const [batch, queries, depth] = [q.shape.slice(0, -2), q.shape[q.shape.length - 2], q.shape[q.shape.length - 1]];
   const keys = k.shape[k.shape.length - 2];
   const width = v.shape[v.shape.length - 1];
-  const fits = q.shape.length >= 2 && sameShape(k.shape, [...batch, keys, depth]) && sameShape(v.shape, [...batch, keys, width]);
+  const fits =
+    q.shape.length >= 2 && sameShape(k.shape, [...batch, keys, depth]) && sameShape(v.shape, [...batch, keys, width]);
   if (!fits || keys === 0 || depth === 0) {
     throw new ShapeError(
       `${name}: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}, want [..., queries, depth], [..., keys, depth] and [..., keys, width] with at least one key`,
@@ -206,7 +273,9 @@ function dot(x: (i: number) => number, a: number, y: (i: number) => number, b: n
 function readsInPlace({ shape, strides, offset, ...rest }: Layout): boolean {
   const isAligned = offset % 4 === 0 && shape[shape.length - 1] % 4 === 0;
   const rows = shape.every((n, k) => n === 1 || (k === shape.length - 1 ? strides[k] === 1 : strides[k] % 4 === 0));
-  return (isAligned && rows && shape.length <= 6) || (isContiguous({ shape, strides, offset, ...rest }) && offset === 0);
+  return (
+    (isAligned && rows && shape.length <= 6) || (isContiguous({ shape, strides, offset, ...rest }) && offset === 0)
+  );
 }
 
 /** Where the kernels find each operand's samples and rows, in elements or in quads. */
@@ -214,11 +283,21 @@ function addresses(operands: readonly View[], unit: number) {
   const inUnits = (values: readonly number[], filler: number) =>
     Array.from({ length: 4 }, (_, k) => (k < values.length ? values[k] : filler) / (filler === 1 ? 1 : unit));
   const leading = collapse(
-    operands.map(({ shape, strides, offset }) => ({ shape: shape.slice(0, -2), strides: strides.slice(0, -2), offset })),
+    operands.map(({ shape, strides, offset }) => ({
+      shape: shape.slice(0, -2),
+      strides: strides.slice(0, -2),
+      offset,
+    })),
   );
   return {
-    offsets: inUnits(operands.map(({ offset }) => offset), 0),
-    row_strides: inUnits(operands.map(({ strides }) => strides[strides.length - 2]), 0),
+    offsets: inUnits(
+      operands.map(({ offset }) => offset),
+      0,
+    ),
+    row_strides: inUnits(
+      operands.map(({ strides }) => strides[strides.length - 2]),
+      0,
+    ),
     batch: inUnits(leading[0].shape, 1),
     strides: leading.map(({ strides }) => inUnits(strides, 0)),
   };

@@ -67,9 +67,9 @@ export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
   gpu: convCalls,
   wasm: convWasm,
   strided: hasContiguousChannels,
-  vjp: ([g], [x, w], _, attrs) => [
-    ...g.apply(conv2dInput, [g, w], { ...attrs, inputShape: x.shape }),
-    ...g.apply(conv2dWeight, [x, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] }),
+  vjp: ([g], [x, w], _, attrs, needed) => [
+    needed[0] ? g.apply(conv2dInput, [g, w], { ...attrs, inputShape: x.shape })[0] : null,
+    needed[1] ? g.apply(conv2dWeight, [x, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] })[0] : null,
   ],
   saves: { inputs: [0, 1] },
   cases: CASES.map(({ x, w, attrs }) => ({ inputs: [x, w], attrs })),
@@ -126,9 +126,9 @@ export const conv2dInput: Op<InputAttrs> = defineOp<InputAttrs>({
   gpu: inputCalls,
   wasm: convInputWasm,
   strided: hasContiguousChannels,
-  vjp: ([u], [g, w], _, attrs) => [
-    ...u.apply(conv2d, [u, w], attrs),
-    ...u.apply(conv2dWeight, [u, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] }),
+  vjp: ([u], [g, w], _, attrs, needed) => [
+    needed[0] ? u.apply(conv2d, [u, w], attrs)[0] : null,
+    needed[1] ? u.apply(conv2dWeight, [u, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] })[0] : null,
   ],
   saves: { inputs: [0, 1] },
   cases: CASES.map(({ x, w, y, attrs }) => ({ inputs: [y, w], attrs: { ...attrs, inputShape: x } })),
@@ -176,9 +176,9 @@ export const conv2dWeight: Op<WeightAttrs> = defineOp<WeightAttrs>({
   gpu: weightCalls,
   wasm: convWeightWasm,
   strided: hasContiguousChannels,
-  vjp: ([v], [x, g], _, attrs) => [
-    ...v.apply(conv2dInput, [g, v], { ...attrs, inputShape: x.shape }),
-    ...v.apply(conv2d, [x, v], attrs),
+  vjp: ([v], [x, g], _, attrs, needed) => [
+    needed[0] ? v.apply(conv2dInput, [g, v], { ...attrs, inputShape: x.shape })[0] : null,
+    needed[1] ? v.apply(conv2d, [x, v], attrs)[0] : null,
   ],
   saves: { inputs: [0, 1] },
   cases: CASES.map(({ x, w, y, attrs }) => ({ inputs: [x, y], attrs: { ...attrs, kernelSize: [w[0], w[1]] } })),

@@ -3,7 +3,7 @@
 import type { View, WasmCall, WasmOperands } from "../op.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
-import { addingUp, blocking, type Blocking, packedSize, packing, type Strides } from "./matmulWasm.ts";
+import { addingUp, type Blocking, blocking, packedSize, packing, type Strides } from "./matmulWasm.ts";
 
 /** Which pixel of an image lies under a tap of a walked pixel: (pixel · scale + shift + tap · step) / spread. */
 interface Gather {
@@ -19,7 +19,12 @@ interface Gather {
 /** Bytes of the page of zeros that stands for pixels outside of an image. */
 const ZERO_BYTES = 65536;
 
-export function convWasm({ inputs: [x, w], outputs: [out], attrs, temporary }: WasmOperands<ConvAttrs>): WasmCall[] | null {
+export function convWasm({
+  inputs: [x, w],
+  outputs: [out],
+  attrs,
+  temporary,
+}: WasmOperands<ConvAttrs>): WasmCall[] | null {
   const [kh, kw, channels, outChannels] = w.shape;
   const strides = { row: 1, term: outChannels };
   return attrs.groups === 1 && takes(channels)
@@ -28,7 +33,12 @@ export function convWasm({ inputs: [x, w], outputs: [out], attrs, temporary }: W
 }
 
 /** The same on the gradient, spread by the stride, under the taps in reverse. */
-export function convInputWasm({ inputs: [g, w], outputs: [out], attrs, temporary }: WasmOperands<InputAttrs>): WasmCall[] | null {
+export function convInputWasm({
+  inputs: [g, w],
+  outputs: [out],
+  attrs,
+  temporary,
+}: WasmOperands<InputAttrs>): WasmCall[] | null {
   const [kh, kw, channels, outChannels] = w.shape;
   const { stride, padding, dilation, groups } = attrs;
   const gather: Gather = {
@@ -45,7 +55,12 @@ export function convInputWasm({ inputs: [g, w], outputs: [out], attrs, temporary
 }
 
 /** A product whose terms are the pixels, and its rows the taps and channels. */
-export function convWeightWasm({ inputs: [x, g], outputs: [out], attrs, temporary }: WasmOperands<WeightAttrs>): WasmCall[] | null {
+export function convWeightWasm({
+  inputs: [x, g],
+  outputs: [out],
+  attrs,
+  temporary,
+}: WasmOperands<WeightAttrs>): WasmCall[] | null {
   const [kh, kw, channels, n] = out.shape;
   const k = sizeOf(g.shape.slice(0, 3));
   if (attrs.groups !== 1 || !takes(channels) || k === 0) return null;
@@ -84,7 +99,12 @@ function gathered(
   ];
 }
 
-function forward(image: View, walked: Shape, taps: readonly [number, number], { stride, padding, dilation }: ConvAttrs): Gather {
+function forward(
+  image: View,
+  walked: Shape,
+  taps: readonly [number, number],
+  { stride, padding, dilation }: ConvAttrs,
+): Gather {
   const shift = padding.map(([before]) => -before);
   return { image, walked, taps, scale: stride, shift, step: dilation, spread: [1, 1] };
 }

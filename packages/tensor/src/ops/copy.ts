@@ -4,7 +4,7 @@ import concatKernel from "@pkg/kernels/concat.wgsl";
 import fillKernel from "@pkg/kernels/fill.wgsl";
 import { defineOp } from "../op.ts";
 import { type DType, formatShape, type Shape, ShapeError, sizeOf } from "../shape.ts";
-import { linearGrid } from "./dispatch.ts";
+import { grainOf, linearGrid } from "./dispatch.ts";
 import { elementReader, elementwise, WGSL_TYPE } from "./elementwise.ts";
 
 /** A view's elements in row-major order. */
@@ -34,6 +34,9 @@ export const fill = defineOp<{ readonly value: number; readonly dtype: DType }>(
       bindings: [out],
       workgroups: [1],
     },
+  ],
+  wasm: ({ outputs: [out], attrs: { value } }) => [
+    { kernel: out.dtype === "float32" ? "fill_f32" : "fill_i32", rows: 1, grain: 1, args: [out, value] },
   ],
   cases: [
     { inputs: [], attrs: { value: 0.1, dtype: "float32" } },
@@ -85,6 +88,16 @@ export const concat = defineOp<{ readonly axis: number }>({
       };
       start += piece;
       return size > 0 ? [call] : [];
+    });
+  },
+  wasm({ inputs, outputs: [out], attrs: { axis } }) {
+    const rows = sizeOf(out.shape.slice(0, axis));
+    const row = sizeOf(out.shape.slice(axis));
+    let start = 0;
+    return inputs.map((input) => {
+      const piece = sizeOf(input.shape.slice(axis));
+      start += piece;
+      return { kernel: "concat", rows: piece > 0 ? rows : 0, grain: grainOf(piece), args: [out, input, piece, row, start - piece] };
     });
   },
   vjp([g], inputs, _, { axis }) {

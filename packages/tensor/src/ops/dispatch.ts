@@ -42,7 +42,14 @@ export function folding(
   if (profile === "direct") {
     // Each invocation folds one output alone; a small workgroup, since the kernels' barriers make compiling larger ones slow.
     const workgroup = 16;
-    return { workgroup, lanes: 1, columns: workgroup, blocks: Math.ceil(outputs / workgroup), chunk: length, shares: 1 };
+    return {
+      workgroup,
+      lanes: 1,
+      columns: workgroup,
+      blocks: Math.ceil(outputs / workgroup),
+      chunk: length,
+      shares: 1,
+    };
   }
   const workgroup = 128;
   // Neighbouring invocations read a cache line (128 bytes) of neighbouring outputs, then go on along the terms.
@@ -58,6 +65,14 @@ export function folding(
 
 function powerOfTwoFrom(n: number): number {
   return 2 ** Math.max(0, Math.ceil(Math.log2(n)));
+}
+
+/**
+ * Rows of `size` elements that a thread of the WebAssembly backend takes at once: as many as take about as long as waking it.
+ * @param cost of an element, in copied ones
+ */
+export function grainOf(size: number, cost = 1): number {
+  return Math.max(1, Math.ceil(16384 / (size * cost)));
 }
 
 /** One number an axis, as `array<vec4<…>, 2>` parameters carry them; the rest is 1. */

@@ -7,7 +7,7 @@ import type { Draw } from "../philox.ts";
 import { sizeOf } from "../shape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
-import { drawParams } from "./random.ts";
+import { drawNumbers, drawParams, sixteens } from "./random.ts";
 
 interface DropoutAttrs extends Draw {
   /** The probability of zero, in [0, 1). */
@@ -42,6 +42,13 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
       },
     ];
   },
+  wasm: ({ inputs: [x], outputs: [out], attrs }) => [
+    {
+      kernel: "dropout",
+      ...sixteens(sizeOf(x.shape)),
+      args: [out, ...drawNumbers(attrs), x, 1 / (1 - attrs.rate), trialBound(attrs.rate)],
+    },
+  ],
   vjp: ([g], _, __, attrs) => g.apply(dropout, [g], attrs),
   saves: {},
   tolerance: { ulp: 1 },

@@ -2,7 +2,17 @@
 
 import stridedKernel from "@pkg/kernels/elementwise.wgsl";
 import contiguousKernel from "@pkg/kernels/elementwise_vec4.wgsl";
-import { type Case, type CaseInput, defineOp, type GpuCall, type KernelCall, type NdArray, type Op, type WasmCall, type WasmOperands } from "../op.ts";
+import {
+  type Case,
+  type CaseInput,
+  defineOp,
+  type GpuCall,
+  type KernelCall,
+  type NdArray,
+  type Op,
+  type WasmCall,
+  type WasmOperands,
+} from "../op.ts";
 import {
   collapse,
   type DType,
@@ -15,7 +25,7 @@ import {
   sameShape,
   sizeOf,
 } from "../shape.ts";
-import { linearGrid, perAxis } from "./dispatch.ts";
+import { grainOf, linearGrid, perAxis } from "./dispatch.ts";
 
 interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | "tolerance"> {
   /** The expression in the elements a, b, c and the scalars params.s0, params.s1. */
@@ -44,8 +54,6 @@ interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | 
 
 export const NUMBERS: readonly DType[] = ["float32", "int32", "uint32"];
 const WORKGROUP = 64;
-/** Elements that a thread takes at once: about as long as waking it. */
-const GRAIN = 16384;
 /** How an operand lies, for the WebAssembly kernels. */
 const [IN_ROWS, SCALAR, STRIDED] = [0, 1, 2];
 const SHAPES: readonly Shape[] = [[], [0, 3], [7], [64, 2], [3, 5, 33], [2, 1, 2, 3, 1, 5]];
@@ -161,7 +169,7 @@ function elementwiseWasm<Attrs>(
   for (const layout of layouts) {
     table.push(isContiguous(layout) ? IN_ROWS : isScalar(layout) ? SCALAR : STRIDED, ...perAxis(layout.strides));
   }
-  return { kernel, rows: sizeOf(out.shape), grain: GRAIN, args: [out, table, s0, s1, ...inputs] };
+  return { kernel, rows: sizeOf(out.shape), grain: grainOf(1), args: [out, table, s0, s1, ...inputs] };
 }
 
 /** Whether every index of a view reads the same element. */

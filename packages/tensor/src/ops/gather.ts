@@ -166,7 +166,5 @@ function rowElements(dtype: Spec["dtype"], rest: Shape, size: number) {
   const width = sizeOf(rest);
   const isVector = width % 4 === 0;
   const type = WGSL_TYPE[dtype];
-  return isVector
-    ? { Element: `vec4<${type}>`, width: width / 4, size: size / 4 }
-    : { Element: type, width, size };
+  return isVector ? { Element: `vec4<${type}>`, width: width / 4, size: size / 4 } : { Element: type, width, size };
 }

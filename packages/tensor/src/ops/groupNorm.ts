@@ -22,6 +22,7 @@ import { contiguousLayout, formatShape, type Shape, ShapeError, type Spec, sameS
 import type { Tensor } from "../tensor.ts";
 import { folding, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
+import { groupNormGradWasm, groupNormWasm } from "./groupNormWasm.ts";
 
 export interface GroupNormAttrs {
   readonly groups: number;
@@ -79,6 +80,7 @@ export const groupNorm: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
       },
     ];
   },
+  wasm: groupNormWasm,
   auxiliary: 1,
   vjp([g], [x, scale, bias], [, statistics], attrs) {
     const [dx, dscale, dbias] = g.apply(groupNormGrad, [g, x, scale, bias, statistics.detach()], attrs);
@@ -145,6 +147,7 @@ export const groupNormGrad: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
     dbias.data.set(sums[1], dbias.offset);
   },
   gpu: gradCalls,
+  wasm: groupNormGradWasm,
   composed([g, x, scale, bias], { groups, epsilon, activation }) {
     const [batch, channels] = [x.shape[0], x.shape[x.rank - 1]];
     const grouped = [batch, -1, groups, channels / groups];

@@ -2,8 +2,8 @@
 
 export * from "./adamW.ts";
 export * from "./arithmetic.ts";
-export * from "./conv.ts";
 export * from "./attention.ts";
+export * from "./conv.ts";
 export * from "./copy.ts";
 export * from "./dropout.ts";
 export * from "./functions.ts";

@@ -45,7 +45,10 @@ export const matmul = defineOp({
   gpu: matmulCalls,
   wasm: matmulWasm,
   strided: hasContiguousAxis,
-  vjp: ([g], [a, b]) => [g.matmul(b.transpose()), a.transpose().matmul(g)],
+  vjp: ([g], [a, b], _, __, needed) => [
+    needed[0] ? g.matmul(b.transpose()) : null,
+    needed[1] ? a.transpose().matmul(g) : null,
+  ],
   saves: { inputs: [0, 1] },
   cases: [
     {

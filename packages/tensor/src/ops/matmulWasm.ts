@@ -44,7 +44,16 @@ export function blocking({ batches, m, n, k }: Matrices, { mayShare = batches ==
   const share = mayShare ? Math.ceil(k / Math.max(1, wanted)) : k;
   const shares = Math.ceil(k / share);
   const grain = Math.ceil(MIN_WORK / (rows * panels * 8 * share));
-  return { rows, rowBlocks, panels, panelBlocks, shares, share, blocks: batches * shares * rowBlocks * panelBlocks, grain };
+  return {
+    rows,
+    rowBlocks,
+    panels,
+    panelBlocks,
+    shares,
+    share,
+    blocks: batches * shares * rowBlocks * panelBlocks,
+    grain,
+  };
 }
 
 /** From one row of a (column of b) to the next, and from one term to the next; terms may come in runs. */
@@ -56,7 +65,13 @@ export interface Strides {
 }
 
 /** Packs a matrix of [k, n] for the right side of products; `packedSize` elements. */
-export function packing(packed: Temporary, b: View, product: Matrices, strides: Strides, axes: Layout = SCALAR): WasmCall {
+export function packing(
+  packed: Temporary,
+  b: View,
+  product: Matrices,
+  strides: Strides,
+  axes: Layout = SCALAR,
+): WasmCall {
   const { batches, n, k } = product;
   return {
     kernel: "pack_b",

@@ -7,7 +7,7 @@ import type { Draw } from "../philox.ts";
 import { formatShape, ShapeError, sizeOf } from "../shape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
-import { drawParams } from "./random.ts";
+import { drawNumbers, drawParams, sixteens } from "./random.ts";
 
 const WORKGROUP = 64;
 const DRAW: Draw = { key: [0xa4093822, 0x299f31d0], index: 5 };
@@ -56,11 +56,20 @@ export const noiseAdd = defineOp<Draw>({
       },
     ];
   },
+  wasm({ inputs: [x0, signal, noise], outputs, attrs: draw }) {
+    const size = sizeOf(x0.shape);
+    const args = [...outputs, ...drawNumbers(draw), x0, signal, noise, size / x0.shape[0], size];
+    return [{ kernel: "noise_add", ...sixteens(size), args }];
+  },
   // ε does not depend on the inputs, so its own cotangent goes nowhere.
-  vjp([g], [x0, signal], [, epsilon]) {
+  vjp([g], [x0, signal], [, epsilon], _, needed) {
     const rest = x0.shape.slice(1).map((_, k) => k + 1);
     const perSample = signal.reshape([...signal.shape, ...rest.map(() => 1)]);
-    return [g.mul(perSample), g.mul(x0).sum(rest), g.mul(epsilon).sum(rest)];
+    return [
+      needed[0] ? g.mul(perSample) : null,
+      needed[1] ? g.mul(x0).sum(rest) : null,
+      needed[2] ? g.mul(epsilon).sum(rest) : null,
+    ];
   },
   saves: { inputs: [0, 1], outputs: [1] },
   // Two products and a sum of numbers below 6.7, each rounded: 3 · 2⁻²⁴ · 6.7.

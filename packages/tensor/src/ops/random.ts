@@ -15,7 +15,7 @@ import {
 import { type Case, defineOp, type NumberArray, type Op } from "../op.ts";
 import { type Draw, halves, words } from "../philox.ts";
 import { type DType, type Shape, sizeOf } from "../shape.ts";
-import { linearGrid } from "./dispatch.ts";
+import { grainOf, linearGrid } from "./dispatch.ts";
 import { WGSL_TYPE } from "./elementwise.ts";
 
 /** An op without inputs: where its numbers come from, and the shape of the result. */
@@ -26,6 +26,8 @@ interface Random<Drawn extends Draw> {
   readonly dtype: DType;
   /** The value of a word in WGSL; normals have a kernel of their own. */
   readonly wgsl: string | null;
+  /** The kernel in WebAssembly, which takes the draw's own numbers in the order of `params`. */
+  readonly wasm: string;
   readonly host: (draw: Drawn, size: number) => NumberArray;
   /** The draw's own numbers, by the names of the kernel's parameters. */
   readonly params: (draw: Drawn) => Readonly<Record<string, number>>;
@@ -42,6 +44,7 @@ export const randomBits = random<Draw>({
   name: "randomBits",
   dtype: "uint32",
   wgsl: "word",
+  wasm: "random_bits",
   host: words,
   params: () => ({}),
   cases: [{}],
@@ -52,6 +55,7 @@ export const randomUniform = random<AffineDraw>({
   name: "randomUniform",
   dtype: "float32",
   wgsl: "uniform_of(word)",
+  wasm: "random_uniform",
   host: uniforms,
   params: affineParams,
   cases: [
@@ -65,6 +69,7 @@ export const randomNormal = random<AffineDraw>({
   name: "randomNormal",
   dtype: "float32",
   wgsl: null,
+  wasm: "random_normal",
   host: normals,
   params: affineParams,
   cases: [
@@ -78,6 +83,7 @@ export const randomIntegers = random<IntegerDraw>({
   name: "randomIntegers",
   dtype: "int32",
   wgsl: "params.low + i32(mul_high(word, params.bound))",
+  wasm: "random_integers",
   host: integers,
   params: ({ low, bound }) => ({ low, bound }),
   cases: [
@@ -91,6 +97,7 @@ export const randomSigns = random<Draw>({
   name: "randomSigns",
   dtype: "float32",
   wgsl: "select(-1.0, 1.0, word < 0x80000000u)",
+  wasm: "random_signs",
   host: signs,
   params: () => ({}),
   cases: [{}],
@@ -101,6 +108,7 @@ export const randomTrials = random<TrialDraw>({
   name: "randomTrials",
   dtype: "bool",
   wgsl: "select(0u, 1u, (word >> 8u) < params.bound)",
+  wasm: "random_trials",
   host: trials,
   params: ({ bound }) => ({ bound }),
   cases: [{ bound: 0 }, { bound: 5033165 }, { bound: 2 ** 24 }],
@@ -111,7 +119,17 @@ export function drawParams({ key, index }: Draw): { key: readonly number[]; draw
   return { key, draw: halves(index) };
 }
 
-function random<Drawn extends Draw>({ name, dtype, wgsl, host, params, cases }: Random<Drawn>): Op<Attrs<Drawn>> {
+/** The stream's numbers as WebAssembly kernels take them. */
+export function drawNumbers({ key, index }: Draw): number[] {
+  return [...key, ...halves(index)];
+}
+
+/** The rows of kernels that make sixteen elements at once. */
+export function sixteens(size: number): { rows: number; grain: number } {
+  return { rows: Math.ceil(size / 16), grain: grainOf(16, 4) };
+}
+
+function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cases }: Random<Drawn>): Op<Attrs<Drawn>> {
   return defineOp<Attrs<Drawn>>({
     name,
     infer: (_, { shape }) => [{ shape, dtype }],
@@ -132,6 +150,9 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, host, params, cases }: 
         },
       ];
     },
+    wasm: ({ outputs: [out], attrs }) => [
+      { kernel: wasm, ...sixteens(sizeOf(out.shape)), args: [out, ...drawNumbers(attrs), ...Object.values(params(attrs))] },
+    ],
     tolerance: { ulp: 0 },
     cases: SHAPES.flatMap((shape, k) =>
       cases.map((given): Case<Attrs<Drawn>> => {

@@ -13,9 +13,11 @@ import {
   type Op,
   type Temporary,
   type View,
+  type WasmCall,
+  type WasmOperands,
 } from "../op.ts";
 import { formatShape, type Shape, ShapeError, sizeOf, stridesOf } from "../shape.ts";
-import { folding, linearGrid } from "./dispatch.ts";
+import { folding, grainOf, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
 /** Ascending distinct axes; the result keeps them with size 1. */
@@ -26,6 +28,8 @@ interface ReduceAttrs {
 interface Reduction extends Pick<Op<ReduceAttrs>, "name" | "vjp" | "saves" | "tolerance"> {
   readonly identity: number;
   readonly wgsl: string;
+  /** The kernel in WebAssembly. */
+  readonly wasm: string;
   readonly cpu: (a: number, b: number) => number;
 }
 
@@ -38,12 +42,15 @@ interface Extents {
 
 const CHUNK = 64;
 const WORKGROUP = 64;
+// Up to this many elements one thread is as fast as several, whose rows are these at least, and as long.
+const [WASM_WHOLE, WASM_ROWS, WASM_CHUNK] = [32768, 32, 64];
 const LOWEST = -3.4e38; // WGSL may assume that there is no −∞
 
 export const sum = reduction({
   name: "sum",
   identity: 0,
   wgsl: "a + b",
+  wasm: "sum",
   cpu: (a, b) => a + b,
   vjp: ([g], [x]) => [g.expand(x.shape)],
   saves: {},
@@ -54,6 +61,7 @@ export const max = reduction({
   name: "max",
   identity: LOWEST,
   wgsl: "max(a, b)",
+  wasm: "largest",
   cpu: Math.max,
   vjp([g], [x], [y], { axes }) {
     const largest = x.equal(y).cast("float32");
@@ -104,7 +112,7 @@ export const argmax = defineOp<{ readonly axis: number }>({
   tolerance: { ulp: 0 },
 });
 
-function reduction({ name, identity, wgsl, cpu, ...rules }: Reduction): Op<ReduceAttrs> {
+function reduction({ name, identity, wgsl, wasm, cpu, ...rules }: Reduction): Op<ReduceAttrs> {
   const cases: Case<ReduceAttrs>[] = [
     { inputs: [[7]], attrs: { axes: [0] } },
     { inputs: [[129]], attrs: { axes: [0] } },
@@ -129,6 +137,7 @@ function reduction({ name, identity, wgsl, cpu, ...rules }: Reduction): Op<Reduc
     cpu([out], [x]) {
       reduceOnHost(out, x, identity, cpu);
     },
+    wasm: (operands) => wasmPasses(operands, wasm),
     gpu: (call) => passes(call, identity, wgsl),
     ...rules,
     cases,
@@ -149,7 +158,11 @@ function reduceOnHost(out: NdArray, x: NdArray, identity: number, combine: (a: n
 }
 
 /** From the last run of reduced axes to the first, each in as many passes as its length needs. */
-function passes({ inputs: [x], outputs: [out], attrs: { axes }, target, temporary }: GpuCall<ReduceAttrs>, identity: number, wgsl: string): KernelCall[] {
+function passes(
+  { inputs: [x], outputs: [out], attrs: { axes }, target, temporary }: GpuCall<ReduceAttrs>,
+  identity: number,
+  wgsl: string,
+): KernelCall[] {
   const runs = runsOf(x.shape, axes);
   const planned = target.profile === "tiled" ? tiledPass : directPass;
   const calls: KernelCall[] = [];
@@ -220,6 +233,36 @@ function tiledPass({ outer, reduced, inner }: Extents, identity: number, wgsl: s
       workgroups: linearGrid(blocks * chunks, 1),
     },
   };
+}
+
+/** As `passes`; a run that is long, and beside few others, in chunks that are reduced once more. */
+function wasmPasses(
+  { inputs: [x], outputs: [out], attrs: { axes }, temporary }: WasmOperands<ReduceAttrs>,
+  kernel: string,
+): WasmCall[] {
+  const runs = runsOf(x.shape, axes);
+  const calls: WasmCall[] = [];
+  let from: View | Temporary = x;
+  let inner = 1;
+  for (let k = runs.length - 1; k >= 0; k--) {
+    if (!runs[k].reduced) {
+      inner *= runs[k].size;
+      continue;
+    }
+    const outer = sizeOf(runs.slice(0, k).map(({ size }) => size));
+    let reduced = runs[k].size;
+    do {
+      const few = Math.ceil(WASM_ROWS / outer);
+      const chunk = Math.max(1, reduced * inner * outer > WASM_WHOLE ? Math.max(WASM_CHUNK, Math.ceil(reduced / few)) : reduced);
+      const chunks = Math.max(1, Math.ceil(reduced / chunk));
+      const isLast = chunks === 1 && !runs.slice(0, k).some((run) => run.reduced);
+      const to: View | Temporary = isLast ? out : temporary(outer * chunks * inner);
+      calls.push({ kernel, rows: outer * chunks, grain: grainOf(chunk * inner), args: [to, from, reduced, chunk, inner] });
+      from = to;
+      reduced = chunks;
+    } while (reduced > 1);
+  }
+  return calls;
 }
 
 /** Neighbouring axes that are all reduced, or all kept, as one; axes of size 1 belong to either. */

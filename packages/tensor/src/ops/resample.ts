@@ -2,9 +2,9 @@
 
 import spreadKernel from "@pkg/kernels/window_spread.wgsl";
 import sumKernel from "@pkg/kernels/window_sum.wgsl";
-import { defineOp, float32, type GpuCall, type KernelCall, type Op } from "../op.ts";
+import { defineOp, float32, type GpuCall, type KernelCall, type Op, type WasmCall, type WasmOperands } from "../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sizeOf } from "../shape.ts";
-import { linearGrid } from "./dispatch.ts";
+import { grainOf, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
 /** Windows over an image: [along its height, along its width]. */
@@ -42,6 +42,7 @@ export const windowSum: Op<WindowAttrs> = defineOp<WindowAttrs>({
     for (const [i, sum] of sums.entries()) out.data[out.offset + i] = attrs.weight * sum;
   },
   gpu: (call) => [windowCall(call, sumKernel)],
+  wasm: (operands) => [windowWasm(operands, "window_sum")],
   vjp: ([g], [x], _, attrs) => g.apply(windowSpread, [g], { ...attrs, size: [x.shape[1], x.shape[2]] }),
   saves: {},
   cases: [
@@ -87,6 +88,7 @@ export const windowSpread: Op<SpreadAttrs> = defineOp<SpreadAttrs>({
     for (const [i, sum] of sums.entries()) out.data[out.offset + i] = attrs.weight * sum;
   },
   gpu: (call) => [windowCall(call, spreadKernel)],
+  wasm: (operands) => [windowWasm(operands, "window_spread")],
   vjp: ([g], _, __, { window, stride, padding, weight }) =>
     g.apply(windowSum, [g], { window, stride, padding, weight }),
   saves: {},
@@ -162,4 +164,12 @@ function windowCall({ inputs: [x], outputs: [out], attrs }: GpuCall<WindowAttrs>
     bindings: [x, out],
     workgroups: linearGrid(size, WORKGROUP),
   };
+}
+
+function windowWasm({ inputs: [x], outputs: [out], attrs }: WasmOperands<WindowAttrs>, kernel: string): WasmCall {
+  const { window, stride, padding, weight } = attrs;
+  const table = [...x.shape.slice(1, 3), ...out.shape.slice(1, 3), ...window, ...stride, ...padding];
+  const channels = x.shape[3];
+  const rows = channels > 0 ? sizeOf(out.shape) / channels : 0;
+  return { kernel, rows, grain: grainOf(channels, 4), args: [out, table, x, channels, weight] };
 }

@@ -3,7 +3,7 @@
 import softmaxKernel from "@pkg/kernels/softmax.wgsl";
 import { type Case, defineOp, float32, type GpuCall, type NdArray, type Op } from "../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../shape.ts";
-import { folding, linearGrid } from "./dispatch.ts";
+import { folding, grainOf, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
 interface RowFunction extends Pick<Op, "name" | "vjp" | "saves" | "tolerance"> {
@@ -11,6 +11,8 @@ interface RowFunction extends Pick<Op, "name" | "vjp" | "saves" | "tolerance"> {
   readonly isReduction?: boolean;
   /** The expression in an element x, the row's largest element `peak`, and `total`, Σ exp(x − peak). */
   readonly wgsl: string;
+  /** The kernel in WebAssembly. */
+  readonly wasm: string;
   /** The same on the host, from the row's logSumExp. */
   readonly cpu: (x: number, logSumExp: number) => number;
 }
@@ -28,6 +30,7 @@ const CASES: Case<undefined>[] = [
 export const softmax = rowFunction({
   name: "softmax",
   wgsl: "exp(x - peak) / total",
+  wasm: "softmax",
   cpu: (x, logSumExp) => Math.exp(x - logSumExp),
   vjp([g], _, [y]) {
     const gy = g.mul(y);
@@ -44,6 +47,7 @@ const LOGARITHM = { ulp: 8, abs: 2e-6 };
 export const logSoftmax = rowFunction({
   name: "logSoftmax",
   wgsl: "(x - peak) - log(total)",
+  wasm: "log_softmax",
   cpu: (x, logSumExp) => x - logSumExp,
   vjp: ([g], _, [y]) => [g.sub(y.exp().mul(g.sum(-1, { keepAxes: true })))],
   saves: { outputs: [0] },
@@ -55,12 +59,13 @@ export const logSumExp = rowFunction({
   name: "logSumExp",
   isReduction: true,
   wgsl: "peak + log(total)",
+  wasm: "log_sum_exp",
   cpu: (_, logSumExp) => logSumExp,
   vjp: ([g], [x], [y]) => [x.sub(y).exp().mul(g)],
   tolerance: LOGARITHM,
 });
 
-function rowFunction({ name, isReduction = false, wgsl, cpu, ...rules }: RowFunction): Op {
+function rowFunction({ name, isReduction = false, wgsl, wasm, cpu, ...rules }: RowFunction): Op {
   return defineOp({
     name,
     infer([x]) {
@@ -72,6 +77,11 @@ function rowFunction({ name, isReduction = false, wgsl, cpu, ...rules }: RowFunc
     },
     cpu: ([out], [x]) => mapRows(out, x, cpu),
     gpu: (call) => [rowCall(call, wgsl, isReduction)],
+    wasm({ inputs: [x], outputs: [out] }) {
+      const length = x.shape[x.shape.length - 1];
+      const args = name === "softmax" ? [out, 0, x, length, 1] : [out, x, length];
+      return [{ kernel: wasm, rows: sizeOf(x.shape) / length, grain: grainOf(length, 4), args }];
+    },
     ...rules,
     cases: CASES,
     errors: [{ inputs: [[]], error: `${name}: shape [], want a last axis` }],

@@ -13,7 +13,7 @@ import {
   sizeOf,
   stridesOf,
 } from "../shape.ts";
-import { linearGrid, perAxis } from "./dispatch.ts";
+import { grainOf, linearGrid, perAxis } from "./dispatch.ts";
 import { elementReader, WGSL_TYPE } from "./elementwise.ts";
 
 /** All of an axis, one index of it, or [from, to, step]. */
@@ -169,6 +169,23 @@ export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
         },
         bindings: [x, out],
         workgroups: linearGrid(size, 64),
+      },
+    ];
+  },
+  wasm({ inputs: [x], outputs: [out], attrs: { starts, steps } }) {
+    const strides = stridesOf(out.shape);
+    const start = starts.reduce((sum, first, k) => sum + first * strides[k], 0);
+    const leading = [x.shape.slice(0, -1), strides.map((stride, k) => stride * steps[k])] as const;
+    const length = x.shape.at(-1) ?? 1;
+    const rows = sizeOf(leading[0]);
+    const table = [leading[0].length, ...perAxis(leading[0]), ...perAxis(leading[1].slice(0, -1))];
+    return [
+      { kernel: "zero", rows: sizeOf(out.shape), grain: grainOf(1), args: [out] },
+      {
+        kernel: "unslice",
+        rows: length > 0 ? rows : 0,
+        grain: grainOf(length),
+        args: [out, table, x, start, length, steps.at(-1) ?? 1],
       },
     ];
   },

@@ -19,7 +19,8 @@ const SIMD = "AGFzbQEAAAABBwFgAnt7AXsDAgEACgsBCQAgACAB/eQBCw==";
  * @throws Error where WebAssembly SIMD is missing
  */
 export async function loadKernels({ fused, shared }: { fused: boolean; shared: boolean }): Promise<Kernels> {
-  if (!WebAssembly.validate(decode(SIMD))) throw new Error("wasm: this engine has no WebAssembly SIMD, want one with it");
+  if (!WebAssembly.validate(decode(SIMD)))
+    throw new Error("wasm: this engine has no WebAssembly SIMD, want one with it");
   const canFuse = fused && hasRelaxedSimd();
   const bytes = await gunzip(decode(canFuse ? relaxed : simd));
   if (!shared) unshare(bytes);

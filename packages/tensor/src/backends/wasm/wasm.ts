@@ -1,6 +1,6 @@
 // The WebAssembly backend: SIMD kernels on all cores, for machines without a GPU. Ops run at once; those without a `wasm` rule on the host.
 
-import { type Backend, type MemoryInfo, type Operand } from "../../backend.ts";
+import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
 import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../op.ts";
 import type { DType } from "../../shape.ts";
 import { type Kernels, loadKernels } from "./binary.ts";
@@ -47,7 +47,13 @@ export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
   const memory = new WebAssembly.Memory({ initial: heap / PAGE, maximum: MAX_PAGES, shared });
   const placement = { module: kernels.module, memory, scratch };
   const workers = await startWorkers(placement);
-  return new Wasm(kernels, memory, new Heap(memory, heap, Math.min(budget, MAX_BUDGET)), new Threads(placement, workers), options);
+  return new Wasm(
+    kernels,
+    memory,
+    new Heap(memory, heap, Math.min(budget, MAX_BUDGET)),
+    new Threads(placement, workers),
+    options,
+  );
 }
 
 /** Whether memory can be shared with workers: browsers want pages to be cross-origin isolated for it. */
@@ -140,7 +146,8 @@ class Wasm implements WasmBackend {
       if (Array.isArray(arg)) {
         const address = end;
         end += 4 * arg.length;
-        if (end > PAGE) throw new Error(`wasm: tables of ${end - TABLES} bytes for ${kernel}, want at most ${PAGE - TABLES}`);
+        if (end > PAGE)
+          throw new Error(`wasm: tables of ${end - TABLES} bytes for ${kernel}, want at most ${PAGE - TABLES}`);
         new Int32Array(this.memoryObject.buffer, address, arg.length).set(arg);
         return address;
       }

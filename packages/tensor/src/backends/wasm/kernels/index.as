@@ -1,5 +1,14 @@
-// Every kernel: functions of (begin, end, …) that compute rows begin … end − 1 and are safe to run on several threads at once.
-export * from "./elementwise";
-export { useScratch } from "./memory";
-export { matmul, pack_b, sum_shares } from "./matmul";
+// Every kernel: a function of (begin, end, …) that computes rows begin … end − 1, and that several threads may run at once.
 export { conv, conv_weight } from "./conv";
+export { concat, fill_f32, fill_i32, unslice, zero } from "./copies";
+export * from "./elementwise";
+export { matmul, pack_b, sum_shares } from "./matmul";
+export { useScratch } from "./memory";
+export * from "./norm";
+export { adam_w } from "./optimizer";
+export {
+  dropout, noise_add, random_bits, random_integers, random_normal, random_signs, random_trials, random_uniform,
+} from "./random";
+export { largest, sum } from "./reduce";
+export { attention_slopes, log_softmax, log_sum_exp, softmax } from "./rows";
+export { window_spread, window_sum } from "./windows";

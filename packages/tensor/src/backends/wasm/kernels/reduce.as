@@ -1,0 +1,90 @@
+// out[o, c, i] = Σ x[o, r, i], or the largest, over r in chunk c of the middle axis: always in the same order.
+import { element, firstLanes, largestLane, storeLanes, sumOfLanes } from "./memory";
+import { splat } from "./functions";
+
+@unmanaged class Sum {
+  @inline apply(a: v128, b: v128): v128 { return f32x4.add(a, b); }
+  @inline fold(a: v128): f32 { return sumOfLanes(a); }
+}
+@unmanaged class Largest {
+  @inline apply(a: v128, b: v128): v128 { return f32x4.max(a, b); }
+  @inline fold(a: v128): f32 { return largestLane(a); }
+}
+
+/** Rows [begin, end) of out, counted over o and c. */
+// @ts-ignore: decorator
+@inline
+function reduce<F>(begin: i32, end: i32, out: usize, x: usize, reduced: i32, chunk: i32, inner: i32, identity: f32): void {
+  const chunks = max(1, (reduced + chunk - 1) / chunk);
+  for (let row = begin; row < end; row++) {
+    const o = row / chunks;
+    const first = (row - o * chunks) * chunk;
+    const count = min(chunk, reduced - first);
+    const from = element(x, (o * reduced + first) * inner);
+    if (inner == 1) store<f32>(element(out, row), along<F>(from, count, identity));
+    else across<F>(element(out, row * inner), from, count, inner, identity);
+  }
+}
+
+/** All of a run. */
+// @ts-ignore: decorator
+@inline
+function along<F>(from: usize, count: i32, identity: f32): f32 {
+  const f = changetype<F>(0);
+  let a = splat(identity), b = a, c = a, d = a;
+  let left = count;
+  for (; left >= 16; left -= 16) {
+    a = f.apply(a, v128.load(from));
+    b = f.apply(b, v128.load(from, 16));
+    c = f.apply(c, v128.load(from, 32));
+    d = f.apply(d, v128.load(from, 48));
+    from += 64;
+  }
+  for (; left > 0; left -= 4) {
+    a = f.apply(a, firstLanes(v128.load(from), left, splat(identity)));
+    from += 16;
+  }
+  return f.fold(f.apply(f.apply(a, b), f.apply(c, d)));
+}
+
+/** Columns of `count` rows. */
+// @ts-ignore: decorator
+@inline
+function across<F>(to: usize, from: usize, count: i32, inner: i32, identity: f32): void {
+  const f = changetype<F>(0);
+  const step = <usize>inner << 2;
+  let i = 0;
+  for (; i + 16 <= inner; i += 16) {
+    let a = splat(identity), b = a, c = a, d = a;
+    let at = element(from, i);
+    for (let r = 0; r < count; r++) {
+      a = f.apply(a, v128.load(at));
+      b = f.apply(b, v128.load(at, 16));
+      c = f.apply(c, v128.load(at, 32));
+      d = f.apply(d, v128.load(at, 48));
+      at += step;
+    }
+    const target = element(to, i);
+    v128.store(target, a);
+    v128.store(target, b, 16);
+    v128.store(target, c, 32);
+    v128.store(target, d, 48);
+  }
+  for (; i < inner; i += 4) {
+    let a = splat(identity);
+    let at = element(from, i);
+    for (let r = 0; r < count; r++) {
+      a = f.apply(a, v128.load(at));
+      at += step;
+    }
+    storeLanes(element(to, i), a, inner - i);
+  }
+}
+
+export function sum(begin: i32, end: i32, out: usize, x: usize, reduced: i32, chunk: i32, inner: i32): void {
+  reduce<Sum>(begin, end, out, x, reduced, chunk, inner, 0);
+}
+
+export function largest(begin: i32, end: i32, out: usize, x: usize, reduced: i32, chunk: i32, inner: i32): void {
+  reduce<Largest>(begin, end, out, x, reduced, chunk, inner, -Infinity);
+}

@@ -1,4 +1,4 @@
-// m' = β₁m + (1 − β₁)g·s; v' = β₂v + (1 − β₂)(g·s)²; p' = p(1 − decay) − step · m' / (√v' · unbias + ε), four elements a thread
+// m ← β₁m + (1 − β₁)g·s; v ← β₂v + (1 − β₂)(g·s)²; p ← p − decay·p − step · m / (√v · unbias + ε), in place, four elements a thread
 
 const WORKGROUP = 64u;
 
@@ -15,14 +15,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> p: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> g: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> m: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> scale: array<f32>;
-@group(0) @binding(6) var<storage, read_write> p_next: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> m_next: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> v_next: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> g: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read_write> p: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> m: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> v: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -33,7 +30,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let gradient = g[i] * scale[0];
   let first = params.beta1 * m[i] + params.rest1 * gradient;
   let second = params.beta2 * v[i] + params.rest2 * gradient * gradient;
-  m_next[i] = first;
-  v_next[i] = second;
-  p_next[i] = p[i] - params.decay * p[i] - params.step * first / (sqrt(second) * params.unbias + params.epsilon);
+  m[i] = first;
+  v[i] = second;
+  p[i] -= params.decay * p[i] + params.step * first / (sqrt(second) * params.unbias + params.epsilon);
 }

@@ -1,22 +1,22 @@
 // Attention's gradient for the rows of one of its operands, with p_ij = exp(scale · q_i · k_j − lse_i) and
 // ds_ij = scale · p_ij (g_i · v_j − delta_i): dq_i = Σ_j ds_ij k_j; dk_j = Σ_i ds_ij q_i and dv_j = Σ_i p_ij g_i.
-// A workgroup holds 4 · DOWN rows and walks over the columns; all products are of 4 × 4 blocks in registers.
+// A workgroup holds 4 · BANDS · DOWN rows and walks over the columns. All products are of blocks in registers; the operands of
+// the first two, and p and ds, pass through workgroup memory, those of the last two come from the cache.
 
 const ROWS_ARE_KEYS = false; // false: a = q, b = g, c = k, d = v → da = dq. true: a = k, b = v, c = q, d = g → da = dk, db = dv
-const ACROSS = 16u; // threads along the columns, and along depth and width of the outputs
-const DOWN = 8u; // threads along the rows
-const QUADS = 4u; // quads of each output a thread holds: ACROSS · QUADS cover depth and width
-const STEP = 4u; // quads of depth or width in memory at a time
-const VALUES = 4u; // rows of c or d in memory at a time; divides COLUMNS
+const ACROSS = 16u; // threads along the columns, and along depth and width of the outputs; a multiple of WARP_ACROSS
+const DOWN = 8u; // threads along the rows; a multiple of WARP_DOWN
+const BANDS = 1u; // a thread's rows, in fours
+const QUADS = 4u; // a thread's columns of each output, in quads: ACROSS · QUADS cover depth and width
+const STEP = 4u; // quads of depth or width in memory at a time; divides both
 
 const THREADS = ACROSS * DOWN;
-const ROWS = 4u * DOWN;
+const ROWS = 4u * BANDS * DOWN;
 const COLUMNS = 4u * ACROSS;
+const WARP_ACROSS = 8u; // neighbouring threads read as few quads of both operands as they can, free of bank conflicts
+const WARP_DOWN = 4u;
 const STRIDE = STEP + 1u; // odd, so that neighbouring rows start in different banks
-const P_STRIDE = DOWN + 1u;
-const V_STRIDE = ACROSS * QUADS;
-const V_START = COLUMNS * P_STRIDE;
-const MEMORY = max((ROWS + COLUMNS) * STRIDE, V_START + VALUES * V_STRIDE);
+const P_STRIDE = DOWN * BANDS + 1u;
 const LOG2_E = 1.4426950408889634;
 
 struct Params {
@@ -36,6 +36,9 @@ struct Params {
   d_strides: vec4<i32>,
 }
 
+/** A thread's blocks [band][column][row] of products. */
+alias Blocks = array<mat4x4<f32>, BANDS>;
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
@@ -46,8 +49,8 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> da: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read_write> db: array<vec4<f32>>;
 
-// First rows of a, c or b, d: [row or ROWS + column][STRIDE]. Then p or ds [column][P_STRIDE], each of four rows; rows of d or c.
-var<workgroup> memory: array<vec4<f32>, MEMORY>;
+// First rows of a, c or b, d: [row or ROWS + column][STRIDE]. Then p or ds [column][P_STRIDE], each of four rows.
+var<workgroup> memory: array<vec4<f32>, max((ROWS + COLUMNS) * STRIDE, COLUMNS * P_STRIDE)>;
 
 /** Where a sample of a, b, c and d begins. */
 fn starts(sample: u32) -> vec4<i32> {
@@ -61,26 +64,6 @@ fn starts(sample: u32) -> vec4<i32> {
     at += index * vec4<i32>(params.a_strides[k], params.b_strides[k], params.c_strides[k], params.d_strides[k]);
   }
   return at;
-}
-
-fn a_at(start: vec4<i32>, row: u32, quad: u32) -> vec4<f32> {
-  if (row >= params.rows || quad >= params.depth) { return vec4<f32>(); }
-  return a[start.x + i32(row) * params.row_strides.x + i32(quad)];
-}
-
-fn b_at(start: vec4<i32>, row: u32, quad: u32) -> vec4<f32> {
-  if (row >= params.rows || quad >= params.width) { return vec4<f32>(); }
-  return b[start.y + i32(row) * params.row_strides.y + i32(quad)];
-}
-
-fn c_at(start: vec4<i32>, column: u32, quad: u32) -> vec4<f32> {
-  if (column >= params.columns || quad >= params.depth) { return vec4<f32>(); }
-  return c[start.z + i32(column) * params.row_strides.z + i32(quad)];
-}
-
-fn d_at(start: vec4<i32>, column: u32, quad: u32) -> vec4<f32> {
-  if (column >= params.columns || quad >= params.width) { return vec4<f32>(); }
-  return d[start.w + i32(column) * params.row_strides.w + i32(quad)];
 }
 
 /** sum[i] + x[i] · y for four rows i. */
@@ -99,32 +82,44 @@ fn add_dots(sum: vec4<f32>, rows: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
   return fma(rows[3], vec4<f32>(x.w), fma(rows[2], vec4<f32>(x.z), first));
 }
 
-/** sum[column][row] + the products over the STEP quads of depth or width in memory. */
-fn add_products(sum: mat4x4<f32>, tx: u32, ty: u32) -> mat4x4<f32> {
-  var s = sum;
+/** Adds the products over the STEP quads of depth or width that are in memory. */
+fn add_products(blocks: ptr<function, Blocks>, tx: u32, ty: u32) {
   for (var e = 0u; e < STEP; e++) {
-    let row = 4u * ty * STRIDE + e;
-    let rows = transpose(mat4x4<f32>(
-      memory[row],
-      memory[row + STRIDE],
-      memory[row + 2u * STRIDE],
-      memory[row + 3u * STRIDE],
-    ));
-    let column = (ROWS + tx) * STRIDE + e;
-    s = mat4x4<f32>(
-      add_dots(s[0], rows, memory[column]),
-      add_dots(s[1], rows, memory[column + ACROSS * STRIDE]),
-      add_dots(s[2], rows, memory[column + 2u * ACROSS * STRIDE]),
-      add_dots(s[3], rows, memory[column + 3u * ACROSS * STRIDE]),
+    let at_column = (ROWS + tx) * STRIDE + e;
+    let columns = mat4x4<f32>(
+      memory[at_column],
+      memory[at_column + ACROSS * STRIDE],
+      memory[at_column + 2u * ACROSS * STRIDE],
+      memory[at_column + 3u * ACROSS * STRIDE],
     );
+    for (var h = 0u; h < BANDS; h++) {
+      let at_row = (ty + 4u * DOWN * h) * STRIDE + e;
+      let rows = transpose(mat4x4<f32>(
+        memory[at_row],
+        memory[at_row + DOWN * STRIDE],
+        memory[at_row + 2u * DOWN * STRIDE],
+        memory[at_row + 3u * DOWN * STRIDE],
+      ));
+      let block = (*blocks)[h];
+      (*blocks)[h] = mat4x4<f32>(
+        add_dots(block[0], rows, columns[0]),
+        add_dots(block[1], rows, columns[1]),
+        add_dots(block[2], rows, columns[2]),
+        add_dots(block[3], rows, columns[3]),
+      );
+    }
   }
-  return s;
 }
 
-/** Puts weights[column][row] where all threads find them. */
-fn share(weights: mat4x4<f32>, tx: u32, ty: u32) {
-  for (var k = 0u; k < 4u; k++) {
-    memory[(tx + k * ACROSS) * P_STRIDE + ty] = weights[k];
+/** Puts blocks where all threads find them. */
+fn share(blocks: ptr<function, Blocks>, tx: u32, ty: u32) {
+  for (var h = 0u; h < BANDS; h++) {
+    let first = tx * P_STRIDE + ty + DOWN * h;
+    let block = (*blocks)[h];
+    memory[first] = block[0];
+    memory[first + ACROSS * P_STRIDE] = block[1];
+    memory[first + 2u * ACROSS * P_STRIDE] = block[2];
+    memory[first + 3u * ACROSS * P_STRIDE] = block[3];
   }
 }
 
@@ -141,110 +136,122 @@ fn main(
   }
   let first_row = (at % params.blocks) * ROWS;
   let start = starts(sample);
-  let tx = thread % ACROSS;
-  let ty = thread / ACROSS;
+  let lane = thread % (WARP_ACROSS * WARP_DOWN);
+  let warp = thread / (WARP_ACROSS * WARP_DOWN);
+  let tx = (warp % (ACROSS / WARP_ACROSS)) * WARP_ACROSS + lane % WARP_ACROSS;
+  let ty = (warp / (ACROSS / WARP_ACROSS)) * WARP_DOWN + lane / WARP_ACROSS;
 
-  // Of the queries: this thread's four rows once, or its four columns for each tile.
-  var log_total = vec4<f32>();
-  var slope = vec4<f32>();
+  // This thread's rows are ty + DOWN · (4 · band + 0 … 3), its columns of a tile tx + ACROSS · 0 … 3. Rows and columns beyond the
+  // last are read as copies of it: their p is zero, or their sums are not written.
+  var log_total: array<vec4<f32>, BANDS>; // lse · log₂ e of the queries: of these rows, or of each column in turn
+  var slope: array<vec4<f32>, BANDS>; // delta of the queries
   if (!ROWS_ARE_KEYS) {
-    for (var r = 0u; r < 4u; r++) {
-      let row = first_row + 4u * ty + r;
-      if (row < params.rows) {
-        log_total[r] = lse[sample * params.rows + row] * LOG2_E;
-        slope[r] = delta[sample * params.rows + row];
+    for (var h = 0u; h < BANDS; h++) {
+      for (var r = 0u; r < 4u; r++) {
+        let query = sample * params.rows + min(first_row + ty + DOWN * (4u * h + r), params.rows - 1u);
+        log_total[h][r] = lse[query] * LOG2_E;
+        slope[h][r] = delta[query];
       }
     }
   }
-  var da_sums: array<mat4x4<f32>, QUADS>; // [quad tx + ACROSS · j of depth][row]
-  var db_sums: array<mat4x4<f32>, QUADS>; // [quad tx + ACROSS · j of width][row]
+  var da_sums: array<mat4x4<f32>, BANDS * QUADS>; // [band][quad tx + ACROSS · j of depth][row]
+  var db_sums: array<mat4x4<f32>, BANDS * QUADS>; // [band][quad tx + ACROSS · j of width][row]
 
   for (var first_column = 0u; first_column < params.columns; first_column += COLUMNS) {
-    var s = mat4x4<f32>(); // [column][row]
+    var p = Blocks(); // first the products a · c
+    var ds = Blocks(); // first the products b · d
     for (var e = 0u; e < params.depth; e += STEP) {
       workgroupBarrier();
       for (var i = thread; i < ROWS * STEP; i += THREADS) {
-        memory[(i / STEP) * STRIDE + i % STEP] = a_at(start, first_row + i / STEP, e + i % STEP);
+        let row = i32(min(first_row + i / STEP, params.rows - 1u));
+        memory[(i / STEP) * STRIDE + i % STEP] = a[start.x + row * params.row_strides.x + i32(e + i % STEP)];
       }
       for (var i = thread; i < COLUMNS * STEP; i += THREADS) {
-        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = c_at(start, first_column + i / STEP, e + i % STEP);
+        let column = i32(min(first_column + i / STEP, params.columns - 1u));
+        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = c[start.z + column * params.row_strides.z + i32(e + i % STEP)];
       }
       workgroupBarrier();
-      s = add_products(s, tx, ty);
+      add_products(&p, tx, ty);
     }
-    var dp = mat4x4<f32>();
     for (var e = 0u; e < params.width; e += STEP) {
       workgroupBarrier();
       for (var i = thread; i < ROWS * STEP; i += THREADS) {
-        memory[(i / STEP) * STRIDE + i % STEP] = b_at(start, first_row + i / STEP, e + i % STEP);
+        let row = i32(min(first_row + i / STEP, params.rows - 1u));
+        memory[(i / STEP) * STRIDE + i % STEP] = b[start.y + row * params.row_strides.y + i32(e + i % STEP)];
       }
       for (var i = thread; i < COLUMNS * STEP; i += THREADS) {
-        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = d_at(start, first_column + i / STEP, e + i % STEP);
+        let column = i32(min(first_column + i / STEP, params.columns - 1u));
+        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = d[start.w + column * params.row_strides.w + i32(e + i % STEP)];
       }
       workgroupBarrier();
-      dp = add_products(dp, tx, ty);
+      add_products(&ds, tx, ty);
     }
-
-    var p: mat4x4<f32>;
-    var ds: mat4x4<f32>;
     for (var k = 0u; k < 4u; k++) {
       let column = first_column + tx + k * ACROSS;
-      let isInside = column < params.columns;
-      if (ROWS_ARE_KEYS) {
-        let query = sample * params.columns + min(column, params.columns - 1u);
-        log_total = vec4<f32>(lse[query] * LOG2_E);
-        slope = vec4<f32>(delta[query]);
+      let query = sample * params.columns + min(column, params.columns - 1u);
+      for (var h = 0u; h < BANDS; h++) {
+        if (ROWS_ARE_KEYS) {
+          log_total[h] = vec4<f32>(lse[query] * LOG2_E);
+          slope[h] = vec4<f32>(delta[query]);
+        }
+        let weights = exp2(p[h][k] * (params.scale * LOG2_E) - log_total[h]);
+        p[h][k] = select(vec4<f32>(), weights, column < params.columns);
+        ds[h][k] = p[h][k] * (ds[h][k] - slope[h]) * params.scale;
       }
-      p[k] = select(vec4<f32>(), exp2(s[k] * (params.scale * LOG2_E) - log_total), isInside);
-      ds[k] = p[k] * (dp[k] - slope) * params.scale;
     }
 
+    let last = min(COLUMNS, params.columns - first_column);
     if (ROWS_ARE_KEYS) {
       workgroupBarrier();
-      share(p, tx, ty);
-      for (var first = 0u; first < COLUMNS; first += VALUES) {
-        for (var i = thread; i < VALUES * V_STRIDE; i += THREADS) {
-          memory[V_START + i] = d_at(start, first_column + first + i / V_STRIDE, i % V_STRIDE);
+      share(&p, tx, ty);
+      workgroupBarrier();
+      var line = start.w + i32(first_column) * params.row_strides.w;
+      for (var i = 0u; i < last; i++) {
+        var values: array<vec4<f32>, QUADS>;
+        for (var j = 0u; j < QUADS; j++) {
+          values[j] = d[line + i32(min(tx + ACROSS * j, params.width - 1u))];
         }
-        workgroupBarrier();
-        for (var i = 0u; i < VALUES; i++) {
-          let weights = memory[(first + i) * P_STRIDE + ty];
+        line += params.row_strides.w;
+        for (var h = 0u; h < BANDS; h++) {
+          let weights = memory[i * P_STRIDE + ty + DOWN * h];
           for (var j = 0u; j < QUADS; j++) {
-            db_sums[j] = add_outer(db_sums[j], weights, memory[V_START + i * V_STRIDE + j * ACROSS + tx]);
+            db_sums[h * QUADS + j] = add_outer(db_sums[h * QUADS + j], weights, values[j]);
           }
         }
-        workgroupBarrier();
       }
-    } else {
-      workgroupBarrier();
     }
-    share(ds, tx, ty);
-    for (var first = 0u; first < COLUMNS; first += VALUES) {
-      for (var i = thread; i < VALUES * V_STRIDE; i += THREADS) {
-        memory[V_START + i] = c_at(start, first_column + first + i / V_STRIDE, i % V_STRIDE);
+    workgroupBarrier();
+    share(&ds, tx, ty);
+    workgroupBarrier();
+    var line = start.z + i32(first_column) * params.row_strides.z;
+    for (var i = 0u; i < last; i++) {
+      var values: array<vec4<f32>, QUADS>;
+      for (var j = 0u; j < QUADS; j++) {
+        values[j] = c[line + i32(min(tx + ACROSS * j, params.depth - 1u))];
       }
-      workgroupBarrier();
-      for (var i = 0u; i < VALUES; i++) {
-        let weights = memory[(first + i) * P_STRIDE + ty];
+      line += params.row_strides.z;
+      for (var h = 0u; h < BANDS; h++) {
+        let weights = memory[i * P_STRIDE + ty + DOWN * h];
         for (var j = 0u; j < QUADS; j++) {
-          da_sums[j] = add_outer(da_sums[j], weights, memory[V_START + i * V_STRIDE + j * ACROSS + tx]);
+          da_sums[h * QUADS + j] = add_outer(da_sums[h * QUADS + j], weights, values[j]);
         }
       }
-      workgroupBarrier();
     }
   }
 
-  for (var r = 0u; r < 4u; r++) {
-    let row = first_row + 4u * ty + r;
-    if (row < params.rows) {
-      let out = sample * params.rows + row;
-      for (var j = 0u; j < QUADS; j++) {
-        let quad = j * ACROSS + tx;
-        if (quad < params.depth) {
-          da[out * params.depth + quad] = da_sums[j][r];
-        }
-        if (ROWS_ARE_KEYS && quad < params.width) {
-          db[out * params.width + quad] = db_sums[j][r];
+  for (var h = 0u; h < BANDS; h++) {
+    for (var r = 0u; r < 4u; r++) {
+      let row = first_row + ty + DOWN * (4u * h + r);
+      if (row < params.rows) {
+        let out = sample * params.rows + row;
+        for (var j = 0u; j < QUADS; j++) {
+          let quad = tx + ACROSS * j;
+          if (quad < params.depth) {
+            da[out * params.depth + quad] = da_sums[h * QUADS + j][r];
+          }
+          if (ROWS_ARE_KEYS && quad < params.width) {
+            db[out * params.width + quad] = db_sums[h * QUADS + j][r];
+          }
         }
       }
     }

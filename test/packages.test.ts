@@ -28,11 +28,13 @@ const tarballs = new Map<string, Tarball>();
 const program = `
 import * as diffusion from "@pkg/diffusion";
 import * as nn from "@pkg/nn";
-import { cpu, tensor } from "@pkg/tensor";
+import { cpu, tensor, wasm } from "@pkg/tensor";
 
-const x = tensor([1, 2, 3], { backend: cpu() });
-const [dot] = await x.mul(x).sum().data();
-export const results = [dot, Object.keys(nn).length > 0, Object.keys(diffusion).length > 0];
+const dots = [cpu(), await wasm()].map((backend) => {
+  const x = tensor([1, 2, 3], { backend });
+  return x.mul(x).sum().item();
+});
+export const results = [...(await Promise.all(dots)), Object.keys(nn).length > 0, Object.keys(diffusion).length > 0];
 console.log(JSON.stringify(results));
 `;
 
@@ -65,7 +67,8 @@ describe.each(Object.keys(folders))("%s", (name) => {
   });
 
   test("holds its sources, what is built from them, and no more", () => {
-    const allowed = /^(LICENSE|package\.json|wgsl\.d\.ts|[a-z0-9_]+\.wgsl|src\/.*\.ts|dist\/.*\.(js|d\.ts)(\.map)?)$/;
+    const allowed =
+      /^(LICENSE|package\.json|wgsl\.d\.ts|[a-z0-9_]+\.wgsl|src\/.*\.(ts|as)|dist\/.*\.(js|d\.ts)(\.map)?)$/;
     const paths = packed(name).files.map(({ path }) => path);
     expect(paths.filter((path) => !allowed.test(path) || /test|bench|\.mjs$/i.test(path))).toEqual([]);
     expect(paths).toContain("LICENSE");
@@ -84,7 +87,7 @@ test("@pkg/kernels holds a module for every kernel", () => {
 });
 
 test("plain Node runs a program that imports them", () => {
-  expect(JSON.parse(run("node", ["main.js"], join(folder, "consumer")))).toEqual([14, true, true]);
+  expect(JSON.parse(run("node", ["main.js"], join(folder, "consumer")))).toEqual([14, 14, true, true]);
 });
 
 test("TypeScript checks the same program without this workspace's settings", () => {

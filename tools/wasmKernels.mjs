@@ -11,7 +11,7 @@ const cache = join(root, "node_modules/.cache/tweedie");
 
 const options = [
   "index.ts",
-  ...["--runtime", "stub", "-O3", "--converge", "--noAssert", "--noExportMemory"],
+  ...["--runtime", "stub", "-O3", "--noAssert", "--noExportMemory"],
   // One memory for all threads, whose first page the backend keeps for itself.
   ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", "65536"],
   ...["--enable", "threads", "--enable", "simd"],
@@ -62,16 +62,15 @@ export const viteWasmKernels = {
 
 /** @param {Map<string, string>} texts */
 async function compile(texts) {
-  // @ts-ignore: its type definitions name a module that the package does not carry
   const asc = await import("assemblyscript/asc");
   let module = "";
   for (const [name, features] of Object.entries(variants)) {
-    /** @type {Uint8Array | undefined} */
+    /** @type {string | Uint8Array | undefined} */
     let binary;
     const { error, stderr } = await asc.main([...options, ...features, "--outFile", "kernels.wasm"], {
       // The compiler knows no extension but its own, which would make these files TypeScript to everybody else.
-      readFile: (/** @type {string} */ path) => texts.get(path.replace(/\.ts$/, ".as")) ?? null,
-      writeFile: (/** @type {string} */ _, /** @type {Uint8Array} */ contents) => {
+      readFile: (path) => texts.get(path.replace(/\.ts$/, ".as")) ?? null,
+      writeFile: (_, contents) => {
         binary = contents;
       },
       listFiles: () => [],

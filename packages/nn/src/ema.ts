@@ -1,6 +1,6 @@
 // An exponential moving average of a module's parameters, which samples better than the parameters themselves.
 
-import { type Tensor, tidy } from "@pkg/tensor";
+import { emaStep, type Tensor, tidy } from "@pkg/tensor";
 import { loadStateDict, type StateDict, stateDict } from "./module.ts";
 
 /** The average, under the paths of the module's state. */
@@ -33,7 +33,7 @@ export function ema(module: object, decay = 0.9999): Ema {
       tidy(() => {
         for (const [path, parameter] of stateDict(module)) {
           const average = averages.get(path);
-          if (average) average.assign(average.lerp(parameter, 1 - d));
+          if (average) average.assign(emaStep(average, parameter, 1 - d));
         }
       });
     },

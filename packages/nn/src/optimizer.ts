@@ -1,6 +1,6 @@
 // AdamW with learning-rate schedules and gradient clipping. Its state is tensors and one number, so that runs can resume.
 
-import { adamWStep, ones, type Tensor, tidy, valueAndGrad, zerosLike } from "@pkg/tensor";
+import { adamWStep, ones, sumOfSquares, type Tensor, tidy, valueAndGrad, zerosLike } from "@pkg/tensor";
 import { checkState, type StateDict } from "./module.ts";
 
 /** A learning rate as a function of the number of updates so far. */
@@ -115,6 +115,5 @@ export function warmup(peak: number, steps: number): (step: number) => number {
 function clipScale(gradients: readonly Tensor[], clipNorm: number): Tensor {
   const [{ backend }] = gradients;
   if (clipNorm === 0) return ones([], { backend });
-  const squares = gradients.map((g) => g.square().sum()).reduce((a, b) => a.add(b));
-  return squares.add(1e-12).rsqrt().mul(clipNorm).minimum(1);
+  return sumOfSquares(gradients).add(1e-12).rsqrt().mul(clipNorm).minimum(1);
 }

@@ -17,6 +17,11 @@ export class Storage {
     this.dtype = dtype;
   }
 
+  /** Whether anybody but one tensor holds it. */
+  get isShared(): boolean {
+    return this.owners > 1;
+  }
+
   retain(): this {
     this.owners++;
     return this;

@@ -137,6 +137,11 @@ export interface Op<Attrs = undefined> {
   ) => readonly (Tensor | null)[];
   /** The same function in differentiable Tensor methods: how a fused op without a `vjp` is differentiated. */
   readonly composed?: (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
+  /**
+   * For each output the input whose elements it takes over: the rules find them in the output and overwrite them. An input that
+   * anybody else still holds is copied first, so that tensors stay immutable.
+   */
+  readonly inPlace?: readonly number[];
   /** Outputs from this index on are by-products of the kernel and not differentiable. */
   readonly auxiliary?: number;
   /** What `vjp` reads besides shapes; everything when absent. Indices of inputs and outputs. */

@@ -652,7 +652,13 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: At
       throw new Error(`${op.name}: operands on ${backend.name} and on ${input.backend.name}, want one backend`);
     }
   }
-  const outputs = op.view ? [reread(op, inputs[0], attrs)] : compute(op, inputs.map(operandOf), attrs, backend);
+  if (op.inPlace && isRecording() && inputs.some(isTracked)) {
+    throw new Error(`${op.name}: called inside a function that is being differentiated, want it outside`);
+  }
+  const takenOver = op.inPlace?.map((input) => () => takeOver(inputs[input]));
+  const outputs = op.view
+    ? [reread(op, inputs[0], attrs)]
+    : compute(op, inputs.map(operandOf), attrs, backend, takenOver);
   for (const output of outputs) owned(output);
   if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
     const { inputs: savedInputs, outputs: savedOutputs } = op.saves ?? {};
@@ -681,7 +687,13 @@ function pair(value: number | readonly [number, number]): readonly [number, numb
   return typeof value === "number" ? [value, value] : value;
 }
 
-function compute<Attrs>(op: Op<Attrs>, inputs: readonly Operand[], attrs: Attrs, backend: Backend): Tensor[] {
+function compute<Attrs>(
+  op: Op<Attrs>,
+  inputs: readonly Operand[],
+  attrs: Attrs,
+  backend: Backend,
+  takenOver: readonly (() => Tensor)[] = [],
+): Tensor[] {
   const specs = op.infer(inputs, attrs);
   const copies: Tensor[] = [];
   const operands = inputs.map((input, i) => {
@@ -694,13 +706,23 @@ function compute<Attrs>(op: Op<Attrs>, inputs: readonly Operand[], attrs: Attrs,
     copies.push(copy);
     return operandOf(copy);
   });
-  const outputs = specs.map(({ shape, dtype }) => {
+  const outputs = specs.map(({ shape, dtype }, k) => {
+    if (takenOver[k]) return takenOver[k]();
     const storage = new Storage(backend, sizeOf(shape), dtype, op.name);
     return new Tensor(backend, storage, contiguousLayout(shape), dtype, newOrigin());
   });
   if (outputs.some(({ size }) => size > 0)) backend.run(op, outputs.map(operandOf), operands, attrs);
   for (const copy of copies) copy.storage.release();
   return outputs;
+}
+
+/** A tensor's elements as an output that an op may overwrite: its own, or a copy when somebody else holds them too. */
+function takeOver(input: Tensor): Tensor {
+  const { storage, layout, backend, dtype } = input;
+  if (storage.isShared || !isContiguous(layout) || layout.offset !== 0) {
+    return compute(ops.copy, [operandOf(input)], undefined, backend)[0];
+  }
+  return new Tensor(backend, storage.retain(), layout, dtype, newOrigin());
 }
 
 /** The result of a view op: the input's storage with another layout; copied first where strides cannot say it. */

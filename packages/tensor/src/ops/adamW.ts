@@ -31,25 +31,26 @@ export const adamW = defineOp<AdamWAttrs>({
     }
     return [float32(p.shape), float32(p.shape), float32(p.shape)];
   },
-  cpu([pNext, mNext, vNext], [p, g, m, v, scale], attrs) {
+  inPlace: [0, 2, 3],
+  cpu([p, m, v], [, g, , , scale], attrs) {
     const { step, unbias, decay, beta1, beta2, epsilon } = constantsOf(attrs);
     for (let i = 0; i < sizeOf(p.shape); i++) {
       const gradient = g.data[i] * scale.data[0];
       const first = beta1 * m.data[i] + (1 - beta1) * gradient;
       const second = beta2 * v.data[i] + (1 - beta2) * gradient * gradient;
-      mNext.data[i] = first;
-      vNext.data[i] = second;
-      pNext.data[i] = p.data[i] - decay * p.data[i] - (step * first) / (Math.sqrt(second) * unbias + epsilon);
+      m.data[i] = first;
+      v.data[i] = second;
+      p.data[i] -= decay * p.data[i] + (step * first) / (Math.sqrt(second) * unbias + epsilon);
     }
   },
-  gpu({ inputs: [p, g, m, v, scale], outputs, attrs }) {
-    const quads = Math.ceil(sizeOf(p.shape) / 4);
+  gpu({ inputs: [, g, , , scale], outputs, attrs }) {
+    const quads = Math.ceil(sizeOf(g.shape) / 4);
     return [
       {
         kernel: adamWKernel,
         constants: { WORKGROUP: `${WORKGROUP}u` },
         params: { quads, ...constantsOf(attrs) },
-        bindings: [p, g, m, v, scale, ...outputs],
+        bindings: [g, scale, ...outputs],
         workgroups: linearGrid(quads, WORKGROUP),
       },
     ];
@@ -57,7 +58,9 @@ export const adamW = defineOp<AdamWAttrs>({
   wasm({ inputs, outputs, attrs }) {
     const { step, unbias, decay, beta1, beta2, rest1, rest2, epsilon } = constantsOf(attrs);
     const numbers = [step, unbias, decay, beta1, beta2, rest1, rest2, epsilon];
-    return [{ kernel: "adam_w", rows: sizeOf(inputs[0].shape), grain: 8192, args: [...outputs, ...inputs, ...numbers] }];
+    return [
+      { kernel: "adam_w", rows: sizeOf(inputs[0].shape), grain: 8192, args: [...outputs, ...inputs, ...numbers] },
+    ];
   },
   cases: [
     {

@@ -25,6 +25,7 @@ import {
   sameShape,
   sizeOf,
 } from "../shape.ts";
+import { attentionGradWasm, attentionWasm } from "./attentionWasm.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
@@ -35,7 +36,6 @@ export interface AttentionAttrs {
 
 const WORKGROUP = 64;
 const DOWN = 8;
-const STEP = 4;
 const MAX_QUADS = 4; // more would not fit into registers
 
 /**
@@ -66,7 +66,7 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
   },
   gpu({ inputs, outputs, attrs: { scale }, target }) {
     const { samples, queries, keys, depth, width } = extents(inputs[0].shape, inputs[2].shape);
-    const tile = tileFor(target, inputs, width, true);
+    const tile = tileFor(target, inputs, width, samples * queries, 1);
     const { offsets, row_strides, batch, strides } = addresses(inputs, tile ? 4 : 1);
     const [q_strides, k_strides, v_strides] = strides;
     const layout = { offsets, row_strides, batch, q_strides, k_strides, v_strides };
@@ -76,11 +76,11 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
       const params = { size, queries, keys, depth, width, scale, ...layout };
       return [{ kernel: directKernel, params, bindings, workgroups: linearGrid(size, WORKGROUP) }];
     }
-    const blocks = Math.ceil(queries / (4 * DOWN));
+    const blocks = Math.ceil(queries / tile.rows);
     return [
       {
         kernel: tiledKernel,
-        constants: tile,
+        constants: tile.constants,
         params: {
           blocks,
           samples,
@@ -96,6 +96,7 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
       },
     ];
   },
+  wasm: attentionWasm,
   strided: readsInPlace,
   // With s = scale · q kᵀ and p = exp(s − lse): ds = p ∘ (g vᵀ − (g · o − dlse)).
   vjp([g, dlse], [q, k, v], [o, lse], { scale }) {
@@ -198,6 +199,7 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
     } = call;
     return [gradCall(call, [k, v, q, g], [dk, dv], true), gradCall(call, [q, g, k, v], [dq, temporary(1)], false)];
   },
+  wasm: attentionGradWasm,
   strided: (layout, index) => (index < 4 ? readsInPlace(layout) : isContiguous(layout) && layout.offset === 0),
   composed([g, q, k, v, delta, lse], { scale }) {
     const p = q.matmul(k.transpose()).mul(scale).sub(lse.unsqueeze(-1)).exp();
@@ -303,16 +305,34 @@ function addresses(operands: readonly View[], unit: number) {
   };
 }
 
-/** The tiled kernels' constants; null where they do not apply: not on GPUs, rows that are no quads, rows too long for registers. */
-function tileFor({ profile, workgroupMemory }: GpuTarget, operands: readonly View[], held: number, exchanges: boolean) {
+/**
+ * The tiled kernels' constants; null where they do not apply: not on GPUs, rows that are no quads, rows too long for registers.
+ * @param held how many elements of each row of the result a workgroup sums up
+ * @param rows rows of all samples
+ * @param results tensors that it sums up
+ */
+function tileFor(
+  { profile, workgroupMemory }: GpuTarget,
+  operands: readonly View[],
+  held: number,
+  rows: number,
+  results: number,
+) {
+  const lengths = operands.map(({ shape }) => shape[shape.length - 1]);
   const across = held <= 32 ? 8 : 16;
   const quads = Math.ceil(held / (4 * across));
-  const inQuads = operands.every(({ shape }) => shape[shape.length - 1] % 4 === 0);
-  if (profile === "direct" || !inQuads || quads > MAX_QUADS) return null;
-  const weights = 4 * across * (DOWN + 1) + (exchanges ? across * (DOWN + 1) : 0);
-  const room = Math.floor(Math.min(workgroupMemory, 32768) / 16) - weights;
-  const values = 2 ** Math.min(Math.log2(4 * across), Math.floor(Math.log2(room / (across * quads))));
-  return { ACROSS: `${across}u`, DOWN: `${DOWN}u`, QUADS: `${quads}u`, STEP: `${STEP}u`, VALUES: `${values}u` };
+  if (profile === "direct" || !lengths.every((n) => n % 4 === 0) || quads > MAX_QUADS) return null;
+  const step = [4, 2, 1].find((n) => lengths.every((length) => length % (4 * n) === 0));
+  const memory = 16 * (4 * across + across) * (2 * DOWN + 1);
+  const bands = quads * results <= 2 && memory <= workgroupMemory && rows >= 256 * DOWN ? 2 : 1;
+  const constants = {
+    ACROSS: `${across}u`,
+    DOWN: `${DOWN}u`,
+    BANDS: `${bands}u`,
+    QUADS: `${quads}u`,
+    STEP: `${step}u`,
+  };
+  return { rows: 4 * bands * DOWN, constants };
 }
 
 /** Gradients of the operands a (and b) of the rows [a, b] from those of the columns [c, d]. */
@@ -326,7 +346,7 @@ function gradCall(
   const [rows, depth] = a.shape.slice(-2);
   const [columns, width] = [c.shape[c.shape.length - 2], b.shape[b.shape.length - 1]];
   const samples = sizeOf(a.shape.slice(0, -2));
-  const tile = tileFor(target, operands, Math.max(depth, width), false);
+  const tile = tileFor(target, operands, Math.max(depth, width), samples * rows, rowsAreKeys ? 2 : 1);
   const { offsets, row_strides, batch, strides } = addresses(operands, tile ? 4 : 1);
   const [a_strides, b_strides, c_strides, d_strides] = strides;
   const layout = { offsets, row_strides, batch, a_strides, b_strides, c_strides, d_strides };
@@ -341,10 +361,10 @@ function gradCall(
       workgroups: linearGrid(size, WORKGROUP),
     };
   }
-  const blocks = Math.ceil(rows / (4 * DOWN));
+  const blocks = Math.ceil(rows / tile.rows);
   return {
     kernel: tiledGradKernel,
-    constants: { ROWS_ARE_KEYS: rowsAreKeys, ...tile },
+    constants: { ROWS_ARE_KEYS: rowsAreKeys, ...tile.constants },
     params: { blocks, samples, rows, columns, depth: depth / 4, width: width / 4, scale, ...layout },
     bindings,
     workgroups: linearGrid(blocks * samples, 1),

@@ -97,7 +97,12 @@ export const concat = defineOp<{ readonly axis: number }>({
     return inputs.map((input) => {
       const piece = sizeOf(input.shape.slice(axis));
       start += piece;
-      return { kernel: "concat", rows: piece > 0 ? rows : 0, grain: grainOf(piece), args: [out, input, piece, row, start - piece] };
+      return {
+        kernel: "concat",
+        rows: piece > 0 ? rows : 0,
+        grain: grainOf(piece),
+        args: [out, input, piece, row, start - piece],
+      };
     });
   },
   vjp([g], inputs, _, { axis }) {

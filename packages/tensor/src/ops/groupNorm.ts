@@ -23,6 +23,7 @@ import type { Tensor } from "../tensor.ts";
 import { folding, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 import { groupNormGradWasm, groupNormWasm } from "./groupNormWasm.ts";
+import { sumPass } from "./reduce.ts";
 
 export interface GroupNormAttrs {
   readonly groups: number;
@@ -300,8 +301,13 @@ function gradCalls({
   const perGroup = { outputs: samples, length: shares * depth * width, across: 1, isVector: false };
   const averaged = folding(profile, perGroup);
   // As if of vectors: eight neighbours read 32 bytes, a memory sector, and leave many lanes for what may be many rows.
-  const perChannel = { outputs: channels * width, length: batch * shares, across: channels * width, isVector: true };
-  const added = folding(profile, perChannel);
+  const added = { outputs: channels * width, across: channels * width, isVector: true };
+  const rows = batch * shares;
+  const isLong = folding(profile, { ...added, length: rows }).shares > 1;
+  const shortened = isLong ? sumPass({ outer: 2, reduced: rows, inner: channels * width }) : null;
+  const remaining = shortened?.chunks ?? rows;
+  const remainder = shortened ? temporary(2 * remaining * channels * width) : sums;
+  const parameters = folding(profile, { ...added, length: remaining });
   return [
     {
       kernel: sumsKernel,
@@ -326,12 +332,13 @@ function gradCalls({
       bindings: [sums, scale, means],
       workgroups: linearGrid(averaged.blocks, 1),
     },
+    ...(shortened ? [{ ...shortened.call, bindings: [sums, remainder] }] : []),
     {
       kernel: parametersKernel,
-      constants: { WORKGROUP: `${added.workgroup}u` },
-      params: { rows: batch * shares, channels: channels * width, lanes: added.lanes },
-      bindings: [sums, dscale, dbias],
-      workgroups: [added.blocks],
+      constants: { WORKGROUP: `${parameters.workgroup}u` },
+      params: { rows: remaining, channels: channels * width, lanes: parameters.lanes },
+      bindings: [remainder, dscale, dbias],
+      workgroups: [parameters.blocks],
     },
     {
       kernel: gradKernel,

@@ -52,7 +52,12 @@ export function groupNormGradWasm({ inputs, outputs, attrs, temporary }: WasmOpe
       grain: grainOf(batch, 4),
       args: [dscale, dbias, sums, batch, channels],
     },
-    { kernel: "norm_grad_means", rows: batch, grain: grainOf(channels, 8), args: [sums, scale, pixels, channels, depth] },
+    {
+      kernel: "norm_grad_means",
+      rows: batch,
+      grain: grainOf(channels, 8),
+      args: [sums, scale, pixels, channels, depth],
+    },
     {
       kernel: "norm_grad",
       rows: batch * pixels,
@@ -70,7 +75,12 @@ function planesOf(
   channels: number,
   depth: number,
 ): WasmCall {
-  return { kernel: "norm_planes", rows: batch, grain: grainOf(channels, 8), args: [planes, statistics, scale, channels, depth] };
+  return {
+    kernel: "norm_planes",
+    rows: batch,
+    grain: grainOf(channels, 8),
+    args: [planes, statistics, scale, channels, depth],
+  };
 }
 
 function extents({ shape }: View, groups: number) {

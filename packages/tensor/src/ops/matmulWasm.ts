@@ -12,6 +12,7 @@ const BLOCKS = 16;
 const MAX_ROWS = 64;
 /** Terms below which sharing them among blocks does not pay. */
 const MIN_SHARE = 512;
+const MANY_TERMS = 8192;
 /** Multiplications that are worth waking a thread, and elements whose copying is. */
 const MIN_WORK = 2 ** 19;
 const MIN_COPY = 2 ** 14;
@@ -35,7 +36,8 @@ export interface Blocking {
 export function blocking({ batches, m, n, k }: Matrices, { mayShare = batches === 1 } = {}): Blocking {
   const allPanels = Math.ceil(n / 8);
   let rows = MAX_ROWS;
-  while (rows > 16 && batches * Math.ceil(m / rows) < BLOCKS) rows /= 2;
+  // Sharing many terms spares b from being read once more for each block of rows.
+  while (rows > 16 && k < MANY_TERMS && batches * Math.ceil(m / rows) < BLOCKS) rows /= 2;
   const rowBlocks = Math.ceil(m / rows);
   rows = 4 * Math.ceil(m / rowBlocks / 4);
   const panels = Math.max(4, Math.ceil(allPanels / Math.ceil(BLOCKS / (batches * rowBlocks))));
@@ -67,7 +69,7 @@ export interface Strides {
 /** Packs a matrix of [k, n] for the right side of products; `packedSize` elements. */
 export function packing(
   packed: Temporary,
-  b: View,
+  b: View | Temporary,
   product: Matrices,
   strides: Strides,
   axes: Layout = SCALAR,
@@ -87,29 +89,56 @@ export function packedSize({ batches, n, k }: Matrices): number {
 }
 
 /** Adds up the shares of a result of `size` elements. */
-export function addingUp(out: View, shares: WasmCall["args"][0], size: number, count: number): WasmCall {
+export function addingUp(out: View | Temporary, shares: View | Temporary, size: number, count: number): WasmCall {
   return { kernel: "sum_shares", rows: size, grain: MIN_COPY, args: [out, shares, size, count] };
 }
 
 export function matmulWasm({ inputs: [a, b], outputs: [out], temporary }: WasmOperands<undefined>): WasmCall[] | null {
-  const [m, k] = a.shape.slice(-2);
-  const n = b.shape[b.shape.length - 1];
-  const batches = sizeOf(a.shape.slice(0, -2));
-  if (k === 0) return null;
-  const product = { batches, m, n, k };
+  return a.shape[a.shape.length - 1] === 0 ? null : productCalls(matrix(a), matrix(b), out, temporary);
+}
+
+/** A matrix [..., rows, columns] and where it is. */
+export interface Matrix {
+  readonly at: View | Temporary;
+  readonly layout: Layout;
+}
+
+export function matrix(view: View): Matrix {
+  return { at: view, layout: view };
+}
+
+export function transposed({ at, layout: { shape, strides, offset } }: Matrix): Matrix {
+  const swap = (values: readonly number[]) => [
+    ...values.slice(0, -2),
+    values[values.length - 1],
+    values[values.length - 2],
+  ];
+  return { at, layout: { shape: swap(shape), strides: swap(strides), offset } };
+}
+
+/** out = a · b over the last two axes, of at least one term. */
+export function productCalls(
+  a: Matrix,
+  b: Matrix,
+  out: View | Temporary,
+  temporary: WasmOperands<undefined>["temporary"],
+): WasmCall[] {
+  const [m, k] = a.layout.shape.slice(-2);
+  const n = b.layout.shape[b.layout.shape.length - 1];
+  const product = { batches: sizeOf(a.layout.shape.slice(0, -2)), m, n, k };
   const cut = blocking(product);
-  const [aBatch, bBatch] = [a, b].map((layout) => collapse([batchAxes(layout)])[0]);
-  const [aRow, aTerm] = a.strides.slice(-2);
-  const [bTerm, bColumn] = b.strides.slice(-2);
+  const [aBatch, bBatch] = [a, b].map(({ layout }) => collapse([batchAxes(layout)])[0]);
+  const [aRow, aTerm] = a.layout.strides.slice(-2);
+  const [bTerm, bColumn] = b.layout.strides.slice(-2);
   const packed = temporary(packedSize(product));
   const into = cut.shares > 1 ? temporary(cut.shares * m * n) : out;
   const calls = [
-    packing(packed, b, product, { row: bColumn, term: bTerm }, bBatch),
+    packing(packed, b.at, product, { row: bColumn, term: bTerm }, bBatch),
     {
       kernel: "matmul",
       rows: cut.blocks,
       grain: cut.grain,
-      args: [into, table(product, { row: aRow, term: aTerm }, aBatch, cut), a, packed],
+      args: [into, table(product, { row: aRow, term: aTerm }, aBatch, cut), a.at, packed],
     },
   ];
   return cut.shares > 1 ? [...calls, addingUp(out, into, m * n, cut.shares)] : calls;

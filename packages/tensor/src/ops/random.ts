@@ -151,7 +151,11 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cas
       ];
     },
     wasm: ({ outputs: [out], attrs }) => [
-      { kernel: wasm, ...sixteens(sizeOf(out.shape)), args: [out, ...drawNumbers(attrs), ...Object.values(params(attrs))] },
+      {
+        kernel: wasm,
+        ...sixteens(sizeOf(out.shape)),
+        args: [out, ...drawNumbers(attrs), ...Object.values(params(attrs))],
+      },
     ],
     tolerance: { ulp: 0 },
     cases: SHAPES.flatMap((shape, k) =>

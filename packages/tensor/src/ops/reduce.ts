@@ -187,6 +187,11 @@ function passes(
   return calls;
 }
 
+/** One pass of a sum over the middle axis of [outer, reduced, inner], for other ops' partial sums on GPUs. */
+export function sumPass(extents: Extents): Pass {
+  return tiledPass(extents, 0, "a + b");
+}
+
 interface Pass {
   /** How many partial results it leaves of each. */
   readonly chunks: number;
@@ -253,11 +258,19 @@ function wasmPasses(
     let reduced = runs[k].size;
     do {
       const few = Math.ceil(WASM_ROWS / outer);
-      const chunk = Math.max(1, reduced * inner * outer > WASM_WHOLE ? Math.max(WASM_CHUNK, Math.ceil(reduced / few)) : reduced);
+      const chunk = Math.max(
+        1,
+        reduced * inner * outer > WASM_WHOLE ? Math.max(WASM_CHUNK, Math.ceil(reduced / few)) : reduced,
+      );
       const chunks = Math.max(1, Math.ceil(reduced / chunk));
       const isLast = chunks === 1 && !runs.slice(0, k).some((run) => run.reduced);
       const to: View | Temporary = isLast ? out : temporary(outer * chunks * inner);
-      calls.push({ kernel, rows: outer * chunks, grain: grainOf(chunk * inner), args: [to, from, reduced, chunk, inner] });
+      calls.push({
+        kernel,
+        rows: outer * chunks,
+        grain: grainOf(chunk * inner),
+        args: [to, from, reduced, chunk, inner],
+      });
       from = to;
       reduced = chunks;
     } while (reduced > 1);

@@ -101,12 +101,13 @@ export class Threads {
   }
 }
 
-/** Starts workers and waits until each is ready. @throws Error when a worker cannot start */
+/** Starts workers and waits until each is ready; those that a page's security policy forbids, or that fail, are left out. */
 export async function startWorkers({ module, memory, scratch }: ThreadsOptions): Promise<WorkerThread[]> {
   const started = scratch.slice(1).map((address) => {
     return startWorker({ module, memory, scratch: address, patience: PATIENCE, control: CONTROL });
   });
-  return Promise.all(started);
+  const settled = await Promise.allSettled(started);
+  return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
 }
 
 /** Processors that this process may use. */

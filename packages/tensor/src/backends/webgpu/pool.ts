@@ -23,6 +23,10 @@ export class Pool {
   private readonly device: GPUDevice;
   private readonly budget: number;
   private readonly beforeDestroy: () => void;
+  /**
+   * Free buffers by size class, the oldest last and taken first: which one a step gets does not depend on the order in which
+   * the step before gave them back, so that a repeated step finds its bind groups again.
+   */
   private readonly free = new Map<number, GpuBuffer[]>();
   buffers = 0;
   bytes = 0;
@@ -49,9 +53,9 @@ export class Pool {
   give(buffer: GpuBuffer): void {
     this.buffers--;
     this.bytes -= buffer.bytes;
-    const bucket = this.free.get(buffer.capacity);
-    if (bucket) bucket.push(buffer);
-    else this.free.set(buffer.capacity, [buffer]);
+    const bucket = this.free.get(buffer.capacity) ?? [];
+    this.free.set(buffer.capacity, bucket);
+    bucket.splice(placeOf(buffer, bucket), 0, buffer);
   }
 
   /** Destroys the buffers that nobody uses. */
@@ -81,6 +85,17 @@ export class Pool {
     this.reservedBytes += capacity;
     return { id: nextId++, gpu, capacity, bytes };
   }
+}
+
+/** Where a buffer belongs in a bucket ordered from the newest to the oldest. */
+function placeOf({ id }: GpuBuffer, bucket: readonly GpuBuffer[]): number {
+  let [from, to] = [0, bucket.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (bucket[middle].id > id) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
 
 /** The next of eight sizes per power of two, from 256 bytes on: at most an eighth is wasted. */

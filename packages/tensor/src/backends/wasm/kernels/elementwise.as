@@ -1,5 +1,5 @@
 // out[i] = f(a[i], b[i], c[i]), four elements at once; operands that do not lie in a row are gathered into tiles first.
-import { exp4, log4, sine4, splat, tanh4 } from "./functions";
+import { exp4, log4, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
 import { copyVectors, fillVectors, scratch } from "./memory";
 
 /** Elements that are gathered at a time, and bytes of a gathered tile, whose last run may fill its last vector. */
@@ -21,7 +21,7 @@ const SCALAR: i32 = 1;
 @unmanaged class Lerp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.mul(a, s), f32x4.mul(b, t)); } }
 @unmanaged class Maximum { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.max(a, b); } }
 @unmanaged class Minimum { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.min(a, b); } }
-@unmanaged class Clamp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.min(f32x4.max(a, s), t); } }
+@unmanaged class Clamp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.pmin(f32x4.pmax(a, s), t); } }
 @unmanaged class Equal { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.eq(a, b), i32x4.splat(1)); } }
 @unmanaged class Less { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.lt(a, b), i32x4.splat(1)); } }
 @unmanaged class LessEqual { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.le(a, b), i32x4.splat(1)); } }
@@ -43,10 +43,10 @@ const SCALAR: i32 = 1;
 @unmanaged class Sin { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sine4(a, 0); } }
 @unmanaged class Cos { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sine4(a, 1); } }
 @unmanaged class Tanh { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return tanh4(a); } }
-@unmanaged class Sigmoid { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(splat(1), f32x4.add(splat(1), exp4(f32x4.neg(a)))); } }
-@unmanaged class Silu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(a, f32x4.add(splat(1), exp4(f32x4.neg(a)))); } }
-@unmanaged class Relu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.max(a, splat(0)); } }
-@unmanaged class Softplus { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.max(a, splat(0)), log4(f32x4.add(splat(1), exp4(f32x4.neg(f32x4.abs(a)))))); } }
+@unmanaged class Sigmoid { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sigmoid4(a); } }
+@unmanaged class Silu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return silu4(a); } }
+@unmanaged class Relu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.pmax(a, splat(0)); } }
+@unmanaged class Softplus { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.pmax(a, splat(0)), log4(f32x4.add(splat(1), exp4(f32x4.neg(f32x4.abs(a)))))); } }
 
 /** Elements [begin, end); of the addresses a, b, c the first `arity` count. */
 // @ts-ignore: decorator

@@ -1,4 +1,4 @@
-// Functions of four float32 at once: exponential, logarithm, sine, cosine, tanh; within 2 ulp but where noted.
+// Functions of four float32 at once: exponential, logarithm, sine, cosine, tanh; within 2 ulp.
 
 // @ts-ignore: decorator
 @inline
@@ -20,32 +20,40 @@ export function fma(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(c, f32x4.mul(a, b));
 }
 
-/** 2ⁿ for four integers n in [-126, 127]. */
-// @ts-ignore: decorator
-@inline
-function powerOfTwo(n: v128): v128 {
-  return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23);
-}
-
-/** eˣ = 2ⁿ e^r with |r| ≤ ½ log 2, and Cephes' polynomial for e^r. Infinite above 88.7, 0 below −104. */
+/** eˣ = 2ⁿ e^r with |r| ≤ ½ log 2, and Cephes' polynomial for e^r. Infinite above 88.7, 0 below −87.3. */
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const limited = f32x4.max(f32x4.min(x, splat(89)), splat(-104.5));
-  const n = f32x4.nearest(f32x4.mul(limited, splat(1.44269504)));
-  let r = mulAdd(n, splat(-0.693359375), limited);
-  r = mulAdd(n, splat(2.12194440e-4), r);
+  // pmin and pmax are one instruction each and keep NaN; min and max are many.
+  const limited = f32x4.pmax(f32x4.pmin(x, splat(89)), splat(-87.5));
+  // Adding 1.5 · 2²³ rounds to a whole number, which is then in the lowest bits.
+  const turned = mulAdd(limited, splat(1.44269504), splat(12582912));
+  const n = f32x4.sub(turned, splat(12582912));
+  let r = fma(n, splat(-0.693359375), limited);
+  r = fma(n, splat(2.12194440e-4), r);
   let p = splat(1.9875691500e-4);
-  p = mulAdd(p, r, splat(1.3981999507e-3));
-  p = mulAdd(p, r, splat(8.3334519073e-3));
-  p = mulAdd(p, r, splat(4.1665795894e-2));
-  p = mulAdd(p, r, splat(1.6666665459e-1));
-  p = mulAdd(p, r, splat(5.0000001201e-1));
-  p = f32x4.add(mulAdd(p, f32x4.mul(r, r), r), splat(1));
-  // In two steps, since neither 2^128 nor 2^-150 is a normal number.
-  const whole = i32x4.trunc_sat_f32x4_s(n);
-  const half = i32x4.shr_s(whole, 1);
-  return f32x4.mul(f32x4.mul(p, powerOfTwo(half)), powerOfTwo(i32x4.sub(whole, half)));
+  p = fma(p, r, splat(1.3981999507e-3));
+  p = fma(p, r, splat(8.3334519073e-3));
+  p = fma(p, r, splat(4.1665795894e-2));
+  p = fma(p, r, splat(1.6666665459e-1));
+  p = fma(p, r, splat(5.0000001201e-1));
+  p = f32x4.add(fma(p, f32x4.mul(r, r), r), splat(1));
+  // Twice 2ⁿ⁻¹, since 2¹²⁸ is no number.
+  return f32x4.mul(f32x4.add(p, p), i32x4.add(i32x4.shl(turned, 23), i32x4.splat(126 << 23)));
+}
+
+/** 1 / (1 + e⁻ˣ). */
+// @ts-ignore: decorator
+@inline
+export function sigmoid4(x: v128): v128 {
+  return f32x4.div(splat(1), f32x4.add(splat(1), exp4(f32x4.sub(splat(0), x))));
+}
+
+/** x / (1 + e⁻ˣ). */
+// @ts-ignore: decorator
+@inline
+export function silu4(x: v128): v128 {
+  return f32x4.div(x, f32x4.add(splat(1), exp4(f32x4.sub(splat(0), x))));
 }
 
 /** log x = log m + n log 2 with m in [√½, √2), and Cephes' polynomial for log m. */

@@ -1,7 +1,7 @@
 // Group normalisation with an activation behind it: act((x − mean) · rstd · scale + bias), and its gradient. x is [batch, pixels, channels].
 //
 // A group's mean is kept as its first element and the rest, so that a large mean costs no digits.
-import { exp4, splat } from "./functions";
+import { sigmoid4, silu4, splat } from "./functions";
 import { element, storeLanes } from "./memory";
 
 /** Channels that are summed in one pass over the pixels: a cache line of them. */
@@ -96,12 +96,6 @@ function centred(x: usize, plane: usize, channels: i32): v128 {
   return f32x4.sub(f32x4.sub(v128.load(x), v128.load(plane)), v128.load(element(plane, channels)));
 }
 
-// @ts-ignore: decorator
-@inline
-function sigmoid4(z: v128): v128 {
-  return f32x4.div(splat(1), f32x4.add(splat(1), exp4(f32x4.neg(z))));
-}
-
 /** Pixels [begin, end) of all samples. */
 export function norm_apply(
   begin: i32, end: i32, out: usize, planes: usize, x: usize, bias: usize, pixels: i32, channels: i32, silu: i32,
@@ -114,7 +108,7 @@ export function norm_apply(
       const at = element(plane, c);
       const slope = v128.load(element(at, 3 * channels));
       let z = f32x4.add(f32x4.mul(centred(element(from, c), at, channels), slope), v128.load(element(bias, c)));
-      if (silu) z = f32x4.div(z, f32x4.add(splat(1), exp4(f32x4.neg(z))));
+      if (silu) z = silu4(z);
       storeLanes(element(to, c), z, channels - c);
     }
   }

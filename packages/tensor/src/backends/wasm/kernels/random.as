@@ -67,7 +67,7 @@ function storeQuads(to: usize, a: v128, b: v128, c: v128, d: v128): void {
 }
 @unmanaged class Signs {
   @inline apply(w: v128, a: v128, b: v128, k: v128): v128 {
-    return v128.or(splat(1), v128.and(v128.not(w), i32x4.splat(0x80000000)));
+    return v128.or(splat(1), v128.and(w, i32x4.splat(0x80000000)));
   }
 }
 @unmanaged class Trials {

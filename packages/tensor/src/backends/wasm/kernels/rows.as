@@ -7,7 +7,7 @@ function peakOf(x: usize, length: i32, scale: v128): f32 {
   let peak = splat(-Infinity);
   for (let i = 0; i < length; i += 4) {
     const value = f32x4.mul(scale, v128.load(element(x, i)));
-    peak = f32x4.max(peak, firstLanes(value, length - i, splat(-Infinity)));
+    peak = f32x4.pmax(peak, firstLanes(value, length - i, splat(-Infinity)));
   }
   return largestLane(peak);
 }

@@ -1,0 +1,279 @@
+// The WebAssembly backend beyond what ops.test.ts derives: operands larger than a block, threads, memory, fallbacks.
+import { spawnSync } from "node:child_process";
+import {
+  type Backend,
+  concat,
+  OutOfMemoryError,
+  tensor,
+  tidy,
+  type WasmBackend,
+  type WasmOptions,
+  wasm,
+  zeros,
+} from "@pkg/tensor";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Case } from "../../packages/tensor/src/op.ts";
+import * as ops from "../../packages/tensor/src/ops/index.ts";
+import { bundled, temporaryDirectory } from "../cli/bundled.ts";
+import { exact } from "./checkCase.ts";
+import { type AnyOp, compare, drawInputs, place, runOp } from "./derived.ts";
+
+const CONV = {
+  stride: [1, 1],
+  padding: [
+    [1, 1],
+    [1, 1],
+  ],
+  dilation: [1, 1],
+  groups: 1,
+} as const;
+const STRIDED = { ...CONV, stride: [2, 2] } as const;
+const NORM = { groups: 4, epsilon: 1e-5, activation: "silu" } as const;
+const DRAW = { key: [1, 2], index: 3 } as const;
+
+/** Operands that take several blocks of rows, of columns and of terms, with a rest in each. */
+const LARGE: readonly { readonly op: AnyOp; readonly given: Case<unknown> }[] = [
+  large(ops.add, [
+    [130, 257],
+    [130, 257],
+  ]),
+  large(ops.exp, [{ shape: [70001], range: [-80, 80] }]),
+  large(ops.tanh, [{ shape: [40001], range: [-9, 9] }]),
+  large(ops.sin, [{ shape: [40001], range: [-1e4, 1e4] }]),
+  large(ops.log, [{ shape: [40001], range: [1e-30, 9] }]),
+  large(ops.sum, [[50021, 3]], { axes: [0] }),
+  large(ops.sum, [[7, 9001]], { axes: [1] }),
+  large(ops.sum, [[50, 33, 40]], { axes: [0, 1] }),
+  large(ops.max, [[50021, 3]], { axes: [0] }),
+  large(
+    ops.concat,
+    [
+      [130, 200],
+      [130, 77],
+    ],
+    { axis: 1 },
+  ),
+  large(ops.unslice, [[130, 150]], { starts: [2, 1], steps: [1, 2], shape: [140, 301] }),
+  large(ops.softmax, [[1301, 65]]),
+  large(ops.matmul, [
+    [300, 1300],
+    [1300, 77],
+  ]),
+  large(ops.matmul, [
+    [5, 5000],
+    [5000, 5],
+  ]),
+  large(ops.matmul, [
+    [17, 33],
+    [33, 900],
+  ]),
+  large(ops.matmul, [
+    [3, 90, 70],
+    [3, 70, 50],
+  ]),
+  large(
+    ops.conv2d,
+    [
+      [3, 17, 19, 33],
+      [3, 3, 33, 41],
+    ],
+    CONV,
+  ),
+  large(
+    ops.conv2d,
+    [
+      [3, 17, 19, 1],
+      [3, 3, 1, 40],
+    ],
+    STRIDED,
+  ),
+  large(
+    ops.conv2dInput,
+    [
+      [3, 9, 10, 41],
+      [3, 3, 36, 41],
+    ],
+    { ...STRIDED, inputShape: [3, 17, 19, 36] },
+  ),
+  large(
+    ops.conv2dWeight,
+    [
+      [3, 17, 19, 33],
+      [3, 17, 19, 41],
+    ],
+    { ...CONV, kernelSize: [3, 3] },
+  ),
+  large(
+    ops.conv2dWeight,
+    [
+      [9, 28, 28, 1],
+      [9, 28, 28, 10],
+    ],
+    { ...CONV, kernelSize: [3, 3] },
+  ),
+  large(ops.groupNorm, [[9, 13, 17, 36], [36], [36]], NORM),
+  large(
+    ops.attention,
+    [
+      [2, 3, 130, 20],
+      [2, 3, 70, 20],
+      [2, 3, 70, 20],
+    ],
+    { scale: 0.2 },
+  ),
+  large(ops.windowSpread, [[9, 14, 14, 30]], {
+    window: [2, 2],
+    stride: [2, 2],
+    padding: [0, 0],
+    weight: 1,
+    size: [28, 28],
+  }),
+  large(ops.randomNormal, [], { ...DRAW, scale: 1, shift: 0, shape: [100_003] }),
+  large(ops.dropout, [[100_003]], { ...DRAW, rate: 0.3 }),
+  large(ops.noiseAdd, [[37, 1001], [37], [37]], DRAW),
+];
+
+describe.each(LARGE.map(({ op, given }, index) => ({ name: `${op.name} of ${shapesOf(given)}`, op, given, index })))(
+  "$name",
+  ({ op, given, index }) => {
+    const drawn = drawInputs(given, index + 1);
+    const run = (backend: Backend) => runOp(op, place(drawn, backend), given.attrs, backend);
+
+    test("agrees with the reference", async () => {
+      const backend = await opened({ poison: true, threads: 2 });
+      const reference = run(exact);
+      const absolute = drawn.map(({ input, values }) => ({ input, values: values.map(Math.abs) }));
+      const magnitudes = op.tolerance.terms && runOp(op, place(absolute, exact), given.attrs, exact);
+      const shapes = drawn.map(({ input }) => input.shape);
+      for (const [k, output] of run(backend).entries()) {
+        const { relative, message } = await compare(op.tolerance, output, reference[k], magnitudes?.[k], shapes);
+        expect(relative, message).toBeLessThanOrEqual(1);
+      }
+      expect([...backend.fallbacks()]).toEqual([]);
+    });
+
+    test("has the same bits on one thread, on two and on five", async () => {
+      const [one, ...others] = await Promise.all(
+        [1, 2, 5].map(async (threads) => {
+          const outputs = run(await opened({ threads }));
+          return Promise.all(outputs.map((output) => output.data()));
+        }),
+      );
+      for (const other of others) expect(other).toEqual(one);
+    });
+  },
+);
+
+describe("memory", () => {
+  test("in use is the same after many steps as after one", async () => {
+    const backend = await opened();
+    const x = tensor(Float32Array.from({ length: 6000 }, Math.sin), { backend, shape: [60, 100] });
+    const w = tensor(Float32Array.from({ length: 6000 }, Math.cos), { backend, shape: [100, 60] });
+    const step = () => tidy(() => w.assign(w.sub(x.matmul(w).silu().matmul(x).transpose().mul(1e-6))));
+    step();
+    const { buffers, bytes, reservedBytes } = backend.memory();
+    for (let k = 0; k < 50; k++) step();
+    expect(backend.memory()).toMatchObject({ buffers, bytes, reservedBytes });
+    x.dispose();
+    w.dispose();
+    expect(backend.memory()).toMatchObject({ buffers: 0, bytes: 0 });
+  });
+
+  test("beyond the budget is refused, naming what is asked for, in use and allowed; what was there stays", async () => {
+    const backend = await opened({ budget: 2 ** 20 });
+    const kept = tensor(
+      Float32Array.from({ length: 100_000 }, (_, k) => k),
+      { backend },
+    );
+    const tooMuch = () => zeros([200_000], { backend }).contiguous();
+    expect(tooMuch).toThrow(OutOfMemoryError);
+    expect(tooMuch).toThrow("copy: 800000 bytes asked for with 400");
+    expect(tooMuch).toThrow("of 1048576 in use");
+    expect((await kept.data())[99_999]).toBe(99_999);
+  });
+
+  test("is joined again where small pieces would not hold a large one", async () => {
+    const backend = await opened({ budget: 2 ** 20 });
+    const piece = () => tensor(new Float32Array(10_000).fill(1), { backend });
+    const pieces = Array.from({ length: 20 }, piece);
+    for (const one of pieces) one.dispose();
+    const whole = tensor(new Float32Array(200_000).fill(2), { backend });
+    const [total] = await whole.sum().data();
+    expect(total).toBe(400_000);
+    expect(backend.memory().reservedBytes).toBeLessThanOrEqual(2 ** 20);
+  });
+
+  test("grows while tensors live", async () => {
+    const backend = await opened();
+    const small = tensor([1, 2, 3], { backend });
+    const large = zeros([20_000_000], { backend }).contiguous();
+    expect(await concat([small, large.slice([0, 2])]).array()).toEqual([1, 2, 3, 0, 0]);
+    expect(backend.memory().bytes).toBeGreaterThan(8e7);
+  });
+});
+
+test("fallbacks counts the runs of ops that have no kernel", async () => {
+  const backend = await opened();
+  const x = tensor([1, 2, 3], { backend, dtype: "int32" });
+  expect(await x.add(x).add(x).array()).toEqual([3, 6, 9]);
+  expect([...backend.fallbacks()]).toEqual([["add", 2]]);
+});
+
+test("a deterministic product rounds each product and each sum, in the order of the terms", async () => {
+  const backend = await opened({ deterministic: true });
+  expect(backend.name).toBe("wasm: 2 threads, simd");
+  const [a, b] = [Math.sin, Math.cos].map((f) => Float32Array.from({ length: 200 }, (_, k) => f(k * k)));
+  let sum = 0;
+  for (let k = 0; k < 200; k++) sum = Math.fround(sum + Math.fround(a[k] * b[k]));
+  const product = tensor(a, { backend, shape: [1, 200] }).matmul(tensor(b, { backend, shape: [200, 1] }));
+  expect(await product.item()).toBe(sum);
+});
+
+describe("without SharedArrayBuffer", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  test("it runs on one thread, with the same bits", async () => {
+    const values = Float32Array.from({ length: 64 * 300 }, Math.sin);
+    const product = async (backend: Backend) => {
+      const x = tensor(values, { backend, shape: [300, 64] });
+      return x.matmul(x.transpose()).silu().data();
+    };
+    const threaded = await product(await opened());
+    vi.stubGlobal("SharedArrayBuffer", undefined);
+    const backend = await opened({ threads: 4 });
+    expect(backend.name).toMatch(/^wasm: 1 thread, /);
+    expect(await product(backend)).toEqual(threaded);
+  });
+});
+
+test.each([{ threads: 0 }, { threads: 1.5 }, { budget: 0 }])("options %o are refused", async (options) => {
+  await expect(wasm(options)).rejects.toThrow(/^wasm: .* want /);
+});
+
+test("a process that used it ends by itself", async () => {
+  const code = `
+    import { tensor, wasm } from "@pkg/tensor";
+    const backend = await wasm({ threads: 2 });
+    const x = tensor(new Float32Array(2 ** 20).fill(1), { backend, shape: [1024, 1024] });
+    console.log(await x.matmul(x).sum().item());
+  `;
+  const script = await bundled(code, temporaryDirectory());
+  const { stdout, status } = spawnSync(process.execPath, [script], { encoding: "utf8", timeout: 20_000 });
+  expect({ stdout, status }).toEqual({ stdout: `${2 ** 30}\n`, status: 0 });
+});
+
+/** A backend that is gone when the test ends. */
+async function opened(options: WasmOptions = { threads: 2 }): Promise<WasmBackend> {
+  const backend = await wasm(options);
+  onTestFinished(() => backend.dispose());
+  return backend;
+}
+
+function large(op: AnyOp, inputs: Case<unknown>["inputs"], attrs?: unknown) {
+  return { op, given: { inputs, attrs } };
+}
+
+function shapesOf({ inputs, attrs }: Case<unknown>): string {
+  const shapes = inputs.map((input) => `[${"shape" in input ? input.shape : input}]`);
+  return shapes.length > 0 ? shapes.join(" and ") : JSON.stringify(attrs);
+}

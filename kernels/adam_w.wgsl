@@ -1,4 +1,4 @@
-// m ← β₁m + (1 − β₁)g·s; v ← β₂v + (1 − β₂)(g·s)²; p ← p − decay·p − step · m / (√v · unbias + ε), in place, four elements a thread
+// m = β₁m + (1 − β₁)g·s; v = β₂v + (1 − β₂)(g·s)²; p = p − decay·p − step · m / (√v · unbias + ε), in place, four elements a thread
 
 const WORKGROUP = 64u;
 

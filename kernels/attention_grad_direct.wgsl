@@ -2,7 +2,8 @@
 // ds_ij = scale · p_ij (g_i · v_j − delta_i): dq_i = Σ_j ds_ij k_j; dk_j = Σ_i ds_ij q_i and dv_j = Σ_i p_ij g_i.
 // One invocation a row, which keeps its sums in the outputs.
 
-const ROWS_ARE_KEYS = false; // false: a = q, b = g, c = k, d = v → da = dq. true: a = k, b = v, c = q, d = g → da = dk, db = dv
+// false: a = q, b = g, c = k, d = v give da = dq. true: a = k, b = v, c = q, d = g give da = dk, db = dv.
+const ROWS_ARE_KEYS = false;
 const WORKGROUP = 64u;
 
 struct Params {

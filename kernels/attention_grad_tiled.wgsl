@@ -1,22 +1,23 @@
 // Attention's gradient for the rows of one of its operands, with p_ij = exp(scale · q_i · k_j − lse_i) and
 // ds_ij = scale · p_ij (g_i · v_j − delta_i): dq_i = Σ_j ds_ij k_j; dk_j = Σ_i ds_ij q_i and dv_j = Σ_i p_ij g_i.
-// A workgroup holds 4 · BANDS · DOWN rows and walks over the columns. All products are of blocks in registers; the operands of
+// A workgroup holds 4 · DOWN rows and walks over the columns. All products are of blocks in registers; the operands of
 // the first two, and p and ds, pass through workgroup memory, those of the last two come from the cache.
 
-const ROWS_ARE_KEYS = false; // false: a = q, b = g, c = k, d = v → da = dq. true: a = k, b = v, c = q, d = g → da = dk, db = dv
+// false: a = q, b = g, c = k, d = v give da = dq. true: a = k, b = v, c = q, d = g give da = dk, db = dv.
+const ROWS_ARE_KEYS = false;
 const ACROSS = 16u; // threads along the columns, and along depth and width of the outputs; a multiple of WARP_ACROSS
 const DOWN = 8u; // threads along the rows; a multiple of WARP_DOWN
-const BANDS = 1u; // a thread's rows, in fours
 const QUADS = 4u; // a thread's columns of each output, in quads: ACROSS · QUADS cover depth and width
 const STEP = 4u; // quads of depth or width in memory at a time; divides both
+const UNROLL = 8u; // rows of c or d on their way to a thread at a time; divides COLUMNS
 
 const THREADS = ACROSS * DOWN;
-const ROWS = 4u * BANDS * DOWN;
+const ROWS = 4u * DOWN;
 const COLUMNS = 4u * ACROSS;
 const WARP_ACROSS = 8u; // neighbouring threads read as few quads of both operands as they can, free of bank conflicts
 const WARP_DOWN = 4u;
 const STRIDE = STEP + 1u; // odd, so that neighbouring rows start in different banks
-const P_STRIDE = DOWN * BANDS + 1u;
+const P_STRIDE = DOWN + 1u;
 const LOG2_E = 1.4426950408889634;
 
 struct Params {
@@ -35,9 +36,6 @@ struct Params {
   c_strides: vec4<i32>,
   d_strides: vec4<i32>,
 }
-
-/** A thread's blocks [band][column][row] of products. */
-alias Blocks = array<mat4x4<f32>, BANDS>;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
@@ -82,45 +80,35 @@ fn add_dots(sum: vec4<f32>, rows: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
   return fma(rows[3], vec4<f32>(x.w), fma(rows[2], vec4<f32>(x.z), first));
 }
 
-/** Adds the products over the STEP quads of depth or width that are in memory. */
-fn add_products(blocks: ptr<function, Blocks>, tx: u32, ty: u32) {
+/** block[column][row] + the products over the STEP quads of depth or width that are in memory. */
+fn add_products(block: mat4x4<f32>, tx: u32, ty: u32) -> mat4x4<f32> {
+  var sums = block;
   for (var e = 0u; e < STEP; e++) {
+    let at_row = ty * STRIDE + e;
+    let rows = transpose(mat4x4<f32>(
+      memory[at_row],
+      memory[at_row + DOWN * STRIDE],
+      memory[at_row + 2u * DOWN * STRIDE],
+      memory[at_row + 3u * DOWN * STRIDE],
+    ));
     let at_column = (ROWS + tx) * STRIDE + e;
-    let columns = mat4x4<f32>(
-      memory[at_column],
-      memory[at_column + ACROSS * STRIDE],
-      memory[at_column + 2u * ACROSS * STRIDE],
-      memory[at_column + 3u * ACROSS * STRIDE],
+    sums = mat4x4<f32>(
+      add_dots(sums[0], rows, memory[at_column]),
+      add_dots(sums[1], rows, memory[at_column + ACROSS * STRIDE]),
+      add_dots(sums[2], rows, memory[at_column + 2u * ACROSS * STRIDE]),
+      add_dots(sums[3], rows, memory[at_column + 3u * ACROSS * STRIDE]),
     );
-    for (var h = 0u; h < BANDS; h++) {
-      let at_row = (ty + 4u * DOWN * h) * STRIDE + e;
-      let rows = transpose(mat4x4<f32>(
-        memory[at_row],
-        memory[at_row + DOWN * STRIDE],
-        memory[at_row + 2u * DOWN * STRIDE],
-        memory[at_row + 3u * DOWN * STRIDE],
-      ));
-      let block = (*blocks)[h];
-      (*blocks)[h] = mat4x4<f32>(
-        add_dots(block[0], rows, columns[0]),
-        add_dots(block[1], rows, columns[1]),
-        add_dots(block[2], rows, columns[2]),
-        add_dots(block[3], rows, columns[3]),
-      );
-    }
   }
+  return sums;
 }
 
-/** Puts blocks where all threads find them. */
-fn share(blocks: ptr<function, Blocks>, tx: u32, ty: u32) {
-  for (var h = 0u; h < BANDS; h++) {
-    let first = tx * P_STRIDE + ty + DOWN * h;
-    let block = (*blocks)[h];
-    memory[first] = block[0];
-    memory[first + ACROSS * P_STRIDE] = block[1];
-    memory[first + 2u * ACROSS * P_STRIDE] = block[2];
-    memory[first + 3u * ACROSS * P_STRIDE] = block[3];
-  }
+/** Puts a block where all threads find it. */
+fn share(block: mat4x4<f32>, tx: u32, ty: u32) {
+  let first = tx * P_STRIDE + ty;
+  memory[first] = block[0];
+  memory[first + ACROSS * P_STRIDE] = block[1];
+  memory[first + 2u * ACROSS * P_STRIDE] = block[2];
+  memory[first + 3u * ACROSS * P_STRIDE] = block[3];
 }
 
 @compute @workgroup_size(THREADS)
@@ -141,117 +129,111 @@ fn main(
   let tx = (warp % (ACROSS / WARP_ACROSS)) * WARP_ACROSS + lane % WARP_ACROSS;
   let ty = (warp / (ACROSS / WARP_ACROSS)) * WARP_DOWN + lane / WARP_ACROSS;
 
-  // This thread's rows are ty + DOWN · (4 · band + 0 … 3), its columns of a tile tx + ACROSS · 0 … 3. Rows and columns beyond the
-  // last are read as copies of it: their p is zero, or their sums are not written.
-  var log_total: array<vec4<f32>, BANDS>; // lse · log₂ e of the queries: of these rows, or of each column in turn
-  var slope: array<vec4<f32>, BANDS>; // delta of the queries
+  // This thread's rows are ty + DOWN · 0 … 3, its columns of a tile tx + ACROSS · 0 … 3. Rows and columns beyond the last are read
+  // as copies of it: their p is zero, or their sums are not written.
+  var log_total = vec4<f32>(); // lse · log₂ e of the queries: of these rows, or of each column in turn
+  var slope = vec4<f32>(); // delta of the queries
   if (!ROWS_ARE_KEYS) {
-    for (var h = 0u; h < BANDS; h++) {
-      for (var r = 0u; r < 4u; r++) {
-        let query = sample * params.rows + min(first_row + ty + DOWN * (4u * h + r), params.rows - 1u);
-        log_total[h][r] = lse[query] * LOG2_E;
-        slope[h][r] = delta[query];
-      }
+    for (var r = 0u; r < 4u; r++) {
+      let query = sample * params.rows + min(first_row + ty + DOWN * r, params.rows - 1u);
+      log_total[r] = lse[query] * LOG2_E;
+      slope[r] = delta[query];
     }
   }
-  var da_sums: array<mat4x4<f32>, BANDS * QUADS>; // [band][quad tx + ACROSS · j of depth][row]
-  var db_sums: array<mat4x4<f32>, BANDS * QUADS>; // [band][quad tx + ACROSS · j of width][row]
+  var da_sums: array<mat4x4<f32>, QUADS>; // [quad tx + ACROSS · j of depth][row]
+  var db_sums: array<mat4x4<f32>, QUADS>; // [quad tx + ACROSS · j of width][row]
 
   for (var first_column = 0u; first_column < params.columns; first_column += COLUMNS) {
-    var p = Blocks(); // first the products a · c
-    var ds = Blocks(); // first the products b · d
+    var p = mat4x4<f32>(); // [column][row], first the products a · c
     for (var e = 0u; e < params.depth; e += STEP) {
       workgroupBarrier();
       for (var i = thread; i < ROWS * STEP; i += THREADS) {
-        let row = i32(min(first_row + i / STEP, params.rows - 1u));
-        memory[(i / STEP) * STRIDE + i % STEP] = a[start.x + row * params.row_strides.x + i32(e + i % STEP)];
+        let row = start.x + i32(min(first_row + i / STEP, params.rows - 1u)) * params.row_strides.x;
+        memory[(i / STEP) * STRIDE + i % STEP] = a[row + i32(e + i % STEP)];
       }
       for (var i = thread; i < COLUMNS * STEP; i += THREADS) {
-        let column = i32(min(first_column + i / STEP, params.columns - 1u));
-        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = c[start.z + column * params.row_strides.z + i32(e + i % STEP)];
+        let column = start.z + i32(min(first_column + i / STEP, params.columns - 1u)) * params.row_strides.z;
+        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = c[column + i32(e + i % STEP)];
       }
       workgroupBarrier();
-      add_products(&p, tx, ty);
+      p = add_products(p, tx, ty);
     }
+    var ds = mat4x4<f32>(); // [column][row], first the products b · d
     for (var e = 0u; e < params.width; e += STEP) {
       workgroupBarrier();
       for (var i = thread; i < ROWS * STEP; i += THREADS) {
-        let row = i32(min(first_row + i / STEP, params.rows - 1u));
-        memory[(i / STEP) * STRIDE + i % STEP] = b[start.y + row * params.row_strides.y + i32(e + i % STEP)];
+        let row = start.y + i32(min(first_row + i / STEP, params.rows - 1u)) * params.row_strides.y;
+        memory[(i / STEP) * STRIDE + i % STEP] = b[row + i32(e + i % STEP)];
       }
       for (var i = thread; i < COLUMNS * STEP; i += THREADS) {
-        let column = i32(min(first_column + i / STEP, params.columns - 1u));
-        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = d[start.w + column * params.row_strides.w + i32(e + i % STEP)];
+        let column = start.w + i32(min(first_column + i / STEP, params.columns - 1u)) * params.row_strides.w;
+        memory[(ROWS + i / STEP) * STRIDE + i % STEP] = d[column + i32(e + i % STEP)];
       }
       workgroupBarrier();
-      add_products(&ds, tx, ty);
+      ds = add_products(ds, tx, ty);
     }
     for (var k = 0u; k < 4u; k++) {
       let column = first_column + tx + k * ACROSS;
-      let query = sample * params.columns + min(column, params.columns - 1u);
-      for (var h = 0u; h < BANDS; h++) {
-        if (ROWS_ARE_KEYS) {
-          log_total[h] = vec4<f32>(lse[query] * LOG2_E);
-          slope[h] = vec4<f32>(delta[query]);
-        }
-        let weights = exp2(p[h][k] * (params.scale * LOG2_E) - log_total[h]);
-        p[h][k] = select(vec4<f32>(), weights, column < params.columns);
-        ds[h][k] = p[h][k] * (ds[h][k] - slope[h]) * params.scale;
+      if (ROWS_ARE_KEYS) {
+        let query = sample * params.columns + min(column, params.columns - 1u);
+        log_total = vec4<f32>(lse[query] * LOG2_E);
+        slope = vec4<f32>(delta[query]);
       }
+      p[k] = select(vec4<f32>(), exp2(p[k] * (params.scale * LOG2_E) - log_total), column < params.columns);
+      ds[k] = p[k] * (ds[k] - slope) * params.scale;
     }
 
-    let last = min(COLUMNS, params.columns - first_column);
     if (ROWS_ARE_KEYS) {
       workgroupBarrier();
-      share(&p, tx, ty);
+      share(p, tx, ty);
       workgroupBarrier();
-      var line = start.w + i32(first_column) * params.row_strides.w;
-      for (var i = 0u; i < last; i++) {
-        var values: array<vec4<f32>, QUADS>;
-        for (var j = 0u; j < QUADS; j++) {
-          values[j] = d[line + i32(min(tx + ACROSS * j, params.width - 1u))];
-        }
-        line += params.row_strides.w;
-        for (var h = 0u; h < BANDS; h++) {
-          let weights = memory[i * P_STRIDE + ty + DOWN * h];
+      for (var i = 0u; i < min(COLUMNS, params.columns - first_column); i += UNROLL) {
+        var values: array<vec4<f32>, QUADS * UNROLL>;
+        for (var u = 0u; u < UNROLL; u++) {
+          let line = start.w + i32(min(first_column + i + u, params.columns - 1u)) * params.row_strides.w;
           for (var j = 0u; j < QUADS; j++) {
-            db_sums[h * QUADS + j] = add_outer(db_sums[h * QUADS + j], weights, values[j]);
+            values[u * QUADS + j] = d[line + i32(min(tx + ACROSS * j, params.width - 1u))];
+          }
+        }
+        for (var u = 0u; u < UNROLL; u++) {
+          let weights = memory[(i + u) * P_STRIDE + ty];
+          for (var j = 0u; j < QUADS; j++) {
+            db_sums[j] = add_outer(db_sums[j], weights, values[u * QUADS + j]);
           }
         }
       }
     }
     workgroupBarrier();
-    share(&ds, tx, ty);
+    share(ds, tx, ty);
     workgroupBarrier();
-    var line = start.z + i32(first_column) * params.row_strides.z;
-    for (var i = 0u; i < last; i++) {
-      var values: array<vec4<f32>, QUADS>;
-      for (var j = 0u; j < QUADS; j++) {
-        values[j] = c[line + i32(min(tx + ACROSS * j, params.depth - 1u))];
-      }
-      line += params.row_strides.z;
-      for (var h = 0u; h < BANDS; h++) {
-        let weights = memory[i * P_STRIDE + ty + DOWN * h];
+    for (var i = 0u; i < min(COLUMNS, params.columns - first_column); i += UNROLL) {
+      var values: array<vec4<f32>, QUADS * UNROLL>;
+      for (var u = 0u; u < UNROLL; u++) {
+        let line = start.z + i32(min(first_column + i + u, params.columns - 1u)) * params.row_strides.z;
         for (var j = 0u; j < QUADS; j++) {
-          da_sums[h * QUADS + j] = add_outer(da_sums[h * QUADS + j], weights, values[j]);
+          values[u * QUADS + j] = c[line + i32(min(tx + ACROSS * j, params.depth - 1u))];
+        }
+      }
+      for (var u = 0u; u < UNROLL; u++) {
+        let weights = memory[(i + u) * P_STRIDE + ty];
+        for (var j = 0u; j < QUADS; j++) {
+          da_sums[j] = add_outer(da_sums[j], weights, values[u * QUADS + j]);
         }
       }
     }
   }
 
-  for (var h = 0u; h < BANDS; h++) {
-    for (var r = 0u; r < 4u; r++) {
-      let row = first_row + ty + DOWN * (4u * h + r);
-      if (row < params.rows) {
-        let out = sample * params.rows + row;
-        for (var j = 0u; j < QUADS; j++) {
-          let quad = tx + ACROSS * j;
-          if (quad < params.depth) {
-            da[out * params.depth + quad] = da_sums[h * QUADS + j][r];
-          }
-          if (ROWS_ARE_KEYS && quad < params.width) {
-            db[out * params.width + quad] = db_sums[h * QUADS + j][r];
-          }
+  for (var r = 0u; r < 4u; r++) {
+    let row = first_row + ty + DOWN * r;
+    if (row < params.rows) {
+      let out = sample * params.rows + row;
+      for (var j = 0u; j < QUADS; j++) {
+        let quad = tx + ACROSS * j;
+        if (quad < params.depth) {
+          da[out * params.depth + quad] = da_sums[j][r];
+        }
+        if (ROWS_ARE_KEYS && quad < params.width) {
+          db[out * params.width + quad] = db_sums[j][r];
         }
       }
     }

@@ -1,22 +1,22 @@
 // o[b, i] = Σ_j exp(scale · q[b, i] · k[b, j] − lse[b, i]) v[b, j], lse[b, i] = log Σ_j exp(scale · q[b, i] · k[b, j]):
-// a workgroup holds 4 · BANDS · DOWN queries and walks over the keys, rescaling its sums as larger scores appear (flash
+// a workgroup holds 4 · DOWN queries and walks over the keys, rescaling its sums as larger scores appear (flash
 // attention, Dao et al. 2022). Both products are of blocks in registers; rows of q and k and the weights pass through workgroup
 // memory, rows of v come from the cache.
 
 const ACROSS = 16u; // threads along keys, and along the columns of o; a multiple of WARP_ACROSS
 const DOWN = 8u; // threads along queries; a multiple of WARP_DOWN
-const BANDS = 1u; // a thread's queries, in fours
 const QUADS = 4u; // a thread's columns of o, in quads: ACROSS · QUADS cover `width`
 const STEP = 4u; // quads of depth in memory at a time; divides `depth`
+const UNROLL = 8u; // rows of v on their way to a thread at a time; divides KEYS
 const LOWEST = -3.4e38; // WGSL may assume that there is no −∞
 
 const THREADS = ACROSS * DOWN;
-const QUERIES = 4u * BANDS * DOWN;
+const QUERIES = 4u * DOWN;
 const KEYS = 4u * ACROSS;
 const WARP_ACROSS = 8u; // neighbouring threads read as few quads of both operands as they can, free of bank conflicts
 const WARP_DOWN = 4u;
 const STRIDE = STEP + 1u; // odd, so that neighbouring rows start in different banks
-const P_STRIDE = DOWN * BANDS + 1u;
+const P_STRIDE = DOWN + 1u;
 
 struct Params {
   blocks: u32, // workgroups a sample
@@ -43,7 +43,7 @@ struct Params {
 
 // First rows of q and of k: [query or QUERIES + key][STRIDE]. Then weights [key][P_STRIDE], each of four queries.
 var<workgroup> memory: array<vec4<f32>, max((QUERIES + KEYS) * STRIDE, KEYS * P_STRIDE)>;
-var<workgroup> exchange: array<vec4<f32>, ACROSS * P_STRIDE>; // [thread across][band, thread down], each of four queries
+var<workgroup> exchange: array<vec4<f32>, ACROSS * P_STRIDE>; // [thread across][thread down], each of four queries
 
 /** Where a sample of q, k and v begins. */
 fn starts(sample: u32) -> vec4<i32> {
@@ -92,132 +92,108 @@ fn main(
   let tx = (warp % (ACROSS / WARP_ACROSS)) * WARP_ACROSS + lane % WARP_ACROSS;
   let ty = (warp / (ACROSS / WARP_ACROSS)) * WARP_DOWN + lane / WARP_ACROSS;
 
-  // This thread's queries are ty + DOWN · (4 · band + 0 … 3), its keys of a tile tx + ACROSS · 0 … 3.
-  var peak: array<vec4<f32>, BANDS>;
-  var total: array<vec4<f32>, BANDS>; // over this thread's keys alone
-  var sums: array<mat4x4<f32>, BANDS * QUADS>; // [band][quad tx + ACROSS · j of the columns][query]
-  for (var h = 0u; h < BANDS; h++) {
-    peak[h] = vec4<f32>(LOWEST);
-  }
+  // This thread's queries are ty + DOWN · 0 … 3, its keys of a tile tx + ACROSS · 0 … 3. Rows beyond the last are read as copies
+  // of it: their weights are zero, or their sums are not written.
+  var peak = vec4<f32>(LOWEST);
+  var total = vec4<f32>(); // over this thread's keys alone
+  var sums: array<mat4x4<f32>, QUADS>; // [quad tx + ACROSS · j of the columns][query]
 
-  // Rows beyond the last are read as copies of it: their weights are zero, or their sums are not written.
   for (var first_key = 0u; first_key < params.keys; first_key += KEYS) {
-    var s = array<mat4x4<f32>, BANDS>(); // [band][key][query]
+    var s = mat4x4<f32>(); // [key][query]
     for (var d = 0u; d < params.depth; d += STEP) {
       workgroupBarrier();
       for (var i = thread; i < QUERIES * STEP; i += THREADS) {
-        let query = i32(min(first_query + i / STEP, params.queries - 1u));
-        memory[(i / STEP) * STRIDE + i % STEP] = q[start.x + query * params.row_strides.x + i32(d + i % STEP)];
+        let row = start.x + i32(min(first_query + i / STEP, params.queries - 1u)) * params.row_strides.x;
+        memory[(i / STEP) * STRIDE + i % STEP] = q[row + i32(d + i % STEP)];
       }
       for (var i = thread; i < KEYS * STEP; i += THREADS) {
-        let key = i32(min(first_key + i / STEP, params.keys - 1u));
-        memory[(QUERIES + i / STEP) * STRIDE + i % STEP] = k[start.y + key * params.row_strides.y + i32(d + i % STEP)];
+        let row = start.y + i32(min(first_key + i / STEP, params.keys - 1u)) * params.row_strides.y;
+        memory[(QUERIES + i / STEP) * STRIDE + i % STEP] = k[row + i32(d + i % STEP)];
       }
       workgroupBarrier();
       for (var e = 0u; e < STEP; e++) {
+        let at_query = ty * STRIDE + e;
+        let queries = transpose(mat4x4<f32>(
+          memory[at_query],
+          memory[at_query + DOWN * STRIDE],
+          memory[at_query + 2u * DOWN * STRIDE],
+          memory[at_query + 3u * DOWN * STRIDE],
+        ));
         let at_key = (QUERIES + tx) * STRIDE + e;
-        let keys = mat4x4<f32>(
-          memory[at_key],
-          memory[at_key + ACROSS * STRIDE],
-          memory[at_key + 2u * ACROSS * STRIDE],
-          memory[at_key + 3u * ACROSS * STRIDE],
+        s = mat4x4<f32>(
+          add_dots(s[0], queries, memory[at_key]),
+          add_dots(s[1], queries, memory[at_key + ACROSS * STRIDE]),
+          add_dots(s[2], queries, memory[at_key + 2u * ACROSS * STRIDE]),
+          add_dots(s[3], queries, memory[at_key + 3u * ACROSS * STRIDE]),
         );
-        for (var h = 0u; h < BANDS; h++) {
-          let at_query = (ty + 4u * DOWN * h) * STRIDE + e;
-          let queries = transpose(mat4x4<f32>(
-            memory[at_query],
-            memory[at_query + DOWN * STRIDE],
-            memory[at_query + 2u * DOWN * STRIDE],
-            memory[at_query + 3u * DOWN * STRIDE],
-          ));
-          s[h] = mat4x4<f32>(
-            add_dots(s[h][0], queries, keys[0]),
-            add_dots(s[h][1], queries, keys[1]),
-            add_dots(s[h][2], queries, keys[2]),
-            add_dots(s[h][3], queries, keys[3]),
-          );
-        }
       }
     }
 
+    s *= params.scale;
     let beyond = vec4<f32>(LOWEST);
     let key = first_key + tx;
-    for (var h = 0u; h < BANDS; h++) {
-      s[h] *= params.scale;
-      s[h] = mat4x4<f32>(
-        select(beyond, s[h][0], key < params.keys),
-        select(beyond, s[h][1], key + ACROSS < params.keys),
-        select(beyond, s[h][2], key + 2u * ACROSS < params.keys),
-        select(beyond, s[h][3], key + 3u * ACROSS < params.keys),
-      );
-      exchange[tx * P_STRIDE + ty + DOWN * h] = max(max(s[h][0], s[h][1]), max(s[h][2], s[h][3]));
-    }
+    s = mat4x4<f32>(
+      select(beyond, s[0], key < params.keys),
+      select(beyond, s[1], key + ACROSS < params.keys),
+      select(beyond, s[2], key + 2u * ACROSS < params.keys),
+      select(beyond, s[3], key + 3u * ACROSS < params.keys),
+    );
+    exchange[tx * P_STRIDE + ty] = max(max(s[0], s[1]), max(s[2], s[3]));
     workgroupBarrier();
-    for (var h = 0u; h < BANDS; h++) {
-      var higher = peak[h];
-      for (var i = 0u; i < ACROSS; i++) {
-        higher = max(higher, exchange[i * P_STRIDE + ty + DOWN * h]);
-      }
-      let shrink = exp2(peak[h] - higher);
-      peak[h] = higher;
-      let p = mat4x4<f32>(
-        exp2(s[h][0] - higher),
-        exp2(s[h][1] - higher),
-        exp2(s[h][2] - higher),
-        exp2(s[h][3] - higher),
-      );
-      total[h] = total[h] * shrink + ((p[0] + p[1]) + (p[2] + p[3]));
-      for (var j = 0u; j < QUADS; j++) {
-        let sum = sums[h * QUADS + j];
-        sums[h * QUADS + j] = mat4x4<f32>(sum[0] * shrink.x, sum[1] * shrink.y, sum[2] * shrink.z, sum[3] * shrink.w);
-      }
-      let at_weight = tx * P_STRIDE + ty + DOWN * h;
-      memory[at_weight] = p[0];
-      memory[at_weight + ACROSS * P_STRIDE] = p[1];
-      memory[at_weight + 2u * ACROSS * P_STRIDE] = p[2];
-      memory[at_weight + 3u * ACROSS * P_STRIDE] = p[3];
-    }
-    workgroupBarrier();
-
-    let last = min(KEYS, params.keys - first_key);
-    var row = start.z + i32(first_key) * params.row_strides.z;
-    for (var i = 0u; i < last; i++) {
-      var values: array<vec4<f32>, QUADS>;
-      for (var j = 0u; j < QUADS; j++) {
-        values[j] = v[row + i32(min(tx + ACROSS * j, params.width - 1u))];
-      }
-      row += params.row_strides.z;
-      for (var h = 0u; h < BANDS; h++) {
-        let weights = memory[i * P_STRIDE + ty + DOWN * h];
-        for (var j = 0u; j < QUADS; j++) {
-          sums[h * QUADS + j] = add_outer(sums[h * QUADS + j], weights, values[j]);
-        }
-      }
-    }
-  }
-
-  for (var h = 0u; h < BANDS; h++) {
-    exchange[tx * P_STRIDE + ty + DOWN * h] = total[h];
-  }
-  workgroupBarrier();
-  for (var h = 0u; h < BANDS; h++) {
-    var whole = vec4<f32>();
+    var higher = peak;
     for (var i = 0u; i < ACROSS; i++) {
-      whole += exchange[i * P_STRIDE + ty + DOWN * h];
+      higher = max(higher, exchange[i * P_STRIDE + ty]);
     }
-    for (var r = 0u; r < 4u; r++) {
-      let query = first_query + ty + DOWN * (4u * h + r);
-      if (query < params.queries) {
-        let row = sample * params.queries + query;
+    let shrink = exp2(peak - higher);
+    peak = higher;
+    let p = mat4x4<f32>(exp2(s[0] - peak), exp2(s[1] - peak), exp2(s[2] - peak), exp2(s[3] - peak));
+    total = total * shrink + ((p[0] + p[1]) + (p[2] + p[3]));
+    for (var j = 0u; j < QUADS; j++) {
+      let sum = sums[j];
+      sums[j] = mat4x4<f32>(sum[0] * shrink.x, sum[1] * shrink.y, sum[2] * shrink.z, sum[3] * shrink.w);
+    }
+    let at_weight = tx * P_STRIDE + ty;
+    memory[at_weight] = p[0];
+    memory[at_weight + ACROSS * P_STRIDE] = p[1];
+    memory[at_weight + 2u * ACROSS * P_STRIDE] = p[2];
+    memory[at_weight + 3u * ACROSS * P_STRIDE] = p[3];
+    workgroupBarrier();
+
+    for (var i = 0u; i < min(KEYS, params.keys - first_key); i += UNROLL) {
+      var values: array<vec4<f32>, QUADS * UNROLL>;
+      for (var u = 0u; u < UNROLL; u++) {
+        let row = start.z + i32(min(first_key + i + u, params.keys - 1u)) * params.row_strides.z;
         for (var j = 0u; j < QUADS; j++) {
-          let quad = tx + ACROSS * j;
-          if (quad < params.width) {
-            o[row * params.width + quad] = sums[h * QUADS + j][r] / whole[r];
-          }
+          values[u * QUADS + j] = v[row + i32(min(tx + ACROSS * j, params.width - 1u))];
         }
-        if (tx == 0u) {
-          lse[row] = (peak[h][r] + log2(whole[r])) * 0.6931471805599453;
+      }
+      for (var u = 0u; u < UNROLL; u++) {
+        let weights = memory[(i + u) * P_STRIDE + ty];
+        for (var j = 0u; j < QUADS; j++) {
+          sums[j] = add_outer(sums[j], weights, values[u * QUADS + j]);
         }
+      }
+    }
+  }
+
+  exchange[tx * P_STRIDE + ty] = total;
+  workgroupBarrier();
+  total = vec4<f32>();
+  for (var i = 0u; i < ACROSS; i++) {
+    total += exchange[i * P_STRIDE + ty];
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let query = first_query + ty + DOWN * r;
+    if (query < params.queries) {
+      let row = sample * params.queries + query;
+      for (var j = 0u; j < QUADS; j++) {
+        let quad = tx + ACROSS * j;
+        if (quad < params.width) {
+          o[row * params.width + quad] = sums[j][r] / total[r];
+        }
+      }
+      if (tx == 0u) {
+        lse[row] = (peak[r] + log2(total[r])) * 0.6931471805599453;
       }
     }
   }

@@ -103,6 +103,17 @@ test("sample draws the same images again from the same seed, and others from ano
   expect(await draw("--seed", "7")).not.toBe(hash(join(work, "start/samples-ddim.png")));
 });
 
+test("exported weights are small, and draw like the checkpoint", async () => {
+  const [checkpoint, small] = [join(work, "start/checkpoint.safetensors"), join(work, "small.safetensors")];
+  const { code } = await tweedie("export", "--checkpoint", checkpoint, "--to", small);
+  expect(code).toBe(0);
+  expect(readFileSync(small).length).toBeLessThan(readFileSync(checkpoint).length / 4);
+  const out = join(work, "exported");
+  expect((await tweedie("sample", "--checkpoint", small, "--out", out, "--backend", "cpu", ...GRID)).code).toBe(0);
+  const resumed = await tweedie("export", "--checkpoint", checkpoint);
+  expect([resumed.code, resumed.error]).toEqual([2, "error: --to: missing, want the file to write\n"]);
+});
+
 test("a resumed run continues bit for bit", async () => {
   const [whole, parts] = [join(work, "whole"), join(work, "parts")];
   expect((await tweedie("train", ...SMALL, "--steps", "9", "--out", whole)).code).toBe(0);
@@ -226,8 +237,8 @@ test("mistakes get one line and exit code 2, before anything is written", async 
       ["sample", "--checkpoint", join(work, "start/checkpoint.safetensors"), "--ddim-steps", "2000"],
       /--ddim-steps 2000: want at most the schedule's 1000/,
     ],
-    [["fly"], /fly: want one of start, train, sample/],
-    [[], /no command: want one of start, train, sample/],
+    [["fly"], /fly: want one of start, train, sample, export/],
+    [[], /no command: want one of start, train, sample, export/],
   ];
   for (const [flags, wanted] of cases) {
     const { code, error } = await tweedie(...flags, ...(flags.length > 0 && flags[0] !== "fly" ? ["--out", out] : []));

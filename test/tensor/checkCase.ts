@@ -34,8 +34,9 @@ export function gradientTolerance({ tolerance: { relL2 = 0, abs = 0 } }: AnyOp, 
   return Math.max(relL2, abs, 1e-6) * [8, 64][order - 1];
 }
 
-/** All that follows from one case on one backend. */
-export async function checkCase(op: AnyOp, given: Case<unknown>, index: number, backend: Backend): Promise<Finding[]> {
+/** All that follows from one of an op's cases on one backend. */
+export async function checkCase(op: AnyOp, index: number, backend: Backend): Promise<Finding[]> {
+  const given: Case<unknown> = op.cases[index];
   const drawn = drawInputs(given, index + 1);
   const run = (on: Backend, layout?: "strided") => runOp(op, place(drawn, on, layout), given.attrs, on);
   const reference = run(exact);

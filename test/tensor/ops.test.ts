@@ -14,9 +14,11 @@ import {
   scalarOf,
   slopeOf,
 } from "./derived.ts";
+import { testEveryCase } from "./everyCase.ts";
 
-test("the list of ops is found", () => {
+test("the list of ops is found, each under a name of its own", () => {
   expect(allOps.length).toBeGreaterThan(20);
+  expect(new Set(allOps.map(({ name }) => name)).size).toBe(allOps.length);
 });
 
 const differentiable = allOps.flatMap((op) =>
@@ -62,15 +64,6 @@ for (const { name, open, skip, tested } of backends) {
     });
     afterAll(() => backend.dispose());
 
-    describe.each(tested.map((op) => ({ name: op.name, op })))("$name", ({ op }) => {
-      test.each(op.cases.map((value, index) => ({ case: value, index })))(
-        "case $index",
-        async ({ case: given, index }) => {
-          for (const { what, relative, message } of await checkCase(op, given, index, backend)) {
-            expect(relative, `${what}: ${message}`).toBeLessThanOrEqual(1);
-          }
-        },
-      );
-    });
+    testEveryCase(tested, (op, index) => checkCase(op, index, backend));
   });
 }

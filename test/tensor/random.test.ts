@@ -9,7 +9,6 @@ import {
   type RandomStream,
   randomStream,
   ShapeError,
-  type Tensor,
   tensor,
   torchStream,
   webgpu,
@@ -18,52 +17,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { boxMuller } from "../../packages/tensor/src/boxMuller.ts";
 import { philox, words } from "../../packages/tensor/src/philox.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { bits, DRAWS, drawNoisy, MANY } from "./draws.ts";
 
-const MANY = 2 ** 20;
 const reference = cpu();
-
-/** Each way to draw, on a backend and on the host. */
-const DRAWS: readonly {
-  name: string;
-  on: (rng: RandomStream, shape: readonly number[], backend: Backend) => Tensor;
-  host: (rng: RandomStream, shape: readonly number[]) => ArrayLike<number>;
-}[] = [
-  {
-    name: "normal",
-    on: (rng, shape, backend) => rng.normal(shape, { backend }),
-    host: (rng, shape) => rng.host.normal(shape),
-  },
-  {
-    name: "normal of mean −0.3 and std 1.7",
-    on: (rng, shape, backend) => rng.normal(shape, { backend, mean: -0.3, std: 1.7 }),
-    host: (rng, shape) => rng.host.normal(shape, { mean: -0.3, std: 1.7 }),
-  },
-  {
-    name: "uniform",
-    on: (rng, shape, backend) => rng.uniform(shape, { backend }),
-    host: (rng, shape) => rng.host.uniform(shape),
-  },
-  {
-    name: "uniform in [−0.1, 0.7)",
-    on: (rng, shape, backend) => rng.uniform(shape, { backend, low: -0.1, high: 0.7 }),
-    host: (rng, shape) => rng.host.uniform(shape, { low: -0.1, high: 0.7 }),
-  },
-  {
-    name: "integers",
-    on: (rng, shape, backend) => rng.integers(-5, 1000, shape, { backend }),
-    host: (rng, shape) => rng.host.integers(-5, 1000, shape),
-  },
-  {
-    name: "rademacher",
-    on: (rng, shape, backend) => rng.rademacher(shape, { backend }),
-    host: (rng, shape) => rng.host.rademacher(shape),
-  },
-  {
-    name: "bernoulli",
-    on: (rng, shape, backend) => rng.bernoulli(0.3, shape, { backend }),
-    host: (rng, shape) => rng.host.bernoulli(0.3, shape),
-  },
-];
 
 describe("Philox-4x32-10", () => {
   // Random123's kat_vectors.
@@ -122,10 +78,8 @@ for (const { name, open, skip } of backends) {
     test("addNoise draws the bits of normal, 2²⁰ times, and so is their sum with x0 in float32", async () => {
       const both = [];
       for (const on of [backend, reference]) {
-        const x0 = randomStream(1).uniform([64, MANY / 64], { backend: on, low: -1 });
-        const [signal, noise] = [2, 3].map((seed) => randomStream(seed).uniform([64], { backend: on }));
-        const added = addNoise(x0, signal, noise, randomStream(7));
-        both.push({ noisy: await added.noisy.data(), noise: await added.noise.data() });
+        const { noisy, noise } = drawNoisy(on);
+        both.push({ noisy: await noisy.data(), noise: await noise.data() });
       }
       const [found, wanted] = both;
       expect(mismatches(bits(found.noise), bits(randomStream(7).host.normal([MANY])))).toBe(0);
@@ -427,12 +381,6 @@ describe.each([
 
 function hex(values: Iterable<number>): string {
   return [...values].map((word) => word.toString(16).padStart(8, "0")).join(" ");
-}
-
-/** The bits of values as the device stores them. */
-function bits(values: ArrayLike<number>): Uint32Array {
-  if (values instanceof Uint32Array) return values;
-  return new Uint32Array((values instanceof Int32Array ? values : Float32Array.from(values)).buffer);
 }
 
 function mismatches(a: Uint32Array, b: Uint32Array): number {

@@ -1,9 +1,11 @@
 // The WebAssembly backend beyond what ops.test.ts derives: operands larger than a block, threads, memory, fallbacks.
 import { spawnSync } from "node:child_process";
+import { adamW, parameters, unet } from "@pkg/nn";
 import {
   type Backend,
   concat,
   OutOfMemoryError,
+  randomStream,
   tensor,
   tidy,
   type WasmBackend,
@@ -108,6 +110,44 @@ const LARGE: readonly { readonly op: AnyOp; readonly given: Case<unknown> }[] = 
     [
       [9, 28, 28, 1],
       [9, 28, 28, 10],
+    ],
+    { ...CONV, kernelSize: [3, 3] },
+  ),
+  large(
+    ops.conv2d,
+    [
+      [5, 17, 18, 37],
+      [3, 3, 37, 41],
+    ],
+    CONV,
+  ),
+  large(
+    ops.conv2d,
+    [
+      [1, 33, 32, 20],
+      [3, 3, 20, 150],
+    ],
+    {
+      ...CONV,
+      padding: [
+        [0, 2],
+        [1, 0],
+      ],
+    },
+  ),
+  large(
+    ops.conv2dInput,
+    [
+      [5, 17, 18, 41],
+      [3, 3, 37, 41],
+    ],
+    { ...CONV, inputShape: [5, 17, 18, 37] },
+  ),
+  large(
+    ops.conv2dWeight,
+    [
+      [5, 17, 18, 71],
+      [5, 17, 18, 68],
     ],
     { ...CONV, kernelSize: [3, 3] },
   ),
@@ -217,6 +257,17 @@ test("fallbacks counts the runs of ops that have no kernel", async () => {
   const x = tensor([1, 2, 3], { backend, dtype: "int32" });
   expect(await x.add(x).add(x).array()).toEqual([3, 6, 9]);
   expect([...backend.fallbacks()]).toEqual([["add", 2]]);
+});
+
+test("a U-Net trains without a fallback", async () => {
+  const backend = await opened();
+  const rng = randomStream(1);
+  const model = unet({ inChannels: 1, channels: 8, multipliers: [1, 2], blocks: 1, dropout: 0.1 }, { backend, rng });
+  const optimizer = adamW(parameters(model), { lr: 1e-3, clipNorm: 1 });
+  const x = rng.normal([2, 8, 8, 1], { backend });
+  const loss = () => model.forward(x, [1, 500], { rng }).sub(x).square().mean();
+  expect(await optimizer.minimize(loss).item()).toBeGreaterThan(await optimizer.minimize(loss).item());
+  expect([...backend.fallbacks()]).toEqual([]);
 });
 
 test("a deterministic product rounds each product and each sum, in the order of the terms", async () => {

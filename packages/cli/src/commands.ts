@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parameterCount } from "@pkg/nn";
 import { type Backend, bestBackend, cpu, webgpu } from "@pkg/tensor";
 import { removeStaleTemporaries, writeFileAtomic } from "./atomicFile.ts";
-import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, exportWeights, loadCheckpoint } from "./checkpoint.ts";
 import { FLAGS, type FlagName, type FlagValues, numberList } from "./flags.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { lossCurveSvg } from "./lossCurve.ts";
@@ -89,6 +89,17 @@ export async function sampleOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
   makeDirectory(flags.word("out"));
   return writeGrids(requests, (request, onStep) => writeGrid(model, settings, image, request, signal, onStep));
+}
+
+/** Writes the averaged weights of a checkpoint alone. Returns the exit code. */
+export async function exportOnly(flags: FlagValues): Promise<number> {
+  const from = flags.given("checkpoint") ?? checkpointIn(flags.word("out"));
+  const to = flags.given("to");
+  if (to === undefined) throw new InputError("--to: missing, want the file to write");
+  const checkpoint = loadCheckpoint(from);
+  readingInput(() => exportWeights(to, checkpoint));
+  say(`averaged weights of ${from} after ${checkpoint.header.step} steps, in half precision: ${to}`);
+  return 0;
 }
 
 async function trainFrom(flags: FlagValues, signal: AbortSignal): Promise<{ run: Run; stopped: boolean }> {

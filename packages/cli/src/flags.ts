@@ -37,7 +37,8 @@ export const FLAGS = {
   blocks: { help: "residual blocks a level", default: 1, range: COUNT, integer: true },
   attention: { help: "levels with attention, from 0, separated by commas; the middle always has it", default: "" },
   seed: { help: "where all random numbers come from", default: 0, range: [0, Number.MAX_SAFE_INTEGER], integer: true },
-  checkpoint: { help: "the checkpoint to sample from; by default the one in --out" },
+  checkpoint: { help: "the checkpoint to read; by default the one in --out" },
+  to: { help: "the file to write" },
   count: { help: "images in the grid", default: 36, range: COUNT, integer: true },
   "ddim-steps": { help: "steps of the DDIM sampler; 0 leaves it out", default: 25, range: [0, 1e6], integer: true },
   "ancestral-steps": {

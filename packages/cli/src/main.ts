@@ -1,7 +1,7 @@
 // The command line: start, train and sample. Parses and explains flags; what the commands do stands in commands.ts.
 
 import { cac } from "cac";
-import { SAMPLE_FLAGS, sampleOnly, start, TRAIN_FLAGS, trainOnly } from "./commands.ts";
+import { exportOnly, SAMPLE_FLAGS, sampleOnly, start, TRAIN_FLAGS, trainOnly } from "./commands.ts";
 import { checkFlags, describeFlag, type FlagName, type FlagValues } from "./flags.ts";
 import { InputError } from "./inputError.ts";
 
@@ -22,6 +22,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: "sample from a checkpoint",
     flags: ["checkpoint", "out", "backend", "seed", ...SAMPLE_FLAGS],
     run: sampleOnly,
+  },
+  export: {
+    help: "write the averaged weights of a checkpoint alone, in half precision: enough to sample",
+    flags: ["checkpoint", "out", "to"],
+    run: exportOnly,
   },
 };
 

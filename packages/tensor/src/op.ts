@@ -28,6 +28,8 @@ export interface KernelCall {
   readonly kernel: string;
   /** New values for the kernel's `const`, `alias` and one-line `fn` declarations, by name. */
   readonly constants?: Readonly<Record<string, string | number | boolean>>;
+  /** WGSL text of functions that the kernel's one-line `fn`s may call, appended to it: a file of kernels/ without an entry point. */
+  readonly library?: string;
   /** The fields of the kernel's `struct Params`, by name: every one, and no other. */
   readonly params?: Readonly<Record<string, number | readonly number[]>>;
   /** The storage bindings in the order of their numbers. */

@@ -555,6 +555,28 @@ export class Tensor {
     return this.only(ops.windowSum, { window: sides, stride: pair(stride), padding: pair(padding), weight });
   }
 
+  /**
+   * The largest element of each window of [batch, height, width, channels]; the padding never is. The stride is the window by default.
+   * A pass for each place in the window: made for small ones.
+   */
+  maxPool(window: number | readonly [number, number], { stride = window, padding = 0 }: PoolOptions = {}): Tensor {
+    if (this.rank !== 4) {
+      throw new ShapeError(`maxPool: shape ${formatShape(this.shape)}, want [batch, height, width, channels]`);
+    }
+    const [, height, width] = this.shape;
+    const windows = { window: pair(window), stride: pair(stride), padding: pair(padding) };
+    const [down, across] = ops.windowCounts("maxPool", [height, width], windows);
+    const around = [0, ...windows.padding, 0].map((n) => [n, n] as const);
+    const inside = toTensor(1, this).expand([1, height, width, 1]).pad(around).cast("bool");
+    const padded = windows.padding.some((n) => n > 0) ? inside.where(this.pad(around), -3e38) : this;
+    const every = (first: number, count: number, step: number): Slice => [first, first + (count - 1) * step + 1, step];
+    const places = Array.from({ length: windows.window[0] * windows.window[1] }, (_, k) => {
+      const rows = every(Math.floor(k / windows.window[1]), down, windows.stride[0]);
+      return padded.slice(null, rows, every(k % windows.window[1], across, windows.stride[1]));
+    });
+    return places.reduce((a, b) => a.maximum(b));
+  }
+
   // -- linear algebra --------------------------------------------------------------------------------------------------
 
   /**
@@ -738,7 +760,8 @@ function reread<Attrs>(op: Op<Attrs>, input: Tensor, attrs: Attrs): Tensor {
 }
 
 function operandOf({ storage, layout, dtype }: Tensor): Operand {
-  return { ...layout, dtype, buffer: storage.buffer, base: 0 };
+  const { shape, strides, offset } = layout;
+  return { shape, strides, offset, dtype, buffer: storage.buffer, base: 0 };
 }
 
 function owned(tensor: Tensor): Tensor {

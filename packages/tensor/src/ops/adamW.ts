@@ -4,7 +4,7 @@ import adamWKernel from "@pkg/kernels/adam_w.wgsl";
 import { defineOp, float32, run } from "../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { linearGrid } from "./dispatch.ts";
+import { grainOf, linearGrid } from "./dispatch.ts";
 
 /** The constants of an update, with t the number of updates including this one. */
 export interface AdamWAttrs {
@@ -55,11 +55,11 @@ export const adamW = defineOp<AdamWAttrs>({
       },
     ];
   },
-  wasm({ inputs, outputs, attrs }) {
+  wasm({ inputs: [, g, , , scale], outputs, attrs }) {
     const { step, unbias, decay, beta1, beta2, rest1, rest2, epsilon } = constantsOf(attrs);
     const numbers = [step, unbias, decay, beta1, beta2, rest1, rest2, epsilon];
     return [
-      { kernel: "adam_w", rows: sizeOf(inputs[0].shape), grain: 8192, args: [...outputs, ...inputs, ...numbers] },
+      { kernel: "adam_w", rows: sizeOf(g.shape), grain: grainOf(1, 2), args: [...outputs, g, scale, ...numbers] },
     ];
   },
   cases: [

@@ -140,13 +140,21 @@ export const clamp = elementwise<{ readonly lo: number; readonly hi: number }>({
   attrs: [{ lo: -0.75, hi: 1 }],
 });
 
+/** The exponents that have a kernel in WebAssembly. */
+const WASM_POWERS = new Map([
+  [2, "square"],
+  [0.5, "sqrt"],
+  [-0.5, "rsqrt"],
+]);
+
 /** x ** exponent with a number for the exponent; integer ones take any x. */
 export const powScalar = elementwise<{ readonly exponent: number }>({
-  name: "pow",
+  name: "powScalar",
   wgsl(_, { exponent }) {
     if (!Number.isInteger(exponent)) return "pow(a, params.s0)";
     return `${exponent % 2 === 0 ? "" : "sign(a) * "}pow(abs(a), params.s0)`;
   },
+  wasm: ([type], { exponent }) => (type === "float32" ? (WASM_POWERS.get(exponent) ?? null) : null),
   cpu: (a, _b, _c, { exponent }) => a ** exponent,
   scalars: ({ exponent }) => [exponent],
   vjp: ([g], [x], _, { exponent }) => [exponent === 0 ? null : g.mul(x.pow(exponent - 1)).mul(exponent)],

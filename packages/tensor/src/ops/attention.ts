@@ -1,42 +1,15 @@
 // Scaled dot-product attention and its gradient: fused forward and backward; the second order is composed.
 
-import directKernel from "@pkg/kernels/attention_direct.wgsl";
-import directGradKernel from "@pkg/kernels/attention_grad_direct.wgsl";
-import tiledGradKernel from "@pkg/kernels/attention_grad_tiled.wgsl";
-import tiledKernel from "@pkg/kernels/attention_tiled.wgsl";
-import {
-  defineOp,
-  float32,
-  type GpuCall,
-  type GpuTarget,
-  type KernelCall,
-  type Op,
-  type Temporary,
-  type View,
-} from "../op.ts";
-import {
-  collapse,
-  formatShape,
-  isContiguous,
-  type Layout,
-  type Shape,
-  ShapeError,
-  type Spec,
-  sameShape,
-  sizeOf,
-} from "../shape.ts";
+import { defineOp, float32, type Op } from "../op.ts";
+import { formatShape, isContiguous, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../shape.ts";
+import { attentionCalls, attentionGradCalls, readsInPlace } from "./attentionCalls.ts";
 import { attentionGradWasm, attentionWasm } from "./attentionWasm.ts";
-import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
 export interface AttentionAttrs {
   /** What q · k is multiplied with. */
   readonly scale: number;
 }
-
-const WORKGROUP = 64;
-const DOWN = 8;
-const MAX_QUADS = 4; // more would not fit into registers
 
 /**
  * Inputs q [..., queries, depth], k [..., keys, depth], v [..., keys, width] with equal leading axes. Outputs
@@ -64,38 +37,7 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
       }
     }
   },
-  gpu({ inputs, outputs, attrs: { scale }, target }) {
-    const { samples, queries, keys, depth, width } = extents(inputs[0].shape, inputs[2].shape);
-    const tile = tileFor(target, inputs, width, samples * queries, 1);
-    const { offsets, row_strides, batch, strides } = addresses(inputs, tile ? 4 : 1);
-    const [q_strides, k_strides, v_strides] = strides;
-    const layout = { offsets, row_strides, batch, q_strides, k_strides, v_strides };
-    const bindings = [...inputs, ...outputs];
-    if (!tile) {
-      const size = samples * queries;
-      const params = { size, queries, keys, depth, width, scale, ...layout };
-      return [{ kernel: directKernel, params, bindings, workgroups: linearGrid(size, WORKGROUP) }];
-    }
-    const blocks = Math.ceil(queries / tile.rows);
-    return [
-      {
-        kernel: tiledKernel,
-        constants: tile.constants,
-        params: {
-          blocks,
-          samples,
-          queries,
-          keys,
-          depth: depth / 4,
-          width: width / 4,
-          scale: scale * Math.LOG2E,
-          ...layout,
-        },
-        bindings,
-        workgroups: linearGrid(blocks * samples, 1),
-      },
-    ];
-  },
+  gpu: attentionCalls,
   wasm: attentionWasm,
   strided: readsInPlace,
   // With s = scale · q kᵀ and p = exp(s − lse): ds = p ∘ (g vᵀ − (g · o − dlse)).
@@ -191,14 +133,7 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
     }
     for (const [k, out] of [dq, dk, dv].entries()) out.data.set(sums[k], out.offset);
   },
-  gpu(call) {
-    const {
-      inputs: [g, q, k, v],
-      outputs: [dq, dk, dv],
-      temporary,
-    } = call;
-    return [gradCall(call, [k, v, q, g], [dk, dv], true), gradCall(call, [q, g, k, v], [dq, temporary(1)], false)];
-  },
+  gpu: attentionGradCalls,
   wasm: attentionGradWasm,
   strided: (layout, index) => (index < 4 ? readsInPlace(layout) : isContiguous(layout) && layout.offset === 0),
   composed([g, q, k, v, delta, lse], { scale }) {
@@ -258,6 +193,7 @@ function checkAttention(name: string, q: Spec, k: Spec, v: Spec): Shape {
   return [...batch, queries];
 }
 
+/** The sizes of everything; `samples` are the leading axes together. */
 function extents(q: Shape, v: Shape) {
   const [queries, depth] = q.slice(-2);
   const [keys, width] = v.slice(-2);
@@ -269,104 +205,4 @@ function dot(x: (i: number) => number, a: number, y: (i: number) => number, b: n
   let sum = 0;
   for (let k = 0; k < length; k++) sum += x(a * length + k) * y(b * length + k);
   return sum;
-}
-
-/** Whether the kernels read a layout as it is: rows of contiguous elements that start at quads, up to four axes before them. */
-function readsInPlace({ shape, strides, offset, ...rest }: Layout): boolean {
-  const isAligned = offset % 4 === 0 && shape[shape.length - 1] % 4 === 0;
-  const rows = shape.every((n, k) => n === 1 || (k === shape.length - 1 ? strides[k] === 1 : strides[k] % 4 === 0));
-  return (
-    (isAligned && rows && shape.length <= 6) || (isContiguous({ shape, strides, offset, ...rest }) && offset === 0)
-  );
-}
-
-/** Where the kernels find each operand's samples and rows, in elements or in quads. */
-function addresses(operands: readonly View[], unit: number) {
-  const inUnits = (values: readonly number[], filler: number) =>
-    Array.from({ length: 4 }, (_, k) => (k < values.length ? values[k] : filler) / (filler === 1 ? 1 : unit));
-  const leading = collapse(
-    operands.map(({ shape, strides, offset }) => ({
-      shape: shape.slice(0, -2),
-      strides: strides.slice(0, -2),
-      offset,
-    })),
-  );
-  return {
-    offsets: inUnits(
-      operands.map(({ offset }) => offset),
-      0,
-    ),
-    row_strides: inUnits(
-      operands.map(({ strides }) => strides[strides.length - 2]),
-      0,
-    ),
-    batch: inUnits(leading[0].shape, 1),
-    strides: leading.map(({ strides }) => inUnits(strides, 0)),
-  };
-}
-
-/**
- * The tiled kernels' constants; null where they do not apply: not on GPUs, rows that are no quads, rows too long for registers.
- * @param held how many elements of each row of the result a workgroup sums up
- * @param rows rows of all samples
- * @param results tensors that it sums up
- */
-function tileFor(
-  { profile, workgroupMemory }: GpuTarget,
-  operands: readonly View[],
-  held: number,
-  rows: number,
-  results: number,
-) {
-  const lengths = operands.map(({ shape }) => shape[shape.length - 1]);
-  const across = held <= 32 ? 8 : 16;
-  const quads = Math.ceil(held / (4 * across));
-  if (profile === "direct" || !lengths.every((n) => n % 4 === 0) || quads > MAX_QUADS) return null;
-  const step = [4, 2, 1].find((n) => lengths.every((length) => length % (4 * n) === 0));
-  const memory = 16 * (4 * across + across) * (2 * DOWN + 1);
-  const bands = quads * results <= 2 && memory <= workgroupMemory && rows >= 256 * DOWN ? 2 : 1;
-  const constants = {
-    ACROSS: `${across}u`,
-    DOWN: `${DOWN}u`,
-    BANDS: `${bands}u`,
-    QUADS: `${quads}u`,
-    STEP: `${step}u`,
-  };
-  return { rows: 4 * bands * DOWN, constants };
-}
-
-/** Gradients of the operands a (and b) of the rows [a, b] from those of the columns [c, d]. */
-function gradCall(
-  { inputs: [, , , , delta, lse], attrs: { scale }, target }: GpuCall<AttentionAttrs>,
-  operands: readonly View[],
-  outputs: readonly (View | Temporary)[],
-  rowsAreKeys: boolean,
-): KernelCall {
-  const [a, b, c] = operands;
-  const [rows, depth] = a.shape.slice(-2);
-  const [columns, width] = [c.shape[c.shape.length - 2], b.shape[b.shape.length - 1]];
-  const samples = sizeOf(a.shape.slice(0, -2));
-  const tile = tileFor(target, operands, Math.max(depth, width), samples * rows, rowsAreKeys ? 2 : 1);
-  const { offsets, row_strides, batch, strides } = addresses(operands, tile ? 4 : 1);
-  const [a_strides, b_strides, c_strides, d_strides] = strides;
-  const layout = { offsets, row_strides, batch, a_strides, b_strides, c_strides, d_strides };
-  const bindings = [...operands, delta, lse, ...outputs];
-  if (!tile) {
-    const size = samples * rows;
-    return {
-      kernel: directGradKernel,
-      constants: { ROWS_ARE_KEYS: rowsAreKeys },
-      params: { size, rows, columns, depth, width, scale, ...layout },
-      bindings,
-      workgroups: linearGrid(size, WORKGROUP),
-    };
-  }
-  const blocks = Math.ceil(rows / tile.rows);
-  return {
-    kernel: tiledGradKernel,
-    constants: { ROWS_ARE_KEYS: rowsAreKeys, ...tile.constants },
-    params: { blocks, samples, rows, columns, depth: depth / 4, width: width / 4, scale, ...layout },
-    bindings,
-    workgroups: linearGrid(blocks * samples, 1),
-  };
 }

@@ -4,6 +4,7 @@ import type { View, WasmCall, WasmOperands } from "../op.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { addingUp, type Blocking, blocking, packedSize, packing, type Strides } from "./matmulWasm.ts";
+import { suitsWinograd, winogradCalls, winogradGradCalls } from "./winogradWasm.ts";
 
 /** Which pixel of an image lies under a tap of a walked pixel: (pixel · scale + shift + tap · step) / spread. */
 interface Gather {
@@ -26,10 +27,14 @@ export function convWasm({
   temporary,
 }: WasmOperands<ConvAttrs>): WasmCall[] | null {
   const [kh, kw, channels, outChannels] = w.shape;
-  const strides = { row: 1, term: outChannels };
-  return attrs.groups === 1 && takes(channels)
-    ? gathered(forward(x, out.shape, [kh, kw], attrs), w, out, strides, temporary)
-    : null;
+  if (attrs.groups !== 1 || !takes(channels)) return null;
+  const gather = forward(x, out.shape, [kh, kw], attrs);
+  if (isPlain(w, attrs) && suitsWinograd({ image: x, out })) {
+    const tap = channels * outChannels;
+    const strides = [3 * tap, tap, outChannels, 1] as const;
+    return winogradCalls({ image: x, weight: w, out, shift: gather.shift, start: 0, strides }, temporary);
+  }
+  return gathered(gather, w, out, { row: 1, term: outChannels }, temporary);
 }
 
 /** The same on the gradient, spread by the stride, under the taps in reverse. */
@@ -50,8 +55,15 @@ export function convInputWasm({
     step: dilation.map((n) => -n),
     spread: stride,
   };
-  const strides = { row: outChannels, term: 1, run: outChannels, runStride: channels * outChannels };
-  return groups === 1 && takes(outChannels) ? gathered(gather, w, out, strides, temporary) : null;
+  if (groups !== 1 || !takes(outChannels)) return null;
+  const tap = channels * outChannels;
+  if (isPlain(w, attrs) && suitsWinograd({ image: g, out })) {
+    // With the taps in order again the first is two pixels before, and the last of the weight.
+    const shift = gather.shift.map((n) => n - 2);
+    const strides = [-3 * tap, -tap, 1, outChannels] as const;
+    return winogradCalls({ image: g, weight: w, out, shift, start: 8 * tap, strides }, temporary);
+  }
+  return gathered(gather, w, out, { row: outChannels, term: 1, run: outChannels, runStride: tap }, temporary);
 }
 
 /** A product whose terms are the pixels, and its rows the taps and channels. */
@@ -64,11 +76,14 @@ export function convWeightWasm({
   const [kh, kw, channels, n] = out.shape;
   const k = sizeOf(g.shape.slice(0, 3));
   if (attrs.groups !== 1 || !takes(channels) || k === 0) return null;
+  const gather = forward(x, g.shape, [kh, kw], attrs);
+  if (isPlain(out, attrs) && suitsWinograd({ image: x, out: g })) {
+    return winogradGradCalls({ image: x, g, out, shift: gather.shift }, temporary);
+  }
   const product = { batches: 1, m: kh * kw * channels, n, k };
   const cut = blocking(product);
   const packed = temporary(packedSize(product));
   const into = cut.shares > 1 ? temporary(cut.shares * sizeOf(out.shape)) : out;
-  const gather = forward(x, g.shape, [kh, kw], attrs);
   const calls = [
     packing(packed, g, product, { row: 1, term: n }),
     { kernel: "conv_weight", rows: cut.blocks, grain: cut.grain, args: [into, table(gather, n, cut), x, packed] },
@@ -107,6 +122,11 @@ function forward(
 ): Gather {
   const shift = padding.map(([before]) => -before);
   return { image, walked, taps, scale: stride, shift, step: dilation, spread: [1, 1] };
+}
+
+/** Whether it has 3 × 3 taps that walk pixel by pixel. */
+function isPlain({ shape: [kh, kw] }: View, { stride, dilation }: ConvAttrs): boolean {
+  return kh === 3 && kw === 3 && [...stride, ...dilation].every((n) => n === 1);
 }
 
 function takes(channels: number): boolean {

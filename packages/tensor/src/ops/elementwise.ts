@@ -30,6 +30,8 @@ import { grainOf, linearGrid, perAxis } from "./dispatch.ts";
 interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | "tolerance"> {
   /** The expression in the elements a, b, c and the scalars params.s0, params.s1. */
   readonly wgsl: string | ((types: readonly DType[], attrs: Attrs) => string);
+  /** Functions that the expression calls. */
+  readonly library?: string;
   /** The kernel in WebAssembly for float32 inputs, or for inputs of given types; null where there is none. */
   readonly wasm?: string | ((types: readonly DType[], attrs: Attrs) => string | null);
   /** The same formula on the host; unary and binary formulas ignore what comes after. */
@@ -76,7 +78,7 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
     gpu(call) {
       const inputTypes = call.inputs.map(({ dtype }) => dtype);
       const wgsl = typeof rules.wgsl === "string" ? rules.wgsl : rules.wgsl(inputTypes, call.attrs);
-      return [elementwiseCall(call, wgsl, scalars(call.attrs))];
+      return [elementwiseCall(call, wgsl, scalars(call.attrs), rules.library)];
     },
     wasm(operands) {
       const kernel = wasmKernel(rules, operands);
@@ -113,6 +115,7 @@ function elementwiseCall<Attrs>(
   { inputs, outputs: [out] }: GpuCall<Attrs>,
   wgsl: string,
   scalars: readonly number[],
+  library: string | undefined,
 ): KernelCall {
   const size = sizeOf(out.shape);
   const [s0 = 0, s1 = 0] = scalars;
@@ -127,6 +130,7 @@ function elementwiseCall<Attrs>(
     const quads = Math.ceil(size / 4);
     return {
       kernel: contiguousKernel,
+      library,
       constants: { ...shared, A_IS_SCALAR, B_IS_SCALAR, C_IS_SCALAR },
       params: { quads, s0, s1, offsets },
       bindings,
@@ -136,6 +140,7 @@ function elementwiseCall<Attrs>(
   const [{ shape }, a, b, c] = collapse([out, ...operands]);
   return {
     kernel: stridedKernel,
+    library,
     constants: { ...shared, RANK: `${shape.length}u` },
     params: {
       size,

@@ -4,7 +4,7 @@ import emaKernel from "@pkg/kernels/ema.wgsl";
 import { defineOp, float32, run } from "../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { linearGrid } from "./dispatch.ts";
+import { grainOf, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
 const WORKGROUP = 64;
@@ -38,6 +38,9 @@ export const ema = defineOp<{ readonly weight: number }>({
       },
     ];
   },
+  wasm: ({ inputs: [, value], outputs: [out], attrs: { weight } }) => [
+    { kernel: "ema", rows: sizeOf(out.shape), grain: grainOf(1), args: [out, value, weight] },
+  ],
   cases: [
     {
       inputs: [

@@ -1,11 +1,21 @@
 // Functions of one element: exp, log, tanh, silu, …; each one line of WGSL, one on the host, one cotangent.
 
-import type { Tolerance } from "../op.ts";
+import library from "@pkg/kernels/functions.wgsl";
+import { erf as hostErf, erfc } from "../errorFunction.ts";
+import type { Case, Tolerance } from "../op.ts";
 import { elementwise } from "./elementwise.ts";
 
-// WGSL allows exp 3 + 2|x| ulp, and tanh and log an absolute error near 0; KERNELS' bounds for kernels built on them.
-const ROUNDED: Tolerance = { ulp: 4, abs: 1e-37 };
-const EXPONENTIAL: Tolerance = { ulp: 32, abs: 1e-6 };
+// Subnormal numbers may be flushed to zero.
+const SMALLEST = 1e-37;
+const ROUNDED: Tolerance = { ulp: 4, abs: SMALLEST };
+// What the library's polynomials keep; then those divided by something, which may cost 2.5 ulp (5 · 2⁻²⁴ here) by itself.
+const POLYNOMIAL: Tolerance = { ulp: 4, abs: SMALLEST };
+const QUOTIENT: Tolerance = { ulp: 12, abs: SMALLEST };
+
+/** 200 elements over a range: a polynomial's worst place is seldom among the few elements of the other cases. */
+function over<Attrs = undefined>(lo: number, hi: number, attrs?: Attrs): Case<Attrs> {
+  return { inputs: [{ shape: [200], range: [lo, hi] }], attrs };
+}
 
 export const square = elementwise({
   name: "square",
@@ -28,6 +38,36 @@ export const abs = elementwise({
 });
 
 export const sign = elementwise({ name: "sign", wgsl: "sign(a)", wasm: "sign", cpu: Math.sign, tolerance: ROUNDED });
+
+const HALVES: Case<undefined> = { inputs: [{ shape: [7], values: [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 8388609] }] };
+
+export const floor = elementwise({
+  name: "floor",
+  wgsl: "floor(a)",
+  wasm: "floor",
+  cpu: Math.floor,
+  cases: [HALVES],
+  tolerance: { ulp: 0 },
+});
+
+export const ceil = elementwise({
+  name: "ceil",
+  wgsl: "ceil(a)",
+  wasm: "ceil",
+  cpu: Math.ceil,
+  cases: [HALVES],
+  tolerance: { ulp: 0 },
+});
+
+/** To the nearest integer, halves to the even one. */
+export const round = elementwise({
+  name: "round",
+  wgsl: "round(a)",
+  wasm: "round",
+  cpu: (a) => (Math.abs(a % 1) === 0.5 ? 2 * Math.round(a / 2) : Math.round(a)),
+  cases: [HALVES],
+  tolerance: { ulp: 0 },
+});
 
 export const sqrt = elementwise({
   name: "sqrt",
@@ -53,69 +93,124 @@ export const rsqrt = elementwise({
 
 export const exp = elementwise({
   name: "exp",
-  wgsl: "exp(a)",
+  wgsl: "exponential(a)",
+  library,
   wasm: "exp",
   cpu: Math.exp,
   vjp: ([g], _, [y]) => [g.mul(y)],
   saves: { outputs: [0] },
-  tolerance: EXPONENTIAL,
+  cases: [over(-85, 80)],
+  tolerance: POLYNOMIAL,
+});
+
+/** eˣ − 1. */
+export const expm1 = elementwise({
+  name: "expm1",
+  wgsl: "exponential_minus_1(a)",
+  library,
+  wasm: "expm1",
+  cpu: Math.expm1,
+  vjp: ([g], _, [y]) => [g.mul(y.add(1))],
+  saves: { outputs: [0] },
+  cases: [over(-1e-3, 1e-3), over(-20, 80)],
+  tolerance: POLYNOMIAL,
 });
 
 export const log = elementwise({
   name: "log",
-  wgsl: "log(a)",
+  wgsl: "logarithm(a)",
+  library,
   wasm: "log",
   cpu: Math.log,
   vjp: ([g], [x]) => [g.div(x)],
   saves: { inputs: [0] },
   ranges: [[0.1, 4]],
-  tolerance: EXPONENTIAL,
+  cases: [over(0.999, 1.001), over(1e-3, 1e6), { inputs: [{ shape: [3], values: [1e-37, 1, 3e38] }] }],
+  tolerance: POLYNOMIAL,
 });
 
-// Built-in sin and cos may be 2⁻¹¹ off on [−π, π]: for anything periodic use tables made on the host.
+/** log(1 + x). */
+export const log1p = elementwise({
+  name: "log1p",
+  wgsl: "logarithm_of_1_plus(a)",
+  library,
+  wasm: "log1p",
+  cpu: Math.log1p,
+  vjp: ([g], [x]) => [g.div(x.add(1))],
+  saves: { inputs: [0] },
+  ranges: [[-0.9, 3]],
+  cases: [over(-1e-3, 1e-3), over(-0.5, 1e4)],
+  tolerance: POLYNOMIAL,
+});
+
+// The result's error is 2⁻²³ whatever the result is; more digits of its zeros would take more of π.
+const PERIODIC: Tolerance = { ulp: 4, abs: 2 ** -23 };
+
 export const sin = elementwise({
   name: "sin",
-  wgsl: "sin(a)",
+  wgsl: "sine(a, 0)",
+  library,
   wasm: "sin",
   cpu: Math.sin,
   vjp: ([g], [x]) => [g.mul(x.cos())],
   saves: { inputs: [0] },
-  tolerance: { abs: 2 ** -11 },
+  cases: [over(-10, 10), over(-1e4, 1e4)],
+  tolerance: PERIODIC,
 });
 
 export const cos = elementwise({
   name: "cos",
-  wgsl: "cos(a)",
+  wgsl: "sine(a, 1)",
+  library,
   wasm: "cos",
   cpu: Math.cos,
   vjp: ([g], [x]) => [g.mul(x.sin()).neg()],
   saves: { inputs: [0] },
-  tolerance: { abs: 2 ** -11 },
+  cases: [over(-10, 10), over(-1e4, 1e4)],
+  tolerance: PERIODIC,
 });
 
 export const tanh = elementwise({
   name: "tanh",
-  wgsl: "tanh(a)",
+  wgsl: "hyperbolic_tangent(a)",
+  library,
   wasm: "tanh",
   cpu: Math.tanh,
   vjp: ([g], _, [y]) => [g.mul(y.square().affine(-1, 1))],
   saves: { outputs: [0] },
-  tolerance: { abs: 1e-5 },
+  cases: [over(-1e-3, 1e-3), over(-50, 50)],
+  tolerance: QUOTIENT,
+});
+
+/** 2/√π ∫₀ˣ e^(−u²) du. */
+export const erf = elementwise({
+  name: "erf",
+  wgsl: "error_function(a)",
+  library,
+  wasm: "erf",
+  cpu: hostErf,
+  vjp: ([g], [x]) => [g.mul(x.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
+  saves: { inputs: [0] },
+  cases: [over(-1e-3, 1e-3), over(-5, 5)],
+  tolerance: QUOTIENT,
 });
 
 export const sigmoid = elementwise({
   name: "sigmoid",
-  wgsl: "1.0 / (1.0 + exp(-a))",
+  wgsl: "logistic(a)",
+  library,
   wasm: "sigmoid",
   cpu: (a) => 1 / (1 + Math.exp(-a)),
   vjp: ([g], _, [y]) => [g.mul(y).mul(y.affine(-1, 1))],
   saves: { outputs: [0] },
-  tolerance: EXPONENTIAL,
+  cases: [over(-100, 100)],
+  tolerance: QUOTIENT,
 });
 
 export const silu = elementwise({
   name: "silu",
-  wgsl: "a / (1.0 + exp(-a))",
+  wgsl: "a * logistic(a)",
+  library,
   wasm: "silu",
   cpu: (a) => a / (1 + Math.exp(-a)),
   vjp: ([g], [x]) => {
@@ -123,7 +218,45 @@ export const silu = elementwise({
     return [g.mul(s).mul(x.mul(s.affine(-1, 1)).add(1))];
   },
   saves: { inputs: [0] },
-  tolerance: EXPONENTIAL,
+  cases: [over(-100, 100)],
+  tolerance: QUOTIENT,
+});
+
+/** x · Φ(x), Φ the standard normal distribution: (1 + erf(x / √2)) / 2 (Hendrycks & Gimpel 2016). */
+export const gelu = elementwise({
+  name: "gelu",
+  wgsl: "a * normal_distribution(a)",
+  library,
+  wasm: "gelu",
+  cpu: (a) => 0.5 * a * erfc(-a * Math.SQRT1_2),
+  vjp: ([g], [x]) => {
+    const distribution = x.mul(Math.SQRT1_2).erf().affine(0.5, 0.5);
+    const density = x.square().mul(-0.5).exp().mul(1 / Math.sqrt(2 * Math.PI));
+    return [g.mul(distribution.add(x.mul(density)))];
+  },
+  saves: { inputs: [0] },
+  cases: [over(-5, 5)],
+  // Rounding x² changes e^(−x²/2) by x²/2 · 2⁻²⁴ of itself, 12.5 at x = 5; to that, a quotient's 12 and 8 for the other factors.
+  tolerance: { ulp: 36, abs: SMALLEST },
+});
+
+/** x · sigmoid(2u) = x · (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³): GELU with Φ approximated, within 5e-4. */
+export const geluTanh = elementwise({
+  name: "geluTanh",
+  wgsl: `a * logistic(${2 * Math.sqrt(2 / Math.PI)} * a * fma(0.044715 * a, a, 1.0))`,
+  library,
+  wasm: "gelu_tanh",
+  cpu: (a) => a / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))),
+  vjp: ([g], [x]) => {
+    const slope = 2 * Math.sqrt(2 / Math.PI);
+    const s = x.add(x.mul(x.square()).mul(0.044715)).mul(slope).sigmoid();
+    const inner = x.square().affine(3 * 0.044715, 1).mul(slope);
+    return [g.mul(s).mul(x.mul(s.affine(-1, 1)).mul(inner).add(1))];
+  },
+  saves: { inputs: [0] },
+  cases: [over(-5, 5)],
+  // The sigmoid's argument, at most 17 here, has five roundings, and its error is the result's relative error.
+  tolerance: { ulp: 96, abs: SMALLEST },
 });
 
 export const relu = elementwise({
@@ -136,12 +269,15 @@ export const relu = elementwise({
   tolerance: ROUNDED,
 });
 
+/** log(1 + eˣ). */
 export const softplus = elementwise({
   name: "softplus",
-  wgsl: "max(a, 0.0) + log(1.0 + exp(-abs(a)))",
+  wgsl: "soft_plus(a)",
+  library,
   wasm: "softplus",
   cpu: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
   vjp: ([g], [x]) => [g.mul(x.sigmoid())],
   saves: { inputs: [0] },
-  tolerance: EXPONENTIAL,
+  cases: [over(-80, 80)],
+  tolerance: QUOTIENT,
 });

@@ -1,29 +1,11 @@
 // Group normalisation with SiLU behind it, and its gradient: fused forward and backward; the second order is composed.
 
-import applyKernel from "@pkg/kernels/group_norm.wgsl";
-import gradKernel from "@pkg/kernels/group_norm_grad.wgsl";
-import meansKernel from "@pkg/kernels/group_norm_grad_means.wgsl";
-import parametersKernel from "@pkg/kernels/group_norm_grad_parameters.wgsl";
-import sumsKernel from "@pkg/kernels/group_norm_grad_sums.wgsl";
-import mergeKernel from "@pkg/kernels/group_norm_merge.wgsl";
-import statisticsKernel from "@pkg/kernels/group_norm_statistics.wgsl";
-import {
-  type CaseInput,
-  defineOp,
-  float32,
-  type GpuCall,
-  type KernelCall,
-  type NdArray,
-  type Op,
-  type Temporary,
-  type View,
-} from "../op.ts";
+import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../op.ts";
 import { contiguousLayout, formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { folding, linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
+import { groupNormCalls, groupNormGradCalls } from "./groupNormCalls.ts";
 import { groupNormGradWasm, groupNormWasm } from "./groupNormWasm.ts";
-import { sumPass } from "./reduce.ts";
 
 export interface GroupNormAttrs {
   readonly groups: number;
@@ -31,13 +13,6 @@ export interface GroupNormAttrs {
   readonly epsilon: number;
   readonly activation: "none" | "silu";
 }
-
-const WORKGROUP = 64;
-const ACTIVATION = { none: "return z;", silu: "return z / (1.0 + exp(-z));" };
-const SLOPE = {
-  none: "return Vector(1.0);",
-  silu: "let s = 1.0 / (1.0 + exp(-z)); return s * (1.0 + z * (1.0 - s));",
-};
 
 /**
  * activation((x − mean) / √(variance + ε) · scale + bias), with the mean and variance of each sample's group of channels.
@@ -62,25 +37,7 @@ export const groupNorm: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
       statistics.data.set([read(i), mean[group] - read(i), rstd[group]], statistics.offset + group * 3);
     }
   },
-  gpu(call) {
-    const {
-      inputs: [x, scale, bias],
-      outputs: [y, statistics],
-      attrs: { groups, activation },
-    } = call;
-    const { Vector, pixels, channels, depth } = extents(x.shape, groups);
-    const size = x.shape[0] * pixels * channels;
-    return [
-      ...statisticsCalls(call, statistics),
-      {
-        kernel: applyKernel,
-        constants: { Vector, WORKGROUP: `${WORKGROUP}u`, activation: ACTIVATION[activation] },
-        params: { size, sample: pixels * channels, channels, depth },
-        bindings: [x, scale, bias, statistics, y],
-        workgroups: linearGrid(size, WORKGROUP),
-      },
-    ];
-  },
+  gpu: groupNormCalls,
   wasm: groupNormWasm,
   auxiliary: 1,
   vjp([g], [x, scale, bias], [, statistics], attrs) {
@@ -147,7 +104,7 @@ export const groupNormGrad: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
     dscale.data.set(sums[0], dscale.offset);
     dbias.data.set(sums[1], dbias.offset);
   },
-  gpu: gradCalls,
+  gpu: groupNormGradCalls,
   wasm: groupNormGradWasm,
   composed([g, x, scale, bias], { groups, epsilon, activation }) {
     const [batch, channels] = [x.shape[0], x.shape[x.rank - 1]];
@@ -172,7 +129,7 @@ export const groupNormGrad: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
     gradCase([2, 3, 4, 8], { groups: 2, epsilon: 1e-5, activation: "silu" }),
     gradCase([3, 5, 6], { groups: 3, epsilon: 1e-5, activation: "none" }),
     gradCase([2, 7, 8], { groups: 2, epsilon: 1e-5, activation: "silu" }, [999, 1001]),
-    gradCase([5, 12], { groups: 1, epsilon: 1e-3, activation: "silu" }),
+    gradCase([300, 4], { groups: 1, epsilon: 1e-3, activation: "silu" }),
     gradCase([1, 2050, 4], { groups: 1, epsilon: 1e-5, activation: "silu" }),
   ],
   errors: [
@@ -236,116 +193,4 @@ function normalise(x: NdArray, groups: number, epsilon: number) {
   const rstd = variance.map((value) => 1 / Math.sqrt(value + epsilon));
   const normal = Float64Array.from({ length: size }, (_, i) => (read(i) - mean[groupOf(i)]) * rstd[groupOf(i)]);
   return { channels, groupOf, normal, mean, rstd };
-}
-
-/** x as [batch, pixels, channels], channels counted in vectors of four where a group is made of such. */
-function extents(shape: Shape, groups: number) {
-  const all = shape[shape.length - 1];
-  const width = (all / groups) % 4 === 0 ? 4 : 1;
-  const [pixels, channels, depth] = [sizeOf(shape.slice(1, -1)), all / width, all / groups / width];
-  return { Vector: width === 4 ? "vec4<f32>" : "f32", width, pixels, channels, depth };
-}
-
-function statisticsCalls(
-  { inputs: [x], attrs: { groups, epsilon }, target, temporary }: GpuCall<GroupNormAttrs>,
-  statistics: View,
-): KernelCall[] {
-  const { Vector, width, pixels, channels, depth } = extents(x.shape, groups);
-  const samples = x.shape[0] * groups;
-  const length = pixels * depth;
-  const fold = folding(target.profile, { outputs: samples, length, across: 1, isVector: width === 4 });
-  const { workgroup, lanes, blocks, chunk, shares } = fold;
-  const partial = shares === 1 ? statistics : temporary(samples * shares * 3);
-  const calls: KernelCall[] = [
-    {
-      kernel: statisticsKernel,
-      constants: {
-        Vector,
-        WIDTH: `${width}.0`,
-        WORKGROUP: `${workgroup}u`,
-        ...(width === 4 ? {} : { first_of: "return v;", sum_of: "return v;" }),
-      },
-      params: { samples, groups, pixels, channels, depth, chunk, shares, blocks, lanes, epsilon },
-      bindings: [x, partial],
-      workgroups: linearGrid(blocks * shares, 1),
-    },
-  ];
-  if (shares > 1) {
-    calls.push({
-      kernel: mergeKernel,
-      constants: { WORKGROUP: `${WORKGROUP}u` },
-      params: { samples, count: length * width, chunk: chunk * width, shares, epsilon },
-      bindings: [partial, statistics],
-      workgroups: linearGrid(samples, WORKGROUP),
-    });
-  }
-  return calls;
-}
-
-/** Sums of each channel, from these the means of each group and the parameters' gradients, and last dx. */
-function gradCalls({
-  inputs: [g, x, scale, bias, statistics],
-  outputs: [dx, dscale, dbias],
-  attrs: { groups, activation },
-  target: { profile },
-  temporary,
-}: GpuCall<GroupNormAttrs>): KernelCall[] {
-  const [batch, samples] = [x.shape[0], x.shape[0] * groups];
-  const { Vector, width, pixels, channels, depth } = extents(x.shape, groups);
-  const size = batch * pixels * channels;
-  const isVector = width === 4;
-  const summed = folding(profile, { outputs: batch * channels, length: pixels, across: channels, isVector });
-  const { shares } = summed;
-  const sums: Temporary = temporary(2 * batch * shares * channels * width);
-  const means: Temporary = temporary(2 * samples);
-  const perGroup = { outputs: samples, length: shares * depth * width, across: 1, isVector: false };
-  const averaged = folding(profile, perGroup);
-  // As if of vectors: eight neighbours read 32 bytes, a memory sector, and leave many lanes for what may be many rows.
-  const added = { outputs: channels * width, across: channels * width, isVector: true };
-  const rows = batch * shares;
-  const isLong = folding(profile, { ...added, length: rows }).shares > 1;
-  const shortened = isLong ? sumPass({ outer: 2, reduced: rows, inner: channels * width }) : null;
-  const remaining = shortened?.chunks ?? rows;
-  const remainder = shortened ? temporary(2 * remaining * channels * width) : sums;
-  const parameters = folding(profile, { ...added, length: remaining });
-  return [
-    {
-      kernel: sumsKernel,
-      constants: { Vector, WORKGROUP: `${summed.workgroup}u`, slope: SLOPE[activation] },
-      params: {
-        batch,
-        pixels,
-        channels,
-        depth,
-        chunk: summed.chunk,
-        shares,
-        blocks: summed.blocks,
-        lanes: summed.lanes,
-      },
-      bindings: [g, x, scale, bias, statistics, sums],
-      workgroups: linearGrid(summed.blocks * shares, 1),
-    },
-    {
-      kernel: meansKernel,
-      constants: { WORKGROUP: `${averaged.workgroup}u` },
-      params: { samples, groups, shares, depth: depth * width, count: pixels * depth * width, lanes: averaged.lanes },
-      bindings: [sums, scale, means],
-      workgroups: linearGrid(averaged.blocks, 1),
-    },
-    ...(shortened ? [{ ...shortened.call, bindings: [sums, remainder] }] : []),
-    {
-      kernel: parametersKernel,
-      constants: { WORKGROUP: `${parameters.workgroup}u` },
-      params: { rows: remaining, channels: channels * width, lanes: parameters.lanes },
-      bindings: [remainder, dscale, dbias],
-      workgroups: [parameters.blocks],
-    },
-    {
-      kernel: gradKernel,
-      constants: { Vector, WORKGROUP: `${WORKGROUP}u`, slope: SLOPE[activation] },
-      params: { size, sample: pixels * channels, channels, depth },
-      bindings: [g, x, scale, bias, statistics, means, dx],
-      workgroups: linearGrid(size, WORKGROUP),
-    },
-  ];
 }

@@ -116,7 +116,11 @@ function checkImage(name: string, { shape, dtype }: Spec): Shape {
 }
 
 /** How many windows fit, down and across. @throws ShapeError where none does */
-function windowCounts(name: string, image: readonly [number, number], { window, stride, padding }: Windows): number[] {
+export function windowCounts(
+  name: string,
+  image: readonly [number, number],
+  { window, stride, padding }: Windows,
+): number[] {
   const counts = image.map((n, k) => Math.floor((n + 2 * padding[k] - window[k]) / stride[k]) + 1);
   const isWhole = [...window, ...stride].every((n) => Number.isInteger(n) && n > 0);
   if (!isWhole || !padding.every((n) => Number.isInteger(n) && n >= 0) || !counts.every((n) => n > 0)) {

@@ -1,13 +1,14 @@
 // The sum of the squares of all elements of many tensors: what the norm of a gradient over all parameters needs.
 
 import sumSquaresKernel from "@pkg/kernels/sum_squares.wgsl";
-import { defineOp, float32, type KernelCall, run, type Temporary, type View } from "../op.ts";
+import { defineOp, float32, type KernelCall, run, type Temporary, type View, type WasmCall } from "../op.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";
 
 const CHUNK = 4096;
+const WASM_CHUNK = 16384;
 
 /** Σᵢ Σ xᵢ² over any number of tensors of any shapes: one dispatch each, and one or two more. */
 export const sumSquares = defineOp({
@@ -51,6 +52,18 @@ export const sumSquares = defineOp({
     }
     pass(sums, sums.size, out, 0, "x");
     return calls;
+  },
+  wasm({ inputs, outputs: [out], temporary }) {
+    const counts = inputs.map(({ shape }) => Math.max(1, Math.ceil(sizeOf(shape) / WASM_CHUNK)));
+    const all = counts.reduce((a, b) => a + b, 0);
+    const sums = temporary(all);
+    let first = 0;
+    const calls = inputs.map((input, k): WasmCall => {
+      const args = [sums, first, input, sizeOf(input.shape), WASM_CHUNK];
+      first += counts[k];
+      return { kernel: "squares", rows: counts[k], grain: 1, args };
+    });
+    return [...calls, { kernel: "sum", rows: 1, grain: 1, args: [out, sums, all, all, 1] }];
   },
   vjp: ([g], inputs) => inputs.map((x) => x.mul(g.mul(2))),
   cases: [{ inputs: [[7]] }, { inputs: [[3, 5], [4097], []] }, { inputs: [[0], [64, 65]] }],

@@ -8,9 +8,9 @@ import { type Block, Heap } from "./heap.ts";
 import { processors, startWorkers, Threads } from "./threads.ts";
 
 export interface WasmOptions {
-  /** Threads that compute, this one included. Default: one a processor; 1 where memory cannot be shared. */
+  /** Threads that compute, this one included. Default: one a processor, at most 16; 1 where memory cannot be shared. */
   readonly threads?: number;
-  /** The bytes that tensors may take. Default and at most 4 GiB less 64 MiB, what WebAssembly can address. */
+  /** The bytes that tensors may take. By default and at most what WebAssembly can address: 4 GiB, less a MiB a thread. */
   readonly budget?: number;
   /** The same bits on every machine: products and sums are rounded each, which costs up to half of the speed. Default false. */
   readonly deterministic?: boolean;
@@ -29,31 +29,43 @@ const PAGE = 65536;
 const TABLES = 4096;
 const RESERVED = 2 * PAGE;
 const SCRATCH = 2 ** 20;
-const MAX_PAGES = 65536;
-const MAX_BUDGET = 2 ** 32 - 2 ** 26;
+/** Products are cut into about as many blocks. */
+const MAX_THREADS = 16;
+/** 4 GiB, or less where an engine or its host reserves no such address space. */
+const MAX_PAGES = [65536, 32768, 16384, 4096];
 
 /**
  * The WebAssembly backend. Results do not depend on the number of threads.
  * @throws Error where WebAssembly SIMD is missing, and for options out of range
  */
 export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
-  const { threads = processors(), budget = MAX_BUDGET, deterministic = false } = options;
+  const {
+    threads = Math.min(processors(), MAX_THREADS),
+    budget = Number.POSITIVE_INFINITY,
+    deterministic = false,
+  } = options;
   if (!(Number.isInteger(threads) && threads >= 1)) throw new Error(`wasm: threads is ${threads}, want an integer ≥ 1`);
   if (!(budget > 0)) throw new Error(`wasm: budget is ${budget} bytes, want a positive number`);
   const shared = threads > 1 && canShare();
   const kernels = await loadKernels({ fused: !deterministic, shared });
   const scratch = Array.from({ length: shared ? threads : 1 }, (_, k) => RESERVED + k * SCRATCH);
-  const heap = RESERVED + scratch.length * SCRATCH;
-  const memory = new WebAssembly.Memory({ initial: heap / PAGE, maximum: MAX_PAGES, shared });
+  const start = RESERVED + scratch.length * SCRATCH;
+  const { memory, maximum } = newMemory(start / PAGE, shared);
   const placement = { module: kernels.module, memory, scratch };
   const workers = await startWorkers(placement);
-  return new Wasm(
-    kernels,
-    memory,
-    new Heap(memory, heap, Math.min(budget, MAX_BUDGET)),
-    new Threads(placement, workers),
-    options,
-  );
+  const heap = new Heap(memory, start, Math.min(budget, maximum * PAGE - start - PAGE));
+  return new Wasm(kernels, memory, heap, new Threads(placement, workers), options);
+}
+
+/** The largest memory that can be had. @throws RangeError where none can */
+function newMemory(initial: number, shared: boolean): { memory: WebAssembly.Memory; maximum: number } {
+  for (const maximum of MAX_PAGES.slice(0, -1)) {
+    try {
+      return { memory: new WebAssembly.Memory({ initial, maximum, shared }), maximum };
+    } catch {}
+  }
+  const [maximum] = MAX_PAGES.slice(-1);
+  return { memory: new WebAssembly.Memory({ initial, maximum, shared }), maximum };
 }
 
 /** Whether memory can be shared with workers: browsers want pages to be cross-origin isolated for it. */

@@ -1,5 +1,6 @@
 // Compiled kernels: one pipeline per specialised text, with bind group layouts shared by all kernels of one signature.
 
+import type { KernelCall } from "../../op.ts";
 import { type ParamsLayout, paramsLayout } from "./params.ts";
 import { specialise } from "./specialise.ts";
 
@@ -16,7 +17,8 @@ const COMPUTE_STAGE = 4;
 
 /** Compiles kernels on first use and keeps them. */
 export class Pipelines {
-  private readonly kernels = new Map<string, Map<string, Kernel>>();
+  /** By source, library and constants. */
+  private readonly kernels = new Map<string, Map<string, Map<string, Kernel>>>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
   private readonly device: GPUDevice;
 
@@ -25,13 +27,16 @@ export class Pipelines {
   }
 
   /** The variant of a kernel with these constants. @throws Error for constants or parameters that the kernel does not declare */
-  get(label: string, source: string, constants: Readonly<Record<string, string | number | boolean>> = {}): Kernel {
-    const variants = this.kernels.get(source) ?? new Map<string, Kernel>();
-    this.kernels.set(source, variants);
-    const key = JSON.stringify(constants);
+  get(label: string, { kernel: source, constants = {}, library = "" }: KernelCall): Kernel {
+    const ofSource = this.kernels.get(source) ?? new Map<string, Map<string, Kernel>>();
+    this.kernels.set(source, ofSource);
+    const variants = ofSource.get(library) ?? new Map<string, Kernel>();
+    ofSource.set(library, variants);
+    let key = "";
+    for (const name in constants) key += `${name}=${constants[name]};`;
     const known = variants.get(key);
     if (known) return known;
-    const compiled = this.compile(label, specialise(source, constants));
+    const compiled = this.compile(label, specialise(source, constants) + library);
     variants.set(key, compiled);
     return compiled;
   }

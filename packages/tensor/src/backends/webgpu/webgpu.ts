@@ -124,15 +124,7 @@ class Webgpu implements Backend {
     const staging = this.device.createBuffer({ label: "download", size: length * 4, usage: MAP_READ | COPY_DST });
     this.endPass().copyBufferToBuffer(gpu, offset * 4, staging, 0, length * 4);
     this.flush();
-    try {
-      await staging.mapAsync(MODE_READ);
-    } catch (error) {
-      this.check();
-      throw new DeviceLostError(
-        `${this.name}: reading back failed (${error instanceof Error ? error.message || error.name : error})`,
-      );
-    }
-    this.check();
+    await this.survive(staging.mapAsync(MODE_READ), "reading back");
     const copy = staging.getMappedRange().slice(0);
     staging.destroy();
     return dtype === "float32"
@@ -162,8 +154,7 @@ class Webgpu implements Backend {
 
   async settled(): Promise<void> {
     this.flush();
-    await this.device.queue.onSubmittedWorkDone();
-    this.check();
+    await this.survive(this.device.queue.onSubmittedWorkDone(), "waiting for what was queued");
   }
 
   memory(): MemoryInfo {
@@ -177,7 +168,7 @@ class Webgpu implements Backend {
   }
 
   private dispatch(label: string, call: KernelCall, temporaries: readonly GpuBuffer[]): void {
-    const kernel = this.pipelines.get(label, call.kernel, call.constants);
+    const kernel = this.pipelines.get(label, call);
     if (this.usedSlots === SLOTS) this.flush();
     const slot = this.usedSlots++ * SLOT;
     if (kernel.params) writeParams(this.uniformBytes, slot, kernel.params, call.params ?? {});
@@ -220,6 +211,18 @@ class Webgpu implements Backend {
     this.pass = null;
     this.encoder ??= this.device.createCommandEncoder();
     return this.encoder;
+  }
+
+  /** Waits for the device; where that rejects, the device is gone, even if it does not say so yet. */
+  private async survive(waiting: Promise<unknown>, what: string): Promise<void> {
+    try {
+      await waiting;
+    } catch (error) {
+      this.check();
+      const reason = error instanceof Error ? error.message || error.name : error;
+      throw new DeviceLostError(`${this.name}: ${what} failed (${reason}), want a new backend`);
+    }
+    this.check();
   }
 
   /** Throws what the device reported since the last call. After a loss everything would seem to succeed. */

@@ -1,5 +1,5 @@
 // out[i] = f(a[i], b[i], c[i]), four elements at once; operands that do not lie in a row are gathered into tiles first.
-import { exp4, log4, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
+import { erf4, exp4, expm1x4, gelu4, log1p4, log4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
 import { copyVectors, fillVectors, scratch } from "./memory";
 
 /** Elements that are gathered at a time, and bytes of a gathered tile, whose last run may fill its last vector. */
@@ -46,7 +46,21 @@ const SCALAR: i32 = 1;
 @unmanaged class Sigmoid { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sigmoid4(a); } }
 @unmanaged class Silu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return silu4(a); } }
 @unmanaged class Relu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.pmax(a, splat(0)); } }
-@unmanaged class Softplus { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.pmax(a, splat(0)), log4(f32x4.add(splat(1), exp4(f32x4.neg(f32x4.abs(a)))))); } }
+@unmanaged class Softplus { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.pmax(a, splat(0)), log1p4(exp4(f32x4.neg(f32x4.abs(a))))); } }
+@unmanaged class NotEqual { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.ne(a, b), i32x4.splat(1)); } }
+@unmanaged class NotEqualBits { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(i32x4.ne(a, b), i32x4.splat(1)); } }
+@unmanaged class And { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(a, b); } }
+@unmanaged class Or { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.or(a, b); } }
+@unmanaged class Not { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.xor(a, i32x4.splat(1)); } }
+@unmanaged class IsFinite { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(i32x4.lt_u(v128.and(a, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000)), i32x4.splat(1)); } }
+@unmanaged class Floor { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.floor(a); } }
+@unmanaged class Ceil { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.ceil(a); } }
+@unmanaged class Round { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.nearest(a); } }
+@unmanaged class Expm1 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return expm1x4(a); } }
+@unmanaged class Log1p { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return log1p4(a); } }
+@unmanaged class Erf { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return erf4(a); } }
+@unmanaged class Gelu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return gelu4(a); } }
+@unmanaged class GeluTanh { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.mul(a, sigmoid4(f32x4.mul(f32x4.mul(splat(1.5957691), a), mulAdd(f32x4.mul(splat(0.044715), a), a, splat(1))))); } }
 
 /** Elements [begin, end); of the addresses a, b, c the first `arity` count. */
 // @ts-ignore: decorator
@@ -230,4 +244,46 @@ export function relu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t:
 }
 export function softplus(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<Softplus>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function not_equal(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<NotEqual>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function not_equal_bits(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<NotEqualBits>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function logical_and(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<And>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function logical_or(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Or>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function logical_not(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Not>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function is_finite(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<IsFinite>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function floor(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Floor>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function ceil(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Ceil>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function round(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Round>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function expm1(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Expm1>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function log1p(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Log1p>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function erf(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Erf>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function gelu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<Gelu>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function gelu_tanh(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<GeluTanh>(1, begin, end, out, layout, s, t, a, 0, 0);
 }

@@ -1,4 +1,4 @@
-// Functions of four float32 at once: exponential, logarithm, sine, cosine, tanh; within 2 ulp.
+// Functions of four float32 at once: exponential, logarithm, sine, cosine, tanh, error function; within 2 ulp where no more is said.
 
 // @ts-ignore: decorator
 @inline
@@ -28,8 +28,16 @@ export function exp4(x: v128): v128 {
   const limited = f32x4.pmax(f32x4.pmin(x, splat(89)), splat(-87.5));
   // Adding 1.5 · 2²³ rounds to a whole number, which is then in the lowest bits.
   const turned = mulAdd(limited, splat(1.44269504), splat(12582912));
-  const n = f32x4.sub(turned, splat(12582912));
-  let r = fma(n, splat(-0.693359375), limited);
+  const p = f32x4.add(expNearZero4(limited, f32x4.sub(turned, splat(12582912))), splat(1));
+  // Twice 2ⁿ⁻¹, since 2¹²⁸ is no number.
+  return f32x4.mul(f32x4.add(p, p), i32x4.add(i32x4.shl(turned, 23), i32x4.splat(126 << 23)));
+}
+
+/** e^(x − n log 2) − 1, at most √2 − 1 in size. */
+// @ts-ignore: decorator
+@inline
+function expNearZero4(x: v128, n: v128): v128 {
+  let r = fma(n, splat(-0.693359375), x);
   r = fma(n, splat(2.12194440e-4), r);
   let p = splat(1.9875691500e-4);
   p = fma(p, r, splat(1.3981999507e-3));
@@ -37,9 +45,77 @@ export function exp4(x: v128): v128 {
   p = fma(p, r, splat(4.1665795894e-2));
   p = fma(p, r, splat(1.6666665459e-1));
   p = fma(p, r, splat(5.0000001201e-1));
-  p = f32x4.add(fma(p, f32x4.mul(r, r), r), splat(1));
-  // Twice 2ⁿ⁻¹, since 2¹²⁸ is no number.
-  return f32x4.mul(f32x4.add(p, p), i32x4.add(i32x4.shl(turned, 23), i32x4.splat(126 << 23)));
+  return fma(p, f32x4.mul(r, r), r);
+}
+
+/** eˣ − 1. */
+// @ts-ignore: decorator
+@inline
+export function expm1x4(x: v128): v128 {
+  // From −18 on it rounds to −1.
+  const limited = f32x4.pmax(f32x4.pmin(x, splat(88)), splat(-18));
+  const turned = mulAdd(limited, splat(1.44269504), splat(12582912));
+  const p = expNearZero4(limited, f32x4.sub(turned, splat(12582912)));
+  const scale = i32x4.add(i32x4.shl(turned, 23), i32x4.splat(127 << 23));
+  const y = f32x4.add(f32x4.mul(scale, p), f32x4.sub(scale, splat(1)));
+  return v128.bitselect(exp4(x), y, f32x4.gt(x, splat(88)));
+}
+
+/** log(1 + x): what rounding 1 + x to u lost is made up for by x / (u − 1). */
+// @ts-ignore: decorator
+@inline
+export function log1p4(x: v128): v128 {
+  const u = f32x4.add(splat(1), x);
+  const y = f32x4.mul(x, f32x4.div(log4(u), f32x4.sub(u, splat(1))));
+  return v128.bitselect(x, y, v128.or(f32x4.eq(u, splat(1)), f32x4.eq(x, splat(Infinity))));
+}
+
+/** e^(x²) (1 − erf x) for x ≥ 0, within 5 ulp; kernels/functions.wgsl says how. */
+// @ts-ignore: decorator
+@inline
+function scaledErfComplement4(x: v128): v128 {
+  const t = f32x4.div(splat(1), mulAdd(splat(0.3), x, splat(1)));
+  let q = splat(-0.12945792);
+  q = mulAdd(q, t, splat(0.4852218));
+  q = mulAdd(q, t, splat(-0.5115091));
+  q = mulAdd(q, t, splat(0.5467515));
+  q = mulAdd(q, t, splat(-0.0939058));
+  q = mulAdd(q, t, splat(0.21456833));
+  q = mulAdd(q, t, splat(0.14844376));
+  q = mulAdd(q, t, splat(0.17069824));
+  q = mulAdd(q, t, splat(0.16918918));
+  return f32x4.mul(t, q);
+}
+
+/** erf x, within 4 ulp. */
+// @ts-ignore: decorator
+@inline
+export function erf4(x: v128): v128 {
+  const size = f32x4.abs(x);
+  const square = f32x4.mul(x, x);
+  let p = splat(7.853861e-5);
+  p = mulAdd(p, square, splat(-8.0101937e-4));
+  p = mulAdd(p, square, splat(5.1883277e-3));
+  p = mulAdd(p, square, splat(-2.6853813e-2));
+  p = mulAdd(p, square, splat(0.112835854));
+  p = mulAdd(p, square, splat(-0.37612626));
+  p = mulAdd(p, square, splat(0.12837917));
+  const near = mulAdd(p, size, size);
+  const far = f32x4.sub(splat(1), f32x4.mul(exp4(f32x4.neg(square)), scaledErfComplement4(size)));
+  const y = v128.bitselect(near, far, f32x4.lt(size, splat(1)));
+  return v128.or(y, v128.and(x, i32x4.splat(0x80000000)));
+}
+
+/** x · Φ(x), Φ the standard normal distribution; nothing cancels for negative x. */
+// @ts-ignore: decorator
+@inline
+export function gelu4(x: v128): v128 {
+  const half = f32x4.mul(f32x4.mul(splat(-0.5), x), x);
+  const tail = f32x4.mul(
+    f32x4.mul(splat(0.5), exp4(half)),
+    scaledErfComplement4(f32x4.mul(f32x4.abs(x), splat(0.70710678))),
+  );
+  return f32x4.mul(x, v128.bitselect(tail, f32x4.sub(splat(1), tail), f32x4.lt(x, splat(0))));
 }
 
 /** 1 / (1 + e⁻ˣ). */

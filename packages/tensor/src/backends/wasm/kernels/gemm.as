@@ -8,7 +8,7 @@ import { scratch } from "./memory";
 /** Terms that are summed at a time: a panel of b of that length stays in the first cache. */
 export const DEPTH: i32 = 256;
 /** Rows of a that are packed at a time at most: 128 KiB. */
-export const MAX_ROWS: i32 = 128;
+const MAX_ROWS: i32 = 128;
 export const STRIP_BYTES: usize = 16;
 export const PANEL_BYTES: usize = 32;
 
@@ -23,7 +23,7 @@ export function strips(): usize {
 // @ts-ignore: decorator
 @inline
 function edgeTile(): usize {
-  return scratch + 4 * 128 * 256;
+  return scratch + <usize>(4 * MAX_ROWS * DEPTH);
 }
 
 // @ts-ignore: decorator

@@ -5,10 +5,11 @@ export * from "./elementwise";
 export { matmul, pack_b, sum_shares } from "./matmul";
 export { useScratch } from "./memory";
 export * from "./norm";
-export { adam_w } from "./optimizer";
+export { adam_w, ema } from "./optimizer";
 export {
   dropout, noise_add, random_bits, random_integers, random_normal, random_signs, random_trials, random_uniform,
 } from "./random";
-export { largest, sum } from "./reduce";
+export { largest, squares, sum } from "./reduce";
 export { attention_slopes, log_softmax, log_sum_exp, softmax } from "./rows";
+export { winograd, winograd_grad, winograd_grad_taps, winograd_weights } from "./winograd";
 export { window_spread, window_sum } from "./windows";

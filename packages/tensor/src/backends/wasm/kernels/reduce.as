@@ -88,3 +88,17 @@ export function sum(begin: i32, end: i32, out: usize, x: usize, reduced: i32, ch
 export function largest(begin: i32, end: i32, out: usize, x: usize, reduced: i32, chunk: i32, inner: i32): void {
   reduce<Largest>(begin, end, out, x, reduced, chunk, inner, -Infinity);
 }
+
+/** Chunks [begin, end) of x: out[first + c] = Σ x². */
+export function squares(begin: i32, end: i32, out: usize, first: i32, x: usize, size: i32, chunk: i32): void {
+  for (let c = begin; c < end; c++) {
+    const start = c * chunk;
+    const count = min(chunk, size - start);
+    let total = splat(0);
+    for (let i = 0; i < count; i += 4) {
+      const value = firstLanes(v128.load(element(x, start + i)), count - i, splat(0));
+      total = f32x4.add(total, f32x4.mul(value, value));
+    }
+    store<f32>(element(out, first + c), sumOfLanes(total));
+  }
+}

@@ -1,0 +1,47 @@
+// What a real browser adds: random numbers with Node's bits, pages that may not share memory, and the loss of the GPU process.
+import { cpu } from "@pkg/tensor";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Browser, type Call, openBrowser, runInPage } from "../../tools/browser.mjs";
+import { browserAvailable } from "../setup/browser.ts";
+import { drawDigests } from "../tensor/draws.ts";
+import type { Program } from "./page.ts";
+
+describe.skipIf(!browserAvailable)("in Chromium", () => {
+  let browser: Browser;
+  let call: Call<Program>;
+  beforeAll(async () => {
+    browser = await openBrowser();
+    call = await runInPage<Program>(browser, "test/browser/page.ts");
+  });
+  afterAll(() => browser?.close());
+
+  test.each(["webgpu", "wasm"] as const)("%s draws the bits that cpu draws in Node, 2²⁰ of each kind", async (kind) => {
+    expect(await call("drawDigests", kind)).toEqual(await drawDigests(cpu()));
+  });
+
+  test("the best backend is WebAssembly where WebGPU computes on the CPU", async () => {
+    expect(await call("name", "webgpu")).toMatch(/^webgpu: .*swiftshader/);
+    expect(await call("name", "best")).toMatch(/^wasm: /);
+  });
+
+  test("WebAssembly takes two threads in a page that may share memory, and one elsewhere, with results as good", async () => {
+    expect(await call("name", "wasm")).toMatch(/^wasm: 2 threads, simd/);
+    const alone = await runInPage<Program>(browser, "test/browser/page.ts", { isolated: false });
+    expect(await alone("name", "wasm")).toMatch(/^wasm: 1 thread, simd/);
+    expect(await alone("name", "webgpu")).toMatch(/^webgpu: /);
+    for (const name of ["matmul", "conv2d", "softmax"]) {
+      expect(await alone("checkCase", "wasm", name, 0)).toEqual(await call("checkCase", "wasm", name, 0));
+    }
+  });
+
+  test("when the GPU process dies in training, every use is a DeviceLostError; a new backend trains to the same bits", async () => {
+    const undisturbed = await call("train", 20);
+    const losing = call("trainUntilLost");
+    await expect.poll(() => call("steps")).toBeGreaterThan(0);
+    await browser.crashGpu();
+    const { isDeviceLost, messages } = await losing;
+    expect(isDeviceLost, messages.join("\n")).toBe(true);
+    expect(messages[0]).toMatch(/^DeviceLostError: webgpu: .+, want a new backend$/);
+    expect(await call("train", 20)).toEqual(undisturbed);
+  });
+});

@@ -1,0 +1,91 @@
+// What runs in the browser's page: functions that the tests call, with plain data in and out.
+import { type Backend, bestBackend, DeviceLostError, grad, randomStream, wasm, webgpu } from "@pkg/tensor";
+import { allOps, checkCase, type Finding } from "../tensor/checkCase.ts";
+import { drawDigests } from "../tensor/draws.ts";
+
+/** The backends of a page. */
+export type Kind = keyof typeof openers;
+
+const openers = {
+  webgpu: () => webgpu({ poison: true, profile: "direct" }),
+  tiled: () => webgpu({ poison: true, profile: "tiled" }),
+  wasm: () => wasm({ poison: true, threads: 2 }),
+  best: () => bestBackend(),
+};
+const backends = new Map<Kind, Promise<Backend>>();
+let steps = 0;
+
+const program = {
+  name: async (kind: Kind): Promise<string> => (await backend(kind)).name,
+
+  async checkCase(kind: Kind, name: string, index: number): Promise<Finding[]> {
+    const op = allOps.find((op) => op.name === name);
+    if (!op) throw new Error(`page: no op ${name}`);
+    return checkCase(op, index, await backend(kind));
+  },
+
+  drawDigests: async (kind: Kind): Promise<Record<string, string>> => drawDigests(await backend(kind)),
+
+  /** The weights after some steps on a new device. */
+  async train(steps: number): Promise<number[]> {
+    const device = await webgpu();
+    const model = regression(device);
+    for (let step = 0; step < steps; step++) model.step();
+    const weights = [...(await model.weights.data())];
+    device.dispose();
+    return weights;
+  },
+
+  /** Steps of `trainUntilLost` so far. */
+  steps: (): number => steps,
+
+  /** Trains until the device is lost; what each way to use it says then. */
+  async trainUntilLost(): Promise<{ isDeviceLost: boolean; messages: string[] }> {
+    const device = await webgpu();
+    const model = regression(device);
+    for (steps = 0; ; steps++) {
+      try {
+        model.step();
+        await model.weights.data();
+      } catch (first) {
+        const errors = [first];
+        for (const use of [model.step, () => model.weights.data(), () => device.settled()]) {
+          errors.push(await thrownBy(use));
+        }
+        const messages = errors.map(String);
+        return { isDeviceLost: errors.every((error) => error instanceof DeviceLostError), messages };
+      }
+    }
+  },
+};
+
+export type Program = typeof program;
+Object.assign(globalThis, { program });
+
+function backend(kind: Kind): Promise<Backend> {
+  const opened = backends.get(kind) ?? openers[kind]();
+  backends.set(kind, opened);
+  return opened;
+}
+
+/** A linear regression, learnt by gradient descent. */
+function regression(on: Backend) {
+  const rng = randomStream(1);
+  const x = rng.normal([256, 64], { backend: on });
+  const y = x.matmul(rng.normal([64, 8], { backend: on }));
+  const weights = rng.normal([64, 8], { backend: on });
+  const step = (): void => {
+    const [slope] = grad((w) => x.matmul(w).sub(y).square().mean(), [weights]);
+    weights.assign(weights.sub(slope.mul(0.1)));
+  };
+  return { weights, step };
+}
+
+async function thrownBy(use: () => unknown): Promise<unknown> {
+  try {
+    await use();
+    return new Error("nothing is thrown");
+  } catch (error) {
+    return error;
+  }
+}

@@ -186,6 +186,31 @@ export const equal = elementwise({
   tolerance: EXACT,
 });
 
+export const notEqual = elementwise({
+  name: "notEqual",
+  wgsl: "select(0u, 1u, a != b)",
+  wasm: ([type]) => (type === "float32" ? "not_equal" : "not_equal_bits"),
+  cpu: (a, b) => Number(a !== b),
+  arity: 2,
+  types: COMPARABLE,
+  result: "bool",
+  cases: [
+    {
+      inputs: [
+        { shape: [4], values: [0, 1, -1, 2] },
+        { shape: [4], values: [0, 1, 1, -2] },
+      ],
+    },
+    {
+      inputs: [
+        { shape: [9], dtype: "bool" },
+        { shape: [9], dtype: "bool" },
+      ],
+    },
+  ],
+  tolerance: EXACT,
+});
+
 export const less = elementwise({
   name: "less",
   wgsl: "select(0u, 1u, a < b)",
@@ -221,6 +246,52 @@ export const lessEqual = elementwise({
       ],
     },
   ],
+  tolerance: EXACT,
+});
+
+export const logicalAnd = elementwise({
+  name: "logicalAnd",
+  wgsl: "a & b",
+  wasm: () => "logical_and",
+  cpu: (a, b) => a * b,
+  arity: 2,
+  types: ["bool"],
+  inputTypes: ["bool", "bool"],
+  ranges: [[0, 2]],
+  tolerance: EXACT,
+});
+
+export const logicalOr = elementwise({
+  name: "logicalOr",
+  wgsl: "a | b",
+  wasm: () => "logical_or",
+  cpu: (a, b) => Math.max(a, b),
+  arity: 2,
+  types: ["bool"],
+  inputTypes: ["bool", "bool"],
+  ranges: [[0, 2]],
+  tolerance: EXACT,
+});
+
+export const logicalNot = elementwise({
+  name: "logicalNot",
+  wgsl: "1u - a",
+  wasm: () => "logical_not",
+  cpu: (a) => 1 - a,
+  types: ["bool"],
+  inputTypes: ["bool"],
+  ranges: [[0, 2]],
+  tolerance: EXACT,
+});
+
+/** Whether an element is a number: neither NaN nor infinite. By its bits, since WGSL may assume that all are. */
+export const isFinite = elementwise({
+  name: "isFinite",
+  wgsl: "select(0u, 1u, (bitcast<u32>(a) & 0x7f800000u) != 0x7f800000u)",
+  wasm: "is_finite",
+  cpu: (a) => Number(Number.isFinite(a)),
+  result: "bool",
+  cases: [{ inputs: [{ shape: [6], values: [0, Number.NaN, Infinity, -Infinity, 3.4e38, 1e-45] }] }],
   tolerance: EXACT,
 });
 

@@ -1,5 +1,5 @@
 // out[i] = f(a[i], b[i], c[i]), four elements at once; operands that do not lie in a row are gathered into tiles first.
-import { erf4, exp4, expm1x4, gelu4, log1p4, log4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
+import { erf4, exp4, expm14, gelu4, log1p4, log4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
 import { copyVectors, fillVectors, scratch } from "./memory";
 
 /** Elements that are gathered at a time, and bytes of a gathered tile, whose last run may fill its last vector. */
@@ -56,7 +56,7 @@ const SCALAR: i32 = 1;
 @unmanaged class Floor { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.floor(a); } }
 @unmanaged class Ceil { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.ceil(a); } }
 @unmanaged class Round { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.nearest(a); } }
-@unmanaged class Expm1 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return expm1x4(a); } }
+@unmanaged class Expm1 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return expm14(a); } }
 @unmanaged class Log1p { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return log1p4(a); } }
 @unmanaged class Erf { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return erf4(a); } }
 @unmanaged class Gelu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return gelu4(a); } }

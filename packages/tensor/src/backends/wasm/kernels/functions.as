@@ -51,7 +51,7 @@ function expNearZero4(x: v128, n: v128): v128 {
 /** eˣ − 1. */
 // @ts-ignore: decorator
 @inline
-export function expm1x4(x: v128): v128 {
+export function expm14(x: v128): v128 {
   // From −18 on it rounds to −1.
   const limited = f32x4.pmax(f32x4.pmin(x, splat(88)), splat(-18));
   const turned = mulAdd(limited, splat(1.44269504), splat(12582912));

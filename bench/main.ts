@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { type Backend, cpu, webgpu } from "@pkg/tensor";
+import { type Backend, cpu, wasm, webgpu } from "@pkg/tensor";
 import type { BenchCase } from "./case.ts";
 import { attentions } from "./cases/attention.ts";
 import { contractions } from "./cases/contraction.ts";
@@ -14,7 +14,7 @@ import { type Ceilings, table } from "./report.ts";
 
 const HELP = `pnpm bench [flags]
   --filter <text>    cases whose name or size contains it
-  --backend <name>   cpu or webgpu; may be repeated (default: all that can be had)
+  --backend <name>   cpu, wasm or webgpu; may be repeated (default: all that can be had)
   --quick            fewer samples, and no case that takes longer than 0.3 s
   --json <file>      write everything measured as JSON
 `;
@@ -22,7 +22,7 @@ const HELP = `pnpm bench [flags]
 const { values: flags } = parseArgs({
   options: {
     filter: { type: "string", default: "" },
-    backend: { type: "string", multiple: true, default: ["cpu", "webgpu"] },
+    backend: { type: "string", multiple: true, default: ["cpu", "wasm", "webgpu"] },
     quick: { type: "boolean", default: false },
     json: { type: "string" },
     help: { type: "boolean", default: false },
@@ -32,7 +32,11 @@ if (flags.help) process.stdout.write(HELP);
 else await main();
 
 async function main(): Promise<void> {
-  const openers: Record<string, () => Promise<Backend>> = { cpu: async () => cpu(), webgpu: () => webgpu() };
+  const openers: Record<string, () => Promise<Backend>> = {
+    cpu: async () => cpu(),
+    wasm: () => wasm(),
+    webgpu: () => webgpu(),
+  };
   const environment = {
     node: process.version,
     cpu: `${cpus()[0].model} × ${cpus().length}`,

@@ -1,22 +1,38 @@
-// `pnpm numerics`: every op's cases on every backend of this machine, as one table: worst error in units of its tolerance.
+// `pnpm numerics`: every op's cases on every backend, in Node and in a browser, as one table of errors in units of what is allowed.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { type Backend, cpu, webgpu } from "@pkg/tensor";
+import { cpu, wasm, webgpu } from "@pkg/tensor";
+import { browserMissing, openBrowser, runInPage } from "../tools/browser.mjs";
+import type { Kind, Program } from "./browser/page.ts";
 import { allOps, checkCase, type Finding } from "./tensor/checkCase.ts";
+import type { AnyOp } from "./tensor/derived.ts";
 
 const HELP = `pnpm numerics [flags]
   --filter <text>   ops whose name contains it
-  --json <file>     write every finding as JSON
+  --json <file>     write what the table shows, by kind of check and with each failure, as JSON
+
+A column's two numbers are the worst error of a value and of a gradient, of either order, as shares of what is allowed.
+WebGPU runs on SwiftShader; TWEEDIE_ADAPTER=system takes the machine's adapter in Node.
 `;
 
 const KINDS = ["value", "value of strided inputs", "repetition", "gradient", "second gradient"] as const;
 
-/** The findings of one op on one backend. */
+/** Where cases run. */
+interface Place {
+  readonly label: string;
+  /** What runs the kernels. */
+  readonly name: string;
+  readonly check: (op: AnyOp, index: number) => Promise<Finding[]>;
+  readonly close: () => unknown;
+}
+
+/** The findings of one op in one place. */
 interface Row {
   readonly op: string;
   readonly backend: string;
   readonly cases: number;
-  readonly worst: Readonly<Record<Finding["what"], number>>;
+  readonly tolerance: string;
+  readonly worst: Readonly<Record<Finding["what"], number | null>>;
   readonly failures: readonly string[];
 }
 
@@ -31,63 +47,124 @@ if (flags.help) process.stdout.write(HELP);
 else process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const backends = await openBackends();
+  const places = await openPlaces();
+  const heads = places.map(({ label }) => label.padStart(widthOf(label))).join("");
+  process.stdout.write(`${"op".padEnd(16)}cases  ${"tolerance".padEnd(24)}${heads}\n`);
   const rows: Row[] = [];
   for (const op of allOps.filter(({ name }) => name.includes(flags.filter))) {
-    for (const { label, backend } of backends) {
-      const findings: Finding[] = [];
-      const failures: string[] = [];
-      for (const [index, given] of op.cases.entries()) {
-        try {
-          const found = await checkCase(op, given, index, backend);
-          findings.push(...found);
-          failures.push(
-            ...found.filter(({ relative }) => !(relative <= 1)).map((f) => `case ${index}, ${f.what}: ${f.message}`),
-          );
-        } catch (error) {
-          failures.push(`case ${index}: ${error instanceof Error ? error.message : error}`);
-        }
-      }
-      const worst = (kind: Finding["what"]) =>
-        Math.max(0, ...findings.filter(({ what }) => what === kind).map((f) => f.relative));
-      const row: Row = {
-        op: op.name,
-        backend: label,
-        cases: op.cases.length,
-        worst: Object.fromEntries(KINDS.map((kind) => [kind, worst(kind)])) as Row["worst"],
-        failures,
-      };
+    process.stdout.write(`${op.name.padEnd(16)}${`${op.cases.length}`.padStart(5)}  ${toleranceOf(op).padEnd(24)}`);
+    const failures: string[] = [];
+    for (const place of places) {
+      const row = await rowOf(op, place);
       rows.push(row);
-      print(row);
+      failures.push(...row.failures.map((failure) => `  ${place.label}, ${failure}\n`));
+      process.stdout.write(cellOf(row).padStart(widthOf(place.label)));
     }
+    process.stdout.write(`\n${failures.join("")}`);
   }
   const failed = rows.filter(({ failures }) => failures.length > 0).length;
-  process.stdout.write(`${rows.length - failed} of ${rows.length} rows within tolerance\n`);
-  if (flags.json)
-    writeFileSync(
-      flags.json,
-      `${JSON.stringify({ schema: 1, backends: backends.map(({ label, backend }) => ({ label, name: backend.name })), rows })}\n`,
-    );
-  for (const { backend } of backends) backend.dispose();
+  const cases = rows.reduce((sum, row) => sum + row.cases, 0);
+  process.stdout.write(`${cases} cases; ${rows.length - failed} of ${rows.length} cells within tolerance\n`);
+  if (flags.json) {
+    const backends = places.map(({ label, name }) => ({ label, name }));
+    writeFileSync(flags.json, `${JSON.stringify({ schema: 1, backends, rows })}\n`);
+  }
+  for (const { close } of places) await close();
   return failed > 0 ? 1 : 0;
 }
 
-async function openBackends(): Promise<{ label: string; backend: Backend }[]> {
-  const opened = [{ label: "cpu", backend: cpu({ poison: true }) }];
-  for (const profile of ["direct", "tiled"] as const) {
+async function openPlaces(): Promise<Place[]> {
+  const openers = {
+    cpu: async () => cpu({ poison: true }),
+    wasm: () => wasm({ poison: true }),
+    "webgpu-Node": () => webgpu({ poison: true, profile: "direct" }),
+    "webgpu-Node tiled": () => webgpu({ poison: true, profile: "tiled" }),
+  };
+  const places: Place[] = [];
+  for (const [label, open] of Object.entries(openers)) {
     try {
-      opened.push({ label: `webgpu ${profile}`, backend: await webgpu({ poison: true, profile }) });
+      const backend = await open();
+      const { name } = backend;
+      places.push({ label, name, check: (op, index) => checkCase(op, index, backend), close: () => backend.dispose() });
     } catch (error) {
-      process.stdout.write(`webgpu ${profile}: not run: ${error instanceof Error ? error.message : error}\n`);
+      process.stdout.write(`*** ${label} is NOT run: ${error instanceof Error ? error.message : error} ***\n`);
     }
   }
-  for (const { label, backend } of opened) process.stdout.write(`${label} is ${backend.name}\n`);
-  process.stdout.write(`${"op".padEnd(22)}${"backend".padEnd(16)}cases  worst error as a share of what is allowed\n`);
-  return opened;
+  if (browserMissing) process.stdout.write(`*** Chromium is NOT run: ${browserMissing} ***\n`);
+  else places.push(...(await openPages({ "webgpu-Chromium": "webgpu", "wasm-Chromium": "wasm" })));
+  for (const { label, name } of places) process.stdout.write(`${label} is ${name}\n`);
+  return places;
 }
 
-function print({ op, backend, cases, worst, failures }: Row): void {
-  const shares = KINDS.map((kind) => `${kind} ${worst[kind].toPrecision(2)}`).join(", ");
-  process.stdout.write(`${op.padEnd(22)}${backend.padEnd(16)}${`${cases}`.padStart(5)}  ${shares}\n`);
-  for (const failure of failures) process.stdout.write(`    FAILED ${failure}\n`);
+async function openPages(kinds: Readonly<Record<string, Kind>>): Promise<Place[]> {
+  const browser = await openBrowser();
+  const call = await runInPage<Program>(browser, "test/browser/page.ts");
+  const pages = Object.entries(kinds).map(async ([label, kind]) => ({
+    label,
+    name: `${await call("name", kind)}, in Chromium ${browser.version}`,
+    check: (op: AnyOp, index: number) => call("checkCase", kind, op.name, index),
+    close: browser.close,
+  }));
+  return Promise.all(pages);
+}
+
+async function rowOf(op: AnyOp, { label, check }: Place): Promise<Row> {
+  const findings: Finding[] = [];
+  const failures: string[] = [];
+  for (const index of op.cases.keys()) {
+    try {
+      const found = await check(op, index);
+      findings.push(...found);
+      const failed = found.filter(({ relative }) => !(relative <= 1));
+      failures.push(...failed.map(({ what, message }) => `case ${index}, ${what}: ${message}`));
+    } catch (error) {
+      failures.push(`case ${index}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  const worst = (kind: Finding["what"]): number | null => {
+    const errors = findings.filter(({ what }) => what === kind).map(({ relative }) => relative);
+    return errors.length > 0 ? Math.max(...errors) : null;
+  };
+  const byKind = Object.fromEntries(KINDS.map((kind) => [kind, worst(kind)])) as Row["worst"]; // KINDS are its keys
+  return {
+    op: op.name,
+    backend: label,
+    cases: op.cases.length,
+    tolerance: toleranceOf(op),
+    worst: byKind,
+    failures,
+  };
+}
+
+/** "0.43 0.01": the worst value, then the worst gradient if there is one. */
+function cellOf({ worst, failures }: Row): string {
+  if (failures.length > 0) return "FAILED";
+  const { gradient } = worst;
+  const shares = [Math.max(worst.value ?? 0, worst["value of strided inputs"] ?? 0)];
+  if (gradient !== null) shares.push(Math.max(gradient, worst["second gradient"] ?? 0));
+  return shares.map(shareOf).join(" ");
+}
+
+/** Room for a column's head and two numbers. */
+function widthOf(label: string): number {
+  return Math.max(label.length, "<0.001 <0.001".length) + 2;
+}
+
+function shareOf(share: number): string {
+  return share === 0 ? "0" : share < 1e-3 ? "<0.001" : share.toPrecision(2);
+}
+
+/** "4 ulp, 1e-6": an element may be off by the larger of these; L2 is a bound on the norm of all errors. */
+function toleranceOf({ tolerance: { ulp, abs, relL2, terms } }: AnyOp): string {
+  const parts = [
+    ulp === undefined ? [] : `${ulp} ulp`,
+    abs === undefined ? [] : short(abs),
+    terms === undefined ? [] : "2⁻²³ √n Σ|ab|",
+    relL2 === undefined ? [] : `L2 ${short(relL2)}`,
+  ].flat();
+  return parts.join(", ") || "exact";
+}
+
+function short(bound: number): string {
+  return Number(bound.toPrecision(3)).toExponential();
 }

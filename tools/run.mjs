@@ -1,4 +1,5 @@
-// `node tools/run.mjs ENTRY.ts [arguments]` bundles a TypeScript program from the workspace's sources and runs it here.
+// `node tools/run.mjs [--software] ENTRY.ts [arguments]` bundles a TypeScript program from the workspace's sources and runs it
+// here, with the WebGPU adapter that TWEEDIE_ADAPTER names: by default the machine's, with --software SwiftShader.
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -7,11 +8,12 @@ import { build } from "esbuild";
 import { bundleOptions } from "./bundleOptions.mjs";
 import { adapterEnvironment } from "./softwareAdapter.mjs";
 
-const [entry, ...rest] = process.argv.slice(2);
+const isSoftware = process.argv[2] === "--software";
+const [entry, ...rest] = process.argv.slice(isSoftware ? 3 : 2);
 if (!entry) {
-  throw new Error("usage: node tools/run.mjs ENTRY.ts [arguments]");
+  throw new Error("usage: node tools/run.mjs [--software] ENTRY.ts [arguments]");
 }
-const environment = adapterEnvironment(process.env.TWEEDIE_ADAPTER ?? "system");
+const environment = adapterEnvironment(process.env.TWEEDIE_ADAPTER ?? (isSoftware ? "swiftshader" : "system"));
 if (Object.entries(environment).some(([name, value]) => process.env[name] !== value)) {
   runAgain(environment);
 } else {
@@ -24,7 +26,7 @@ if (Object.entries(environment).some(([name, value]) => process.env[name] !== va
 }
 
 /**
- * Bundles the workspace's own packages and leaves those from npm to Node. The output lies inside the entry's
+ * Bundles the workspace's own packages and leaves those from npm, and tools, to Node. The output lies inside the entry's
  * package, since that is where pnpm makes its dependencies resolvable.
  * @param {string} entry
  */
@@ -50,6 +52,11 @@ function leavePackagesOutside({ onResolve }) {
   onResolve({ filter: /^[^./#]/ }, ({ path, kind }) =>
     kind === "entry-point" || path.startsWith("@pkg/") ? undefined : { path, external: true },
   );
+  // Tools find their files beside themselves, so they stay where they are.
+  onResolve({ filter: /^\..*\.mjs$/ }, ({ path, resolveDir }) => ({
+    path: pathToFileURL(resolve(resolveDir, path)).href,
+    external: true,
+  }));
 }
 
 /**

@@ -1,9 +1,10 @@
 // The public face of @pkg/diffusion.
 
 export { qSample } from "./forward.ts";
-export { noisePrediction } from "./loss.ts";
+export { type LossOptions, noisePrediction, predictionLoss } from "./loss.ts";
 export type { Model } from "./model.ts";
-export { dataFromNoise, type Posterior, posterior } from "./posterior.ts";
+export { convertPrediction, estimateData, type Prediction, predictionTarget } from "./parameterization.ts";
+export { type Posterior, posterior } from "./posterior.ts";
 export {
   finalSample,
   type NoiseSource,
@@ -15,5 +16,18 @@ export {
 } from "./sampler.ts";
 export { type AncestralOptions, ancestral } from "./samplers/ancestral.ts";
 export { type DdimOptions, ddim } from "./samplers/ddim.ts";
-export { alphaBarAt, cosine, fromBetas, linear, noiseVarianceAt, type Schedule } from "./schedule.ts";
+export {
+  alphaBarAt,
+  constant,
+  cosine,
+  fromBetas,
+  linear,
+  noiseVarianceAt,
+  type Schedule,
+  scaledLinear,
+  sigmoid,
+  snrAt,
+  zeroTerminalSnr,
+} from "./schedule.ts";
 export { type Spacing, spacedTimes } from "./spacing.ts";
+export { type LossWeight, minSnrWeight, p2Weight, variationalWeight } from "./weighting.ts";

@@ -1,6 +1,5 @@
-// The posterior q(x_{t−1} | x_t, x₀) and what turns a noise prediction into an estimate of x₀.
+// The posterior q(x_{t−1} | x_t, x₀) of the forward process.
 
-import type { Tensor } from "@pkg/tensor";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /** μ̃ = fromData · x₀ + fromNoisy · x_t and β̃ (Ho et al. 2020, eq. 7), for a step from t to any earlier one. */
@@ -25,17 +24,4 @@ export function posterior(schedule: Schedule, t: number, to = t - 1): Posterior 
     variance: (beta * there) / here,
     beta,
   };
-}
-
-/**
- * x̂₀ = (x_t − √(1 − ᾱ_t) ε̂) / √ᾱ_t.
- * @param clip limits it to [−1, 1], where images are
- * @throws Error where ᾱ_t = 0: noise alone says nothing of the data
- */
-export function dataFromNoise(schedule: Schedule, x: Tensor, noise: Tensor, t: number, clip: boolean): Tensor {
-  const alphaBar = alphaBarAt(schedule, t);
-  if (alphaBar === 0)
-    throw new Error(`dataFromNoise: ᾱ_${t} is 0, want a schedule that keeps some signal to predict noise`);
-  const data = x.mul(1 / Math.sqrt(alphaBar)).sub(noise.mul(Math.sqrt(noiseVarianceAt(schedule, t) / alphaBar)));
-  return clip ? data.clamp(-1, 1) : data;
 }

@@ -35,6 +35,49 @@ export function cosine(
   return fromBetas(Float64Array.from({ length: steps }, (_, t) => Math.min(1 - signal(t + 1) / signal(t), maxBeta)));
 }
 
+/** √β rises linearly: the schedule of latent diffusion (Rombach et al. 2022), by default with its ends. */
+export function scaledLinear(
+  steps = 1000,
+  { start = 0.00085, end = 0.012 }: { start?: number; end?: number } = {},
+): Schedule {
+  return fromBetas(linear(steps, { start: Math.sqrt(start), end: Math.sqrt(end) }).betas.map((root) => root ** 2));
+}
+
+/** The same β in every step. */
+export function constant(steps = 1000, beta = 0.02): Schedule {
+  checkSteps("constant", steps);
+  return fromBetas(new Float64Array(steps).fill(beta));
+}
+
+/** ᾱ falls as a sigmoid from `start` to `end`, stretched to [0, 1] (Jabri et al. 2022), with β capped. */
+export function sigmoid(
+  steps = 1000,
+  {
+    start = -3,
+    end = 3,
+    temperature = 1,
+    maxBeta = 0.999,
+  }: { start?: number; end?: number; temperature?: number; maxBeta?: number } = {},
+): Schedule {
+  checkSteps("sigmoid", steps);
+  const logistic = (x: number) => 1 / (1 + Math.exp(-x / temperature));
+  const [high, low] = [logistic(end), logistic(start)];
+  const signal = (t: number) => (high - logistic((t / steps) * (end - start) + start)) / (high - low);
+  return fromBetas(Float64Array.from({ length: steps }, (_, t) => Math.min(1 - signal(t + 1) / signal(t), maxBeta)));
+}
+
+/**
+ * The same schedule with √ᾱ shifted and stretched so that the last step holds no signal at all (Lin et al. 2024, algorithm 1).
+ * Predict velocity or data with it: at the last step the noise says nothing of the data.
+ */
+export function zeroTerminalSnr({ steps, alphaBars }: Schedule): Schedule {
+  const roots = alphaBars.map(Math.sqrt);
+  const [first, last] = [roots[0], roots[steps - 1]];
+  if (steps < 2) throw new Error(`zeroTerminalSnr: a schedule of ${steps} steps, want at least two`);
+  const rescaled = roots.map((root) => (((root - last) * first) / (first - last)) ** 2);
+  return fromBetas(rescaled.map((alphaBar, t) => 1 - alphaBar / (t === 0 ? 1 : rescaled[t - 1])));
+}
+
 /** A schedule of one's own. @throws Error naming the first β that is not in (0, 1] */
 export function fromBetas(betas: ArrayLike<number>): Schedule {
   checkSteps("fromBetas", betas.length);
@@ -61,6 +104,11 @@ export function alphaBarAt(schedule: Schedule, t: number): number {
 /** 1 − ᾱ_t, with 0 before the first step (t = −1). @throws Error when t is no step of the schedule */
 export function noiseVarianceAt(schedule: Schedule, t: number): number {
   return t === -1 ? 0 : schedule.noiseVariances[checkTime(schedule, t)];
+}
+
+/** ᾱ_t / (1 − ᾱ_t), the ratio of signal to noise; infinite before the first step. */
+export function snrAt(schedule: Schedule, t: number): number {
+  return alphaBarAt(schedule, t) / noiseVarianceAt(schedule, t);
 }
 
 function checkTime({ steps }: Schedule, t: number): number {

@@ -503,19 +503,73 @@ export class Tensor {
     return squares.sum(reduced, { keepAxes }).mul(1 / (count - correction));
   }
 
+  /** The standard deviation over the given axes: √variance, with its options. */
+  std(
+    axes?: number | readonly number[],
+    { keepAxes = false, correction = 1 }: { keepAxes?: boolean; correction?: number } = {},
+  ): Tensor {
+    return this.variance(axes, { keepAxes, correction }).sqrt();
+  }
+
+  /** The Euclidean norm √Σ x² over the given axes; its gradient where it is 0 is 0. */
+  norm(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+    const squares = this.square().sum(axes, { keepAxes });
+    const isZero = squares.equal(0);
+    return isZero.where(0, isZero.where(1, squares).sqrt());
+  }
+
   /** log Σ e^x over the given axes, for x of any size. */
   logSumExp(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
-    const reduced = resolveAxes("logSumExp", axes, this.rank);
-    const kept = Array.from({ length: this.rank }, (_, k) => k).filter((axis) => !reduced.includes(axis));
-    const rows = this.permute([...kept, ...reduced]).reshape([...kept.map((axis) => this.shape[axis]), -1]);
-    const shape = keepAxes ? this.shape.map((n, k) => (reduced.includes(k) ? 1 : n)) : rows.shape.slice(0, -1);
-    return rows.only(ops.logSumExp, undefined).reshape(shape);
+    return this.overLast("logSumExp", axes, keepAxes, (rows) => rows.only(ops.logSumExp, undefined));
+  }
+
+  /**
+   * The q-quantile over the given axes (all by default): element q · (n − 1) of the n in order, between two elements on the straight
+   * line through them, as NumPy and PyTorch have it by default.
+   * @param q in [0, 1]
+   */
+  quantile(q: number, axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+    if (!(q >= 0 && q <= 1)) throw new Error(`quantile: q is ${q}, want a number in [0, 1]`);
+    return this.overLast("quantile", axes, keepAxes, (rows) => {
+      const length = rows.shape[rows.rank - 1];
+      if (length === 0) {
+        throw new ShapeError(`quantile: shape ${formatShape(this.shape)}, want at least one element`);
+      }
+      const place = q * (length - 1);
+      const below = Math.floor(place);
+      const { values } = rows.sort();
+      const at = (index: number): Tensor => values.slice(...rows.shape.slice(1).map(() => null), [index, index + 1]);
+      return place === below ? at(below) : at(below).lerp(at(below + 1), place - below);
+    });
   }
 
   /** The index (int32) of the largest element along an axis, the first of equal ones; the axis is dropped. */
   argmax(axis = -1): Tensor {
     const at = resolveAxis("argmax", axis, this.rank);
     return this.only(ops.argmax, { axis: at }).reshape(this.shape.toSpliced(at, 1));
+  }
+
+  /** The index (int32) of the smallest element along an axis, the first of equal ones; the axis is dropped. */
+  argmin(axis = -1): Tensor {
+    const at = resolveAxis("argmin", axis, this.rank);
+    return this.neg().argmax(at);
+  }
+
+  /** Running sums along an axis: element r is the sum of the elements 0 … r. */
+  cumsum(axis: number): Tensor {
+    return this.only(ops.cumsum, { axis: resolveAxis("cumsum", axis, this.rank) });
+  }
+
+  /**
+   * The elements in order along an axis, and the indices (int32) that they had; equal ones keep their order, NaN counts as the largest.
+   * The gradient takes time in the square of the axis.
+   */
+  sort(axis = -1, { descending = false }: { descending?: boolean } = {}): { values: Tensor; indices: Tensor } {
+    const at = resolveAxis("sort", axis, this.rank);
+    const last = this.rank - 1;
+    const sorted = apply(ops.sort, [this.transpose(at, last)], { descending }, this.backend);
+    const [values, indices] = sorted.map((x) => x.transpose(at, last));
+    return { values, indices };
   }
 
   /** e^x / Σ e^x along an axis, for x of any size. */
@@ -541,6 +595,24 @@ export class Tensor {
   /** Sums of rows by index, the transpose of gather: [...indices, ...rest] → [rows, ...rest]. */
   scatterAdd(indices: Tensor, rows: number): Tensor {
     return apply(ops.scatterAdd, [this, indices], { rows }, this.backend)[0];
+  }
+
+  /**
+   * Elements along an axis by index, each line with indices of its own: result[…, j, …] = this[…, indices[…, j, …], …], as PyTorch's
+   * gather and NumPy's take_along_axis. `indices` (int32) has this shape but for the axis. An index outside is as in `gather`.
+   */
+  gatherAlong(indices: Tensor, axis = -1): Tensor {
+    const at = resolveAxis("gatherAlong", axis, this.rank);
+    return apply(ops.gatherAlong, [this, indices], { axis: at }, this.backend)[0];
+  }
+
+  /**
+   * Sums by index along an axis, the transpose of gatherAlong: this and `indices` (int32) have one shape, the result `length`
+   * elements along the axis. Takes time in their number times `length`.
+   */
+  scatterAlong(indices: Tensor, length: number, axis = -1): Tensor {
+    const at = resolveAxis("scatterAlong", axis, this.rank);
+    return apply(ops.scatterAlong, [this, indices], { axis: at, length }, this.backend)[0];
   }
 
   /** For int32 indices: float32 [...this, depth] with 1 at each index and 0 elsewhere. */
@@ -715,6 +787,20 @@ export class Tensor {
   private alongLast(name: string, axis: number, f: (x: Tensor) => Tensor): Tensor {
     const at = resolveAxis(name, axis, this.rank);
     return at === this.rank - 1 ? f(this) : f(this.transpose(at, -1)).transpose(at, -1);
+  }
+
+  /** A function of the last axis that leaves one element of it, over any axes. */
+  private overLast(
+    name: string,
+    axes: number | readonly number[] | undefined,
+    keepAxes: boolean,
+    f: (rows: Tensor) => Tensor,
+  ): Tensor {
+    const reduced = resolveAxes(name, axes, this.rank);
+    const kept = Array.from({ length: this.rank }, (_, k) => k).filter((axis) => !reduced.includes(axis));
+    const [outer, length] = [kept, reduced].map((some) => some.map((axis) => this.shape[axis]));
+    const rows = this.permute([...kept, ...reduced]).reshape([...outer, sizeOf(length)]);
+    return f(rows).reshape(keepAxes ? this.shape.map((n, k) => (reduced.includes(k) ? 1 : n)) : outer);
   }
 
   /** This tensor, or a row-major copy outside of the graph. */

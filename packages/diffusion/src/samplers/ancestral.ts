@@ -1,6 +1,7 @@
 // DDPM's ancestral sampling.
 
-import { dataFromNoise, posterior } from "../posterior.ts";
+import { estimateData, type Prediction } from "../parameterization.ts";
+import { posterior } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
 import type { Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
@@ -11,17 +12,25 @@ export interface AncestralOptions {
   readonly spacing?: Spacing;
   /** The reverse variance: β̃_t ("fixedSmall") or β_t ("fixedLarge"). Default fixedSmall. */
   readonly variance?: "fixedSmall" | "fixedLarge";
+  /** What the model predicts. Default "noise". */
+  readonly prediction?: Prediction;
   /** Limit x̂₀ to [−1, 1]. Default true. */
   readonly clip?: boolean;
 }
 
 /**
  * x_{t−1} = μ̃(x̂₀, x_t) + σ_t z, z ~ N(0, I), no noise in the last step (Ho et al. 2020, algorithm 2, by way of a clipped x̂₀ as
- * their code does it). The model predicts noise.
+ * their code does it).
  */
 export function ancestral(
   schedule: Schedule,
-  { steps = schedule.steps, spacing, variance = "fixedSmall", clip = true }: AncestralOptions = {},
+  {
+    steps = schedule.steps,
+    spacing,
+    variance = "fixedSmall",
+    prediction = "noise",
+    clip = true,
+  }: AncestralOptions = {},
 ): Sampler {
   const times = spacedTimes(schedule.steps, steps, spacing);
   return {
@@ -29,7 +38,7 @@ export function ancestral(
     step({ x, index, predict, rng }) {
       const [t, next = -1] = times.slice(index);
       const q = posterior(schedule, t, next);
-      const denoised = dataFromNoise(schedule, x, predict(x, t), t, clip);
+      const denoised = estimateData(schedule, predict(x, t), { prediction, x, t, clip });
       const mean = denoised.mul(q.fromData).add(x.mul(q.fromNoisy));
       if (next === -1) return { x: mean, denoised };
       const sigma = Math.sqrt(variance === "fixedSmall" ? q.variance : q.beta);

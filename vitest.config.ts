@@ -5,7 +5,7 @@ import { viteWasmKernels } from "./tools/wasmKernels.mjs";
 
 const conditions = ["x-source", ...defaultServerConditions];
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   plugins: [
     viteWasmKernels,
     {
@@ -18,6 +18,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/setup/adapter.ts",
+    // `pnpm test:full` also runs what takes longest.
+    env: mode === "full" ? { TWEEDIE_FULL: "1" } : {},
     // Processes, so that a crash in native code ends one worker and not the run; each keeps its device from file to file.
     pool: "forks",
     isolate: false,
@@ -27,4 +29,4 @@ export default defineConfig({
     hookTimeout: 120_000,
     teardownTimeout: 30_000,
   },
-});
+}));

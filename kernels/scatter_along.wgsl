@@ -25,9 +25,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let first = at / (params.inner * params.length) * params.count * params.inner + i;
   var total = 0.0;
   for (var j = 0u; j < params.count; j++) {
-    let from = first + j * params.inner;
-    if (indices[from] == l) {
-      total += values[from];
+    let source = first + j * params.inner;
+    if (indices[source] == l) {
+      total += values[source];
     }
   }
   out[at] = total;

@@ -7,6 +7,8 @@ import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { createLogger, build as viteBuild } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openBrowser } from "../tools/browser.mjs";
+import { browserAvailable } from "./setup/browser.ts";
 
 interface Tarball {
   readonly name: string;
@@ -24,17 +26,23 @@ const folders: Readonly<Record<string, string>> = {
 };
 const tarballs = new Map<string, Tarball>();
 
-/** Every package does something: the engine computes, the others offer exports. */
+/** Two steps of training on each backend, by its name. */
 const program = `
-import * as diffusion from "@pkg/diffusion";
-import * as nn from "@pkg/nn";
-import { cpu, tensor, wasm } from "@pkg/tensor";
+import { cosine, noisePrediction } from "@pkg/diffusion";
+import { adamW, parameters, unet } from "@pkg/nn";
+import { cpu, randomStream, wasm, webgpu } from "@pkg/tensor";
 
-const dots = [cpu(), await wasm()].map((backend) => {
-  const x = tensor([1, 2, 3], { backend });
-  return x.mul(x).sum().item();
+const backends = [cpu(), await wasm()];
+if (globalThis.navigator?.gpu) backends.push(await webgpu());
+const losses = backends.map(async (backend) => {
+  const rng = randomStream(0);
+  const model = unet({ inChannels: 1, channels: 8, multipliers: [1, 2], blocks: 1 }, { backend, rng });
+  const optimizer = adamW(parameters(model), { lr: 1e-3 });
+  const x0 = rng.uniform([4, 8, 8, 1], { backend, low: -1 });
+  const step = () => optimizer.minimize(() => noisePrediction(model, cosine(100), x0, rng)).item();
+  return /** @type {const} */ ([backend.name, [await step(), await step()]]);
 });
-export const results = [...(await Promise.all(dots)), Object.keys(nn).length > 0, Object.keys(diffusion).length > 0];
+export const results = await Promise.all(losses);
 console.log(JSON.stringify(results));
 `;
 
@@ -86,8 +94,8 @@ test("@pkg/kernels holds a module for every kernel", () => {
   expect(paths).toEqual(expect.arrayContaining(kernels.map((file) => `dist/${file.replace(/wgsl$/, "js")}`)));
 });
 
-test("plain Node runs a program that imports them", () => {
-  expect(JSON.parse(run("node", ["main.js"], join(folder, "consumer")))).toEqual([14, 14, true, true]);
+test("plain Node runs a program that trains with them", () => {
+  checkTraining(run("node", ["main.js"], join(folder, "consumer")), ["cpu", "wasm"]);
 });
 
 test("TypeScript checks the same program without this workspace's settings", () => {
@@ -95,15 +103,46 @@ test("TypeScript checks the same program without this workspace's settings", () 
   run("node", [join(root, "node_modules/typescript/bin/tsc"), ...options, "main.js"], join(folder, "consumer"));
 });
 
-test("Vite builds a page that imports them, without a warning", async () => {
-  const consumer = join(folder, "consumer");
-  writeFileSync(join(consumer, "index.html"), '<script type="module" src="/main.js"></script>');
-  const warnings: string[] = [];
-  const customLogger = { ...createLogger("warn"), warn: (message: string) => void warnings.push(message) };
-  await viteBuild({ root: consumer, configFile: false, customLogger, logLevel: "warn" });
-  expect(warnings).toEqual([]);
-  expect(readdirSync(join(consumer, "dist/assets")).some((file) => file.endsWith(".js"))).toBe(true);
+describe("a page that imports them", () => {
+  const page = join(folder, "consumer/dist");
+
+  test("is built by Vite without a warning", async () => {
+    const consumer = join(folder, "consumer");
+    writeFileSync(join(consumer, "index.html"), '<script type="module" src="/main.js"></script>');
+    const warnings: string[] = [];
+    const customLogger = { ...createLogger("warn"), warn: (message: string) => void warnings.push(message) };
+    await viteBuild({ root: consumer, configFile: false, customLogger, logLevel: "warn" });
+    expect(warnings).toEqual([]);
+    expect(readdirSync(join(page, "assets")).some((file) => file.endsWith(".js"))).toBe(true);
+  });
+
+  test.skipIf(!browserAvailable)("trains in Chromium as Node does", async () => {
+    const names = readdirSync(page, { recursive: true, encoding: "utf8" }).filter((name) => name.includes("."));
+    const browser = await openBrowser();
+    try {
+      const open = await browser.open(new Map(names.map((name) => [name, readFileSync(join(page, name))])));
+      const printed = async () => (await open.consoleMessages()).filter((message) => message.type() === "log");
+      const ended = async () => (await printed()).length + (await open.pageErrors()).length > 0;
+      await expect.poll(ended, { timeout: 60_000 }).toBe(true);
+      expect(await open.pageErrors()).toEqual([]);
+      checkTraining((await printed())[0].text(), ["cpu", "wasm", "webgpu"]);
+    } finally {
+      await browser.close();
+    }
+  });
 });
+
+/** The output of `program`: a loss near Var ε = 1 while the network's output is zero, equal on all backends; then a close one. */
+function checkTraining(output: string, backends: readonly string[]): void {
+  const results: [string, [number, number]][] = JSON.parse(output);
+  expect(results.map(([name]) => name.split(":", 1)[0])).toEqual(backends);
+  const [, [first, second]] = results[0];
+  expect(Math.abs(first - 1)).toBeLessThan(5 * Math.sqrt(2 / 256)); // of 256 squares, each of variance 2
+  for (const [name, losses] of results) {
+    expect(Math.abs(losses[0] - first), name).toBeLessThan(1e-6);
+    expect(Math.abs(losses[1] - second), name).toBeLessThan(1e-4);
+  }
+}
 
 function packed(name: string): Tarball {
   const tarball = tarballs.get(name);

@@ -126,9 +126,11 @@ export async function runInPage(browser, entry, options) {
     ["program.js", outputFiles[0].text],
   ]);
   const page = await browser.open(files, options);
-  /** @type {Error[]} */
-  const errors = [];
-  page.on("pageerror", (error) => errors.push(error));
+  const check = async () => {
+    const errors = await page.pageErrors();
+    if (errors.length > 0) throw new AggregateError(errors, `browser: uncaught in the page: ${errors}`);
+  };
+  await check();
   return async (name, ...args) => {
     const result = await page.evaluate(
       ([name, args]) =>
@@ -136,7 +138,7 @@ export async function runInPage(browser, entry, options) {
         /** @type {any} */ (globalThis).program[name](...args),
       /** @type {const} */ ([name, args]),
     );
-    if (errors.length > 0) throw new AggregateError(errors, `browser: uncaught in the page: ${errors.splice(0)}`);
+    await check();
     return result;
   };
 }

@@ -1,7 +1,7 @@
 // What the suite derives from an op's cases: values, gradients of both orders, views, and error inputs, on any backend.
 import { type Backend, grad, type Shape, type Tensor, tensor } from "@pkg/tensor";
-import type { Case, CaseInput, Op, Tolerance } from "../../packages/tensor/src/op.ts";
-import { contiguousLayout, type Spec, sizeOf } from "../../packages/tensor/src/shape.ts";
+import type { Case, CaseInput, GpuTarget, KernelCall, Op, Tolerance } from "../../packages/tensor/src/op.ts";
+import { contiguousLayout, type Spec, sizeOf, stridesOf } from "../../packages/tensor/src/shape.ts";
 import { apply } from "../../packages/tensor/src/tensor.ts";
 
 /** Any op: its attrs come from its own cases. */
@@ -66,17 +66,31 @@ export function isDifferentiable(op: AnyOp, given: Case<unknown>): boolean {
 /** Whether GPUs run other kernels, or other variants of them, than software adapters do. */
 export function hasTiledVariant(op: AnyOp): boolean {
   return op.cases.some((given) => {
-    const viewOf = ({ shape, dtype }: Spec) => ({ ...contiguousLayout(shape), dtype });
-    const inputs = specsOf(given).map(viewOf);
-    const outputs = op.infer(inputs, given.attrs).map(viewOf);
-    const kernels = (["direct", "tiled"] as const).map((profile) => {
-      const target = { profile, workgroupMemory: 32768, maxInvocations: 256 };
-      const temporary = (size: number) => ({ temporary: 0, size });
-      const calls = op.gpu?.({ inputs, outputs, attrs: given.attrs, target, temporary });
-      return JSON.stringify(calls?.map(({ kernel, constants }) => [kernel, constants]));
-    });
+    const kernels = (["direct", "tiled"] as const).map((profile) =>
+      JSON.stringify(kernelCalls(op, given, profile).map(({ kernel, constants }) => [kernel, constants])),
+    );
     return kernels[0] !== kernels[1];
   });
+}
+
+/** What an op would dispatch for one of its cases, whose inputs are row-major or, where the op takes such, transposed. */
+export function kernelCalls(
+  op: AnyOp,
+  given: Case<unknown>,
+  profile: GpuTarget["profile"],
+  layout: "rows" | "transposed" = "rows",
+): readonly KernelCall[] {
+  const viewOf = ({ shape, dtype }: Spec) => ({ ...contiguousLayout(shape), dtype });
+  const inputs = specsOf(given).map(viewOf);
+  const outputs = op.infer(inputs, given.attrs).map(viewOf);
+  const operands = inputs.map((input, i) => {
+    const strides = stridesOf(input.shape.toReversed()).toReversed();
+    const transposed = { ...input, strides };
+    return layout === "transposed" && op.strided?.(transposed, i, given.attrs) ? transposed : input;
+  });
+  const target = { profile, workgroupMemory: 32768, maxInvocations: 256 };
+  const temporary = (size: number) => ({ temporary: 0, size });
+  return op.gpu?.({ inputs: operands, outputs, attrs: given.attrs, target, temporary }) ?? [];
 }
 
 function specsOf({ inputs }: Case<unknown>): Spec[] {

@@ -1,13 +1,35 @@
-// Every kernel file as it stands: it begins with its formula, keeps the order of sections, and compiles without a message.
+// Every kernel file as it stands: it begins with its formula, keeps the order of sections, and compiles without a message; so does
+// every variant of it that an op's cases ask for.
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { create } from "webgpu";
+import { specialise } from "../../packages/tensor/src/backends/webgpu/specialise.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { allOps } from "./checkCase.ts";
+import { kernelCalls } from "./derived.ts";
 
 const folder = new URL("../../kernels/", import.meta.url);
-const kernels = readdirSync(folder)
+const files = readdirSync(folder)
   .filter((file) => file.endsWith(".wgsl"))
   .map((file) => ({ file, code: readFileSync(new URL(file, folder), "utf8") }));
+const isKernel = ({ code }: { code: string }) => code.includes("@compute");
+const kernels = files.filter(isKernel);
+const libraries = files.filter((file) => !isKernel(file));
+
+/** Each text that the ops' cases compile, once, by the name of the first op that does. */
+const variants = new Map<string, string>();
+for (const op of allOps) {
+  for (const given of op.cases) {
+    for (const profile of ["direct", "tiled"] as const) {
+      for (const layout of ["rows", "transposed"] as const) {
+        for (const { kernel, constants = {}, library = "" } of kernelCalls(op, given, profile, layout)) {
+          const code = specialise(kernel, constants) + library;
+          if (!variants.has(code)) variants.set(code, `${op.name}, ${profile}`);
+        }
+      }
+    }
+  }
+}
 
 /** What a line at the left margin begins, in the order in which a file has to have them. */
 const SECTIONS: readonly (readonly [name: string, line: RegExp])[] = [
@@ -50,6 +72,11 @@ describe.each(kernels)("$file", ({ code }) => {
   });
 });
 
+test.each(libraries)("$file begins with its formula and has nothing but functions", ({ code }) => {
+  expect(code).toMatch(/^\/\/ .*=/);
+  expect(code.match(/^[^\s/}].*$/gm)).toEqual(code.match(/^fn \w+\(.*\) -> \w+ \{$/gm));
+});
+
 const devices = [
   { name: "the adapter of the tests", options: [], skip: !gpuAvailable },
   // It checks as strictly as any other and offers every feature, but runs nothing.
@@ -72,11 +99,32 @@ for (const { name, options, skip } of devices) {
       });
     });
 
-    test.each(kernels)("$file compiles without a message", async ({ code }) => {
+    const compiled = async (code: string): Promise<GPUShaderModule> => {
       const module = device.createShaderModule({ code });
       const { messages } = await module.getCompilationInfo();
       expect(messages.map(({ type, lineNum, message }) => `${type} in line ${lineNum}: ${message}`)).toEqual([]);
-      await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+      return module;
+    };
+
+    test.each(libraries)("$file compiles without a message", async ({ code }) => {
+      await compiled(code);
     });
+
+    test.each(kernels)("$file compiles without a message", async ({ code }) => {
+      await device.createComputePipelineAsync({ layout: "auto", compute: { module: await compiled(code) } });
+    });
+
+    // Elsewhere the tests of the ops compile them, as they need them.
+    const everyVariant = async () => {
+      expect(variants.size).toBeGreaterThan(100);
+      for (const [code, name] of variants) {
+        const module = await compiled(code);
+        await expect(
+          device.createComputePipelineAsync({ layout: "auto", compute: { module } }),
+          name,
+        ).resolves.toBeDefined();
+      }
+    };
+    if (options.length > 0) test("every variant that an op asks for compiles without a message", everyVariant);
   });
 }

@@ -454,7 +454,7 @@ export class Tensor {
 
   /** Whether an element is neither NaN nor infinite; a bool. */
   isFinite(): Tensor {
-    return this.only(ops.isFinite, undefined);
+    return this.only(ops.finite, undefined);
   }
 
   /** Where this (a bool) is true the first, elsewhere the second. */

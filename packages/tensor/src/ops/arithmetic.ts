@@ -285,7 +285,7 @@ export const logicalNot = elementwise({
 });
 
 /** Whether an element is a number: neither NaN nor infinite. By its bits, since WGSL may assume that all are. */
-export const isFinite = elementwise({
+export const finite = elementwise({
   name: "isFinite",
   wgsl: "select(0u, 1u, (bitcast<u32>(a) & 0x7f800000u) != 0x7f800000u)",
   wasm: "is_finite",

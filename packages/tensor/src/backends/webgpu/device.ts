@@ -7,6 +7,12 @@ interface Dawn {
   create(options: string[]): GPU;
 }
 
+/** What is used of Node's `process`. */
+interface NodeProcess {
+  readonly platform: string;
+  dlopen(module: { exports: object }, path: string): void;
+}
+
 /** A device and what is known of its adapter. */
 export interface Device {
   readonly device: GPUDevice;
@@ -35,7 +41,9 @@ const TOGGLES = ["enable-dawn-features=disable_workgroup_init"];
 export async function platformGpu(toggles: readonly string[] = TOGGLES): Promise<GPU | string> {
   if (typeof navigator !== "undefined" && navigator.gpu) return navigator.gpu;
   if (dawn) return dawn;
-  if (!("process" in globalThis)) return "this browser has no WebGPU";
+  const { process } = globalThis as { process?: NodeProcess }; // the types of Node are not a browser's
+  if (!process) return "this browser has no WebGPU";
+  if (!hasVulkanLoader(process)) return "there is no Vulkan loader (libvulkan.so.1)";
   try {
     const name = "webgpu"; // not a literal, so that bundlers for browsers leave it alone
     const { create } = (await import(/* @vite-ignore */ name)) as Dawn; // the package declares its types as globals
@@ -44,6 +52,18 @@ export async function platformGpu(toggles: readonly string[] = TOGGLES): Promise
   } catch (error) {
     return `the npm package webgpu cannot be loaded (${error instanceof Error ? error.message.split("\n", 1)[0] : error})`;
   }
+}
+
+/** Whether Dawn will find Vulkan; asked beforehand, since Dawn prints a warning where it does not. */
+function hasVulkanLoader(process: NodeProcess): boolean {
+  if (process.platform !== "linux") return true;
+  try {
+    process.dlopen({ exports: {} }, "libvulkan.so.1");
+  } catch (error) {
+    // A library that is found, but is no module of Node's, is another error.
+    return !String(error).includes("cannot open shared object file");
+  }
+  return true;
 }
 
 /** An adapter, or why there is none. */

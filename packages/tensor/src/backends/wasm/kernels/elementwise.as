@@ -2,9 +2,9 @@
 import { erf4, exp4, expm14, gelu4, log1p4, log4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
 import { copyVectors, fillVectors, scratch } from "./memory";
 
-/** Elements that are gathered at a time, and bytes of a gathered tile, whose last run may fill its last vector. */
+/** Elements that are gathered at a time, and bytes of a gathered tile, which is read in whole lines of 64. */
 const TILE: i32 = 1024;
-const TILE_BYTES: usize = 4 * 1024 + 16;
+const TILE_BYTES: usize = 4 * 1024 + 64;
 
 // The table `layout`: the rank, shape[8], then for each operand its kind and strides[8].
 const AXES: usize = 8;
@@ -68,7 +68,6 @@ const SCALAR: i32 = 1;
 function map<F>(
   arity: i32, begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize, c: usize,
 ): void {
-  const f = changetype<F>(0);
   const sv = splat(s);
   const tv = splat(t);
   for (let i = begin; i < end; i += TILE) {
@@ -78,17 +77,28 @@ function map<F>(
     let z = arity > 2 ? operand(2, c, layout, i, count, i == begin) : x;
     let to = out + (<usize>i << 2);
     const stop = to + (<usize>count << 2);
+    // Four vectors share the function's constants, which engines load anew in every turn. The last turn may reach into the
+    // result's padding.
     while (to < stop) {
-      const u = v128.load(x);
-      const v = arity > 1 ? v128.load(y) : u;
-      const w = arity > 2 ? v128.load(z) : u;
-      v128.store(to, f.apply(u, v, w, sv, tv));
-      to += 16;
-      x += 16;
-      if (arity > 1) y += 16;
-      if (arity > 2) z += 16;
+      vector<F>(arity, 0, to, x, y, z, sv, tv);
+      vector<F>(arity, 16, to, x, y, z, sv, tv);
+      vector<F>(arity, 32, to, x, y, z, sv, tv);
+      vector<F>(arity, 48, to, x, y, z, sv, tv);
+      to += 64;
+      x += 64;
+      if (arity > 1) y += 64;
+      if (arity > 2) z += 64;
     }
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function vector<F>(arity: i32, at: usize, to: usize, x: usize, y: usize, z: usize, s: v128, t: v128): void {
+  const a = v128.load(x + at);
+  const b = arity > 1 ? v128.load(y + at) : a;
+  const c = arity > 2 ? v128.load(z + at) : a;
+  v128.store(to + at, changetype<F>(0).apply(a, b, c, s, t));
 }
 
 /** Where `count` elements of an operand from the i-th on lie in a row, gathered into a tile if need be. */

@@ -104,14 +104,25 @@ export function norm_apply(
     const plane = element(planes, p / pixels * PLANES * channels);
     const from = element(x, p * channels);
     const to = element(out, p * channels);
-    for (let c = 0; c < channels; c += 4) {
-      const at = element(plane, c);
-      const slope = v128.load(element(at, 3 * channels));
-      let z = f32x4.add(f32x4.mul(centred(element(from, c), at, channels), slope), v128.load(element(bias, c)));
-      if (silu) z = silu4(z);
-      storeLanes(element(to, c), z, channels - c);
+    let c = 0;
+    // Four vectors share the constants of the activation.
+    for (; c + 16 <= channels; c += 16) {
+      applyVector(c, to, plane, from, bias, channels, silu);
+      applyVector(c + 4, to, plane, from, bias, channels, silu);
+      applyVector(c + 8, to, plane, from, bias, channels, silu);
+      applyVector(c + 12, to, plane, from, bias, channels, silu);
     }
+    for (; c < channels; c += 4) applyVector(c, to, plane, from, bias, channels, silu);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function applyVector(c: i32, to: usize, plane: usize, x: usize, bias: usize, channels: i32, silu: i32): void {
+  const at = element(plane, c);
+  const slope = v128.load(element(at, 3 * channels));
+  const z = f32x4.add(f32x4.mul(centred(element(x, c), at, channels), slope), v128.load(element(bias, c)));
+  storeLanes(element(to, c), silu ? silu4(z) : z, channels - c);
 }
 
 /** The cotangent before the activation. */
@@ -142,13 +153,22 @@ export function norm_grad_sums(
       let total = splat(0), products = splat(0);
       let from = element(x, b * pixels * channels + c);
       let cotangent = element(g, b * pixels * channels + c);
-      for (let p = 0; p < pixels; p++) {
+      let p = 0;
+      // Two pixels share the constants of the activation.
+      for (; p + 2 <= pixels; p += 2) {
+        const deviation = centred(from, at, channels), next = centred(from + step, at, channels);
+        const dz = beforeActivation(v128.load(cotangent), deviation, slope, shift, silu);
+        const dzNext = beforeActivation(v128.load(cotangent + step), next, slope, shift, silu);
+        total = f32x4.add(total, f32x4.add(dz, dzNext));
+        products = f32x4.add(products, f32x4.add(f32x4.mul(dz, deviation), f32x4.mul(dzNext, next)));
+        from += 2 * step;
+        cotangent += 2 * step;
+      }
+      if (p < pixels) {
         const deviation = centred(from, at, channels);
         const dz = beforeActivation(v128.load(cotangent), deviation, slope, shift, silu);
         total = f32x4.add(total, dz);
         products = f32x4.add(products, f32x4.mul(dz, deviation));
-        from += step;
-        cotangent += step;
       }
       storeLanes(element(to, c), f32x4.mul(products, v128.load(element(at, 2 * channels))), channels - c);
       storeLanes(element(to, channels + c), total, channels - c);
@@ -206,16 +226,29 @@ export function norm_grad(
     const from = element(x, p * channels);
     const cotangent = element(g, p * channels);
     const to = element(dx, p * channels);
-    for (let c = 0; c < channels; c += 4) {
-      const at = element(plane, c);
-      const rstd = v128.load(element(at, 2 * channels));
-      const slope = v128.load(element(at, 3 * channels));
-      const deviation = centred(element(from, c), at, channels);
-      const dz = beforeActivation(v128.load(element(cotangent, c)), deviation, slope, v128.load(element(bias, c)), silu);
-      const own = element(mean, c);
-      const normal = f32x4.mul(deviation, rstd);
-      const shared = f32x4.add(v128.load(element(own, channels)), f32x4.mul(normal, v128.load(own)));
-      storeLanes(element(to, c), f32x4.sub(f32x4.mul(slope, dz), f32x4.mul(rstd, shared)), channels - c);
+    let c = 0;
+    for (; c + 16 <= channels; c += 16) {
+      gradVector(c, to, plane, mean, cotangent, from, bias, channels, silu);
+      gradVector(c + 4, to, plane, mean, cotangent, from, bias, channels, silu);
+      gradVector(c + 8, to, plane, mean, cotangent, from, bias, channels, silu);
+      gradVector(c + 12, to, plane, mean, cotangent, from, bias, channels, silu);
     }
+    for (; c < channels; c += 4) gradVector(c, to, plane, mean, cotangent, from, bias, channels, silu);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function gradVector(
+  c: i32, to: usize, plane: usize, mean: usize, g: usize, x: usize, bias: usize, channels: i32, silu: i32,
+): void {
+  const at = element(plane, c);
+  const rstd = v128.load(element(at, 2 * channels));
+  const slope = v128.load(element(at, 3 * channels));
+  const deviation = centred(element(x, c), at, channels);
+  const dz = beforeActivation(v128.load(element(g, c)), deviation, slope, v128.load(element(bias, c)), silu);
+  const own = element(mean, c);
+  const normal = f32x4.mul(deviation, rstd);
+  const shared = f32x4.add(v128.load(element(own, channels)), f32x4.mul(normal, v128.load(own)));
+  storeLanes(element(to, c), f32x4.sub(f32x4.mul(slope, dz), f32x4.mul(rstd, shared)), channels - c);
 }

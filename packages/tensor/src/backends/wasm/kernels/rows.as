@@ -4,18 +4,37 @@ import { element, firstLanes, largestLane, storeLanes, sumOfLanes } from "./memo
 
 /** max(scale · x) over a row. */
 function peakOf(x: usize, length: i32, scale: v128): f32 {
-  let peak = splat(-Infinity);
-  for (let i = 0; i < length; i += 4) {
+  let peak = splat(-Infinity), other = peak;
+  let i = 0;
+  for (; i + 8 <= length; i += 8) {
+    peak = f32x4.pmax(peak, f32x4.mul(scale, v128.load(element(x, i))));
+    other = f32x4.pmax(other, f32x4.mul(scale, v128.load(element(x, i + 4))));
+  }
+  for (; i < length; i += 4) {
     const value = f32x4.mul(scale, v128.load(element(x, i)));
     peak = f32x4.pmax(peak, firstLanes(value, length - i, splat(-Infinity)));
   }
-  return largestLane(peak);
+  return largestLane(f32x4.pmax(peak, other));
 }
 
 /** Σ e^(scale · x − peak) over a row, whose terms are stored in `to` unless that is 0. */
 function sumExp(to: usize, x: usize, length: i32, scale: v128, peak: v128): f32 {
   let total = splat(0);
-  for (let i = 0; i < length; i += 4) {
+  let i = 0;
+  // Four vectors share the constants of the exponential.
+  for (; i + 16 <= length; i += 16) {
+    const a = exp4(f32x4.sub(f32x4.mul(scale, v128.load(element(x, i))), peak));
+    const b = exp4(f32x4.sub(f32x4.mul(scale, v128.load(element(x, i + 4))), peak));
+    const c = exp4(f32x4.sub(f32x4.mul(scale, v128.load(element(x, i + 8))), peak));
+    const d = exp4(f32x4.sub(f32x4.mul(scale, v128.load(element(x, i + 12))), peak));
+    total = f32x4.add(total, f32x4.add(f32x4.add(a, b), f32x4.add(c, d)));
+    if (to == 0) continue;
+    v128.store(element(to, i), a);
+    v128.store(element(to, i + 4), b);
+    v128.store(element(to, i + 8), c);
+    v128.store(element(to, i + 12), d);
+  }
+  for (; i < length; i += 4) {
     const value = exp4(f32x4.sub(f32x4.mul(scale, v128.load(element(x, i))), peak));
     if (to != 0) storeLanes(element(to, i), value, length - i);
     total = f32x4.add(total, firstLanes(value, length - i, splat(0)));
@@ -77,11 +96,22 @@ export function attention_slopes(
     const mean = v128.load_splat<f32>(element(delta, row));
     const p = element(s, row * length);
     const slope = element(dp, row * length);
-    for (let i = 0; i < length; i += 4) {
-      const weight = exp4(f32x4.sub(f32x4.mul(factor, v128.load(element(p, i))), rest));
-      const difference = f32x4.sub(v128.load(element(slope, i)), mean);
-      storeLanes(element(slope, i), f32x4.mul(f32x4.mul(factor, weight), difference), length - i);
-      storeLanes(element(p, i), weight, length - i);
+    let i = 0;
+    for (; i + 16 <= length; i += 16) {
+      slopesOfFour(i, p, slope, factor, rest, mean, length);
+      slopesOfFour(i + 4, p, slope, factor, rest, mean, length);
+      slopesOfFour(i + 8, p, slope, factor, rest, mean, length);
+      slopesOfFour(i + 12, p, slope, factor, rest, mean, length);
     }
+    for (; i < length; i += 4) slopesOfFour(i, p, slope, factor, rest, mean, length);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function slopesOfFour(i: i32, p: usize, slope: usize, factor: v128, rest: v128, mean: v128, length: i32): void {
+  const weight = exp4(f32x4.sub(f32x4.mul(factor, v128.load(element(p, i))), rest));
+  const difference = f32x4.sub(v128.load(element(slope, i)), mean);
+  storeLanes(element(slope, i), f32x4.mul(f32x4.mul(factor, weight), difference), length - i);
+  storeLanes(element(p, i), weight, length - i);
 }

@@ -20,9 +20,17 @@ fn power_of_two(n: f32) -> f32 {
   return bitcast<f32>(u32(i32(n) + 127) << 23u);
 }
 
+// By its bits, since compilers may assume that there is none.
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
 // eˣ.
 fn exponential(x: f32) -> f32 {
-  if (!(x > -86.0 && x < 88.7)) {
+  if (is_nan(x)) {
+    return x;
+  }
+  if (x < -86.0 || x > 88.7) {
     return exp(x); // no normal number, or close to none
   }
   let n = round(x * 1.44269504);
@@ -58,15 +66,22 @@ fn log_near_one(x: f32, n: f32) -> f32 {
   return fma(n, 0.693359375, x + rest);
 }
 
-// log x.
+// log x; −∞ of 0, NaN of negative numbers.
 fn logarithm(x: f32) -> f32 {
   let bits = bitcast<u32>(x);
-  if (bits - 0x00800000u >= 0x7f000000u) {
-    return log(x); // no positive normal number
+  if ((bits & 0x7fffffffu) == 0u) {
+    return bitcast<f32>(bits | 0xff800000u);
   }
-  let turned = bits + 0x004afb0du; // carries into the exponent from √2 on
+  if (bits >= 0x7f800000u) {
+    return select(bitcast<f32>(bits | 0x7fc00000u), x, bits == 0x7f800000u);
+  }
+  // A subnormal number is its bits · 2⁻¹⁴⁹.
+  let is_subnormal = bits < 0x00800000u;
+  let normal = select(bits, bitcast<u32>(f32(bits)), is_subnormal);
+  let turned = normal + 0x004afb0du; // carries into the exponent from √2 on
+  let exponent = i32(turned >> 23u) - select(127, 276, is_subnormal);
   let mantissa = bitcast<f32>((turned & 0x007fffffu) + 0x3f3504f3u); // in [√½, √2)
-  return log_near_one(mantissa - 1.0, f32(i32(turned >> 23u) - 127));
+  return log_near_one(mantissa - 1.0, f32(exponent));
 }
 
 // log(1 + x).
@@ -77,11 +92,51 @@ fn logarithm_of_1_plus(x: f32) -> f32 {
   return logarithm(1.0 + x);
 }
 
-// sin(x + quarter · π/2) for |x| ≤ 10⁴, to 2⁻²³: 0, 1, 2, 3 quarters are sin, cos, −sin, −cos. Beyond, it loses digits as x grows.
+// The upper half of the 64-bit product.
+fn upper_product(a: u32, b: u32) -> u32 {
+  let a_low = a & 0xffffu;
+  let a_high = a >> 16u;
+  let b_low = b & 0xffffu;
+  let b_high = b >> 16u;
+  let middle = a_high * b_low + ((a_low * b_low) >> 16u);
+  let carry = a_low * b_high + (middle & 0xffffu);
+  return a_high * b_high + (middle >> 16u) + (carry >> 16u);
+}
+
+// The first 224 bits of 2/π behind 32 zeros, from bit `first` on.
+fn two_over_pi(first: u32) -> u32 {
+  var words = array<u32, 8>(
+    0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu,
+  );
+  let shift = first % 32u;
+  let upper = words[first / 32u] << shift;
+  return select(upper | (words[first / 32u + 1u] >> ((32u - shift) % 32u)), upper, shift == 0u);
+}
+
+// sin(x + quarter · π/2), within 8 · 2⁻²⁴ |y|: 0, 1, 2, 3 quarters are sin, cos, −sin, −cos. Payne and Hanek's reduction in integers,
+// which no compiler reorders and no x is too large for: x = r + π/2 · turns, from the bits of x · 2/π that matter.
 fn sine(x: f32, quarter: i32) -> f32 {
-  let n = round(x * 0.63661977);
-  // π/2 in three parts, of which n times the first two is exact up to n = 2¹³.
-  let r = fma(n, -7.54978995489e-8, fma(n, -4.837512969970703125e-4, fma(n, -1.5703125, x)));
+  let bits = bitcast<u32>(x) & 0x7fffffffu;
+  if (bits >= 0x7f800000u) {
+    return bitcast<f32>(bits | 0x7fc00000u);
+  }
+  var r = abs(x);
+  var turns = quarter;
+  let is_negative = x < 0.0;
+  if (r > 0.785) {
+    // x · 2/π modulo 4 is 2⁻⁹⁴ times the lower 96 bits of mantissa · window.
+    let mantissa = (bits & 0x007fffffu) | 0x00800000u;
+    let first = (bits >> 23u) - 120u;
+    let window = vec3<u32>(two_over_pi(first), two_over_pi(first + 32u), two_over_pi(first + 64u));
+    let carried = upper_product(mantissa, window.z);
+    let low = mantissa * window.y + carried;
+    let high = mantissa * window.x + upper_product(mantissa, window.y) + select(0u, 1u, low < carried);
+    let part = bitcast<i32>((high << 2u) | (low >> 30u)); // in quarters of a turn, · 2³², from −½ on
+    r = (f32(part) + f32(low << 2u) * 0x1p-32) * (0x1p-32 * 1.57079637);
+    let whole = i32((high >> 30u) + select(0u, 1u, part < 0));
+    turns = quarter + select(whole, -whole, is_negative);
+  }
+  r = select(r, -r, is_negative);
   let square = r * r;
   var s = -1.9515295891e-4;
   s = fma(s, square, 8.3321608736e-3);
@@ -91,7 +146,6 @@ fn sine(x: f32, quarter: i32) -> f32 {
   c = fma(c, square, -1.388731625493765e-3);
   c = fma(c, square, 4.166664568298827e-2);
   c = fma(square, -0.5, c * square * square) + 1.0;
-  let turns = i32(n) + quarter;
   let y = select(s, c, (turns & 1) == 1);
   return select(y, -y, (turns & 2) == 2);
 }

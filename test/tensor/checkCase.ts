@@ -30,7 +30,7 @@ export interface Finding {
 }
 
 /** An order-1 gradient is a few ops, an order-2 one a few dozen, each within its own tolerance. */
-export function gradientTolerance({ tolerance: { relL2 = 0, abs = 0 } }: AnyOp, order: 1 | 2): number {
+function gradientTolerance({ tolerance: { relL2 = 0, abs = 0 } }: AnyOp, order: 1 | 2): number {
   return Math.max(relL2, abs, 1e-6) * [8, 64][order - 1];
 }
 

@@ -2,28 +2,29 @@
 
 import { tensor } from "./create.ts";
 import { tidy } from "./memory.ts";
-import type { NumberArray } from "./op.ts";
-import { formatShape, ShapeError, sameShape, sizeOf } from "./shape.ts";
-import { type NestedNumbers, Tensor } from "./tensor.ts";
+import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "./shape.ts";
+import { Tensor } from "./tensor.ts";
 
 /**
  * −log softmax(logits)[label], the cross-entropy between labels and logits, in nats.
  * @param logits [..., classes]
- * @param labels [...], int32 in 0 … classes − 1, or such numbers on the host (a typed array in row-major order)
+ * @param labels [...] (int32), or as many numbers in row-major order; in 0 … classes − 1
  * @param options `reduction`: the "mean" over all labels (default), their "sum", or "none"
  * @returns [], or for "none" the shape of the labels
- * @throws ShapeError when the shapes do not fit; Error for labels that are no class, of a tensor on the host's backends only
+ * @throws ShapeError when the shapes do not fit; Error for labels that are no class, unless they are already on a GPU
  */
 export function crossEntropy(
   logits: Tensor,
-  labels: Tensor | NestedNumbers | NumberArray,
+  labels: Tensor | readonly number[] | Int32Array,
   { reduction = "mean" }: { readonly reduction?: "mean" | "sum" | "none" } = {},
 ): Tensor {
   const classes = logits.shape.at(-1);
   if (classes === undefined) throw new ShapeError("crossEntropy: logits [], want [..., classes]");
   const shape = logits.shape.slice(0, -1);
+  if (!(labels instanceof Tensor)) checkLabels(labels, shape, classes);
   return tidy(() => {
-    const right = labels instanceof Tensor ? labels : onHost(labels, shape, classes, logits);
+    const right =
+      labels instanceof Tensor ? labels : tensor(Int32Array.from(labels), { backend: logits.backend, shape });
     if (right.dtype !== "int32" || !sameShape(right.shape, shape)) {
       throw new ShapeError(
         `crossEntropy: logits ${formatShape(logits.shape)}, labels ${right.dtype} ${formatShape(right.shape)}, want int32 ${formatShape(shape)}`,
@@ -38,11 +39,13 @@ export function crossEntropy(
   });
 }
 
-function onHost(
-  labels: NestedNumbers | NumberArray,
-  shape: readonly number[],
-  classes: number,
-  { backend }: Tensor,
-): Tensor {
-  const values = [labels].flat(Number.POSITIVE_INFINITY).flatMap((part) => …);
+function checkLabels(labels: ArrayLike<number>, shape: Shape, classes: number): void {
+  if (labels.length !== sizeOf(shape)) {
+    throw new ShapeError(`crossEntropy: ${labels.length} labels for ${formatShape(shape)}, want ${sizeOf(shape)}`);
+  }
+  for (const label of Array.from(labels)) {
+    if (!(Number.isInteger(label) && label >= 0 && label < classes)) {
+      throw new Error(`crossEntropy: label ${label}, want an integer from 0 to ${classes - 1}`);
+    }
+  }
 }

@@ -6,6 +6,8 @@ export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export { type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
 export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosLike } from "./create.ts";
+export { crossEntropy } from "./crossEntropy.ts";
+export { detectNonFinite, type NumericsRow, numericsReport } from "./debug.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
 export { concat, stack } from "./join.ts";
 export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";

@@ -352,7 +352,7 @@ export class Tensor {
     return this.only(ops.log1p, undefined);
   }
 
-  /** sin x, of x in radians; to a few units of the last digit for |x| ≤ 10⁴, as cos. */
+  /** sin x, of x in radians; for |x| ≤ 10⁶ to a few units of the last digit, as cos. */
   sin(): Tensor {
     return this.only(ops.sin, undefined);
   }
@@ -810,6 +810,18 @@ export class Tensor {
   }
 }
 
+/** Is told of every op that has run. */
+export type Observer = (op: Op<unknown>, inputs: readonly Tensor[], outputs: readonly Tensor[]) => void;
+
+let observer: Observer | null = null;
+
+/** Internal: has `next` told of every op from now on; returns who was told before. */
+export function observe(next: Observer | null): Observer | null {
+  const before = observer;
+  observer = next;
+  return before;
+}
+
 /**
  * Runs an op: checks the operands, infers the result, runs the kernel, records it where somebody differentiates.
  * @throws Error for disposed operands and for operands of several backends; what the op's `infer` throws
@@ -838,6 +850,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: At
       outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
     );
   }
+  observer?.(op as Op<unknown>, inputs, outputs); // observers hand no attrs to it
   return outputs;
 }
 

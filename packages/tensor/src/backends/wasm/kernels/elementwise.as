@@ -68,6 +68,25 @@ const SCALAR: i32 = 1;
 function map<F>(
   arity: i32, begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize, c: usize,
 ): void {
+  mapVectors<F>(1, arity, begin, end, out, layout, s, t, a, b, c);
+}
+
+/** The same for functions of many constants, which engines load anew in every turn: four vectors share them. */
+// @ts-ignore: decorator
+@inline
+function mapFours<F>(
+  arity: i32, begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize, c: usize,
+): void {
+  mapVectors<F>(4, arity, begin, end, out, layout, s, t, a, b, c);
+}
+
+/** With one or four vectors in a turn; the last turn may reach into the result's padding. */
+// @ts-ignore: decorator
+@inline
+function mapVectors<F>(
+  vectors: usize, arity: i32,
+  begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize, c: usize,
+): void {
   const sv = splat(s);
   const tv = splat(t);
   for (let i = begin; i < end; i += TILE) {
@@ -77,17 +96,17 @@ function map<F>(
     let z = arity > 2 ? operand(2, c, layout, i, count, i == begin) : x;
     let to = out + (<usize>i << 2);
     const stop = to + (<usize>count << 2);
-    // Four vectors share the function's constants, which engines load anew in every turn. The last turn may reach into the
-    // result's padding.
     while (to < stop) {
       vector<F>(arity, 0, to, x, y, z, sv, tv);
-      vector<F>(arity, 16, to, x, y, z, sv, tv);
-      vector<F>(arity, 32, to, x, y, z, sv, tv);
-      vector<F>(arity, 48, to, x, y, z, sv, tv);
-      to += 64;
-      x += 64;
-      if (arity > 1) y += 64;
-      if (arity > 2) z += 64;
+      if (vectors > 1) {
+        vector<F>(arity, 16, to, x, y, z, sv, tv);
+        vector<F>(arity, 32, to, x, y, z, sv, tv);
+        vector<F>(arity, 48, to, x, y, z, sv, tv);
+      }
+      to += 16 * vectors;
+      x += 16 * vectors;
+      if (arity > 1) y += 16 * vectors;
+      if (arity > 2) z += 16 * vectors;
     }
   }
 }
@@ -229,7 +248,7 @@ export function rsqrt(begin: i32, end: i32, out: usize, layout: usize, s: f32, t
   map<Rsqrt>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function exp(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
-  map<Exp>(1, begin, end, out, layout, s, t, a, 0, 0);
+  mapFours<Exp>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function log(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<Log>(1, begin, end, out, layout, s, t, a, 0, 0);
@@ -241,13 +260,13 @@ export function cos(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: 
   map<Cos>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function tanh(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
-  map<Tanh>(1, begin, end, out, layout, s, t, a, 0, 0);
+  mapFours<Tanh>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function sigmoid(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
-  map<Sigmoid>(1, begin, end, out, layout, s, t, a, 0, 0);
+  mapFours<Sigmoid>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function silu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
-  map<Silu>(1, begin, end, out, layout, s, t, a, 0, 0);
+  mapFours<Silu>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function relu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<Relu>(1, begin, end, out, layout, s, t, a, 0, 0);

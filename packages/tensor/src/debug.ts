@@ -1,0 +1,160 @@
+// Finding where numbers go wrong: the first op that makes a NaN or an infinity, and the ops at which two backends differ.
+
+import type { Backend } from "./backend.ts";
+import { concat } from "./join.ts";
+import { keep, type Storage, tidy } from "./memory.ts";
+import type { NumberArray } from "./op.ts";
+import { countNonFinite } from "./ops/index.ts";
+import { formatShape, type Shape, sizeOf } from "./shape.ts";
+import { apply, type Observer, observe, type Tensor } from "./tensor.ts";
+
+/** How many elements of a tensor are NaN or infinite, to be read later. */
+interface Count {
+  readonly count: Tensor;
+  readonly shape: Shape;
+  readonly what: string;
+}
+
+/** What one op gave on two backends. */
+export interface NumericsRow {
+  /** The how-manyeth op of the run, from 0; views are not counted. */
+  readonly index: number;
+  readonly op: string;
+  /** Which of the op's outputs. */
+  readonly output: number;
+  readonly shape: Shape;
+  /** ‖a − b‖ / ‖a‖ for the values a and b on the two backends; NaN or infinite if some of them are. */
+  readonly distance: number;
+}
+
+/**
+ * Runs `f` and finds the first op that makes a NaN or an infinity, in gradients too. Elements are tested on the device, by their
+ * bits; about twice as many kernels run, and their results are read once, at the end.
+ * @param f may be async
+ * @returns what f returns
+ * @throws Error that names the op, its place in f, the output, how many elements and the shapes of the inputs; or the first op that
+ * was handed such elements from outside of f
+ */
+export async function detectNonFinite<Result>(f: () => Result | Promise<Result>): Promise<Result> {
+  const counts: Count[] = [];
+  const looked = new WeakSet<Storage>();
+  let ops = 0;
+  const look = (tensor: Tensor, what: string): void => {
+    looked.add(tensor.storage);
+    if (tensor.dtype !== "float32") return;
+    const [count] = apply(countNonFinite, [tensor], undefined, tensor.backend);
+    counts.push({ count: keep(count), shape: tensor.shape, what });
+  };
+  try {
+    const result = await observed(f, (op, inputs, outputs) => {
+      ops++;
+      for (const [k, input] of inputs.entries()) {
+        const isOverwritten = op.inPlace !== undefined && outputs.some(({ storage }) => storage === input.storage);
+        if (!isOverwritten && !looked.has(input.storage))
+          look(input, `op ${ops}, ${op.name}, is handed, as input ${k},`);
+      }
+      if (op.view) return;
+      const shapes = inputs.map(({ shape }) => formatShape(shape)).join(", ") || "none";
+      for (const [k, output] of outputs.entries())
+        look(output, `op ${ops}, ${op.name} of ${shapes}, makes, as output ${k},`);
+    });
+    await throwFirst(counts);
+    return result;
+  } finally {
+    for (const { count } of counts) count.dispose();
+  }
+}
+
+async function throwFirst(counts: readonly Count[]): Promise<void> {
+  const backends = new Set(counts.map(({ count }) => count.backend));
+  const numbers = new Map<Count, number>();
+  for (const backend of backends) {
+    const here = counts.filter(({ count }) => count.backend === backend);
+    const all = tidy(() => concat(here.map(({ count }) => count.reshape([1]))));
+    const data = await all.data();
+    all.dispose();
+    for (const [k, count] of here.entries()) numbers.set(count, data[k]);
+  }
+  const first = counts.find((count) => numbers.get(count) !== 0);
+  if (!first) return;
+  throw new Error(
+    `detectNonFinite: ${first.what} ${numbers.get(first)} NaN or infinite of ${sizeOf(first.shape)} elements ${formatShape(first.shape)}, want finite ones`,
+  );
+}
+
+/**
+ * Runs `f` on two backends and compares what each of its ops gives, forward and gradients: the op at which the distance jumps is the
+ * one that differs. All values of a run are held on the host at once.
+ * @param f makes its tensors on the backend it is given, from the same numbers every time, and runs the same ops in the same order
+ * @returns a row an output of an op, in the order of the run; by-products of kernels and views are left out
+ * @throws Error when the ops are not the same
+ */
+export async function numericsReport(f: (backend: Backend) => unknown, a: Backend, b: Backend): Promise<NumericsRow[]> {
+  const [left, right] = [await valuesOf(f, a), await valuesOf(f, b)];
+  const rows = left.map(({ data, ...row }, k): NumericsRow => {
+    const other = right[k];
+    if (!other || describeValue(other) !== describeValue(row)) {
+      throw new Error(
+        `numericsReport: ${describeValue(row)} on ${a.name} and ${other ? describeValue(other) : "nothing"} on ${b.name}, want the same ops in the same order`,
+      );
+    }
+    return { ...row, distance: distanceOf(data, other.data) };
+  });
+  if (right.length > left.length) {
+    throw new Error(
+      `numericsReport: nothing on ${a.name} and ${describeValue(right[left.length])} on ${b.name}, want the same ops in the same order`,
+    );
+  }
+  return rows;
+}
+
+type Value = Omit<NumericsRow, "distance"> & { readonly data: NumberArray };
+
+async function valuesOf(f: (backend: Backend) => unknown, backend: Backend): Promise<Value[]> {
+  const pending: Promise<Value>[] = [];
+  let ops = 0;
+  await observed(
+    () =>
+      tidy(() => {
+        if (f(backend) instanceof Promise) throw new Error("numericsReport: f is async, want a function that is not");
+      }),
+    (op, _, outputs) => {
+      if (op.view) return;
+      const index = ops++;
+      for (const [output, tensor] of outputs.slice(0, op.auxiliary).entries()) {
+        pending.push(tensor.data().then((data) => ({ index, op: op.name, output, shape: tensor.shape, data })));
+      }
+    },
+  );
+  return Promise.all(pending);
+}
+
+function describeValue({ index, op, output, shape }: Omit<Value, "data">): string {
+  return `op ${index} is ${op} with output ${output} ${formatShape(shape)}`;
+}
+
+function distanceOf(a: NumberArray, b: NumberArray): number {
+  let [error, norm] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    error += (a[i] - b[i]) ** 2;
+    norm += a[i] ** 2;
+  }
+  return error === 0 ? 0 : Math.sqrt(error / norm);
+}
+
+/** Runs `f` with an observer, of whose own ops nobody is told. */
+async function observed<Result>(f: () => Result | Promise<Result>, observer: Observer): Promise<Result> {
+  const before = observe((...run) => {
+    const self = observe(null);
+    try {
+      observer(...run);
+    } finally {
+      observe(self);
+    }
+  });
+  try {
+    return await f();
+  } finally {
+    observe(before);
+  }
+}

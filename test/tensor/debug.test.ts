@@ -1,0 +1,190 @@
+// Finding the op that makes NaN, and the op at which two backends differ.
+import {
+  type Backend,
+  cpu,
+  detectNonFinite,
+  grad,
+  numericsReport,
+  ones,
+  tensor,
+  wasm,
+  webgpu,
+  zeros,
+} from "@pkg/tensor";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { defineOp, float32 } from "../../packages/tensor/src/op.ts";
+import { apply } from "../../packages/tensor/src/tensor.ts";
+import { gpuAvailable } from "../setup/gpu.ts";
+
+const backends: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
+  { name: "cpu", open: async () => cpu(), skip: false },
+  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
+  { name: "webgpu", open: () => webgpu(), skip: !gpuAvailable },
+];
+
+for (const { name, open, skip } of backends) {
+  describe.skipIf(skip)(`on ${name}`, () => {
+    let backend: Backend;
+    beforeAll(async () => {
+      backend = await open();
+    });
+    afterAll(() => backend.dispose());
+
+    test("what is finite runs as without", async () => {
+      const x = tensor([1, 4], { backend });
+      const before = backend.memory().buffers;
+      const y = await detectNonFinite(() => x.sqrt().add(1));
+      expect(await y.array()).toEqual([2, 3]);
+      y.dispose();
+      expect(backend.memory().buffers).toBeLessThanOrEqual(before + 1); // √x itself waits for the collector
+    });
+
+    test("the first op that makes NaN or infinity is named, with its place and its inputs", async () => {
+      const x = tensor(
+        [
+          [1, -4, 9],
+          [0, 16, -1],
+        ],
+        { backend },
+      );
+      const f = () => {
+        const root = x.add(0).sqrt();
+        return root.mul(root.transpose().contiguous().reshape([2, 3])).log();
+      };
+      await expect(detectNonFinite(f)).rejects.toThrow(
+        new Error(
+          "detectNonFinite: op 2, sqrt of [2, 3], makes, as output 0, 2 NaN or infinite of 6 elements [2, 3], want finite ones",
+        ),
+      );
+    });
+
+    test("one that an op is handed from outside is told apart", async () => {
+      const bias = tensor([0, Number.NaN, Number.POSITIVE_INFINITY], { backend });
+      await expect(detectNonFinite(() => ones([2, 3], { backend }).contiguous().add(bias))).rejects.toThrow(
+        "expand, is handed, as input 0, 2 NaN or infinite of 3 elements [3], want finite ones",
+      );
+    });
+
+    test("it is found in a gradient whose function is finite", async () => {
+      const x = zeros([3], { backend });
+      await expect(detectNonFinite(() => grad((v) => v.sqrt().sum(), [x]))).rejects.toThrow(
+        /op \d+, div of \[3\], \[3\], makes, as output 0, 3 NaN or infinite of 3 elements/,
+      );
+      await expect(detectNonFinite(() => grad((v) => v.norm(), [x]))).resolves.not.toBeNull();
+    });
+
+    test("an async function may read results in between, and afterwards nobody looks", async () => {
+      const x = tensor([0], { backend });
+      const infinite = () => x.log();
+      await expect(
+        detectNonFinite(async () => {
+          await x.add(1).data();
+          return infinite();
+        }),
+      ).rejects.toThrow("op 2, log of [1]");
+      await expect(infinite().data()).resolves.not.toBeNull();
+      await expect(detectNonFinite(() => Promise.reject(new Error("f failed")))).rejects.toThrow("f failed");
+      await expect(infinite().data()).resolves.not.toBeNull();
+    });
+
+    test("an op that overwrites its input is not taken for one that was handed NaN", async () => {
+      const spoil = defineOp({
+        name: "spoil",
+        infer: ([x]) => [x],
+        cpu: ([out]) => void out.data.fill(Number.NaN, out.offset, out.offset + 2),
+        gpu: ({ outputs: [out] }) => [
+          {
+            kernel:
+              "@group(0) @binding(1) var<storage, read_write> out: array<u32>;\n@compute @workgroup_size(2) fn main(@builtin(local_invocation_index) i: u32) { out[i] = 0x7fc00000u; }",
+            bindings: [out],
+            workgroups: [1],
+          },
+        ],
+        inPlace: [0],
+        cases: [{ inputs: [[2]] }],
+        tolerance: {},
+      });
+      const x = tensor([1, 2], { backend });
+      await expect(detectNonFinite(() => apply(spoil, [x], undefined, backend))).rejects.toThrow(
+        "op 1, spoil of [2], makes, as output 0, 2 NaN",
+      );
+    });
+  });
+}
+
+describe("comparing two backends", () => {
+  const [exact, rounded] = [cpu({ precision: "float64" }), cpu()];
+  /** A small network and its gradient. */
+  const f = (backend: Backend) => {
+    const x = tensor(
+      [
+        [0.5, -1],
+        [2, 0.1],
+      ],
+      { backend },
+    );
+    const w = tensor(
+      [
+        [0.3, -0.7, 0.2],
+        [1.1, 0.4, -0.9],
+      ],
+      { backend },
+    );
+    return grad((v) => x.matmul(v).silu().square().mean(), [w]);
+  };
+
+  test("equal backends differ nowhere, float32 from float64 by its rounding", async () => {
+    const same = await numericsReport(f, rounded, rounded);
+    expect(same.slice(0, 3).map(({ op }) => op)).toEqual(["matmul", "silu", "square"]);
+    expect(same.length).toBeGreaterThan(8);
+    expect(same.every(({ distance }) => distance === 0)).toBe(true);
+    const rows = await numericsReport(f, exact, rounded);
+    expect(rows.map(({ op }) => op)).toEqual(same.map(({ op }) => op));
+    for (const { distance } of rows) expect(distance).toBeLessThan(1e-6);
+    expect(rows.some(({ distance }) => distance > 0)).toBe(true);
+  });
+
+  test("the op that differs is where the distance jumps", async () => {
+    const rough = defineOp({
+      name: "rough",
+      infer: ([x]) => [float32(x.shape)],
+      // As good as exact in float32, off by a thousandth in float64.
+      cpu: ([out], [x]) => {
+        const scale = out.data instanceof Float32Array ? 1 : 1.001;
+        for (let i = 0; i < 2; i++) out.data[out.offset + i] = scale * x.data[x.offset + i];
+      },
+      gpu: () => [],
+      cases: [{ inputs: [[2]] }],
+      tolerance: {},
+    });
+    const rows = await numericsReport(
+      (backend) => apply(rough, [tensor([0.1, 0.2], { backend }).exp()], undefined, backend)[0].log(),
+      exact,
+      rounded,
+    );
+    expect(rows.map(({ index, op, shape }) => ({ index, op, shape }))).toEqual([
+      { index: 0, op: "exp", shape: [2] },
+      { index: 1, op: "rough", shape: [2] },
+      { index: 2, op: "log", shape: [2] },
+    ]);
+    expect(rows[0].distance).toBeLessThan(1e-7);
+    expect(rows[1].distance).toBeGreaterThan(9e-4);
+  });
+
+  test("runs of different ops are refused", async () => {
+    const either = (backend: Backend) => {
+      const x = ones([2], { backend });
+      return backend === exact ? x.exp() : x.log();
+    };
+    await expect(numericsReport(either, exact, rounded)).rejects.toThrow(
+      "numericsReport: op 1 is exp with output 0 [2] on cpu: float64 and op 1 is log with output 0 [2] on cpu: float32, want the same ops in the same order",
+    );
+    await expect(numericsReport(async () => {}, exact, rounded)).rejects.toThrow("numericsReport: f is async");
+  });
+
+  test.skipIf(!gpuAvailable)("a GPU is near the reference at every op", async () => {
+    const gpu = await webgpu();
+    for (const { distance } of await numericsReport(f, exact, gpu)) expect(distance).toBeLessThan(1e-5);
+    gpu.dispose();
+  });
+});

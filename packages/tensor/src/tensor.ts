@@ -855,7 +855,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: At
 }
 
 /** A tensor for an operand that may be a number, in the type of `like` unless another is given. */
-export function toTensor(value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
+function toTensor(value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
   if (value instanceof Tensor) return value;
   return apply(ops.fill, [], { value, dtype }, like.backend)[0];
 }

@@ -38,7 +38,7 @@ let dawn: GPU | undefined;
 const TOGGLES = ["enable-dawn-features=disable_workgroup_init"];
 
 /** The platform's `GPU`, or why there is none. In Node it is made once; `toggles` count at that first time only. */
-export async function platformGpu(toggles: readonly string[] = TOGGLES): Promise<GPU | string> {
+async function platformGpu(toggles: readonly string[] = TOGGLES): Promise<GPU | string> {
   if (typeof navigator !== "undefined" && navigator.gpu) return navigator.gpu;
   if (dawn) return dawn;
   const { process } = globalThis as { process?: NodeProcess }; // the types of Node are not a browser's

@@ -13,54 +13,55 @@ const IN_ROWS: i32 = 0;
 const SCALAR: i32 = 1;
 
 // Functions are classes, so that a loop is compiled for each of them; nothing is ever allocated.
-@unmanaged class Add { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(a, b); } }
-@unmanaged class Sub { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.sub(a, b); } }
-@unmanaged class Mul { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.mul(a, b); } }
-@unmanaged class Div { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(a, b); } }
-@unmanaged class Affine { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.mul(a, s), t); } }
-@unmanaged class Lerp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.mul(a, s), f32x4.mul(b, t)); } }
-@unmanaged class Maximum { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.max(a, b); } }
-@unmanaged class Minimum { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.min(a, b); } }
-@unmanaged class Clamp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.pmin(f32x4.pmax(a, s), t); } }
-@unmanaged class Equal { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.eq(a, b), i32x4.splat(1)); } }
-@unmanaged class Less { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.lt(a, b), i32x4.splat(1)); } }
-@unmanaged class LessEqual { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.le(a, b), i32x4.splat(1)); } }
-@unmanaged class Where { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.bitselect(c, b, i32x4.eq(a, i32x4.splat(0))); } }
-@unmanaged class Copy { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return a; } }
-@unmanaged class FromI32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.convert_i32x4_s(a); } }
-@unmanaged class FromU32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.convert_i32x4_u(a); } }
-@unmanaged class ToI32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return i32x4.trunc_sat_f32x4_s(a); } }
-@unmanaged class ToU32 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return i32x4.trunc_sat_f32x4_u(a); } }
-@unmanaged class FloatToBool { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.ne(a, splat(0)), i32x4.splat(1)); } }
-@unmanaged class IntToBool { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(i32x4.ne(a, i32x4.splat(0)), i32x4.splat(1)); } }
-@unmanaged class Square { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.mul(a, a); } }
-@unmanaged class Abs { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.abs(a); } }
-@unmanaged class Sign { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.or(v128.and(f32x4.ne(a, splat(0)), v128.or(splat(1), v128.and(a, i32x4.splat(0x80000000)))), v128.and(f32x4.ne(a, a), a)); } }
-@unmanaged class Sqrt { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.sqrt(a); } }
-@unmanaged class Rsqrt { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.div(splat(1), f32x4.sqrt(a)); } }
-@unmanaged class Exp { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return exp4(a); } }
-@unmanaged class Log { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return log4(a); } }
-@unmanaged class Sin { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sine4(a, 0); } }
-@unmanaged class Cos { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sine4(a, 1); } }
-@unmanaged class Tanh { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return tanh4(a); } }
-@unmanaged class Sigmoid { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return sigmoid4(a); } }
-@unmanaged class Silu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return silu4(a); } }
-@unmanaged class Relu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.pmax(a, splat(0)); } }
-@unmanaged class Softplus { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.add(f32x4.pmax(a, splat(0)), log1p4(exp4(f32x4.neg(f32x4.abs(a))))); } }
-@unmanaged class NotEqual { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(f32x4.ne(a, b), i32x4.splat(1)); } }
-@unmanaged class NotEqualBits { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(i32x4.ne(a, b), i32x4.splat(1)); } }
-@unmanaged class And { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(a, b); } }
-@unmanaged class Or { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.or(a, b); } }
-@unmanaged class Not { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.xor(a, i32x4.splat(1)); } }
-@unmanaged class IsFinite { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return v128.and(i32x4.lt_u(v128.and(a, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000)), i32x4.splat(1)); } }
-@unmanaged class Floor { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.floor(a); } }
-@unmanaged class Ceil { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.ceil(a); } }
-@unmanaged class Round { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.nearest(a); } }
-@unmanaged class Expm1 { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return expm14(a); } }
-@unmanaged class Log1p { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return log1p4(a); } }
-@unmanaged class Erf { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return erf4(a); } }
-@unmanaged class Gelu { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return gelu4(a); } }
-@unmanaged class GeluTanh { @inline apply(a: v128, b: v128, c: v128, s: v128, t: v128): v128 { return f32x4.mul(a, sigmoid4(f32x4.mul(f32x4.mul(splat(1.5957691), a), mulAdd(f32x4.mul(splat(0.044715), a), a, splat(1))))); } }
+type V = v128;
+@unmanaged class Add { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.add(a, b); } }
+@unmanaged class Sub { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.sub(a, b); } }
+@unmanaged class Mul { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.mul(a, b); } }
+@unmanaged class Div { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.div(a, b); } }
+@unmanaged class Affine { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.add(f32x4.mul(a, s), t); } }
+@unmanaged class Lerp { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.add(f32x4.mul(a, s), f32x4.mul(b, t)); } }
+@unmanaged class Maximum { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.max(a, b); } }
+@unmanaged class Minimum { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.min(a, b); } }
+@unmanaged class Clamp { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.pmin(f32x4.pmax(a, s), t); } }
+@unmanaged class Equal { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(f32x4.eq(a, b), i32x4.splat(1)); } }
+@unmanaged class Less { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(f32x4.lt(a, b), i32x4.splat(1)); } }
+@unmanaged class LessEqual { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(f32x4.le(a, b), i32x4.splat(1)); } }
+@unmanaged class Where { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.bitselect(c, b, i32x4.eq(a, i32x4.splat(0))); } }
+@unmanaged class Copy { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return a; } }
+@unmanaged class FromI32 { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.convert_i32x4_s(a); } }
+@unmanaged class FromU32 { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.convert_i32x4_u(a); } }
+@unmanaged class ToI32 { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return i32x4.trunc_sat_f32x4_s(a); } }
+@unmanaged class ToU32 { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return i32x4.trunc_sat_f32x4_u(a); } }
+@unmanaged class FloatToBool { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(f32x4.ne(a, splat(0)), i32x4.splat(1)); } }
+@unmanaged class IntToBool { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(i32x4.ne(a, i32x4.splat(0)), i32x4.splat(1)); } }
+@unmanaged class Square { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.mul(a, a); } }
+@unmanaged class Abs { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.abs(a); } }
+@unmanaged class Sign { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.or(v128.and(f32x4.ne(a, splat(0)), v128.or(splat(1), v128.and(a, i32x4.splat(0x80000000)))), v128.and(f32x4.ne(a, a), a)); } }
+@unmanaged class Sqrt { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.sqrt(a); } }
+@unmanaged class Rsqrt { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.div(splat(1), f32x4.sqrt(a)); } }
+@unmanaged class Exp { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return exp4(a); } }
+@unmanaged class Log { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return log4(a); } }
+@unmanaged class Sin { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return sine4(a, 0); } }
+@unmanaged class Cos { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return sine4(a, 1); } }
+@unmanaged class Tanh { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return tanh4(a); } }
+@unmanaged class Sigmoid { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return sigmoid4(a); } }
+@unmanaged class Silu { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return silu4(a); } }
+@unmanaged class Relu { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.pmax(a, splat(0)); } }
+@unmanaged class Softplus { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.add(f32x4.pmax(a, splat(0)), log1p4(exp4(f32x4.neg(f32x4.abs(a))))); } }
+@unmanaged class NotEqual { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(f32x4.ne(a, b), i32x4.splat(1)); } }
+@unmanaged class NotEqualBits { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(i32x4.ne(a, b), i32x4.splat(1)); } }
+@unmanaged class And { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(a, b); } }
+@unmanaged class Or { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.or(a, b); } }
+@unmanaged class Not { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.xor(a, i32x4.splat(1)); } }
+@unmanaged class IsFinite { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(i32x4.lt_u(v128.and(a, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000)), i32x4.splat(1)); } }
+@unmanaged class Floor { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.floor(a); } }
+@unmanaged class Ceil { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.ceil(a); } }
+@unmanaged class Round { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.nearest(a); } }
+@unmanaged class Expm1 { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return expm14(a); } }
+@unmanaged class Log1p { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return log1p4(a); } }
+@unmanaged class Erf { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return erf4(a); } }
+@unmanaged class Gelu { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return gelu4(a); } }
+@unmanaged class GeluTanh { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.mul(a, sigmoid4(f32x4.mul(f32x4.mul(splat(1.5957691), a), mulAdd(f32x4.mul(splat(0.044715), a), a, splat(1))))); } }
 
 /** Elements [begin, end); of the addresses a, b, c the first `arity` count. */
 // @ts-ignore: decorator

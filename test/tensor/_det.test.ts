@@ -1,0 +1,69 @@
+// Every op, on every backend: the tests that follow from its declaration.
+import { type Backend, cpu, wasm, webgpu } from "@pkg/tensor";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { gpuAvailable } from "../setup/gpu.ts";
+import { allOps, checkCase, exact } from "./checkCase.ts";
+import {
+  type AnyOp,
+  checkSlope,
+  drawInputs,
+  hasTiledVariant,
+  isDifferentiable,
+  place,
+  runOp,
+  scalarOf,
+  slopeOf,
+} from "./derived.ts";
+import { testEveryCase } from "./everyCase.ts";
+
+test("the list of ops is found, each under a name of its own", () => {
+  expect(allOps.length).toBeGreaterThan(20);
+  expect(new Set(allOps.map(({ name }) => name)).size).toBe(allOps.length);
+});
+
+const differentiable = allOps.flatMap((op) =>
+  op.cases.flatMap((given, index) => (isDifferentiable(op, given) ? [{ name: op.name, op, given, index }] : [])),
+);
+
+test.each(differentiable)(
+  "the gradient of $name, case $index, agrees with central differences, and so does the gradient of that",
+  async ({ op, given, index }) => {
+    const inputs = place(drawInputs(given, index + 1), exact);
+    const xs = inputs.filter(({ dtype }) => dtype === "float32");
+    const f = scalarOf(op, given.attrs, exact, inputs, 100);
+    const first = await checkSlope(f, xs, 200);
+    expect(first.relative, first.message).toBeLessThan(1);
+    const second = await checkSlope(slopeOf(f, 300), xs, 400);
+    expect(second.relative, `of the gradient: ${second.message}`).toBeLessThan(1);
+  },
+);
+
+const refused = allOps.flatMap((op) => (op.errors ?? []).map((given) => ({ name: op.name, op, given })));
+
+test.each(refused)("$name refuses what it cannot take: $given.error", ({ op, given }) => {
+  expect(() => runOp(op, place(drawInputs(given, 1), exact), given.attrs, exact)).toThrow(given.error);
+});
+
+const backends: { name: string; open: () => Promise<Backend>; skip: boolean; tested: readonly AnyOp[] }[] = [
+  { name: "cpu float32", open: async () => cpu({ poison: true }), skip: false, tested: allOps },
+  { name: "wasm", open: () => wasm({ poison: true, threads: 2, deterministic: true }), skip: false, tested: allOps },
+  { name: "webgpu", open: () => webgpu({ poison: true, profile: "direct" }), skip: !gpuAvailable, tested: allOps },
+  {
+    name: "webgpu with the kernels for GPUs",
+    open: () => webgpu({ poison: true, profile: "tiled" }),
+    skip: !gpuAvailable,
+    tested: allOps.filter(hasTiledVariant),
+  },
+];
+
+for (const { name, open, skip, tested } of backends) {
+  describe.skipIf(skip)(`on ${name}`, () => {
+    let backend: Backend;
+    beforeAll(async () => {
+      backend = await open();
+    });
+    afterAll(() => backend.dispose());
+
+    testEveryCase(tested, (op, index) => checkCase(op, index, backend));
+  });
+}

@@ -1,6 +1,7 @@
 // Every op, on every backend: the tests that follow from its declaration.
 import { type Backend, cpu, wasm, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { apply } from "../../packages/tensor/src/tensor.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { allOps, checkCase, exact } from "./checkCase.ts";
 import {
@@ -41,7 +42,35 @@ test.each(differentiable)(
 const refused = allOps.flatMap((op) => (op.errors ?? []).map((given) => ({ name: op.name, op, given })));
 
 test.each(refused)("$name refuses what it cannot take: $given.error", ({ op, given }) => {
-  expect(() => runOp(op, place(drawInputs(given, 1), exact), given.attrs, exact)).toThrow(given.error);
+  const run = () => runOp(op, place(drawInputs(given, 1), exact), given.attrs, exact);
+  expect(run).toThrow(given.error);
+  // Messages say which op, what is wrong, and what is wanted.
+  expect(run).toThrow(new RegExp(`^${op.name}: .+, want `));
+});
+
+const taking = allOps.flatMap((op) => {
+  const given = op.cases.find(({ inputs }) => inputs.length > 0);
+  return given ? [{ name: op.name, op, given }] : [];
+});
+
+test.each(taking)("$name refuses a disposed operand, and one of another backend", ({ op, given }) => {
+  const operands = () => place(drawInputs(given, 1), exact);
+  const last = given.inputs.length - 1;
+  const disposed = operands();
+  disposed[last].dispose();
+  expect(() => apply(op, disposed, given.attrs, exact)).toThrow(
+    new Error(`${op.name}: operand ${last}, ${disposed[last]}, is disposed, want a live tensor`),
+  );
+  const other = cpu();
+  const mixed = operands().with(last, place(drawInputs(given, 1), other)[last]);
+  expect(() => apply(op, mixed, given.attrs, exact)).toThrow(
+    new Error(`${op.name}: operands on cpu: float64 and on cpu: float32, want one backend`),
+  );
+});
+
+test("every op that can be misused says so in a case; copy and cast take anything", () => {
+  const silent = taking.filter(({ op }) => (op.errors ?? []).length === 0).map(({ name }) => name);
+  expect(silent.sort()).toEqual(["cast", "copy"]);
 });
 
 const backends: { name: string; open: () => Promise<Backend>; skip: boolean; tested: readonly AnyOp[] }[] = [

@@ -1,5 +1,5 @@
 // What only the WebGPU backend can get wrong: order of uploads, folded dispatches, faults and losses of the device.
-import { cpu, DeviceLostError, ones, tensor, ValidationError, webgpu, zeros } from "@pkg/tensor";
+import { cpu, DeviceLostError, OutOfMemoryError, ones, tensor, ValidationError, webgpu, zeros } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { paramsLayout, writeParams } from "../../packages/tensor/src/backends/webgpu/params.ts";
 import { sizeClass } from "../../packages/tensor/src/backends/webgpu/pool.ts";
@@ -29,6 +29,25 @@ describe.skipIf(!gpuAvailable)("the device", () => {
     expect([...tail]).toEqual([2, 2, 2]);
     expect(await y.slice([65535 * 256 - 1, 65535 * 256 + 2]).array()).toEqual([2, 2, 2]);
     backend.dispose();
+  });
+
+  test("a tensor past WebGPU's default limit of 128 MiB a binding is computed to its last element", async ({
+    skip,
+  }) => {
+    const backend = await webgpu();
+    const size = 2 ** 25 + 8;
+    try {
+      const x = ones([size], { backend }).contiguous();
+      const y = x.add(1).mul(x);
+      expect([...(await y.slice([size - 2]).data())]).toEqual([2, 2]);
+      expect([...(await y.slice([null, null, 2 ** 24]).data())]).toEqual([2, 2, 2]);
+      expect(await y.sum().item()).toBe(2 * size);
+    } catch (error) {
+      if (error instanceof OutOfMemoryError) skip(error.message);
+      throw error;
+    } finally {
+      backend.dispose();
+    }
   });
 
   test("a kernel that the device refuses is a ValidationError that names the op", async () => {

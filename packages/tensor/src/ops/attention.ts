@@ -107,7 +107,7 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
     const queries = checkAttention("attentionGrad", q, k, v);
     if (!sameShape(g.shape, [...queries, v.shape[v.shape.length - 1]])) {
       throw new ShapeError(
-        `attentionGrad: cotangent ${formatShape(g.shape)} of q ${formatShape(q.shape)}, v ${formatShape(v.shape)}`,
+        `attentionGrad: cotangent ${formatShape(g.shape)} of q ${formatShape(q.shape)}, v ${formatShape(v.shape)}, want [..., queries, width]`,
       );
     }
     if (!sameShape(delta.shape, queries) || !sameShape(lse.shape, queries)) {

@@ -6,6 +6,7 @@ import {
   type Case,
   type CaseInput,
   defineOp,
+  type ErrorCase,
   type GpuCall,
   type KernelCall,
   type NdArray,
@@ -89,7 +90,29 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
     saves: rules.saves,
     tolerance: rules.tolerance,
     cases: [...(rules.cases ?? []), ...drawnCases(rules, arity)],
+    errors: refusedCases(rules, arity),
   });
+}
+
+/** Operands of one shape but for the first, and of a type that it does not take. */
+function refusedCases<Attrs>(
+  { name, types, inputTypes = [], attrs }: Elementwise<Attrs>,
+  arity: number,
+): ErrorCase<Attrs>[] {
+  const inputs = (shapes: readonly Shape[], dtypes: readonly (DType | undefined)[]): CaseInput[] =>
+    shapes.map((shape, k) => ({ shape, dtype: dtypes[k] }));
+  const equal = new Array<Shape>(arity).fill([2]);
+  const refused = (["bool", "uint32", "int32", "float32"] as const)
+    .map((dtype) => new Array<DType>(arity).fill(dtype))
+    .find((dtypes) => !accepts(types, dtypes));
+  return [
+    ...(arity === 1
+      ? []
+      : [{ inputs: inputs([[3], ...equal.slice(1)], inputTypes), attrs: attrs?.[0], error: `${name}: [3] and [2]` }]),
+    ...(refused
+      ? [{ inputs: inputs(equal, refused), attrs: attrs?.[0], error: `${name}: types ${refused.join(", ")}, want ` }]
+      : []),
+  ];
 }
 
 function drawnCases<Attrs>({ ranges = [], inputTypes = [], attrs }: Elementwise<Attrs>, arity: number): Case<Attrs>[] {
@@ -102,11 +125,14 @@ function drawnCases<Attrs>({ ranges = [], inputTypes = [], attrs }: Elementwise<
   return SHAPES.flatMap((shape) => (attrs ?? [undefined]).map((value) => ({ inputs: inputs(shape), attrs: value })));
 }
 
+function accepts(types: Elementwise<never>["types"] = ["float32"], found: readonly DType[]): boolean {
+  if ("accepts" in types) return types.accepts(found);
+  return found.every((type) => types.includes(type) && type === found[0]);
+}
+
 function checkTypes(name: string, inputs: readonly Spec[], types: Elementwise<never>["types"] & object): void {
   const found = inputs.map((input) => input.dtype);
-  const accepts =
-    "accepts" in types ? types.accepts : () => found.every((type) => types.includes(type) && type === found[0]);
-  if (accepts(found)) return;
+  if (accepts(types, found)) return;
   const wanted = "wanted" in types ? types.wanted : `${types.join(" or ")}${found.length > 1 ? ", all equal" : ""}`;
   throw new Error(`${name}: types ${found.join(", ")}, want ${wanted}`);
 }

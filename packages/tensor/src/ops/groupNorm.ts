@@ -72,7 +72,7 @@ export const groupNormGrad: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
     checkNorm("groupNormGrad", x, scale, bias, groups);
     if (!sameShape(g.shape, x.shape) || !sameShape(statistics.shape, [x.shape[0], groups, 3])) {
       throw new ShapeError(
-        `groupNormGrad: cotangent ${formatShape(g.shape)} and statistics ${formatShape(statistics.shape)} for ${formatShape(x.shape)}`,
+        `groupNormGrad: cotangent ${formatShape(g.shape)} and statistics ${formatShape(statistics.shape)} for ${formatShape(x.shape)}, want the shape of x and [batch, groups, 3]`,
       );
     }
     return [float32(x.shape), float32(scale.shape), float32(bias.shape)];

@@ -141,6 +141,12 @@ function reduction({ name, identity, wgsl, wasm, cpu, ...rules }: Reduction): Op
     gpu: (call) => passes(call, identity, wgsl),
     ...rules,
     cases,
+    errors: [
+      { inputs: [{ shape: [2], dtype: "int32" }], attrs: { axes: [0] }, error: `${name}: type int32, want float32` },
+      ...(name === "max"
+        ? [{ inputs: [[2, 0]], attrs: { axes: [1] }, error: "max: axes [1] of [2, 0], want at least one element" }]
+        : []),
+    ],
   });
 }
 

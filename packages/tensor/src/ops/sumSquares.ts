@@ -66,6 +66,7 @@ export const sumSquares = defineOp({
     return [...calls, { kernel: "sum", rows: 1, grain: 1, args: [out, sums, all, all, 1] }];
   },
   vjp: ([g], inputs) => inputs.map((x) => x.mul(g.mul(2))),
+  errors: [{ inputs: [[2], { shape: [2], dtype: "int32" }], error: "sumSquares: type int32, want float32" }],
   cases: [{ inputs: [[7]] }, { inputs: [[3, 5], [4097], []] }, { inputs: [[0], [64, 65]] }],
   tolerance: { terms: (shapes) => shapes.reduce((sum, shape) => sum + sizeOf(shape), 0), abs: 1e-30 },
 });

@@ -108,14 +108,7 @@ export const expand = defineOp<{ readonly shape: Shape }>({
 export const slice: Op<SliceAttrs> = defineOp<SliceAttrs>({
   name: "slice",
   infer: ([x], { starts, steps, shape }) => {
-    for (const [k, n] of shape.entries()) {
-      const last = starts[k] + (n - 1) * steps[k];
-      if (n > 0 && (Math.min(starts[k], last) < 0 || Math.max(starts[k], last) >= x.shape[k])) {
-        throw new ShapeError(
-          `slice: indices ${starts[k]} to ${last} of axis ${k} of ${formatShape(x.shape)}, want them inside`,
-        );
-      }
-    }
+    checkInside("slice", x.shape, { starts, steps, shape });
     return [{ shape, dtype: x.dtype }];
   },
   view: ({ strides, offset }, { starts, steps, shape }) => ({
@@ -140,7 +133,10 @@ export const slice: Op<SliceAttrs> = defineOp<SliceAttrs>({
 /** Zeros of a given shape, in which the input stands at the indices that a slice would have read. */
 export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
   name: "unslice",
-  infer: ([x], { shape }) => [{ shape: checkShape("unslice", shape), dtype: x.dtype }],
+  infer([x], { starts, steps, shape }) {
+    checkInside("unslice", checkShape("unslice", shape), { starts, steps, shape: x.shape });
+    return [{ shape, dtype: x.dtype }];
+  },
   cpu([out], [x], { starts, steps }) {
     const strides = stridesOf(out.shape);
     const inner = stridesOf(x.shape);
@@ -197,8 +193,27 @@ export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
     { inputs: [[3, 4, 33]], attrs: { starts: [0, 3, 0], steps: [1, -1, 2], shape: [3, 4, 66] } },
     { inputs: [[0, 2]], attrs: { starts: [0, 0], steps: [1, 1], shape: [3, 2] } },
   ],
+  errors: [
+    {
+      inputs: [[3]],
+      attrs: { starts: [2], steps: [1], shape: [4] },
+      error: "unslice: indices 2 to 4 of axis 0 of [4], want them inside",
+    },
+  ],
   tolerance: { ulp: 0 },
 });
+
+/** @throws ShapeError for indices outside of what is sliced */
+function checkInside(name: string, outer: Shape, { starts, steps, shape }: SliceAttrs): void {
+  for (const [k, n] of shape.entries()) {
+    const last = starts[k] + (n - 1) * steps[k];
+    if (n > 0 && (Math.min(starts[k], last) < 0 || Math.max(starts[k], last) >= outer[k])) {
+      throw new ShapeError(
+        `${name}: indices ${starts[k]} to ${last} of axis ${k} of ${formatShape(outer)}, want them inside`,
+      );
+    }
+  }
+}
 
 /** A slice as users write it, with NumPy's rules for negative and missing bounds. @throws ShapeError */
 export function resolveSlices(shape: Shape, parts: readonly Slice[]): { view: SliceAttrs; dropped: number[] } {

@@ -2,13 +2,13 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { cpu, wasm, webgpu } from "@pkg/tensor";
-import { browserMissing, openBrowser, runInPage } from "../tools/browser.mjs";
 import type { Kind, Program } from "./browser/page.ts";
-import { allOps, checkCase, type Finding } from "./tensor/checkCase.ts";
+import { allOps, checkCase, type Finding, toleranceOf } from "./tensor/checkCase.ts";
 import type { AnyOp } from "./tensor/derived.ts";
 
 const HELP = `pnpm numerics [flags]
   --filter <text>   ops whose name contains it
+  --node-only       leave out the browser
   --json <file>     write what the table shows, by kind of check and with each failure, as JSON
 
 A column's two numbers are the worst error of a value and of a gradient, of either order, as shares of what is allowed.
@@ -40,6 +40,7 @@ const { values: flags } = parseArgs({
   options: {
     filter: { type: "string", default: "" },
     json: { type: "string" },
+    "node-only": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
@@ -90,13 +91,18 @@ async function openPlaces(): Promise<Place[]> {
       process.stdout.write(`*** ${label} is NOT run: ${error instanceof Error ? error.message : error} ***\n`);
     }
   }
-  if (browserMissing) process.stdout.write(`*** Chromium is NOT run: ${browserMissing} ***\n`);
-  else places.push(...(await openPages({ "webgpu-Chromium": "webgpu", "wasm-Chromium": "wasm" })));
+  if (!flags["node-only"]) places.push(...(await openPages({ "webgpu-Chromium": "webgpu", "wasm-Chromium": "wasm" })));
   for (const { label, name } of places) process.stdout.write(`${label} is ${name}\n`);
   return places;
 }
 
 async function openPages(kinds: Readonly<Record<string, Kind>>): Promise<Place[]> {
+  // Only here, so that the rest runs on machines that have neither a browser nor what drives it.
+  const { browserMissing, openBrowser, runInPage } = await import("../tools/browser.mjs");
+  if (browserMissing) {
+    process.stdout.write(`*** Chromium is NOT run: ${browserMissing} ***\n`);
+    return [];
+  }
   const browser = await openBrowser();
   const call = await runInPage<Program>(browser, "test/browser/page.ts");
   const pages = Object.entries(kinds).map(async ([label, kind]) => ({
@@ -152,19 +158,4 @@ function widthOf(label: string): number {
 
 function shareOf(share: number): string {
   return share === 0 ? "0" : share < 1e-3 ? "<0.001" : share.toPrecision(2);
-}
-
-/** "4 ulp, 1e-6": an element may be off by the larger of these; L2 is a bound on the norm of all errors. */
-function toleranceOf({ tolerance: { ulp, abs, relL2, terms } }: AnyOp): string {
-  const parts = [
-    ulp === undefined ? [] : `${ulp} ulp`,
-    abs === undefined ? [] : short(abs),
-    terms === undefined ? [] : "2⁻²³ √n Σ|ab|",
-    relL2 === undefined ? [] : `L2 ${short(relL2)}`,
-  ].flat();
-  return parts.join(", ") || "exact";
-}
-
-function short(bound: number): string {
-  return Number(bound.toPrecision(3)).toExponential();
 }

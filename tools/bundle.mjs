@@ -10,7 +10,7 @@ await build({
   ...bundleOptions,
   entryPoints: [entry],
   outfile: output,
-  external: ["webgpu", "canvas"], // native both; vega does without canvas
+  external: ["webgpu", "canvas", "*/tools/browser.mjs"], // native the first two (vega does without canvas); the last drives a browser
   // CommonJS packages inside an ES module still call require; a global one clashes with no declaration of theirs.
   banner: {
     js: 'import { createRequire as requireFrom } from "node:module"; globalThis.require = requireFrom(import.meta.url);',

@@ -79,3 +79,18 @@ export async function checkCase(op: AnyOp, index: number, backend: Backend): Pro
   }
   return findings;
 }
+
+/** "4 ulp, 1e-6": an element may be off by the larger of these; L2 is a bound on the norm of all errors. */
+export function toleranceOf({ tolerance: { ulp, abs, relL2, terms } }: AnyOp): string {
+  const parts = [
+    ulp === undefined ? [] : `${ulp} ulp`,
+    abs === undefined ? [] : short(abs),
+    terms === undefined ? [] : "2⁻²³ √n Σ|ab|",
+    relL2 === undefined ? [] : `L2 ${short(relL2)}`,
+  ].flat();
+  return parts.join(", ") || "exact";
+}
+
+function short(bound: number): string {
+  return Number(bound.toPrecision(3)).toExponential();
+}

@@ -31,6 +31,7 @@ export function valueAndGrad(f: Differentiable<Tensor>, xs: readonly Tensor[]): 
           `grad: the function's result has shape ${formatShape(value.shape)}, want one element (sum it)`,
         );
       }
+      if (value.dtype !== "float32") throw new Error(`grad: the function's result is ${value.dtype}, want float32`);
       return { value, grads: backward([value], [onesLike(value)], xs) };
     } finally {
       release();

@@ -508,12 +508,12 @@ export class Tensor {
     axes?: number | readonly number[],
     { keepAxes = false, correction = 1 }: { keepAxes?: boolean; correction?: number } = {},
   ): Tensor {
-    return this.variance(axes, { keepAxes, correction }).sqrt();
+    return this.variance(resolveAxes("std", axes, this.rank), { keepAxes, correction }).sqrt();
   }
 
   /** The Euclidean norm √Σ x² over the given axes; its gradient where it is 0 is 0. */
   norm(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
-    const squares = this.square().sum(axes, { keepAxes });
+    const squares = this.square().sum(resolveAxes("norm", axes, this.rank), { keepAxes });
     const isZero = squares.equal(0);
     return isZero.where(0, isZero.where(1, squares).sqrt());
   }
@@ -552,6 +552,9 @@ export class Tensor {
   /** The index (int32) of the smallest element along an axis, the first of equal ones; the axis is dropped. */
   argmin(axis = -1): Tensor {
     const at = resolveAxis("argmin", axis, this.rank);
+    if (this.shape[at] === 0) {
+      throw new ShapeError(`argmin: axis ${at} of ${formatShape(this.shape)}, want at least one element`);
+    }
     return this.neg().argmax(at);
   }
 

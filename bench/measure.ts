@@ -136,7 +136,9 @@ async function check(
 }
 
 /** Milliseconds of work in which a GPU that idled raises its clocks: an H100 measured threefold times before that. */
-const CLOCK_RAMP = 800;
+export function clockRamp({ name }: Backend): number {
+  return name.startsWith("webgpu") && !/swiftshader|llvmpipe/i.test(name) ? 800 : 0;
+}
 
 /** Runs until three times in a row agree within 5 %, and GPUs at full clocks. Returns how many runs make a sample. */
 async function warm(
@@ -147,8 +149,7 @@ async function warm(
 ): Promise<number> {
   const began = performance.now();
   let [repeats, agreeing, before] = [1, 0, Number.POSITIVE_INFINITY];
-  const isGpu = backend.name.startsWith("webgpu") && !/swiftshader|llvmpipe/i.test(backend.name);
-  const least = isGpu ? CLOCK_RAMP : 0;
+  const least = clockRamp(backend);
   const elapsed = () => performance.now() - began;
   while (elapsed() < least || (agreeing < 3 && elapsed() < warmTime)) {
     const each = await time(given, backend, inputs, repeats);

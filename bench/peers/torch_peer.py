@@ -10,10 +10,15 @@ import torch.nn.functional as F
 device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def measure(run):
-    for _ in range(3):
+# A GPU that idled raises its clocks in some hundred milliseconds: the bench warms up as long.
+CLOCK_RAMP = 0.8 if device == "cuda" else 0.1
+
+
+def measure(run, warm):
+    began = time.perf_counter()
+    while time.perf_counter() - began < warm:
         run()
-    sync()
+        sync()
     began = time.perf_counter()
     run()
     sync()
@@ -165,7 +170,7 @@ def main():
         for tf32 in (False, True):
             torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.backends.cudnn.allow_tf32 = tf32
-            times.append(measure(run))
+            times.append(measure(run, 0.1 if tf32 else CLOCK_RAMP))
         rows.append({"name": kernel, "size": size, "median": times[0], "median_tf32": times[1]})
         print(f"{kernel:32}{size:36}{times[0]:10.3f} ms {times[1]:10.3f} ms with TF32", flush=True)
     if flags.json:

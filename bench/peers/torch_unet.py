@@ -137,7 +137,7 @@ def measure(name, side, channels_in, batch, **config):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         times = {}
         for label, run in (("train step", step), ("forward", forward)):
-            for _ in range(3):
+            for _ in range(10):
                 run()
             samples = []
             for _ in range(15):

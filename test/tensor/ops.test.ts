@@ -68,6 +68,23 @@ test.each(taking)("$name refuses a disposed operand, and one of another backend"
   );
 });
 
+const overwriting = allOps.filter(({ inPlace }) => inPlace !== undefined);
+
+test.each(overwriting)("$name leaves what others hold of its inputs as it was", async (op) => {
+  for (const given of op.cases) {
+    const drawn = drawInputs(given, 1);
+    const inputs = place(drawn, exact);
+    const held = inputs.map((input) => input.detach());
+    const outputs = runOp(op, inputs, given.attrs, exact);
+    for (const [k, { values }] of drawn.entries()) expect([...(await held[k].data())]).toEqual(values);
+    // Alone, an input is taken over and needs no memory.
+    for (const tensor of [...held, ...outputs]) tensor.dispose();
+    const before = exact.memory().buffers;
+    const again = runOp(op, inputs, given.attrs, exact);
+    expect(exact.memory().buffers - before).toBe(again.length - (op.inPlace ?? []).length);
+  }
+});
+
 test("every op that can be misused says so in a case; copy and cast take anything", () => {
   const silent = taking.filter(({ op }) => (op.errors ?? []).length === 0).map(({ name }) => name);
   expect(silent.sort()).toEqual(["cast", "copy"]);

@@ -195,8 +195,7 @@ for (const { name, open, skip } of backends) {
       },
     );
 
-    // Where double precision reduces the argument it has to be below 10⁹.
-    test.skipIf(name.startsWith("wasm"))("sin and cos of numbers of any size", async () => {
+    test("sin and cos of numbers of any size", async () => {
       const x = points(-3e38, 3e38).filter((_, k) => k % 2 === 1);
       for (const op of [ops.sin, ops.cos]) {
         const [found] = runOp(op, [tensor(x, { backend })], undefined, backend);

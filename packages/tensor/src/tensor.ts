@@ -352,7 +352,7 @@ export class Tensor {
     return this.only(ops.log1p, undefined);
   }
 
-  /** sin x, of x in radians; for |x| ≤ 10⁶ to a few units of the last digit, as cos. */
+  /** sin x, of x in radians. */
   sin(): Tensor {
     return this.only(ops.sin, undefined);
   }

@@ -182,7 +182,7 @@ export function tanh4(x: v128): v128 {
   return v128.or(result, v128.and(x, i32x4.splat(0x80000000)));
 }
 
-/** sin(x + quarter · π/2): the reduced argument is found in float64, so that large x lose nothing. */
+/** sin(x + quarter · π/2): the reduced argument is found in float64, which loses nothing up to 10⁶, and in integers beyond. */
 // @ts-ignore: decorator
 @inline
 export function sine4(x: v128, quarter: i32): v128 {
@@ -190,14 +190,24 @@ export function sine4(x: v128, quarter: i32): v128 {
   const high = f64x2.promote_low_f32x4(i8x16.shuffle(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
   const lowTurns = f64x2.nearest(f64x2.mul(low, f64x2.splat(0.6366197723675814)));
   const highTurns = f64x2.nearest(f64x2.mul(high, f64x2.splat(0.6366197723675814)));
-  const r = i8x16.shuffle(
+  let r = i8x16.shuffle(
     f32x4.demote_f64x2_zero(reduce(low, lowTurns)), f32x4.demote_f64x2_zero(reduce(high, highTurns)),
     0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23,
   );
-  const turns = i32x4.add(i32x4.splat(quarter), i8x16.shuffle(
+  let turns = i8x16.shuffle(
     i32x4.trunc_sat_f64x2_s_zero(lowTurns), i32x4.trunc_sat_f64x2_s_zero(highTurns),
     0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23,
-  ));
+  );
+  if (v128.any_true(f32x4.gt(f32x4.abs(x), splat(1e6)))) {
+    const a = turnsOf(f32x4.extract_lane(x, 0));
+    const b = turnsOf(f32x4.extract_lane(x, 1));
+    const c = turnsOf(f32x4.extract_lane(x, 2));
+    const d = turnsOf(f32x4.extract_lane(x, 3));
+    const isLarge = v128.and(f32x4.gt(f32x4.abs(x), splat(1e6)), f32x4.lt(f32x4.abs(x), splat(Infinity)));
+    r = v128.bitselect(f32x4(restOf(a), restOf(b), restOf(c), restOf(d)), r, isLarge);
+    turns = v128.bitselect(i32x4(wholeOf(a), wholeOf(b), wholeOf(c), wholeOf(d)), turns, isLarge);
+  }
+  turns = i32x4.add(i32x4.splat(quarter), turns);
   const square = f32x4.mul(r, r);
   let s = splat(-1.9515295891e-4);
   s = mulAdd(s, square, splat(8.3321608736e-3));
@@ -217,4 +227,47 @@ export function sine4(x: v128, quarter: i32): v128 {
 function reduce(x: v128, turns: v128): v128 {
   const r = f64x2.sub(x, f64x2.mul(turns, f64x2.splat(1.5707963267341256)));
   return f64x2.sub(r, f64x2.mul(turns, f64x2.splat(6.077100506506192e-11)));
+}
+
+/**
+ * x · 2/π modulo 4, in units of 2⁻⁶², for |x| ≥ ½; something for smaller ones. Payne and Hanek's reduction: the lower 96 bits of the
+ * mantissa times those bits of 2/π that matter.
+ */
+function turnsOf(x: f32): i64 {
+  const bits = reinterpret<u32>(x) & 0x7fffffff;
+  const mantissa = <u64>((bits & 0x007fffff) | 0x00800000);
+  const first = max(<i32>(bits >> 23) - 120, 0);
+  const carried = (mantissa * twoOverPi(first + 64)) >> 32;
+  const low = mantissa * twoOverPi(first + 32) + carried;
+  const turns = <i64>(((mantissa * twoOverPi(first) + (low >> 32)) << 32) | (low & 0xffffffff));
+  return x < 0 ? -turns : turns;
+}
+
+/** 32 bits of 2/π behind 32 zeros, from bit `first` on. */
+function twoOverPi(first: i32): u64 {
+  const k = first >> 5;
+  return (((word(k) << 32) | word(k + 1)) >> <u64>(32 - (first & 31))) & 0xffffffff;
+}
+
+function word(k: i32): u64 {
+  switch (k) {
+    case 1: return 0xa2f9836e;
+    case 2: return 0x4e441529;
+    case 3: return 0xfc2757d1;
+    case 4: return 0xf534ddc0;
+    case 5: return 0xdb629599;
+    case 6: return 0x3c439041;
+    case 7: return 0xfe5163ab;
+    default: return 0;
+  }
+}
+
+/** The nearest whole number of quarter turns. */
+function wholeOf(turns: i64): i32 {
+  return <i32>((turns + (<i64>1 << 61)) >> 62);
+}
+
+/** What is left of it, as an angle. */
+function restOf(turns: i64): f32 {
+  return <f32>(<f64>(turns << 2) * 1.5707963267948966 * (1.0 / 18446744073709551616.0));
 }

@@ -3,14 +3,19 @@ import {
   alphaBarAt,
   ancestral,
   ddim,
+  discretePath,
+  euler,
   finalSample,
+  heun,
+  karras,
   linear,
   type Model,
   type NoiseSource,
   type Sampler,
   sample,
+  sigmaPath,
 } from "@pkg/diffusion";
-import { type Backend, cpu, type Tensor, tensor, torchStream, webgpu } from "@pkg/tensor";
+import { type Backend, cpu, randomStream, type Tensor, tensor, torchStream, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -28,11 +33,11 @@ function gaussianModel(variance: number): Model {
 }
 
 /**
- * The variance of what a linear sampler makes of N(0, 1): sample 0 starts at 1 without noise, sample k at 0 with noise 1 in its
- * k-th draw alone, and the squares add up.
+ * The variance of what a linear sampler makes of its prior: sample 0 starts at its standard deviation without noise, sample k at 0
+ * with noise 1 in its k-th draw alone, and the squares add up.
  */
-async function finalVariance(sampler: Sampler): Promise<number> {
-  const batch = sampler.times.length + 1;
+async function finalVariance(sampler: Sampler, model: Model = gaussianModel(0.25)): Promise<number> {
+  const batch = sampler.levels.length;
   const unit = (at: number) =>
     tensor(
       Float64Array.from({ length: batch }, (_, k) => Number(k === at)),
@@ -40,9 +45,14 @@ async function finalVariance(sampler: Sampler): Promise<number> {
     );
   let draws = 0;
   const oneAtATime = { normal: () => unit(++draws) } satisfies NoiseSource;
-  const x = await finalSample(sample(sampler, gaussianModel(0.25), [batch], oneAtATime, { start: unit(0) }));
+  const x = await finalSample(sample(sampler, model, [batch], oneAtATime, { from: { x: unit(0).mul(sampler.prior) } }));
   return await x.square().sum().item();
 }
+
+/** The best denoiser for data from N(0, variance) with noise of a standard deviation σ, which is its time. */
+const gaussianDenoiser = (variance: number): Model => ({
+  forward: (x, [sigma]) => x.mul(variance / (variance + sigma ** 2)),
+});
 
 describe("on data from N(0, 1/4) with the exact noise prediction the samples' variance is", () => {
   test.each([
@@ -52,6 +62,18 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
     ["DDIM of 1,000 steps", ddim(schedule, { steps: 1000, clip: false }), 0.2484975472],
   ])("%s: %#", async (_, sampler, wanted) => {
     expect(await finalVariance(sampler)).toBeCloseTo(wanted, 8);
+  });
+
+  test.each([
+    ["Euler's method", euler(sigmaPath(karras(18))), 0.1789555962],
+    ["Heun's method", heun(sigmaPath(karras(18))), 0.2783877576],
+  ])("%s on Karras' levels: %#", async (_, sampler, wanted) => {
+    expect(await finalVariance(sampler, gaussianDenoiser(0.25))).toBeCloseTo(wanted, 9);
+  });
+
+  test("Euler's method on the schedule's own levels is DDIM", async () => {
+    const wanted = await finalVariance(ddim(schedule, { steps: 10, clip: false }));
+    expect(await finalVariance(euler(discretePath(schedule, { steps: 10 })))).toBeCloseTo(wanted, 12);
   });
 
   test("DDIM with eta 1 is ancestral sampling with the small variance", async () => {
@@ -87,7 +109,7 @@ for (const { name, open, skip } of backends) {
       ["ancestral with torch's noise of seed 0", ancestral(schedule), 258.9606],
     ])("%s", async (_, sampler, wanted) => {
       const backend = await open();
-      const x = await finalSample(sample(sampler, ramp, SHAPE, torchStream(0), { start: rampStart(backend) }));
+      const x = await finalSample(sample(sampler, ramp, SHAPE, torchStream(0), { from: { x: rampStart(backend) } }));
       expect(Math.abs((await x.abs().sum().item()) - wanted)).toBeLessThan(1e-2);
     });
   });
@@ -103,6 +125,35 @@ test("every step can be watched, and a run can be left", async () => {
     if (step === 7) break;
   }
   expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7]);
+});
+
+test("a run goes on from any of its states, with the same bits", async () => {
+  const rng = randomStream(7);
+  const sampler = ancestral(schedule, { steps: 20 });
+  const whole = await (await finalSample(sample(sampler, ramp, [2, 3], rng, { backend: exact }))).data();
+  const again = randomStream(7);
+  for await (const { x, step, memory } of sample(sampler, ramp, [2, 3], again, { backend: exact })) {
+    if (step < 11) continue;
+    const rest = sample(sampler, ramp, [2, 3], again, { from: { x, step, memory } });
+    expect(await (await finalSample(rest)).data()).toEqual(whole);
+    break;
+  }
+});
+
+test("a model that gives NaN is named with the step", async () => {
+  const broken: Model = { forward: (x, [t]) => (t === 500 ? x.mul(0).div(0) : x) };
+  const run = sample(ddim(schedule, { steps: 10 }), broken, [2, 3], torchStream(0), { backend: exact });
+  await expect(finalSample(run)).rejects.toThrow(
+    "sample: the model's output at step 4 (t = 500) has 6 elements that are NaN or infinite, want finite ones",
+  );
+});
+
+test("a run cannot start from what does not fit it", async () => {
+  const x = tensor([1, 2], { backend: exact });
+  const from = (state: { x: Tensor; step?: number }, shape = [2]) =>
+    finalSample(sample(ddim(schedule, { steps: 10 }), ramp, shape, torchStream(0), { from: state }));
+  await expect(from({ x }, [3])).rejects.toThrow("sample: from.x has shape [2], want [3]");
+  await expect(from({ x, step: 11 })).rejects.toThrow("sample: from.step is 11, want an integer in [0, 10]");
 });
 
 test("bad options are refused", async () => {

@@ -1,8 +1,9 @@
 // What a network may predict of noised data (ε, x₀, v, the score, the posterior mean), and the one map between all of them.
 
 import { type Tensor, tensor } from "@pkg/tensor";
+import { levelAt, type NoiseLevel } from "./level.ts";
 import { posterior } from "./posterior.ts";
-import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
 
 /**
  * - `noise`: ε (Ho et al. 2020)
@@ -17,6 +18,12 @@ export type Prediction = "noise" | "data" | "velocity" | "score" | "mean";
 interface Mix {
   readonly data: number;
   readonly noise: number;
+}
+
+/** A prediction of another kind as a sum of x and the given one. */
+interface Combination {
+  readonly ofX: number;
+  readonly ofPrediction: number;
 }
 
 /**
@@ -38,54 +45,30 @@ export function convertPrediction(
   }: { readonly from: Prediction; readonly to: Prediction; readonly x: Tensor; readonly times: readonly number[] },
 ): Tensor {
   if (from === to) return prediction;
-  const coefficients = times.map((t) => {
-    const [signal, sigma] = [Math.sqrt(alphaBarAt(schedule, t)), Math.sqrt(noiseVarianceAt(schedule, t))];
-    const [given, wanted] = [mixOf(schedule, from, t), mixOf(schedule, to, t)];
-    const determinant = signal * given.noise - sigma * given.data;
-    if (determinant === 0) {
-      throw new Error(
-        `convertPrediction: ${from} at step ${t}, where ᾱ is 0, says nothing of the data: want velocity or data`,
-      );
-    }
-    return {
-      ofX: (wanted.data * given.noise - wanted.noise * given.data) / determinant,
-      ofPrediction: (wanted.noise * signal - wanted.data * sigma) / determinant,
-    };
+  const combinations = times.map((t) => {
+    const [given, wanted] = [from, to].map((kind) => stepMix(schedule, kind, t));
+    return combine(given, wanted, levelAt(schedule, t), from);
   });
-  return x
-    .mul(
-      perSample(
-        x,
-        coefficients.map(({ ofX }) => ofX),
-      ),
-    )
-    .add(
-      prediction.mul(
-        perSample(
-          x,
-          coefficients.map(({ ofPrediction }) => ofPrediction),
-        ),
-      ),
-    );
+  const column = (of: (combination: Combination) => number) => perSample(x, combinations.map(of));
+  return x.mul(column(({ ofX }) => ofX)).add(prediction.mul(column(({ ofPrediction }) => ofPrediction)));
 }
 
 /**
- * x̂₀ from a prediction at one step of the whole batch.
- * @param clip limits it to [−1, 1], where images are
+ * A prediction of one kind from one of another, where all samples stand at one level: x = signal · x₀ + noise · ε.
+ * @throws Error where `from` does not tell x₀ and ε apart
  */
-export function estimateData(
-  schedule: Schedule,
-  predicted: Tensor,
+export function convertAtLevel(
+  level: NoiseLevel,
+  prediction: Tensor,
   {
-    prediction,
+    from,
+    to,
     x,
-    t,
-    clip,
-  }: { readonly prediction: Prediction; readonly x: Tensor; readonly t: number; readonly clip: boolean },
+  }: { readonly from: Exclude<Prediction, "mean">; readonly to: Exclude<Prediction, "mean">; readonly x: Tensor },
 ): Tensor {
-  const times = new Array<number>(x.shape[0]).fill(t);
-  const data = convertPrediction(schedule, predicted, { from: prediction, to: "data", x, times });
-  return clip ? data.clamp(-1, 1) : data;
+  if (from === to) return prediction;
+  const { ofX, ofPrediction } = combine(levelMix(level, from), levelMix(level, to), level, from);
+  return x.mul(ofX).add(prediction.mul(ofPrediction));
 }
 
 /** What a model should predict for data and noise that are known. @param times one step a sample */
@@ -96,32 +79,37 @@ export function predictionTarget(
 ): Tensor {
   if (kind === "noise") return noise;
   if (kind === "data") return data;
-  const mixes = times.map((t) => mixOf(schedule, kind, t));
-  return data
-    .mul(
-      perSample(
-        data,
-        mixes.map((mix) => mix.data),
-      ),
-    )
-    .add(
-      noise.mul(
-        perSample(
-          data,
-          mixes.map((mix) => mix.noise),
-        ),
-      ),
-    );
+  const mixes = times.map((t) => stepMix(schedule, kind, t));
+  const column = (of: (mix: Mix) => number) => perSample(data, mixes.map(of));
+  return data.mul(column((mix) => mix.data)).add(noise.mul(column((mix) => mix.noise)));
 }
 
-function mixOf(schedule: Schedule, kind: Prediction, t: number): Mix {
-  const [signal, sigma] = [Math.sqrt(alphaBarAt(schedule, t)), Math.sqrt(noiseVarianceAt(schedule, t))];
+function stepMix(schedule: Schedule, kind: Prediction, t: number): Mix {
+  const level = levelAt(schedule, t);
+  if (kind !== "mean") return levelMix(level, kind);
+  const { fromData, fromNoisy } = posterior(schedule, t);
+  return { data: fromData + fromNoisy * level.signal, noise: fromNoisy * level.noise };
+}
+
+function levelMix({ signal, noise }: NoiseLevel, kind: Exclude<Prediction, "mean">): Mix {
   if (kind === "noise") return { data: 0, noise: 1 };
   if (kind === "data") return { data: 1, noise: 0 };
-  if (kind === "velocity") return { data: -sigma, noise: signal };
-  if (kind === "score") return { data: 0, noise: -1 / sigma };
-  const { fromData, fromNoisy } = posterior(schedule, t);
-  return { data: fromData + fromNoisy * signal, noise: fromNoisy * sigma };
+  if (kind === "velocity") return { data: -noise, noise: signal };
+  return { data: 0, noise: -1 / noise };
+}
+
+/** Solves x = signal · x₀ + noise · ε and the given mix for the wanted one. */
+function combine(given: Mix, wanted: Mix, { t, signal, noise }: NoiseLevel, from: Prediction): Combination {
+  const determinant = signal * given.noise - noise * given.data;
+  if (determinant === 0) {
+    throw new Error(
+      `convertPrediction: ${from} at step ${t}, where ᾱ is 0, says nothing of the data: want velocity or data`,
+    );
+  }
+  return {
+    ofX: (wanted.data * given.noise - wanted.noise * given.data) / determinant,
+    ofPrediction: (wanted.noise * signal - wanted.data * noise) / determinant,
+  };
 }
 
 /** One number a sample, shaped to broadcast over [batch, ...]. */

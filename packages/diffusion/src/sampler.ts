@@ -1,74 +1,106 @@
-// Sampling: the one loop over the steps of a sampler, as an async generator that can be watched and stopped.
+// Sampling: the one loop over the steps of a sampler, as an async generator that can be watched, stopped and resumed.
 
 import { type Conditioning, parameters } from "@pkg/nn";
 import { type Backend, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
 
 /** Where a sampler's noise comes from: a random stream, or anything else that draws normals. */
 export type NoiseSource = Pick<RandomStream, "normal">;
 
-/** A way from noise to data, as pure steps. */
+/** A way from noise to data, as pure steps: all that one step hands to the next is x and `memory`. */
 export interface Sampler {
-  /** The step t of the schedule at which each of its steps calls the model, the noisiest first. */
-  readonly times: readonly number[];
-  /** One step: x at `times[index]` → x at the next, and the model's estimate of the data. */
-  step(call: SamplerCall): { x: Tensor; denoised: Tensor };
+  /** Where each step begins, the noisiest first, and where the last one ends: one more than there are steps. */
+  readonly levels: readonly NoiseLevel[];
+  /** The standard deviation of the noise that it starts from. */
+  readonly prior: number;
+  /** One step, from levels[index] to levels[index + 1]. */
+  step(call: SamplerCall): SamplerResult;
 }
 
 /** What one step of a sampler gets. */
 export interface SamplerCall {
   readonly x: Tensor;
   readonly index: number;
-  /** The model's prediction for x at a step t, the same for the whole batch. */
+  /** What the step before left for this one; empty at the first. */
+  readonly memory: readonly Tensor[];
+  /** The model's prediction for x at a time t, the same for the whole batch. */
   predict(x: Tensor, t: number): Tensor;
   readonly rng: NoiseSource;
 }
 
-/** The state after one step; its tensors live until the next is asked for (`keep` them to have them longer). */
-export interface SampleStep {
+export interface SamplerResult {
   readonly x: Tensor;
   /** The estimate of x₀ at this step. */
   readonly denoised: Tensor;
-  /** Steps done, from 1. */
+  /** What the next step needs besides x: earlier estimates, for multistep methods. Default: nothing. */
+  readonly memory?: readonly Tensor[];
+}
+
+/** Where a run stands between two steps: tensors and a number, all that is needed to go on (with the stream's own state). */
+export interface SamplerState {
+  /** Steps done. */
   readonly step: number;
+  readonly x: Tensor;
+  readonly memory: readonly Tensor[];
+}
+
+/** The state after one step; its tensors live until the next is asked for (`keep` them to have them longer). */
+export interface SampleStep extends SamplerState {
+  /** The estimate of x₀ at this step. */
+  readonly denoised: Tensor;
   readonly steps: number;
 }
 
 export interface SampleOptions extends Pick<Conditioning, "labels"> {
-  /** Where to start instead of noise drawn from rng. */
-  readonly start?: Tensor;
+  /** Where to go on, or from which x to start instead of noise drawn from rng. */
+  readonly from?: Pick<SamplerState, "x"> & Partial<SamplerState>;
   /** Where to compute. Default: where the model's parameters are. */
   readonly backend?: Backend;
 }
 
 /**
- * Draws samples: starts from N(0, I) and yields after every step; the last one holds the samples. Leave the loop to cancel.
+ * Draws samples: starts from N(0, prior² I) and yields after every step; the last one holds the samples. Leave the loop to cancel,
+ * and give the last state as `from` to go on.
  * @param shape [batch, ...]
- * @throws Error when the model has no parameters and no backend is given
+ * @throws Error when the model has no parameters and no backend is given, when `from` does not fit, and when the model's output is
+ * not finite
  */
 export async function* sample(
   sampler: Sampler,
   model: Model,
   shape: Shape,
   rng: NoiseSource,
-  { labels, start, backend = start?.backend ?? parameters(model)[0]?.backend }: SampleOptions = {},
+  { labels, from, backend = from?.x.backend ?? parameters(model)[0]?.backend }: SampleOptions = {},
 ): AsyncGenerator<SampleStep, void, void> {
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
-  const steps = sampler.times.length;
-  const predict = (x: Tensor, t: number) => model.forward(x, new Array<number>(x.shape[0]).fill(t), { labels });
-  let x = start ? start.detach() : rng.normal(shape, { backend });
+  const steps = sampler.levels.length - 1;
+  checkStart(shape, steps, from);
+  let x = from ? from.x.detach() : tidy(() => rng.normal(shape, { backend }).mul(sampler.prior));
+  let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
-  for (let index = 0; index < steps; index++) {
-    const next = tidy(() => sampler.step({ x, index, predict, rng }));
-    x.dispose();
-    x = next.x;
+  for (let index = from?.step ?? 0; index < steps; index++) {
+    const faults: Tensor[] = [];
+    const predict = (x: Tensor, t: number) => {
+      const output = model.forward(x, new Array<number>(x.shape[0]).fill(t), { labels });
+      faults.push(output.isFinite().logicalNot().cast("float32").sum());
+      return output;
+    };
+    const { faulty, ...next } = tidy(() => {
+      const result = sampler.step({ x, index, memory, predict, rng });
+      return { ...result, faulty: faults.length > 0 ? faults.reduce((a, b) => a.add(b)) : undefined };
+    });
+    const kept = new Set([next.x, ...(next.memory ?? [])]);
+    for (const tensor of [x, ...memory]) if (!kept.has(tensor)) tensor.dispose();
+    ({ x, memory = [] } = next);
     // One step is computed while the one before it is being waited for.
-    const queued = backend.settled();
+    const queued = settle(backend, faulty, sampler.levels[index], index);
+    queued.catch(() => {}); // awaited below, or one step later
     await inFlight;
     inFlight = queued;
     if (index === steps - 1) await queued;
-    yield { ...next, step: index + 1, steps };
-    next.denoised.dispose();
+    yield { x, memory, denoised: next.denoised, step: index + 1, steps };
+    if (!kept.has(next.denoised)) next.denoised.dispose();
   }
 }
 
@@ -78,4 +110,24 @@ export async function finalSample(run: AsyncIterable<SampleStep>): Promise<Tenso
   for await (const { x } of run) last = x;
   if (!last) throw new Error("finalSample: the run has no steps, want at least one");
   return last;
+}
+
+/** Waits for a step, and looks at what the model gave in it. */
+async function settle(backend: Backend, faulty: Tensor | undefined, { t }: NoiseLevel, index: number): Promise<void> {
+  if (!faulty) return backend.settled();
+  const count = await faulty.item();
+  faulty.dispose();
+  if (count > 0) {
+    throw new Error(
+      `sample: the model's output at step ${index} (t = ${t}) has ${count} elements that are NaN or infinite, want finite ones`,
+    );
+  }
+}
+
+function checkStart(shape: Shape, steps: number, from: SampleOptions["from"]): void {
+  if (!from) return;
+  const { x, step = 0 } = from;
+  if (`${x.shape}` !== `${shape}`) throw new Error(`sample: from.x has shape [${x.shape}], want [${shape}]`);
+  if (!(Number.isInteger(step) && step >= 0 && step <= steps))
+    throw new Error(`sample: from.step is ${step}, want an integer in [0, ${steps}]`);
 }

@@ -1,6 +1,8 @@
 // DDPM's ancestral sampling.
 
-import { estimateData, type Prediction } from "../parameterization.ts";
+import { levelAt } from "../level.ts";
+import { convertPrediction, type Prediction } from "../parameterization.ts";
+import { type Clip, clipped } from "../path.ts";
 import { posterior } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
 import type { Schedule } from "../schedule.ts";
@@ -14,8 +16,8 @@ export interface AncestralOptions {
   readonly variance?: "fixedSmall" | "fixedLarge";
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
-  /** Limit x̂₀ to [−1, 1]. Default true. */
-  readonly clip?: boolean;
+  /** What keeps x̂₀ where data can be. Default true: [−1, 1]. */
+  readonly clip?: Clip;
 }
 
 /**
@@ -32,13 +34,16 @@ export function ancestral(
     clip = true,
   }: AncestralOptions = {},
 ): Sampler {
-  const times = spacedTimes(schedule.steps, steps, spacing);
+  const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
   return {
-    times,
+    levels,
+    prior: 1,
     step({ x, index, predict, rng }) {
-      const [t, next = -1] = times.slice(index);
+      const [t, next] = [levels[index].t, levels[index + 1].t];
       const q = posterior(schedule, t, next);
-      const denoised = estimateData(schedule, predict(x, t), { prediction, x, t, clip });
+      const times = new Array<number>(x.shape[0]).fill(t);
+      const data = convertPrediction(schedule, predict(x, t), { from: prediction, to: "data", x, times });
+      const denoised = clipped(data, clip);
       const mean = denoised.mul(q.fromData).add(x.mul(q.fromNoisy));
       if (next === -1) return { x: mean, denoised };
       const sigma = Math.sqrt(variance === "fixedSmall" ? q.variance : q.beta);

@@ -1,9 +1,11 @@
 // DDIM: fewer steps, and none of the noise unless asked for.
 
-import { convertPrediction, estimateData, type Prediction } from "../parameterization.ts";
+import { levelAt } from "../level.ts";
+import { convertPrediction, type Prediction } from "../parameterization.ts";
+import { type Clip, clipped } from "../path.ts";
 import { posterior } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
-import { alphaBarAt, noiseVarianceAt, type Schedule } from "../schedule.ts";
+import type { Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
 
 export interface DdimOptions {
@@ -14,8 +16,8 @@ export interface DdimOptions {
   readonly eta?: number;
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
-  /** Limit x̂₀ to [−1, 1]; the direction to x_t stays the model's own. Default true. */
-  readonly clip?: boolean;
+  /** What keeps x̂₀ where data can be; the direction to x_t stays the model's own. Default true: [−1, 1]. */
+  readonly clip?: Clip;
 }
 
 /**
@@ -24,29 +26,23 @@ export interface DdimOptions {
  */
 export function ddim(
   schedule: Schedule,
-  {
-    steps: count = Math.min(50, schedule.steps),
-    spacing,
-    eta = 0,
-    prediction = "noise",
-    clip = true,
-  }: DdimOptions = {},
+  { steps = Math.min(50, schedule.steps), spacing, eta = 0, prediction = "noise", clip = true }: DdimOptions = {},
 ): Sampler {
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddim: eta is ${eta}, want a number in [0, 1]`);
-  const times = spacedTimes(schedule.steps, count, spacing);
+  const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
   return {
-    times,
+    levels,
+    prior: 1,
     step({ x, index, predict, rng }) {
-      const [t, next = -1] = times.slice(index);
+      const [{ t }, next] = levels.slice(index);
+      const times = new Array<number>(x.shape[0]).fill(t);
       const predicted = predict(x, t);
-      const denoised = estimateData(schedule, predicted, { prediction, x, t, clip });
-      const steps = new Array<number>(x.shape[0]).fill(t);
-      const noise = convertPrediction(schedule, predicted, { from: prediction, to: "noise", x, times: steps });
-      const alphaBar = alphaBarAt(schedule, next);
-      const variance = eta ** 2 * posterior(schedule, t, next).variance;
+      const read = (to: Prediction) => convertPrediction(schedule, predicted, { from: prediction, to, x, times });
+      const denoised = clipped(read("data"), clip);
+      const variance = eta ** 2 * posterior(schedule, t, next.t).variance;
       // Rounding may leave a difference of −1e-17 where it is 0.
-      const direction = Math.sqrt(Math.max(0, noiseVarianceAt(schedule, next) - variance));
-      const mean = denoised.mul(Math.sqrt(alphaBar)).add(noise.mul(direction));
+      const direction = Math.sqrt(Math.max(0, next.noise ** 2 - variance));
+      const mean = denoised.mul(next.signal).add(read("noise").mul(direction));
       if (variance === 0) return { x: mean, denoised };
       return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(variance))), denoised };
     },

@@ -1,0 +1,146 @@
+// The way from noise to data: at which levels a sampler stops, and how the model's predictions are read there.
+
+import type { Tensor } from "@pkg/tensor";
+import { levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
+import { convertAtLevel, convertPrediction, type Prediction } from "./parameterization.ts";
+import { noiseVarianceAt, type Schedule } from "./schedule.ts";
+import { type Spacing, spacedTimes } from "./spacing.ts";
+
+/** What keeps an estimate of the data where data can be: `true` for [−1, 1], as images have it, or a function of one's own. */
+export type Clip = boolean | ((data: Tensor) => Tensor);
+
+/** A way for a sampler to go. x is in the path's own scale throughout: signal · x₀ + noise · ε at each level. */
+export interface NoisePath {
+  /** From the noisiest to the one where the samples are, usually the data: one more than there are steps. */
+  readonly levels: readonly NoiseLevel[];
+  /** The standard deviation of what samplers start from at the first level. */
+  readonly prior: number;
+  /** The level at which noise / signal is σ: where solvers look between two levels. */
+  at(sigma: number): NoiseLevel;
+  /** x̂₀ from what the model predicted for x at a level. */
+  denoise(predicted: Tensor, x: Tensor, level: NoiseLevel): Tensor;
+}
+
+export interface PathOptions {
+  /** What the model predicts. */
+  readonly prediction?: Prediction;
+  /** Default false. */
+  readonly clip?: Clip;
+}
+
+export interface DiscretePathOptions extends PathOptions {
+  /** How many steps of the schedule to visit. Default: all. */
+  readonly steps?: number;
+  readonly spacing?: Spacing;
+  /** The steps to visit instead, the noisiest first. */
+  readonly times?: readonly number[];
+  /** The levels to visit instead, by their σ, falling (`karras(18, …)`): between two steps the model is asked at a fraction. */
+  readonly sigmas?: readonly number[];
+  /** Where the last step leads: to the data (default), or to the level of step 0, as DPM-Solver's authors evaluate. */
+  readonly end?: "data" | "first step";
+}
+
+/** The signal of a level that has none (ᾱ_T = 0): σ is 4096 there, as diffusers has it, since samplers divide by the signal. */
+const LEAST_SIGNAL = 2 ** -12;
+
+/**
+ * The path of a schedule: x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε, started from N(0, I).
+ * @param options prediction: "noise" by default
+ * @throws Error for steps out of range, and times or σ that do not fall
+ */
+export function discretePath(
+  schedule: Schedule,
+  {
+    prediction = "noise",
+    clip = false,
+    steps = schedule.steps,
+    spacing,
+    times,
+    sigmas,
+    end = "data",
+  }: DiscretePathOptions = {},
+): NoisePath {
+  const table = Array.from({ length: schedule.steps }, (_, t) => withSignal(levelAt(schedule, t)));
+  const at = (sigma: number) => between(table, sigma);
+  const chosen = sigmas
+    ? checkFalling("discretePath", "sigmas", sigmas).map(at)
+    : checkFalling("discretePath", "times", times ?? spacedTimes(schedule.steps, steps, spacing)).map((t) => {
+        noiseVarianceAt(schedule, t); // refuses what is no step
+        return table[t];
+      });
+  return {
+    levels: [...chosen, end === "data" ? levelAt(schedule, -1) : table[0]],
+    prior: 1,
+    at,
+    denoise: (predicted, x, level) => {
+      if (prediction !== "mean")
+        return clipped(convertAtLevel(level, predicted, { from: prediction, to: "data", x }), clip);
+      const step = new Array<number>(x.shape[0]).fill(level.t);
+      return clipped(convertPrediction(schedule, predicted, { from: "mean", to: "data", x, times: step }), clip);
+    },
+  };
+}
+
+/**
+ * A path without scaling: x = x₀ + σ ε, ended at the data (Karras et al. 2022; Song & Ermon 2019), started from N(0, σ₀² I).
+ * @param sigmas falling and positive, such as `karras(18)`
+ * @param options prediction: "data" by default, the denoiser D(x; σ); label: what the model calls σ, by default σ itself
+ */
+export function sigmaPath(
+  sigmas: readonly number[],
+  {
+    prediction = "data",
+    clip = false,
+    label = (sigma) => sigma,
+  }: {
+    readonly prediction?: Exclude<Prediction, "mean">;
+    readonly clip?: Clip;
+    readonly label?: (sigma: number) => number;
+  } = {},
+): NoisePath {
+  const at = (sigma: number): NoiseLevel => ({ t: label(sigma), signal: 1, noise: sigma });
+  checkFalling("sigmaPath", "sigmas", sigmas);
+  return {
+    levels: [...sigmas.map(at), { t: 0, signal: 1, noise: 0 }],
+    prior: sigmas[0],
+    at,
+    denoise: (predicted, x, level) =>
+      clipped(convertAtLevel(level, predicted, { from: prediction, to: "data", x }), clip),
+  };
+}
+
+/** An estimate of the data, kept where data can be. */
+export function clipped(data: Tensor, clip: Clip): Tensor {
+  if (typeof clip === "function") return clip(data);
+  return clip ? data.clamp(-1, 1) : data;
+}
+
+/** The level at a σ among those of a schedule: t is linear in log σ between two steps, and ends at the ends. */
+function between(table: readonly NoiseLevel[], sigma: number): NoiseLevel {
+  if (!(sigma > 0 && Number.isFinite(sigma))) throw new Error(`path: σ is ${sigma}, want a positive number`);
+  const above = table.findIndex((level) => sigmaOf(level) >= sigma);
+  const signal = 1 / Math.hypot(1, sigma);
+  const level = { signal, noise: sigma * signal };
+  if (above === 0 || above === -1) return { ...level, t: above === 0 ? 0 : table.length - 1 };
+  const [low, high] = [table[above - 1], table[above]].map((neighbour) => Math.log(sigmaOf(neighbour)));
+  return { ...level, t: above - 1 + (Math.log(sigma) - low) / (high - low) };
+}
+
+function withSignal(level: NoiseLevel): NoiseLevel {
+  return level.signal > 0 ? level : { ...level, signal: LEAST_SIGNAL };
+}
+
+/** @throws Error unless there are numbers, each below the one before */
+function checkFalling(name: string, what: string, values: readonly number[]): readonly number[] {
+  const wrong = values.findIndex((value, k) => !(Number.isFinite(value) && (k === 0 || value < values[k - 1])));
+  if (values.length === 0) throw new Error(`${name}: no ${what}, want at least one`);
+  if (wrong > 0) {
+    throw new Error(`${name}: ${what}[${wrong}] is ${values[wrong]} after ${values[wrong - 1]}, want falling numbers`);
+  }
+  if (wrong === 0 || (what === "sigmas" && !(values[values.length - 1] > 0))) {
+    throw new Error(
+      `${name}: ${what} has ${wrong === 0 ? values[0] : values[values.length - 1]}, want positive numbers`,
+    );
+  }
+  return values;
+}

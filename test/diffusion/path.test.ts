@@ -1,0 +1,90 @@
+// The levels that samplers visit, and lists of σ.
+import {
+  discretePath,
+  exponential,
+  karras,
+  lambdaOf,
+  levelAt,
+  linear,
+  polyexponential,
+  sigmaOf,
+  sigmaPath,
+  zeroTerminalSnr,
+} from "@pkg/diffusion";
+import { cpu, tensor } from "@pkg/tensor";
+import { expect, test } from "vitest";
+
+const backend = cpu({ precision: "float64" });
+const schedule = linear(1000);
+
+test("Karras' levels begin at the largest σ, end at the smallest, and are even in σ^(1/ρ)", () => {
+  const levels = karras(5, { min: 0.1, max: 10, rho: 3 });
+  expect(levels[0]).toBeCloseTo(10, 12);
+  expect(levels[4]).toBeCloseTo(0.1, 12);
+  const roots = levels.map((sigma) => sigma ** (1 / 3));
+  for (const k of [1, 2, 3]) expect(roots[k - 1] - roots[k]).toBeCloseTo(roots[k] - roots[k + 1], 12);
+  expect(karras(1)).toEqual([karras(2)[0]]);
+});
+
+test("exponential levels are even in log σ; polyexponential ones bend them", () => {
+  const levels = exponential(4, { min: 1, max: 8 });
+  for (const [k, wanted] of [8, 4, 2, 1].entries()) expect(levels[k]).toBeCloseTo(wanted, 12);
+  expect(polyexponential(3, { min: 1, max: 16, rho: 2 })[1]).toBeCloseTo(2, 12);
+});
+
+test("between two steps of a schedule the time is linear in log σ, and every step is found again", () => {
+  const path = discretePath(schedule);
+  for (const t of [0, 1, 500, 999]) {
+    const found = path.at(sigmaOf(levelAt(schedule, t)));
+    expect(found.t).toBeCloseTo(t, 6);
+    expect(found.signal).toBeCloseTo(levelAt(schedule, t).signal, 12);
+  }
+  const [a, b] = [700, 701].map((t) => sigmaOf(levelAt(schedule, t)));
+  expect(path.at(Math.sqrt(a * b)).t).toBeCloseTo(700.5, 9);
+  expect(path.at(1e-6).t).toBe(0);
+  expect(path.at(1e6).t).toBe(999);
+  expect(lambdaOf(path.at(2))).toBeCloseTo(-Math.log(2), 12);
+});
+
+test("a path visits the asked steps or levels and ends at the data, or at the first step", () => {
+  expect(discretePath(schedule, { steps: 4 }).levels.map(({ t }) => t)).toEqual([750, 500, 250, 0, -1]);
+  expect(discretePath(schedule, { times: [999, 3] }).levels.map(({ t }) => t)).toEqual([999, 3, -1]);
+  expect(discretePath(schedule, { times: [999, 3], end: "first step" }).levels[2]).toEqual(levelAt(schedule, 0));
+  const sigmas = discretePath(schedule, { sigmas: karras(3, { min: 0.1, max: 10 }) }).levels.map(sigmaOf);
+  for (const [k, sigma] of karras(3, { min: 0.1, max: 10 }).entries()) expect(sigmas[k]).toBeCloseTo(sigma, 9);
+  expect(sigmas[3]).toBe(0);
+});
+
+test("a step without a signal keeps 2⁻¹² of it, since samplers divide by it", () => {
+  const [last] = discretePath(zeroTerminalSnr(schedule), { prediction: "velocity" }).levels;
+  expect(sigmaOf(last)).toBe(4096);
+});
+
+test("a path reads every kind of prediction", async () => {
+  const [data, noise] = [0.5, -2].map((value) => tensor([value], { backend }));
+  const [level] = discretePath(schedule, { times: [500] }).levels;
+  const x = data.mul(level.signal).add(noise.mul(level.noise));
+  const given = {
+    noise,
+    data,
+    velocity: noise.mul(level.signal).sub(data.mul(level.noise)),
+    score: noise.div(-level.noise),
+  };
+  for (const prediction of ["noise", "data", "velocity", "score"] as const) {
+    const path = discretePath(schedule, { times: [500], prediction });
+    expect(await path.denoise(given[prediction], x, level).item()).toBeCloseTo(0.5, 12);
+  }
+  const limited = sigmaPath([2], { clip: (estimate) => estimate.minimum(0.25) });
+  expect(await limited.denoise(data, x, limited.levels[0]).item()).toBe(0.25);
+});
+
+test("lists that do not fall, and ranges that are none, are refused", () => {
+  expect(() => sigmaPath([1, 2])).toThrow("sigmaPath: sigmas[1] is 2 after 1, want falling numbers");
+  expect(() => sigmaPath([1, 0])).toThrow("sigmaPath: sigmas has 0, want positive numbers");
+  expect(() => sigmaPath([])).toThrow("sigmaPath: no sigmas, want at least one");
+  expect(() => discretePath(schedule, { times: [5, 5] })).toThrow("discretePath: times[1] is 5 after 5");
+  expect(() => discretePath(schedule, { times: [1000] })).toThrow("schedule: t is 1000, want an integer in [0, 999]");
+  expect(() => karras(5, { min: 1, max: 1 })).toThrow("karras: σ from 1 to 1, want 0 < min < max");
+  expect(() => karras(0)).toThrow("karras: n is 0, want a positive integer");
+  expect(() => discretePath(schedule).at(0)).toThrow("path: σ is 0, want a positive number");
+});

@@ -57,7 +57,7 @@ async function ended(child: ChildProcess): Promise<{ code: number | null; out: s
 const tweedie = (...flags: string[]) => ended(begin(...flags));
 const hash = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
-test("start trains, samples, and writes grids, curve, checkpoint and log", async () => {
+test("start draws with the network that comes with the project, trains, samples, and writes grids, curve, checkpoint and log", async () => {
   const out = join(work, "start");
   const { code, out: said, error } = await tweedie("start", ...SMALL, ...GRID, "--steps", "4", "--out", out);
   expect(error).toMatch(/step 4/);
@@ -76,9 +76,19 @@ test("start trains, samples, and writes grids, curve, checkpoint and log", async
     .map((line) => JSON.parse(line));
   expect(log.map(({ step }) => step)).toEqual([0, 1, 2, 3]);
   expect(log[0].loss).toBeCloseTo(1, 0);
+  const digits = readFileSync(join(out, "pretrained-samples-ddim.png"));
+  expect([digits.readUInt32BE(16), digits.readUInt32BE(20)]).toEqual([114, 114]); // 2 × 2 of 56 pixels and gaps
   const { tensors, metadata } = parseSafetensors(readFileSync(join(out, "checkpoint.safetensors")));
   expect(JSON.parse(metadata.tweedie)).toMatchObject({ format: 1, step: 4, image: { height: 8, width: 8 } });
   expect([...tensors.keys()].filter((name) => name.startsWith("ema.")).length).toBeGreaterThan(20);
+});
+
+test("without a checkpoint in --out, sample takes the one that comes with the project", async () => {
+  const out = join(work, "nothing");
+  const { code, out: said } = await tweedie("sample", "--out", out, "--backend", "wasm", ...GRID);
+  expect(code).toBe(0);
+  expect(said).toContain("sampling from a network of 267313 weights after 6611 steps: docs/mnist.safetensors");
+  expect(existsSync(join(out, "samples-ancestral.png"))).toBe(true);
 });
 
 test("sample draws the same images again from the same seed, and others from another", async () => {
@@ -199,7 +209,7 @@ test("--help explains every flag with its default", async () => {
     "--minutes <x>",
     "how long to train, in minutes (default 2)",
     "--resume",
-    "--backend <best|webgpu|cpu>",
+    "--backend <best|webgpu|wasm|cpu>",
   ]) {
     expect(out).toContain(line);
   }
@@ -225,7 +235,7 @@ test("mistakes get one line and exit code 2, before anything is written", async 
     [["start", "--minutes=-1"], /--minutes -1: want a number in/],
     [["start", "--batch", "1.5"], /--batch 1.5: want an integer in/],
     [["start", "--schedule", "square"], /--schedule square: want linear or cosine/],
-    [["start", "--backend", "cuda"], /--backend cuda: want best or webgpu or cpu/],
+    [["start", "--backend", "cuda"], /--backend cuda: want best or webgpu or wasm or cpu/],
     [["start", "--multipliers", "1,two"], /--multipliers 1,two: want numbers separated by commas/],
     [["start", "--channels", "5", "--data", data, "--backend", "cpu"], /unet: channels is 5, want an even number/],
     [["start", "--data", join(work, "nowhere")], /nowhere/],

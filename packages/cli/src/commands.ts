@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parameterCount } from "@pkg/nn";
-import { type Backend, bestBackend, cpu, webgpu } from "@pkg/tensor";
+import { type Backend, bestBackend, cpu, wasm, webgpu } from "@pkg/tensor";
 import { removeStaleTemporaries, writeFileAtomic } from "./atomicFile.ts";
 import { type Checkpoint, exportWeights, loadCheckpoint } from "./checkpoint.ts";
 import { FLAGS, type FlagName, type FlagValues, numberList } from "./flags.ts";
@@ -61,10 +61,16 @@ const SETTING_FLAGS: Partial<Record<FlagName, (settings: Settings) => unknown>> 
 /** Exit codes: 130 after a stop by Ctrl-C, as shells have it. */
 const STOPPED = 130;
 
-/** Trains, then samples. Returns the exit code. */
+/** A network that was trained longer than anybody wants to wait for, as `export` wrote it; README names the command. */
+const PRETRAINED = "docs/mnist.safetensors";
+
+/** Draws with the network that comes with the project, trains one, and draws with that. Returns the exit code. */
 export async function start(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
-  const { run, stopped } = await trainFrom(flags, signal);
+  const { run, stopped } = await trainFrom(flags, signal, async (backend) => {
+    const isNew = !flags.isOn("resume") && existsSync(PRETRAINED);
+    return isNew && (await drawFrom(PRETRAINED, flags, backend, signal, "pretrained-")) === STOPPED;
+  });
   if (stopped) return STOPPED;
   const model = averagedModel(run.settings, run.average.state(), run.backend);
   return writeGrids(gridRequests(flags, run.settings), (request, onStep) =>
@@ -80,15 +86,10 @@ export async function trainOnly(flags: FlagValues): Promise<number> {
 
 /** Samples from a checkpoint. Returns the exit code. */
 export async function sampleOnly(flags: FlagValues): Promise<number> {
-  const checkpoint = loadCheckpoint(flags.given("checkpoint") ?? checkpointIn(flags.word("out")));
-  const { settings, image, step } = checkpoint.header;
-  const requests = gridRequests(flags, settings);
-  const backend = await openBackend(flags);
-  const model = averagedModel(settings, checkpoint.tensors("ema", backend), backend);
-  say(`sampling from a network of ${parameterCount(model)} weights after ${step} steps`);
-  const signal = stopSignal();
-  makeDirectory(flags.word("out"));
-  return writeGrids(requests, (request, onStep) => writeGrid(model, settings, image, request, signal, onStep));
+  const own = checkpointIn(flags.word("out"));
+  const path = flags.given("checkpoint") ?? (existsSync(own) || !existsSync(PRETRAINED) ? own : PRETRAINED);
+  loadCheckpoint(path); // refused before a backend is opened
+  return drawFrom(path, flags, await openBackend(flags), stopSignal());
 }
 
 /** Writes the averaged weights of a checkpoint alone. Returns the exit code. */
@@ -102,7 +103,29 @@ export async function exportOnly(flags: FlagValues): Promise<number> {
   return 0;
 }
 
-async function trainFrom(flags: FlagValues, signal: AbortSignal): Promise<{ run: Run; stopped: boolean }> {
+/** Writes the grids that flags ask for from a checkpoint, under names that begin with `prefix`. Returns the exit code. */
+async function drawFrom(
+  path: string,
+  flags: FlagValues,
+  backend: Backend,
+  signal: AbortSignal,
+  prefix = "",
+): Promise<number> {
+  const checkpoint = loadCheckpoint(path);
+  const { settings, image, step } = checkpoint.header;
+  const requests = gridRequests(flags, settings, prefix);
+  const model = averagedModel(settings, checkpoint.tensors("ema", backend), backend);
+  say(`sampling from a network of ${parameterCount(model)} weights after ${step} steps: ${path}`);
+  makeDirectory(flags.word("out"));
+  return writeGrids(requests, (request, onStep) => writeGrid(model, settings, image, request, signal, onStep));
+}
+
+/** @param before runs when everything given has been found good; true stops */
+async function trainFrom(
+  flags: FlagValues,
+  signal: AbortSignal,
+  before: (backend: Backend) => Promise<boolean> = async () => false,
+): Promise<{ run: Run; stopped: boolean }> {
   const out = flags.word("out");
   const files = { checkpoint: checkpointIn(out), log: join(out, "log.jsonl") };
   const checkpoint = flags.isOn("resume") ? resumable(files.checkpoint, flags) : undefined;
@@ -119,6 +142,7 @@ async function trainFrom(flags: FlagValues, signal: AbortSignal): Promise<{ run:
       `--data: images of ${height} × ${width}, want ${run.image.height} × ${run.image.width} as in ${files.checkpoint}`,
     );
   }
+  if (await before(backend)) return { run, stopped: true };
   const budget: Budget = flags.given("steps") ? { steps: flags.number("steps") } : { minutes: flags.number("minutes") };
   say(
     `training a U-Net of ${parameterCount(run.model)} weights on ${count} images of ${height} × ${width}` +
@@ -156,7 +180,7 @@ async function writeGrids(
   return 0;
 }
 
-function gridRequests(flags: FlagValues, { diffusionSteps, seed }: Settings): GridRequest[] {
+function gridRequests(flags: FlagValues, { diffusionSteps, seed }: Settings, prefix = ""): GridRequest[] {
   const samplers: [SamplerName, FlagName][] = [
     ["ddim", "ddim-steps"],
     ["ancestral", "ancestral-steps"],
@@ -173,7 +197,7 @@ function gridRequests(flags: FlagValues, { diffusionSteps, seed }: Settings): Gr
         steps: Math.min(wanted, diffusionSteps),
         count: flags.number("count"),
         seed: flags.given("seed") ? flags.number("seed") : seed,
-        path: join(flags.word("out"), `samples-${sampler}.png`),
+        path: join(flags.word("out"), `${prefix}samples-${sampler}.png`),
       },
     ];
   });
@@ -219,12 +243,14 @@ function resumable(path: string, flags: FlagValues): Checkpoint {
   return checkpoint;
 }
 
+const OPENERS: Readonly<Record<string, () => Backend | Promise<Backend>>> = { cpu, wasm, webgpu };
+
 async function openBackend(flags: FlagValues): Promise<Backend> {
   const onChoice = (reason: string) => say(`backend: ${reason}`);
   const wanted = flags.word("backend");
   if (wanted === "best") return bestBackend({ onChoice });
   try {
-    const backend = wanted === "cpu" ? cpu() : await webgpu();
+    const backend = await OPENERS[wanted]();
     onChoice(`${backend.name} (--backend ${wanted})`);
     return backend;
   } catch (error) {

@@ -13,7 +13,7 @@ interface Command {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   start: {
-    help: "train a DDPM on MNIST, then sample from it",
+    help: "draw with a trained DDPM, train one on MNIST, and draw with that",
     flags: [...TRAIN_FLAGS, ...SAMPLE_FLAGS],
     run: start,
   },

@@ -1,12 +1,17 @@
-// out[s, p, n] = Σ_{tap, c} image[place(p, tap), c] · weight[tap, c, n], (tap, c) in share s: matmul's tiles, rows gathered.
+// out[s, p, n] = Σ_{tap, c} image[place(p, tap), c] · weight[tap, c, n] + bias[p, n], (tap, c) in share s: matmul's tiles.
 
 alias Image = vec4<f32>;
 alias Weight = vec4<f32>;
+alias Bias = vec4<f32>;
 alias Out = vec4<f32>;
 const WEIGHT_IS_TRANSPOSED = false; // whether weight is [tap, n, c]
 const C_IS_RAGGED = true; // whether the last tile of a tap reaches beyond c
-const SPREAD_Y = 1; // the image's rows stand this far apart, with zeros between
-const SPREAD_X = 1;
+const SPREAD_Y = 1u; // the image's rows stand this far apart, with zeros between; rows alike modulo this meet the same taps,
+const SPREAD_X = 1u;
+const TAP_Y = 1u; // every so many of them
+const TAP_X = 1u;
+const HAS_BIAS = false;
+const BIAS_VARIES = false; // whether it differs from pixel to pixel
 const TILE_M = 64u;
 const TILE_N = 64u;
 const TILE_K = 8u;
@@ -15,6 +20,7 @@ const THREAD_N = 8u;
 const BUFFERS = 2u; // 1 saves memory and costs a barrier a tile
 fn image4(i: u32) -> vec4<f32> { return image[i / 4u]; }
 fn weight4(i: u32) -> vec4<f32> { return weight[i / 4u]; }
+fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
 fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
 
 const THREADS_N = TILE_N / THREAD_N; // a multiple of WARP_N
@@ -38,33 +44,49 @@ const A_BUFFER = TILE_K / 4u * A_STEP;
 const B_BUFFER = TILE_K / 4u * B_STEP;
 
 const NOWHERE = 0xffffffffu;
+const SPREAD = vec2<u32>(SPREAD_Y, SPREAD_X);
+const CLASSES = SPREAD_Y * SPREAD_X;
+const TAP = vec2<u32>(TAP_Y, TAP_X);
 
 struct Params {
-  pixels: u32, // batch · height · width of the result
+  pixels: u32, // of the result, in the largest class of those that meet the same taps
+  batch: u32,
   n: u32, // channels of the result and of the image
   c: u32,
   shares: u32,
-  share: u32, // tiles of (tap, c) in a share
   taps: vec2<u32>,
   size: vec2<u32>, // height and width of the result
   image_size: vec2<u32>,
-  scale: vec2<i32>, // place = result pixel · scale + shift + tap · step
+  scale: vec2<i32>, // place = (result pixel · scale + shift + tap · step) / SPREAD
   shift: vec2<i32>,
   step: vec2<i32>,
   image_offset: u32,
   image_strides: vec3<u32>, // of batch, rows and columns
   weight_step: u32, // from one contiguous run of the weights to the next
   weight_tap: u32,
+  bias_offset: u32,
+  bias_strides: vec3<u32>, // of batch, rows and columns
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> image: array<Image>;
 @group(0) @binding(2) var<storage, read> weight: array<Weight>;
-@group(0) @binding(3) var<storage, read_write> out: array<Out>;
+@group(0) @binding(3) var<storage, read> bias: array<Bias>;
+@group(0) @binding(4) var<storage, read_write> out: array<Out>;
 
 var<workgroup> a_tile: array<vec4<f32>, BUFFERS * A_BUFFER>; // [buffer][k / 4] { [k % 4][i / 4], skew }
 var<workgroup> b_tile: array<vec4<f32>, BUFFERS * B_BUFFER>; // [buffer][k / 4] { [k % 4][j / 4], skew }
 var<workgroup> origins: array<Origin, TILE_M>; // [p]
+
+/** The pixels of the result that meet the same taps: which they are, and the taps; place = index · scale + shift + k · step. */
+struct Class {
+  residue: vec2<u32>, // of the pixels, modulo SPREAD
+  size: vec2<u32>, // height and width of the largest class
+  tap: vec2<u32>, // the first one
+  taps: vec2<u32>, // how many there are: tap + k · TAP
+  shift: vec2<i32>,
+  step: vec2<i32>,
+}
 
 /** A pixel of the result: where its image begins in storage, and where its first tap falls. */
 struct Origin {
@@ -80,25 +102,40 @@ struct Sums {
   far: mat4x4<f32>,
 }
 
-fn origin(p: u32) -> Origin {
+fn class_of(index: u32) -> Class {
+  let residue = vec2<u32>(index / SPREAD_X, index % SPREAD_X);
+  let corner = vec2<i32>(residue) * params.scale + params.shift;
+  let spread = vec2<i32>(SPREAD);
+  var tap = vec2<u32>();
+  while (tap.x < params.taps.x && (corner.x + i32(tap.x) * params.step.x) % spread.x != 0) { tap.x++; }
+  while (tap.y < params.taps.y && (corner.y + i32(tap.y) * params.step.y) % spread.y != 0) { tap.y++; }
+  return Class(
+    residue,
+    (params.size + SPREAD - 1u) / SPREAD,
+    tap,
+    (params.taps - tap + TAP - 1u) / TAP,
+    (corner + vec2<i32>(tap) * params.step) / spread,
+    vec2<i32>(TAP) * params.step / spread,
+  );
+}
+
+fn origin(kind: Class, p: u32) -> Origin {
   if (p >= params.pixels) {
     return Origin(0u, vec2<i32>(-0x40000000));
   }
-  let y = p / params.size.y % params.size.x;
-  let x = p % params.size.y;
-  let base = params.image_offset + p / params.size.y / params.size.x * params.image_strides.x;
-  return Origin(base, vec2<i32>(vec2<u32>(y, x)) * params.scale + params.shift);
+  let y = p / kind.size.y % kind.size.x;
+  let x = p % kind.size.y;
+  let base = params.image_offset + p / kind.size.y / kind.size.x * params.image_strides.x;
+  return Origin(base, vec2<i32>(vec2<u32>(y, x)) * params.scale + kind.shift);
 }
 
-/** The address of the pixel under a tap. */
-fn address(start: Origin, tap: vec2<i32>) -> u32 {
-  let spread = vec2<i32>(SPREAD_Y, SPREAD_X);
-  let place = start.place + tap * params.step;
-  let at = vec2<u32>(place / spread);
-  if (any(place < vec2<i32>(0)) || any(place % spread != vec2<i32>(0)) || any(at >= params.image_size)) {
+/** The address of the pixel under tap k of a kind. */
+fn address(start: Origin, k: vec2<u32>, step: vec2<i32>) -> u32 {
+  let place = start.place + vec2<i32>(k) * step;
+  if (any(place < vec2<i32>(0)) || any(vec2<u32>(place) >= params.image_size)) {
     return NOWHERE;
   }
-  return start.base + at.x * params.image_strides.y + at.y * params.image_strides.z;
+  return start.base + u32(place.x) * params.image_strides.y + u32(place.y) * params.image_strides.z;
 }
 
 fn gather(at: u32, c: u32) -> vec4<f32> {
@@ -137,17 +174,34 @@ fn multiply(sums: ptr<function, Sums>, x: vec4<f32>, x_far: vec4<f32>, y: vec4<f
   if (THREAD_M > 4u && THREAD_N > 4u) { (*sums).far = add_outer((*sums).far, x_far, y_far); }
 }
 
-/** Writes what lies inside of out of the 4 × 4 outputs from pixel p and channel n on. */
-fn write_block(share: u32, p: u32, n: u32, block: mat4x4<f32>) {
-  if (n >= params.n) {
+/** Writes what lies inside of out of the 4 × 4 outputs from pixel p of a class and channel n on. */
+fn write_block(kind: Class, share: u32, p: u32, n: u32, block: mat4x4<f32>) {
+  if (n < params.n) {
+    write_pixel(kind, share, p, n, block[0]);
+    write_pixel(kind, share, p + 1u, n, block[1]);
+    write_pixel(kind, share, p + 2u, n, block[2]);
+    write_pixel(kind, share, p + 3u, n, block[3]);
+  }
+}
+
+fn write_pixel(kind: Class, share: u32, p: u32, n: u32, sums: vec4<f32>) {
+  if (p >= params.pixels) {
     return;
   }
-  let at = (share * params.pixels + p) * params.n + n;
-  let count = params.n - n;
-  if (p < params.pixels) { write(at, block[0], count); }
-  if (p + 1u < params.pixels) { write(at + params.n, block[1], count); }
-  if (p + 2u < params.pixels) { write(at + 2u * params.n, block[2], count); }
-  if (p + 3u < params.pixels) { write(at + 3u * params.n, block[3], count); }
+  var at = share * params.pixels + p;
+  var bias_at = params.bias_offset + n;
+  if (CLASSES > 1u || BIAS_VARIES) {
+    let image = p / kind.size.y / kind.size.x;
+    let place = vec2<u32>(p / kind.size.y % kind.size.x, p % kind.size.y) * SPREAD + kind.residue;
+    if (any(place >= params.size)) {
+      return;
+    }
+    at = ((share * params.batch + image) * params.size.x + place.x) * params.size.y + place.y;
+    bias_at += dot(vec3<u32>(image, place), params.bias_strides);
+  }
+  var x = sums;
+  if (HAS_BIAS && share == 0u) { x += bias4(bias_at); }
+  write(at * params.n + n, x, params.n - n);
 }
 
 @compute @workgroup_size(THREADS)
@@ -158,18 +212,22 @@ fn main(
 ) {
   let tiles = (vec2<u32>(params.pixels, params.n) + vec2<u32>(TILE_M, TILE_N) - 1u) / vec2<u32>(TILE_M, TILE_N);
   let tile = group.x + group.y * groups.x;
-  let share = tile / (tiles.x * tiles.y);
+  let slab = tile / (tiles.x * tiles.y); // share · CLASSES + class
+  let share = slab / CLASSES;
   if (share >= params.shares) {
     return;
   }
+  let kind = class_of(slab % CLASSES);
   let first_pixel = tile / tiles.y % tiles.x * TILE_M;
   let first_n = tile % tiles.y * TILE_N;
   let tap_tiles = (params.c + TILE_K - 1u) / TILE_K;
-  let first = share * params.share;
-  let last = min(first + params.share, params.taps.x * params.taps.y * tap_tiles);
+  let steps = kind.taps.x * kind.taps.y * tap_tiles;
+  let length = (steps + params.shares - 1u) / params.shares;
+  let first = min(share * length, steps);
+  let last = min(first + length, steps);
 
   if (thread < TILE_M) {
-    origins[thread] = origin(first_pixel + thread);
+    origins[thread] = origin(kind, first_pixel + thread);
   }
   workgroupBarrier();
 
@@ -181,6 +239,7 @@ fn main(
   var quad = thread / (TILE_K / 4u);
   var to = c_quad * A_STEP + quad;
   var at = vec4<u32>(); // of the pixels under the present tap, or of the weights' runs from their tap on
+  var weight_at = 0u; // of the present tap
   if (loads_b) {
     let block = thread - A_BLOCKS;
     c_quad = select(block / (TILE_N / 4u), block % (TILE_K / 4u), WEIGHT_IS_TRANSPOSED);
@@ -210,14 +269,18 @@ fn main(
       let step = base + buffer;
       if (step < last) {
         let channel = c + 4u * c_quad;
-        if (loads_a) {
-          if (c == 0u || step == first) {
-            let under = vec2<i32>(vec2<u32>(tap / params.taps.y, tap % params.taps.y));
-            at.x = address(origins[4u * quad], under);
-            at.y = address(origins[4u * quad + 1u], under);
-            at.z = address(origins[4u * quad + 2u], under);
-            at.w = address(origins[4u * quad + 3u], under);
+        if (c == 0u || step == first) {
+          let k = vec2<u32>(tap / kind.taps.y, tap % kind.taps.y);
+          let under = kind.tap + k * TAP;
+          weight_at = (under.x * params.taps.y + under.y) * params.weight_tap;
+          if (loads_a) {
+            at.x = address(origins[4u * quad], k, kind.step);
+            at.y = address(origins[4u * quad + 1u], k, kind.step);
+            at.z = address(origins[4u * quad + 2u], k, kind.step);
+            at.w = address(origins[4u * quad + 3u], k, kind.step);
           }
+        }
+        if (loads_a) {
           block = transpose(mat4x4<f32>(
             gather(at.x, channel),
             gather(at.y, channel),
@@ -225,7 +288,7 @@ fn main(
             gather(at.w, channel),
           ));
         } else if (loads_b) {
-          let runs = at + (tap * params.weight_tap + select(c * params.weight_step, c, WEIGHT_IS_TRANSPOSED));
+          let runs = at + (weight_at + select(c * params.weight_step, c, WEIGHT_IS_TRANSPOSED));
           block = mat4x4<f32>(weight4(runs.x), weight4(runs.y), weight4(runs.z), weight4(runs.w));
           if (WEIGHT_IS_TRANSPOSED) { block = transpose(block); }
         }
@@ -268,8 +331,8 @@ fn main(
 
   let p = first_pixel + 4u * thread_m;
   let n = first_n + 4u * thread_n;
-  write_block(share, p, n, sums.near);
-  if (THREAD_N > 4u) { write_block(share, p, n + TILE_N / 2u, sums.right); }
-  if (THREAD_M > 4u) { write_block(share, p + TILE_M / 2u, n, sums.below); }
-  if (THREAD_M > 4u && THREAD_N > 4u) { write_block(share, p + TILE_M / 2u, n + TILE_N / 2u, sums.far); }
+  write_block(kind, share, p, n, sums.near);
+  if (THREAD_N > 4u) { write_block(kind, share, p, n + TILE_N / 2u, sums.right); }
+  if (THREAD_M > 4u) { write_block(kind, share, p + TILE_M / 2u, n, sums.below); }
+  if (THREAD_M > 4u && THREAD_N > 4u) { write_block(kind, share, p + TILE_M / 2u, n + TILE_N / 2u, sums.far); }
 }

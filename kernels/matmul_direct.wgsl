@@ -1,14 +1,17 @@
-// out[p, i, j] = Σ_k a[p, i, k] · b[p, k, j]: 4 × 4 outputs a thread, straight from storage.
+// out[p, i, j] = Σ_k a[p, i, k] · b[p, k, j] + bias[p, i, j]: 4 × 4 outputs a thread, straight from storage.
 
 alias A = vec4<f32>;
 alias B = vec4<f32>;
+alias Bias = vec4<f32>;
 alias Out = vec4<f32>;
 const A_IS_TRANSPOSED = false; // whether a's contiguous axis is i and not k
 const B_IS_TRANSPOSED = false; // whether b's contiguous axis is k and not j
 const BATCH_RANK = 0u;
+const HAS_BIAS = false;
 const WORKGROUP = 64u;
 fn a4(i: u32) -> vec4<f32> { return a[i / 4u]; }
 fn b4(i: u32) -> vec4<f32> { return b[i / 4u]; }
+fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
 fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
 
 struct Params {
@@ -20,26 +23,30 @@ struct Params {
   a_step: u32, // from one contiguous run of a to the next
   b_offset: u32,
   b_step: u32,
+  bias_offset: u32,
+  bias_step: u32, // from one row to the next
   batch_shape: array<vec4<u32>, 2>,
   a_strides: array<vec4<u32>, 2>, // of the batch axes
   b_strides: array<vec4<u32>, 2>,
+  bias_strides: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<A>;
 @group(0) @binding(2) var<storage, read> b: array<B>;
-@group(0) @binding(3) var<storage, read_write> out: array<Out>;
+@group(0) @binding(3) var<storage, read> bias: array<Bias>;
+@group(0) @binding(4) var<storage, read_write> out: array<Out>;
 
-/** Where matrix `batch` of a and of b begin. */
-fn matrices(batch: u32) -> vec2<u32> {
-  var at = vec2<u32>(params.a_offset, params.b_offset);
+/** Where matrix `batch` of a, of b and of the bias begin. */
+fn matrices(batch: u32) -> vec3<u32> {
+  var at = vec3<u32>(params.a_offset, params.b_offset, params.bias_offset);
   var rest = batch;
   for (var axis = BATCH_RANK; axis > 0u; axis--) {
     let quad = (axis - 1u) / 4u;
     let lane = (axis - 1u) % 4u;
     let index = rest % params.batch_shape[quad][lane];
     rest /= params.batch_shape[quad][lane];
-    at += index * vec2<u32>(params.a_strides[quad][lane], params.b_strides[quad][lane]);
+    at += index * vec3<u32>(params.a_strides[quad][lane], params.b_strides[quad][lane], params.bias_strides[quad][lane]);
   }
   return at;
 }
@@ -53,6 +60,16 @@ fn cut(block: mat4x4<f32>, end: u32) -> mat4x4<f32> {
     select(zero, block[2], end > 2u),
     select(zero, block[3], end > 3u),
   );
+}
+
+/** Writes four outputs of a row, if it is one. */
+fn write_row(batch: u32, bias_at: u32, i: u32, j: u32, sums: vec4<f32>) {
+  if (i >= params.m) {
+    return;
+  }
+  var x = sums;
+  if (HAS_BIAS) { x += bias4(bias_at + i * params.bias_step + j); }
+  write((batch * params.m + i) * params.n + j, x, params.n - j);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -95,10 +112,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     total += y * transpose(x);
   }
 
-  let at = (batch * params.m + i) * params.n + j;
-  let count = params.n - j;
-  write(at, total[0], count);
-  if (i + 1u < params.m) { write(at + params.n, total[1], count); }
-  if (i + 2u < params.m) { write(at + 2u * params.n, total[2], count); }
-  if (i + 3u < params.m) { write(at + 3u * params.n, total[3], count); }
+  write_row(batch, start.z, i, j, total[0]);
+  write_row(batch, start.z, i + 1u, j, total[1]);
+  write_row(batch, start.z, i + 2u, j, total[2]);
+  write_row(batch, start.z, i + 3u, j, total[3]);
 }

@@ -1,12 +1,14 @@
-// out[s, p, i, j] = Σ_k a[p, i, k] · b[p, k, j], k in share s of its range: tiles in workgroup memory, sums in registers.
+// out[s, p, i, j] = Σ_k a[p, i, k] · b[p, k, j] + bias[p, i, j], k in share s: tiles in workgroup memory, sums in registers.
 
 alias A = vec4<f32>;
 alias B = vec4<f32>;
+alias Bias = vec4<f32>;
 alias Out = vec4<f32>;
 const A_IS_TRANSPOSED = false; // whether a's contiguous axis is i and not k
 const B_IS_TRANSPOSED = false; // whether b's contiguous axis is k and not j
 const K_IS_RAGGED = true; // whether the last tile reaches beyond k
 const BATCH_RANK = 0u;
+const HAS_BIAS = false;
 const TILE_M = 64u;
 const TILE_N = 64u;
 const TILE_K = 8u;
@@ -15,6 +17,7 @@ const THREAD_N = 8u;
 const BUFFERS = 2u; // 1 saves memory and costs a barrier a tile
 fn a4(i: u32) -> vec4<f32> { return a[i / 4u]; }
 fn b4(i: u32) -> vec4<f32> { return b[i / 4u]; }
+fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
 fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
 
 const THREADS_N = TILE_N / THREAD_N; // a multiple of WARP_N
@@ -48,15 +51,19 @@ struct Params {
   a_step: u32, // from one contiguous run of a to the next
   b_offset: u32,
   b_step: u32,
+  bias_offset: u32,
+  bias_step: u32, // from one row to the next
   batch_shape: array<vec4<u32>, 2>,
   a_strides: array<vec4<u32>, 2>, // of the batch axes
   b_strides: array<vec4<u32>, 2>,
+  bias_strides: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<A>;
 @group(0) @binding(2) var<storage, read> b: array<B>;
-@group(0) @binding(3) var<storage, read_write> out: array<Out>;
+@group(0) @binding(3) var<storage, read> bias: array<Bias>;
+@group(0) @binding(4) var<storage, read_write> out: array<Out>;
 
 var<workgroup> a_tile: array<vec4<f32>, BUFFERS * A_BUFFER>; // [buffer][k / 4] { [k % 4][i / 4], skew }
 var<workgroup> b_tile: array<vec4<f32>, BUFFERS * B_BUFFER>; // [buffer][k / 4] { [k % 4][j / 4], skew }
@@ -69,16 +76,16 @@ struct Sums {
   far: mat4x4<f32>,
 }
 
-/** Where matrix `batch` of a and of b begin. */
-fn matrices(batch: u32) -> vec2<u32> {
-  var at = vec2<u32>(params.a_offset, params.b_offset);
+/** Where matrix `batch` of a, of b and of the bias begin. */
+fn matrices(batch: u32) -> vec3<u32> {
+  var at = vec3<u32>(params.a_offset, params.b_offset, params.bias_offset);
   var rest = batch;
   for (var axis = BATCH_RANK; axis > 0u; axis--) {
     let quad = (axis - 1u) / 4u;
     let lane = (axis - 1u) % 4u;
     let index = rest % params.batch_shape[quad][lane];
     rest /= params.batch_shape[quad][lane];
-    at += index * vec2<u32>(params.a_strides[quad][lane], params.b_strides[quad][lane]);
+    at += index * vec3<u32>(params.a_strides[quad][lane], params.b_strides[quad][lane], params.bias_strides[quad][lane]);
   }
   return at;
 }
@@ -121,17 +128,23 @@ fn multiply(sums: ptr<function, Sums>, x: vec4<f32>, x_far: vec4<f32>, y: vec4<f
   if (THREAD_M > 4u && THREAD_N > 4u) { (*sums).far = add_outer((*sums).far, x_far, y_far); }
 }
 
-/** Writes what lies inside of out of the 4 × 4 outputs from row i and column j on. */
-fn write_block(first: u32, i: u32, j: u32, block: mat4x4<f32>) {
-  if (j >= params.n) {
+/** Writes what lies inside of out of the 4 × 4 outputs from row i and column j on; the first share adds the bias. */
+fn write_block(slab: u32, bias_at: u32, i: u32, j: u32, block: mat4x4<f32>) {
+  if (j < params.n) {
+    write_row(slab, bias_at, i, j, block[0]);
+    write_row(slab, bias_at, i + 1u, j, block[1]);
+    write_row(slab, bias_at, i + 2u, j, block[2]);
+    write_row(slab, bias_at, i + 3u, j, block[3]);
+  }
+}
+
+fn write_row(slab: u32, bias_at: u32, i: u32, j: u32, sums: vec4<f32>) {
+  if (i >= params.m) {
     return;
   }
-  let at = (first + i) * params.n + j;
-  let count = params.n - j;
-  if (i < params.m) { write(at, block[0], count); }
-  if (i + 1u < params.m) { write(at + params.n, block[1], count); }
-  if (i + 2u < params.m) { write(at + 2u * params.n, block[2], count); }
-  if (i + 3u < params.m) { write(at + 3u * params.n, block[3], count); }
+  var x = sums;
+  if (HAS_BIAS && slab < params.batches) { x += bias4(bias_at + i * params.bias_step + j); }
+  write((slab * params.m + i) * params.n + j, x, params.n - j);
 }
 
 @compute @workgroup_size(THREADS)
@@ -232,10 +245,10 @@ fn main(
 
   let row = first_row + 4u * thread_m;
   let column = first_column + 4u * thread_n;
-  write_block(slab * params.m, row, column, sums.near);
-  if (THREAD_N > 4u) { write_block(slab * params.m, row, column + TILE_N / 2u, sums.right); }
-  if (THREAD_M > 4u) { write_block(slab * params.m, row + TILE_M / 2u, column, sums.below); }
+  write_block(slab, start.z, row, column, sums.near);
+  if (THREAD_N > 4u) { write_block(slab, start.z, row, column + TILE_N / 2u, sums.right); }
+  if (THREAD_M > 4u) { write_block(slab, start.z, row + TILE_M / 2u, column, sums.below); }
   if (THREAD_M > 4u && THREAD_N > 4u) {
-    write_block(slab * params.m, row + TILE_M / 2u, column + TILE_N / 2u, sums.far);
+    write_block(slab, start.z, row + TILE_M / 2u, column + TILE_N / 2u, sums.far);
   }
 }

@@ -3,14 +3,14 @@ import { readFileSync } from "node:fs";
 import { type Backend, cpu, grad, type Shape, ShapeError, type Tensor, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GpuTarget } from "../../packages/tensor/src/op.ts";
-import { convCalls, weightCalls } from "../../packages/tensor/src/ops/convCalls.ts";
+import { convCalls, inputCalls, weightCalls } from "../../packages/tensor/src/ops/convCalls.ts";
 import { convAttrs, convShape } from "../../packages/tensor/src/ops/convShape.ts";
-import { conv2d, conv2dWeight, matmul } from "../../packages/tensor/src/ops/index.ts";
+import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../packages/tensor/src/ops/index.ts";
 import { matmulCalls } from "../../packages/tensor/src/ops/matmul.ts";
 import { chooseTiling, type Product, TILES, type Tile, type Tiling } from "../../packages/tensor/src/ops/tiles.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { exact } from "./checkCase.ts";
-import { type AnyOp, compare, drawInputs, place, runOp } from "./derived.ts";
+import { type AnyOp, compare, distance, drawInputs, place, runOp } from "./derived.ts";
 
 const [largest, smallest] = [TILES[0], TILES[TILES.length - 1]];
 
@@ -91,6 +91,8 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu wit
     for (const tiling of tilings(tile, 3)) {
       const op: AnyOp = { ...matmul, gpu: (call) => matmulCalls(call, tiling) };
       expect(await deviation(op, shapes, undefined, backend)).toBeLessThanOrEqual(1);
+      const withBias = [...shapes, [shapes[0][0], shapes[1][1]]];
+      expect(await deviation(op, withBias, undefined, backend)).toBeLessThanOrEqual(1);
     }
   });
 
@@ -106,6 +108,15 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu wit
       for (const tiling of tilings(tile, 18)) {
         const op: AnyOp = { ...conv2d, gpu: (call) => convCalls(call, tiling) };
         expect(await deviation(op, [x, w], attrs, backend)).toBeLessThanOrEqual(1);
+        expect(await deviation(op, [x, w, convShape("conv2d", x, w, attrs)], attrs, backend)).toBeLessThanOrEqual(1);
+      }
+      // Four classes of pixels, which meet one, two, two and four of nine taps; the first have fewer sums than there are shares.
+      const strided = { ...attrs, stride: [2, 2], inputShape: [3, 17, 23, tile.tileN + 4] } as const;
+      const back = [3, 3, strided.inputShape[3], channels];
+      const gradient = convShape("conv2d", strided.inputShape, back, strided);
+      for (const tiling of tilings(tile, 8)) {
+        const op: AnyOp = { ...conv2dInput, gpu: (call) => inputCalls(call, tiling) };
+        expect(await deviation(op, [gradient, back], strided, backend)).toBeLessThanOrEqual(1);
       }
       // So many pixels that their addresses take several pages.
       const [image, kernel] = [
@@ -205,6 +216,18 @@ describe("Tensor.conv2d", () => {
     ).toEqual([2, 7, 9, 4]);
     expect(x.conv2d(w, { padding: "same" }).shape).toEqual([2, 9, 8, 4]);
     expect(x.conv2d(w, { padding: "same", stride: 2 }).shape).toEqual([2, 5, 4, 4]);
+  });
+
+  test("adds a bias of any shape that broadcasts, as matmul does", async () => {
+    const shapes = [[2, 5, 4, 3], [3, 3, 3, 8], [8], [2, 1, 1, 8]];
+    const [x, w, bias, perImage] = place(drawInputs({ inputs: shapes }, 1), exact);
+    const [pixel, rows] = [w.slice(1, 1), x.reshape([10, 4, 3])];
+    const [y, z] = [x.conv2d(w, { padding: 1 }), rows.matmul(pixel)];
+    const images = [bias, perImage, y].map((b) => [x.conv2d(w, { padding: 1, bias: b }), y.add(b)]);
+    const products = [bias, z.slice([0, 1]), z].map((b) => [rows.matmul(pixel, { bias: b }), z.add(b)]);
+    for (const [found, sum] of [...images, ...products]) expect(await distance([found], [sum])).toBeLessThan(1e-14);
+    expect(() => x.conv2d(w, { bias: x })).toThrow(ShapeError);
+    expect(() => rows.matmul(pixel, { bias: x })).toThrow(ShapeError);
   });
 
   test("of a delta is the kernel, turned round", async () => {

@@ -9,8 +9,11 @@ export interface Conv2d {
   readonly weight: Tensor;
   /** [outChannels] */
   readonly bias: Tensor;
-  /** [batch, height, width, inChannels] → [batch, ⌈height / stride⌉, ⌈width / stride⌉, outChannels] for odd kernels */
-  forward(x: Tensor): Tensor;
+  /**
+   * [batch, height, width, inChannels] → [batch, ⌈height / stride⌉, ⌈width / stride⌉, outChannels] for odd kernels
+   * @param more is added to the bias, such as [batch, 1, 1, outChannels]
+   */
+  forward(x: Tensor, more?: Tensor): Tensor;
 }
 
 /** @param options kernel: its side, 3 by default, padded by half of it; `zero: true` starts at y = 0 */
@@ -29,7 +32,8 @@ export function conv2d(
   const layer: Conv2d = {
     weight: make([kernel, kernel, inChannels, outChannels]),
     bias: make([outChannels]),
-    forward: (x) => x.conv2d(layer.weight, { stride, padding: kernel >> 1 }).add(layer.bias),
+    forward: (x, more) =>
+      x.conv2d(layer.weight, { stride, padding: kernel >> 1, bias: more ? more.add(layer.bias) : layer.bias }),
   };
   return layer;
 }

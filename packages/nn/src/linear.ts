@@ -23,10 +23,7 @@ export function linear(
   const layer: Linear = {
     weight: make([inputs, outputs]),
     ...(bias && { bias: make([outputs]) }),
-    forward(x) {
-      const y = x.matmul(layer.weight);
-      return layer.bias ? y.add(layer.bias) : y;
-    },
+    forward: (x) => x.matmul(layer.weight, { bias: layer.bias }),
   };
   return layer;
 }

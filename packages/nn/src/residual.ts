@@ -45,11 +45,10 @@ export function residualBlock(
     conv2: conv2d(outChannels, outChannels, { ...init, zero: true }),
     ...(inChannels !== outChannels && { skip: conv2d(inChannels, outChannels, { ...init, kernel: 1 }) }),
     forward(x, embedded, dropoutRng) {
-      const hidden = block.conv1.forward(block.norm1.forward(x));
       const perChannel = block.time.forward(embedded).unsqueeze(1).unsqueeze(1); // [batch, 1, 1, …]
-      const activated = scaleShift
-        ? modulate(block.norm2.forward(hidden), perChannel).silu()
-        : block.norm2.forward(hidden.add(perChannel));
+      const hidden = block.conv1.forward(block.norm1.forward(x), scaleShift ? undefined : perChannel);
+      const normed = block.norm2.forward(hidden);
+      const activated = scaleShift ? modulate(normed, perChannel).silu() : normed;
       const kept = rate > 0 && dropoutRng ? dropout(activated, rate, dropoutRng) : activated;
       return (block.skip ? block.skip.forward(x) : x).add(block.conv2.forward(kept));
     },

@@ -13,7 +13,7 @@ export { concat, stack } from "./join.ts";
 export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
 export { addNoise, dropout } from "./noise.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
-export type { ConvOptions } from "./ops/convShape.ts";
+export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";
 export { emaStep } from "./ops/ema.ts";
 export { sumOfSquares } from "./ops/sumSquares.ts";
 export {

@@ -5,7 +5,7 @@ import type { Backend, Operand } from "./backend.ts";
 import { isRecording, isTracked, type Origin, record } from "./graph.ts";
 import { adopt, disown, type Slot, Storage } from "./memory.ts";
 import type { NumberArray, Op } from "./op.ts";
-import { type ConvOptions, convAttrs } from "./ops/convShape.ts";
+import { type BiasOptions, type ConvOptions, convAttrs, convShape } from "./ops/convShape.ts";
 import * as ops from "./ops/index.ts";
 import type { Slice } from "./ops/views.ts";
 import {
@@ -718,8 +718,9 @@ export class Tensor {
   /**
    * The matrix product over the last two axes: [..., m, k] × [..., k, n] → [..., m, n]; leading axes broadcast.
    * Transposed views are read in place.
+   * @param options `bias` is added in the same pass; it broadcasts to the result
    */
-  matmul(b: Tensor): Tensor {
+  matmul(b: Tensor, { bias }: BiasOptions = {}): Tensor {
     if (this.rank < 2 || b.rank < 2) {
       throw new ShapeError(
         `matmul: ${formatShape(this.shape)} × ${formatShape(b.shape)}, want at least two axes on both sides`,
@@ -727,11 +728,15 @@ export class Tensor {
     }
     const [m, k] = this.shape.slice(-2);
     if (b.rank === 2 && this.rank > 2) {
-      const rows = this.reshape([sizeOf(this.shape.slice(0, -1)), k]);
-      return rows.matmul(b).reshape([...this.shape.slice(0, -2), m, b.shape[1]]);
+      const rows = sizeOf(this.shape.slice(0, -1));
+      const shape = [...this.shape.slice(0, -1), b.shape[1]];
+      // The reshape of a view that is stretched along several axes is a copy.
+      const flat = bias && bias.rank > 1 ? bias.expand(shape).reshape([rows, b.shape[1]]) : bias;
+      return this.reshape([rows, k]).matmul(b, { bias: flat }).reshape(shape);
     }
     const batch = broadcastShapes("matmul", this.shape.slice(0, -2), b.shape.slice(0, -2));
     const operands = [this.expand([...batch, m, k]), b.expand([...batch, ...b.shape.slice(-2)])];
+    if (bias) operands.push(bias.expand([...batch, m, b.shape[b.rank - 1]]));
     return apply(ops.matmul, operands, undefined, this.backend)[0];
   }
 
@@ -739,17 +744,19 @@ export class Tensor {
    * The convolution (cross-correlation) of [batch, height, width, in] with a weight [kh, kw, in / groups, out], zeros around:
    * → [batch, height′, width′, out].
    * @param options stride, padding, dilation: numbers, or [y, x]; padding also [[top, bottom], [left, right]], or "same" for
-   * ⌈size / stride⌉ pixels
+   * ⌈size / stride⌉ pixels; `bias` is added in the same pass and broadcasts to the result
    */
-  conv2d(weight: Tensor, options: ConvOptions = {}): Tensor {
+  conv2d(weight: Tensor, options: ConvOptions & BiasOptions = {}): Tensor {
     const attrs = convAttrs(this.shape, weight.shape, options);
     const [kh, kw, inChannels, outChannels] = weight.shape;
     const isPadded = attrs.padding.flat().some((n) => n > 0);
     const isPointwise = !isPadded && [kh, kw, ...attrs.stride, attrs.groups].every((n) => n === 1);
     if (isPointwise && this.rank === 4 && this.shape[3] === inChannels) {
-      return this.matmul(weight.reshape([inChannels, outChannels]));
+      return this.matmul(weight.reshape([inChannels, outChannels]), { bias: options.bias });
     }
-    return apply(ops.conv2d, [this, weight], attrs, this.backend)[0];
+    const operands = [this, weight];
+    if (options.bias) operands.push(options.bias.expand(convShape("conv2d", this.shape, weight.shape, attrs)));
+    return apply(ops.conv2d, operands, attrs, this.backend)[0];
   }
 
   // -- internal --------------------------------------------------------------------------------------------------------

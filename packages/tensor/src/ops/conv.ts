@@ -38,21 +38,34 @@ const GIVEN: readonly (readonly [x: Shape, w: Shape, options: ConvOptions])[] = 
   [[1, 4, 3, 33], [2, 2, 33, 3], { padding: "same" }],
   [[1, 3, 4, 9], [2, 3, 3, 6], { padding: [0, 1], stride: [1, 2], groups: 3 }],
   [[0, 3, 3, 2], [3, 3, 2, 2], { padding: 1 }],
+  // Pixels of the image that no tap meets, and taps that meet every other or no class of them.
+  [[2, 7, 6, 4], [2, 3, 4, 5], { stride: [3, 2], dilation: [1, 2], padding: 1 }],
+  [[1, 4, 5, 3], [1, 1, 3, 4], { stride: 2 }],
 ];
 const CASES = GIVEN.map(([x, w, options]) => {
   const attrs = convAttrs(x, w, options);
   return { x, w, y: convShape("conv2d", x, w, attrs), attrs };
 });
 
-/** y[b, y, x, o] = Σ x[b, place(y, x, tap), i] · w[tap, i, o]: [batch, height, width, in] ∗ [kh, kw, in / groups, out]. */
+/**
+ * y[b, y, x, o] = Σ x[b, place(y, x, tap), i] · w[tap, i, o] + bias[b, y, x, o]: [batch, height, width, in] ∗ [kh, kw, in / groups, out].
+ * The bias may be left out; Tensor.conv2d stretches it to the result as a view.
+ */
 export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
   name: "conv2d",
-  infer([x, w], attrs) {
-    checkFloats("conv2d", x, w);
-    return [float32(convShape("conv2d", x.shape, w.shape, attrs))];
+  infer([x, w, ...bias], attrs) {
+    checkFloats("conv2d", x, w, ...bias);
+    const shape = convShape("conv2d", x.shape, w.shape, attrs);
+    for (const { shape: given } of bias) {
+      if (!sameShape(given, shape)) {
+        throw new ShapeError(`conv2d: bias ${formatShape(given)}, want ${formatShape(shape)}`);
+      }
+    }
+    return [float32(shape)];
   },
-  cpu([out], [x, w], attrs) {
+  cpu([out], [x, w, bias], attrs) {
     const [image, weight, result] = [rowMajor(x), rowMajor(w), new Float64Array(sizeOf(out.shape))];
+    if (bias) result.set(rowMajor(bias));
     const [, , channels, outChannels] = w.shape;
     const count = outChannels / attrs.groups;
     eachTap(x.shape, w.shape, out.shape, attrs, (from, tap, to) => {
@@ -70,10 +83,23 @@ export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
   vjp: ([g], [x, w], _, attrs, needed) => [
     needed[0] ? g.apply(conv2dInput, [g, w], { ...attrs, inputShape: x.shape })[0] : null,
     needed[1] ? g.apply(conv2dWeight, [x, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] })[0] : null,
+    ...needed.slice(2).map(() => g),
   ],
   saves: { inputs: [0, 1] },
-  cases: CASES.map(({ x, w, attrs }) => ({ inputs: [x, w], attrs })),
+  cases: [
+    ...CASES.map(({ x, w, attrs }) => ({ inputs: [x, w], attrs })),
+    ...CASES.map(({ x, w, y, attrs }) => ({ inputs: [x, w, y], attrs })),
+  ],
   errors: [
+    {
+      inputs: [
+        [1, 4, 4, 3],
+        [3, 3, 3, 8],
+        [1, 2, 2, 1],
+      ],
+      attrs: PLAIN,
+      error: "conv2d: bias [1, 2, 2, 1], want [1, 2, 2, 8]",
+    },
     {
       inputs: [
         [1, 4, 4, 3],
@@ -195,7 +221,7 @@ export const conv2dWeight: Op<WeightAttrs> = defineOp<WeightAttrs>({
   tolerance: { terms: ([, [batch, height, width]]) => batch * height * width, relL2: 5e-6 },
 });
 
-/** Kernels find pixels by strides; only an image's channels have to be neighbours. */
+/** Kernels find pixels by strides, of images and biases; only the channels have to be neighbours. */
 function hasContiguousChannels({ shape, strides }: Layout, index: number): boolean {
-  return index === 0 && (strides[3] === 1 || shape[3] === 1);
+  return index !== 1 && (strides[3] === 1 || shape[3] === 1);
 }

@@ -5,7 +5,7 @@ import tiledKernel from "@pkg/kernels/conv2d_tiled.wgsl";
 import weightDirectKernel from "@pkg/kernels/conv2d_weight_direct.wgsl";
 import weightTiledKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, View } from "../op.ts";
-import { type Shape, sizeOf } from "../shape.ts";
+import type { Shape } from "../shape.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { chooseTiling, inShares, type Product, reader, type Tiling, tileConstants, tileGrid, writer } from "./tiles.ts";
@@ -84,7 +84,10 @@ export function weightCalls(call: GpuCall<WeightAttrs>, given?: Tiling): KernelC
   }));
 }
 
-/** A sum over taps and channels of an image: both the convolution and its input's cotangent. */
+/**
+ * A sum over taps and channels of an image: both the convolution and its input's cotangent. Where the image is spread, pixels of
+ * the result that are alike modulo the spread meet the same taps, a part of all: they are products of their own, in one dispatch.
+ */
 function gathered(
   call: GpuCall<ConvAttrs>,
   gather: Gather,
@@ -97,15 +100,22 @@ function gathered(
   const [kh, kw, channels, outChannels] = w.shape;
   const inGroup = outChannels / groups;
   const [n, c] = isTransposed ? [channels, inGroup] : [inGroup, channels];
-  const pixels = sizeOf(gather.walked.slice(0, 3));
+  const [batch, ...size] = gather.walked;
+  const pixels = [0, 1].reduce((count, k) => count * Math.ceil(size[k] / gather.spread[k]), batch);
+  const every = gather.spread.map((n, k) => n / commonDivisor(n, Math.abs(gather.step[k])));
+  const bias = inputs[2] as View | undefined;
   const isWeightAligned = outChannels % 4 === 0 && (groups === 1 || inGroup % 4 === 0);
   const constants = {
     ...reader("Image", "image4", "image", isImageAligned(gather.image, c, groups)),
     ...reader("Weight", "weight4", "weight", isWeightAligned),
+    ...reader("Bias", "bias4", "bias", bias ? isImageAligned(bias, n, groups) : isWeightAligned),
     ...writer(n % 4 === 0),
     WEIGHT_IS_TRANSPOSED: isTransposed,
-    SPREAD_Y: gather.spread[0],
-    SPREAD_X: gather.spread[1],
+    SPREAD_Y: `${gather.spread[0]}u`,
+    SPREAD_X: `${gather.spread[1]}u`,
+    TAP_Y: `${every[0]}u`,
+    TAP_X: `${every[1]}u`,
+    HAS_BIAS: bias !== undefined,
   };
   const params = {
     pixels,
@@ -115,26 +125,34 @@ function gathered(
     ...placing(gather),
     weight_step: outChannels,
     weight_tap: channels * outChannels,
+    bias_offset: bias?.offset ?? 0,
+    bias_strides: bias ? pixelStrides(bias) : [0, 0, 0],
   };
-  const product = { batches: 1, m: pixels, n, k: c, runs: kh * kw };
+  const classes = gather.spread[0] * gather.spread[1];
+  const product = { batches: classes, m: pixels, n, k: c, runs: Math.ceil((kh * kw) / classes) };
   const tiling = given ?? chosen(product, target, groups);
   if (!tiling) {
-    const threads = Math.ceil(pixels / 4) * groups * Math.ceil(n / 4);
+    const threads = classes * Math.ceil(pixels / 4) * groups * Math.ceil(n / 4);
     return [
       {
         kernel: directKernel,
         constants,
         params: { ...params, groups, weight_group: inGroup },
-        bindings: [gather.image, w, outputs[0]],
+        bindings: [gather.image, w, bias ?? w, outputs[0]],
         workgroups: linearGrid(threads, WORKGROUP),
       },
     ];
   }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,
-    constants: { ...constants, ...tileConstants(tiling.tile, target), C_IS_RAGGED: c % tiling.tile.tileK !== 0 },
-    params: { ...params, shares: tiling.shares, share: tiling.share },
-    bindings: [gather.image, w, into],
+    constants: {
+      ...constants,
+      ...tileConstants(tiling.tile, target),
+      C_IS_RAGGED: c % tiling.tile.tileK !== 0,
+      BIAS_VARIES: bias !== undefined && pixelStrides(bias).some((stride) => stride !== 0),
+    },
+    params: { ...params, batch, shares: tiling.shares },
+    bindings: [gather.image, w, bias ?? w, into],
     workgroups: tileGrid(product, tiling),
   }));
 }
@@ -168,4 +186,8 @@ function isImageAligned(image: View, channels: number, groups: number): boolean 
 
 function pixelStrides({ shape, strides }: View): number[] {
   return [0, 1, 2].map((axis) => (shape[axis] === 1 ? 0 : strides[axis]));
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
 }

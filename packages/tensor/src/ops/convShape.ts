@@ -1,6 +1,7 @@
 // Attributes and shapes of convolutions, and which pixels meet under which tap; nothing here knows a kernel.
 
 import { formatShape, type Shape, ShapeError, type Spec } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** A number for both axes, or one for y and one for x. */
 type PerAxis = number | readonly [number, number];
@@ -11,6 +12,12 @@ export interface ConvOptions {
   readonly padding?: PerAxis | readonly [readonly [number, number], readonly [number, number]] | "same";
   readonly dilation?: PerAxis;
   readonly groups?: number;
+}
+
+/** What Tensor.conv2d and Tensor.matmul add in the same pass. */
+export interface BiasOptions {
+  /** Any shape that broadcasts to the result's: [out] for one number a channel. */
+  readonly bias?: Tensor;
 }
 
 /** [y, x] each; padding is [[top, bottom], [left, right]]. */
@@ -73,9 +80,9 @@ export function convShape(op: string, x: Shape, w: Shape, { stride, padding, dil
 }
 
 /** @throws Error for other types than float32 */
-export function checkFloats(op: string, a: Spec, b: Spec): void {
-  if (a.dtype !== "float32" || b.dtype !== "float32") {
-    throw new Error(`${op}: types ${a.dtype} and ${b.dtype}, want float32`);
+export function checkFloats(op: string, ...operands: readonly Spec[]): void {
+  if (operands.some(({ dtype }) => dtype !== "float32")) {
+    throw new Error(`${op}: types ${operands.map(({ dtype }) => dtype).join(" and ")}, want float32`);
   }
 }
 

@@ -3,6 +3,7 @@
 import type { View, WasmCall, WasmOperands } from "../op.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
+import { elementwiseWasm } from "./elementwise.ts";
 import { addingUp, type Blocking, blocking, packedSize, packing, type Strides } from "./matmulWasm.ts";
 import { suitsWinograd, winogradCalls, winogradGradCalls } from "./winogradWasm.ts";
 
@@ -20,12 +21,14 @@ interface Gather {
 /** Bytes of the page of zeros that stands for pixels outside of an image. */
 const ZERO_BYTES = 65536;
 
-export function convWasm({
-  inputs: [x, w],
-  outputs: [out],
-  attrs,
-  temporary,
-}: WasmOperands<ConvAttrs>): WasmCall[] | null {
+export function convWasm(operands: WasmOperands<ConvAttrs>): WasmCall[] | null {
+  const calls = plainCalls(operands);
+  const [, , bias] = operands.inputs;
+  return calls && bias ? [...calls, elementwiseWasm([operands.outputs[0], bias], operands.outputs[0], "add")] : calls;
+}
+
+/** Without the bias. */
+function plainCalls({ inputs: [x, w], outputs: [out], attrs, temporary }: WasmOperands<ConvAttrs>): WasmCall[] | null {
   const [kh, kw, channels, outChannels] = w.shape;
   if (attrs.groups !== 1 || !takes(channels)) return null;
   const gather = forward(x, out.shape, [kh, kw], attrs);

@@ -11,6 +11,7 @@ import {
   type KernelCall,
   type NdArray,
   type Op,
+  type View,
   type WasmCall,
   type WasmOperands,
 } from "../op.ts";
@@ -83,7 +84,9 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
     },
     wasm(operands) {
       const kernel = wasmKernel(rules, operands);
-      return kernel === null ? null : [elementwiseWasm(operands, kernel, scalars(operands.attrs))];
+      return kernel === null
+        ? null
+        : [elementwiseWasm(operands.inputs, operands.outputs[0], kernel, scalars(operands.attrs))];
     },
     strided: () => true,
     vjp: rules.vjp,
@@ -189,10 +192,12 @@ function wasmKernel<Attrs>({ wasm }: Elementwise<Attrs>, { inputs, attrs }: Wasm
   return wasm !== undefined && types.every((type) => type === "float32") ? wasm : null;
 }
 
-function elementwiseWasm<Attrs>(
-  { inputs, outputs: [out] }: WasmOperands<Attrs>,
+/** One pass of an elementwise kernel in WebAssembly; `out` may be one of the inputs. */
+export function elementwiseWasm(
+  inputs: readonly View[],
+  out: View,
   kernel: string,
-  scalars: readonly number[],
+  scalars: readonly number[] = [],
 ): WasmCall {
   const [s0 = 0, s1 = 0] = scalars;
   const [{ shape }, ...layouts] = collapse([out, ...inputs]);

@@ -4,6 +4,7 @@ import directKernel from "@pkg/kernels/matmul_direct.wgsl";
 import tiledKernel from "@pkg/kernels/matmul_tiled.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type View } from "../op.ts";
 import { collapse, formatShape, type Layout, ShapeError, sameShape, sizeOf } from "../shape.ts";
+import { checkFloats } from "./convShape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
 import { matmulWasm } from "./matmulWasm.ts";
 import { rowMajor } from "./rowMajor.ts";
@@ -11,10 +12,10 @@ import { chooseTiling, inShares, type Product, reader, tileConstants, tileGrid, 
 
 const WORKGROUP = 64;
 
-/** out[…, i, j] = Σ_k a[…, i, k] · b[…, k, j]; Tensor.matmul stretches the leading axes to be equal. */
+/** out[…, i, j] = Σ_k a[…, i, k] · b[…, k, j] + bias[…, i, j], if there is one; Tensor.matmul stretches what has to be equal. */
 export const matmul = defineOp({
   name: "matmul",
-  infer([a, b]) {
+  infer([a, b, ...bias]) {
     const [m, k] = a.shape.slice(-2);
     const [inner, n] = b.shape.slice(-2);
     const batch = a.shape.slice(0, -2);
@@ -22,18 +23,23 @@ export const matmul = defineOp({
       const wanted = a.shape.length > 2 || b.shape.length > 2 ? "[..., m, k] × [..., k, n]" : "[m, k] × [k, n]";
       throw new ShapeError(`matmul: ${formatShape(a.shape)} × ${formatShape(b.shape)}, want ${wanted}`);
     }
-    if (a.dtype !== "float32" || b.dtype !== "float32") {
-      throw new Error(`matmul: types ${a.dtype} and ${b.dtype}, want float32`);
+    checkFloats("matmul", a, b, ...bias);
+    const shape = [...batch, m, n];
+    for (const { shape: given } of bias) {
+      if (!sameShape(given, shape)) {
+        throw new ShapeError(`matmul: bias ${formatShape(given)}, want ${formatShape(shape)}`);
+      }
     }
-    return [float32([...batch, m, n])];
+    return [float32(shape)];
   },
-  cpu([out], [a, b]) {
+  cpu([out], [a, b, bias]) {
     const { batches, m, n, k } = productOf([a, b]);
-    const [x, y] = [rowMajor(a), rowMajor(b)];
+    const [x, y, start] = [rowMajor(a), rowMajor(b), bias && rowMajor(bias)];
     const row = new Float64Array(n);
     for (let i = 0; i < batches * m; i++) {
       const panel = Math.floor(i / m) * k * n;
-      row.fill(0);
+      if (start) row.set(start.subarray(i * n, (i + 1) * n));
+      else row.fill(0);
       for (let l = 0; l < k; l++) {
         const factor = x[i * k + l];
         const at = panel + l * n;
@@ -44,10 +50,11 @@ export const matmul = defineOp({
   },
   gpu: matmulCalls,
   wasm: matmulWasm,
-  strided: hasContiguousAxis,
+  strided: (layout, index) => (index < 2 ? hasContiguousAxis(layout) : hasContiguousRows(layout)),
   vjp: ([g], [a, b], _, __, needed) => [
     needed[0] ? g.matmul(b.transpose()) : null,
     needed[1] ? a.transpose().matmul(g) : null,
+    ...needed.slice(2).map(() => g),
   ],
   saves: { inputs: [0, 1] },
   cases: [
@@ -73,6 +80,27 @@ export const matmul = defineOp({
       inputs: [
         [64, 36],
         [36, 4],
+      ],
+    },
+    {
+      inputs: [
+        [5, 36],
+        [36, 8],
+        [5, 8],
+      ],
+    },
+    {
+      inputs: [
+        [2, 3, 4],
+        [2, 4, 7],
+        [2, 3, 7],
+      ],
+    },
+    {
+      inputs: [
+        [3, 0],
+        [0, 2],
+        [3, 2],
       ],
     },
     {
@@ -109,6 +137,10 @@ export const matmul = defineOp({
       ],
       error: "matmul: [2, 3, 4] × [3, 4, 5], want [..., m, k] × [..., k, n]",
     },
+    {
+      inputs: [[2, 3], [3, 4], [4]],
+      error: "matmul: bias [4], want [2, 4]",
+    },
   ],
   tolerance: { terms: ([a]) => a[a.length - 1], relL2: 2e-6 },
 });
@@ -120,11 +152,12 @@ export function matmulCalls(
 ): KernelCall[] {
   const { inputs, outputs, target } = call;
   const product = productOf(inputs);
-  const { constants, params } = describe(inputs, outputs[0], product);
+  const [a, b, bias] = inputs;
+  const { constants, params } = describe([a, b, bias], outputs[0], product);
   if (!tiling) {
     const blocks = product.batches * Math.ceil(product.m / 4) * Math.ceil(product.n / 4);
     const workgroups = linearGrid(blocks, WORKGROUP);
-    return [{ kernel: directKernel, constants, params, bindings: [...inputs, outputs[0]], workgroups }];
+    return [{ kernel: directKernel, constants, params, bindings: [a, b, bias ?? b, outputs[0]], workgroups }];
   }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,
@@ -134,29 +167,33 @@ export function matmulCalls(
       K_IS_RAGGED: product.k % tiling.tile.tileK !== 0,
     },
     params: { ...params, shares: tiling.shares, share: tiling.share },
-    bindings: [...inputs, into],
+    bindings: [a, b, bias ?? b, into],
     workgroups: tileGrid(product, tiling),
   }));
 }
 
 /** The constants and parameters that both kernels declare. */
 function describe(
-  [a, b]: readonly View[],
+  [a, b, bias]: readonly [View, View, View | undefined],
   out: View,
   { batches, m, n, k }: Product,
 ): Pick<Required<KernelCall>, "constants" | "params"> {
   const [x, y] = [matrixOf(a), matrixOf(b)];
-  const [batch, aBatch, bBatch] = collapse([out, a, b].map(batchAxes));
-  const isAligned = ({ offset }: View, { step }: Matrix, { strides }: Layout) =>
+  const [batch, aBatch, bBatch, biasBatch] = collapse([out, a, b, bias ?? out].map(batchAxes));
+  const biasStep = bias && bias.shape[bias.shape.length - 2] > 1 ? bias.strides[bias.strides.length - 2] : 0;
+  const isAligned = ({ offset }: View, step: number, { strides }: Layout) =>
     [offset, step, ...strides].every((n) => n % 4 === 0);
+  const isBAligned = isAligned(b, y.step, bBatch);
   return {
     constants: {
-      ...reader("A", "a4", "a", isAligned(a, x, aBatch)),
-      ...reader("B", "b4", "b", isAligned(b, y, bBatch)),
+      ...reader("A", "a4", "a", isAligned(a, x.step, aBatch)),
+      ...reader("B", "b4", "b", isBAligned),
+      ...reader("Bias", "bias4", "bias", bias ? isAligned(bias, biasStep, biasBatch) : isBAligned),
       ...writer(n % 4 === 0),
       A_IS_TRANSPOSED: x.isTransposed,
       B_IS_TRANSPOSED: y.isTransposed,
       BATCH_RANK: `${batch.shape.length}u`,
+      HAS_BIAS: bias !== undefined,
     },
     params: {
       batches,
@@ -167,9 +204,12 @@ function describe(
       a_step: x.step,
       b_offset: b.offset,
       b_step: y.step,
+      bias_offset: bias?.offset ?? 0,
+      bias_step: biasStep,
       batch_shape: perAxis(batch.shape),
       a_strides: perAxis(aBatch.strides),
       b_strides: perAxis(bBatch.strides),
+      bias_strides: perAxis(biasBatch.strides),
     },
   };
 }
@@ -190,6 +230,10 @@ function matrixOf(layout: Layout): Matrix {
 
 function hasContiguousAxis({ shape, strides }: Layout): boolean {
   return strides.slice(-2).includes(1) || shape.slice(-2).includes(1);
+}
+
+function hasContiguousRows({ shape, strides }: Layout): boolean {
+  return strides[strides.length - 1] === 1 || shape[shape.length - 1] === 1;
 }
 
 function batchAxes({ shape, strides }: Layout): Layout {

@@ -3,6 +3,7 @@
 import type { Temporary, View, WasmCall, WasmOperands } from "../op.ts";
 import { collapse, type Layout, sizeOf } from "../shape.ts";
 import { perAxis } from "./dispatch.ts";
+import { elementwiseWasm } from "./elementwise.ts";
 import type { Product } from "./tiles.ts";
 
 export type Matrices = Omit<Product, "runs">;
@@ -93,8 +94,11 @@ export function addingUp(out: View | Temporary, shares: View | Temporary, size: 
   return { kernel: "sum_shares", rows: size, grain: MIN_COPY, args: [out, shares, size, count] };
 }
 
-export function matmulWasm({ inputs: [a, b], outputs: [out], temporary }: WasmOperands<undefined>): WasmCall[] | null {
-  return a.shape[a.shape.length - 1] === 0 ? null : productCalls(matrix(a), matrix(b), out, temporary);
+export function matmulWasm({ inputs, outputs: [out], temporary }: WasmOperands<undefined>): WasmCall[] | null {
+  const [a, b, bias] = inputs;
+  if (a.shape[a.shape.length - 1] === 0) return null;
+  const calls = productCalls(matrix(a), matrix(b), out, temporary);
+  return bias ? [...calls, elementwiseWasm([out, bias], out, "add")] : calls;
 }
 
 /** A matrix [..., rows, columns] and where it is. */

@@ -147,10 +147,12 @@ function forward(
 ): Tensor {
   checkCall(config, x, times, labels);
   const embedded = embed(model, config, x, times, labels);
-  const through = (input: Tensor, { block, attention }: Stage): Tensor => {
-    const hidden = block.forward(input, embedded, rng);
-    return attention ? attention.forward(hidden) : hidden;
-  };
+  // What a stage makes on the way goes when it ends: all of a step's would be twice as much.
+  const through = (input: Tensor, { block, attention }: Stage): Tensor =>
+    tidy(() => {
+      const hidden = block.forward(input, embedded, rng);
+      return attention ? attention.forward(hidden) : hidden;
+    });
 
   let hidden = model.input.forward(x);
   const skips = [hidden];
@@ -173,7 +175,8 @@ function forward(
     if (resample) {
       const [, height, width] = (skips.at(-1) ?? hidden).shape;
       // Odd sizes come back one row or column too large.
-      hidden = resample.forward(hidden.upsampleNearest(2).slice(null, [0, height], [0, width]));
+      const doubled = () => hidden.upsampleNearest(2).slice(null, [0, height], [0, width]);
+      hidden = tidy(() => resample.forward(doubled()));
     }
   }
   return model.output.forward(model.norm.forward(hidden));

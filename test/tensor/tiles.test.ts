@@ -1,7 +1,7 @@
 // Contractions in every tile and in shares, long sums, what is chosen for which product, and Tensor.matmul and conv2d.
 import { readFileSync } from "node:fs";
 import { type Backend, cpu, grad, type Shape, ShapeError, type Tensor, webgpu } from "@pkg/tensor";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { GpuTarget } from "../../packages/tensor/src/op.ts";
 import { convCalls, inputCalls, weightCalls } from "../../packages/tensor/src/ops/convCalls.ts";
 import { convAttrs, convShape } from "../../packages/tensor/src/ops/convShape.ts";
@@ -228,6 +228,23 @@ describe("Tensor.conv2d", () => {
     for (const [found, sum] of [...images, ...products]) expect(await distance([found], [sum])).toBeLessThan(1e-14);
     expect(() => x.conv2d(w, { bias: x })).toThrow(ShapeError);
     expect(() => rows.matmul(pixel, { bias: x })).toThrow(ShapeError);
+  });
+
+  test("reads row-major operands where they are, in all directions", () => {
+    const [x, w, part] = draw([2, 5, 4, 3], [3, 3, 3, 8], [2, 3, 3, 3, 8]);
+    const runs = vi.spyOn(backend, "run");
+    grad(() => x.conv2d(w).square().sum(), [x, w]);
+    x.conv2d(part.slice(1));
+    const names = runs.mock.calls.map(([op]) => op.name);
+    runs.mockRestore();
+    expect(names.filter((name) => name.startsWith("conv"))).toEqual([
+      "conv2d",
+      "conv2dInput",
+      "conv2dWeight",
+      "conv2d",
+    ]);
+    // What is copied is a part that begins where no binding can.
+    expect(names.filter((name) => name === "copy")).toHaveLength(1);
   });
 
   test("of a delta is the kernel, turned round", async () => {

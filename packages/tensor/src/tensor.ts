@@ -889,9 +889,8 @@ function compute<Attrs>(
   const specs = op.infer(inputs, attrs);
   const copies: Tensor[] = [];
   const operands = inputs.map((input, i) => {
-    if (op.strided) {
-      if (op.strided(input, i, attrs)) return input;
-    } else if (isContiguous(input) && input.offset % BINDING_ALIGNMENT === 0) {
+    if (op.strided?.(input, i, attrs)) return input;
+    if (isContiguous(input) && input.offset % BINDING_ALIGNMENT === 0) {
       return { ...input, base: input.offset, offset: 0 };
     }
     const [copy] = compute(ops.copy, [input], undefined, backend);

@@ -161,6 +161,28 @@ const LARGE: readonly { readonly op: AnyOp; readonly given: Case<unknown> }[] = 
     ],
     { scale: 0.2 },
   ),
+  // More scores than are worked on at once, of which one sample's are half as many again.
+  large(
+    ops.attention,
+    [
+      [2, 2, 1290, 6],
+      [2, 2, 1220, 6],
+      [2, 2, 1220, 5],
+    ],
+    { scale: 0.4 },
+  ),
+  large(
+    ops.attentionGrad,
+    [
+      [3, 2, 450, 5],
+      [3, 2, 450, 6],
+      [3, 2, 420, 6],
+      [3, 2, 420, 5],
+      [3, 2, 450],
+      { shape: [3, 2, 450], range: [6, 7] },
+    ],
+    { scale: 0.4 },
+  ),
   large(ops.windowSpread, [[9, 14, 14, 30]], {
     window: [2, 2],
     stride: [2, 2],

@@ -1,6 +1,6 @@
-// The forward process: noising data in one jump.
+// The forward process: noising data in one jump, by one step, and along the whole chain.
 
-import { addNoise, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { addNoise, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /**
@@ -16,13 +16,74 @@ export function qSample(
   times: readonly number[],
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
-  if (times.length !== x0.shape[0]) {
-    throw new Error(`qSample: ${times.length} times for a batch of ${x0.shape[0]}, want one a sample`);
+  checkTimes("qSample", x0, times);
+  return noised(
+    x0,
+    times.map((t) => alphaBarAt(schedule, t)),
+    times.map((t) => noiseVarianceAt(schedule, t)),
+    rng,
+  );
+}
+
+/**
+ * One step q(x_t | x_{t−1}): x_t = √(1 − β_t) x_{t−1} + √β_t ε (Ho et al. 2020, eq. 2).
+ * @param x [batch, ...], at step t − 1 (the data for t = 0)
+ * @param times the step that each sample gets to, integers in [0, T)
+ * @returns x_t and ε, both of x's shape
+ * @throws Error for a wrong number of times, or one out of range
+ */
+export function forwardStep(
+  schedule: Schedule,
+  x: Tensor,
+  times: readonly number[],
+  rng: RandomStream,
+): { noisy: Tensor; noise: Tensor } {
+  checkTimes("forwardStep", x, times);
+  for (const t of times) noiseVarianceAt(schedule, t); // refuses what is no step
+  if (times.includes(-1)) throw new Error("forwardStep: t is −1, the data, which no step leads to: want 0 or later");
+  const betas = times.map((t) => schedule.betas[t]);
+  return noised(
+    x,
+    betas.map((beta) => 1 - beta),
+    betas,
+    rng,
+  );
+}
+
+/**
+ * The whole chain x_1 … x_T ~ q(x_{1:T} | x₀), one step after the other. Each x lives until the next is asked for (`keep` it to
+ * have it longer).
+ * @param x0 [batch, ...]
+ */
+export function* forwardChain(
+  schedule: Schedule,
+  x0: Tensor,
+  rng: RandomStream,
+): Generator<{ readonly t: number; readonly x: Tensor }, void, void> {
+  let x = x0;
+  for (let t = 0; t < schedule.steps; t++) {
+    const before = x;
+    x = tidy(() => forwardStep(schedule, before, new Array<number>(x0.shape[0]).fill(t), rng).noisy);
+    if (before !== x0) before.dispose();
+    yield { t, x };
   }
-  const perSample = (table: (schedule: Schedule, t: number) => number) =>
-    tensor(
-      times.map((t) => Math.sqrt(table(schedule, t))),
-      { backend: x0.backend },
-    );
-  return addNoise(x0, perSample(alphaBarAt), perSample(noiseVarianceAt), rng);
+  if (x !== x0) x.dispose();
+}
+
+function noised(
+  x: Tensor,
+  signalVariances: readonly number[],
+  noiseVariances: readonly number[],
+  rng: RandomStream,
+): { noisy: Tensor; noise: Tensor } {
+  const [signal, noise] = [signalVariances, noiseVariances].map((values) =>
+    tensor(values.map(Math.sqrt), { backend: x.backend }),
+  );
+  return addNoise(x, signal, noise, rng);
+}
+
+function checkTimes(name: string, { shape }: Tensor, times: readonly number[]): void {
+  if (times.length !== shape[0]) {
+    throw new Error(`${name}: ${times.length} times for a batch of ${shape[0]}, want one a sample`);
+  }
 }

@@ -1,9 +1,10 @@
 // The public face of @pkg/diffusion.
 
-export { qSample } from "./forward.ts";
+export { forwardChain, forwardStep, qSample } from "./forward.ts";
 export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
 export { type LossOptions, noisePrediction, predictionLoss } from "./loss.ts";
 export type { Model } from "./model.ts";
+export { noiseEnergies } from "./noiseEnergies.ts";
 export { convertAtLevel, convertPrediction, type Prediction, predictionTarget } from "./parameterization.ts";
 export {
   type Clip,
@@ -13,7 +14,14 @@ export {
   type PathOptions,
   sigmaPath,
 } from "./path.ts";
-export { type Posterior, posterior } from "./posterior.ts";
+export {
+  type FirstVariance,
+  type Posterior,
+  posterior,
+  posteriorLogVariance,
+  posteriorMeanFromNoise,
+} from "./posterior.ts";
+export { type RespacedSchedule, respace, respacedModel } from "./respace.ts";
 export {
   finalSample,
   type NoiseSource,
@@ -31,17 +39,35 @@ export { euler } from "./samplers/euler.ts";
 export { type Churn, heun } from "./samplers/heun.ts";
 export {
   alphaBarAt,
-  constant,
-  cosine,
+  fromAlphaBars,
   fromBetas,
-  linear,
+  gammaAt,
+  logSnrAt,
   noiseVarianceAt,
   type Schedule,
+  snrAt,
+  type TableOptions,
+} from "./schedule.ts";
+export {
+  type BetaRange,
+  constant,
+  cosine,
+  linear,
+  quadratic,
   scaledLinear,
   sigmoid,
-  snrAt,
   zeroTerminalSnr,
-} from "./schedule.ts";
+} from "./schedules.ts";
 export { exponential, karras, polyexponential, type SigmaRange } from "./sigmas.ts";
 export { type Spacing, spacedTimes } from "./spacing.ts";
+export {
+  analytic,
+  fixedLarge,
+  fixedSmall,
+  learned,
+  learnedRange,
+  type ReverseStep,
+  type ReverseVariance,
+  splitVariance,
+} from "./variance.ts";
 export { type LossWeight, minSnrWeight, p2Weight, variationalWeight } from "./weighting.ts";

@@ -1,5 +1,6 @@
-// The posterior q(x_{t−1} | x_t, x₀) of the forward process.
+// The posterior q(x_{t−1} | x_t, x₀) of the forward process: its mean from the data or from the noise, and its variance.
 
+import type { Tensor } from "@pkg/tensor";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /** μ̃ = fromData · x₀ + fromNoisy · x_t and β̃ (Ho et al. 2020, eq. 7), for a step from t to any earlier one. */
@@ -11,6 +12,13 @@ export interface Posterior {
   /** 1 − ᾱ_t / ᾱ_to: β_t when the steps are neighbours. */
   readonly beta: number;
 }
+
+/**
+ * What stands in for log β̃ where β̃ is 0, in the step to the data:
+ * - `nextVariance`: log β̃ of the step before it in sampling, β̃_2 of the papers (Ho et al.'s and Nichol & Dhariwal's code)
+ * - `clamp`: log 1e-20 (−46.05), as other code has it; a decoder with such a variance gives ruinous likelihoods
+ */
+export type FirstVariance = "nextVariance" | "clamp";
 
 /** @param to the step that follows in sampling, below t; −1 is the data. @throws Error when t or `to` are no such steps */
 export function posterior(schedule: Schedule, t: number, to = t - 1): Posterior {
@@ -24,4 +32,39 @@ export function posterior(schedule: Schedule, t: number, to = t - 1): Posterior 
     variance: (beta * there) / here,
     beta,
   };
+}
+
+/**
+ * log β̃, finite also in the step to the data, where `first` says what stands in for log 0. A schedule of one step has no other
+ * β̃: there it is log β.
+ * @throws Error when t or `to` are no steps as in `posterior`
+ */
+export function posteriorLogVariance(
+  schedule: Schedule,
+  t: number,
+  to = t - 1,
+  { first = "nextVariance" }: { readonly first?: FirstVariance } = {},
+): number {
+  const { variance, beta } = posterior(schedule, t, to);
+  if (variance > 0) return Math.log(variance);
+  if (first === "clamp") return Math.log(1e-20);
+  return Math.log(t + 1 < schedule.steps ? posterior(schedule, t + 1, t).variance : beta);
+}
+
+/**
+ * The posterior's mean with ε in the place of x₀, (x_t − β / √(1 − ᾱ_t) ε) / √(1 − β) (Ho et al. 2020, eq. 11): what their
+ * algorithm 2 states. It is `fromData · x̂₀ + fromNoisy · x_t` where x̂₀ is not clipped, and another value where it is.
+ * @param x [batch, ...] at step t
+ * @param noise of x's shape, true or predicted
+ * @throws Error when t or `to` are no steps as in `posterior`, or ᾱ_t is 0, where the noise says nothing of the data
+ */
+export function posteriorMeanFromNoise(schedule: Schedule, x: Tensor, noise: Tensor, t: number, to = t - 1): Tensor {
+  const { beta } = posterior(schedule, t, to);
+  if (beta === 1) {
+    throw new Error(
+      `posteriorMeanFromNoise: β is 1 at step ${t}, where the noise says nothing of the data: want β below 1`,
+    );
+  }
+  const root = Math.sqrt(1 - beta);
+  return x.mul(1 / root).sub(noise.mul(beta / (Math.sqrt(noiseVarianceAt(schedule, t)) * root)));
 }

@@ -1,4 +1,4 @@
-// Discrete noise schedules: the β, α and ᾱ of every step as float64 tables on the host.
+// Discrete noise schedules: what one is, and how its tables follow from β or ᾱ and are read. schedules.ts makes the known ones.
 
 /**
  * A variance-preserving diffusion in discrete time: q(x_t | x_{t−1}) = N(√α_t x_{t−1}, β_t I).
@@ -15,85 +15,46 @@ export interface Schedule {
   readonly noiseVariances: Float64Array;
 }
 
-/** β rises linearly (Ho et al. 2020, section 4). Ends are those of 1000 steps whatever `steps` is. */
-export function linear(steps = 1000, { start = 1e-4, end = 0.02 }: { start?: number; end?: number } = {}): Schedule {
-  checkSteps("linear", steps);
-  const slope = steps === 1 ? 0 : (end - start) / (steps - 1);
-  return fromBetas(Float64Array.from({ length: steps }, (_, t) => start + slope * t));
+export interface TableOptions {
+  /**
+   * How tables are rounded. Default "float64". "float32" rounds as PyTorch does, 1 − β and ᾱ (multiplied up in double precision) and
+   * 1 − ᾱ each to float32: for results that were published with such tables.
+   */
+  readonly precision?: "float64" | "float32";
 }
 
 /**
- * ᾱ follows cos² (Nichol & Dhariwal 2021, eq. 17), with β capped.
- * @param options offset: s, keeps the first β from vanishing; maxBeta: the cap, which the last steps reach
+ * A schedule of one's own.
+ * @throws Error naming the first β that is not in (0, 1], or whose noise float32 cannot hold
  */
-export function cosine(
-  steps = 1000,
-  { offset = 0.008, maxBeta = 0.999 }: { offset?: number; maxBeta?: number } = {},
-): Schedule {
-  checkSteps("cosine", steps);
-  const signal = (t: number) => Math.cos(((t / steps + offset) / (1 + offset)) * (Math.PI / 2)) ** 2;
-  return fromBetas(Float64Array.from({ length: steps }, (_, t) => Math.min(1 - signal(t + 1) / signal(t), maxBeta)));
-}
-
-/** √β rises linearly: the schedule of latent diffusion (Rombach et al. 2022), by default with its ends. */
-export function scaledLinear(
-  steps = 1000,
-  { start = 0.00085, end = 0.012 }: { start?: number; end?: number } = {},
-): Schedule {
-  return fromBetas(linear(steps, { start: Math.sqrt(start), end: Math.sqrt(end) }).betas.map((root) => root ** 2));
-}
-
-/** The same β in every step. */
-export function constant(steps = 1000, beta = 0.02): Schedule {
-  checkSteps("constant", steps);
-  return fromBetas(new Float64Array(steps).fill(beta));
-}
-
-/** ᾱ falls as a sigmoid from `start` to `end`, stretched to [0, 1] (Jabri et al. 2022), with β capped. */
-export function sigmoid(
-  steps = 1000,
-  {
-    start = -3,
-    end = 3,
-    temperature = 1,
-    maxBeta = 0.999,
-  }: { start?: number; end?: number; temperature?: number; maxBeta?: number } = {},
-): Schedule {
-  checkSteps("sigmoid", steps);
-  const logistic = (x: number) => 1 / (1 + Math.exp(-x / temperature));
-  const [high, low] = [logistic(end), logistic(start)];
-  const signal = (t: number) => (high - logistic((t / steps) * (end - start) + start)) / (high - low);
-  return fromBetas(Float64Array.from({ length: steps }, (_, t) => Math.min(1 - signal(t + 1) / signal(t), maxBeta)));
-}
-
-/**
- * The same schedule with √ᾱ shifted and stretched so that the last step holds no signal at all (Lin et al. 2024, algorithm 1).
- * Predict velocity or data with it: at the last step the noise says nothing of the data.
- */
-export function zeroTerminalSnr({ steps, alphaBars }: Schedule): Schedule {
-  const roots = alphaBars.map(Math.sqrt);
-  const [first, last] = [roots[0], roots[steps - 1]];
-  if (steps < 2) throw new Error(`zeroTerminalSnr: a schedule of ${steps} steps, want at least two`);
-  const rescaled = roots.map((root) => (((root - last) * first) / (first - last)) ** 2);
-  return fromBetas(rescaled.map((alphaBar, t) => 1 - alphaBar / (t === 0 ? 1 : rescaled[t - 1])));
-}
-
-/** A schedule of one's own. @throws Error naming the first β that is not in (0, 1] */
-export function fromBetas(betas: ArrayLike<number>): Schedule {
+export function fromBetas(betas: ArrayLike<number>, { precision = "float64" }: TableOptions = {}): Schedule {
   checkSteps("fromBetas", betas.length);
   const table = Float64Array.from(betas);
   const wrong = table.findIndex((beta) => !(beta > 0 && beta <= 1));
   if (wrong !== -1) throw new Error(`schedule: β_${wrong} is ${table[wrong]}, want numbers in (0, 1]`);
-  let [alphaBar, noiseVariance] = [1, 0];
-  const alphaBars = new Float64Array(table.length);
-  const noiseVariances = new Float64Array(table.length);
-  for (const [t, beta] of table.entries()) {
-    noiseVariance += alphaBar * beta;
-    alphaBar *= 1 - beta;
-    alphaBars[t] = alphaBar;
-    noiseVariances[t] = noiseVariance;
+  return precision === "float32" ? float32Tables(table) : float64Tables(table);
+}
+
+/**
+ * A schedule by its ᾱ, which are kept as they are; 1 − ᾱ has the digits that the difference leaves.
+ * @throws Error naming the first ᾱ that is not in [0, 1) and below the one before
+ */
+export function fromAlphaBars(values: ArrayLike<number>): Schedule {
+  checkSteps("fromAlphaBars", values.length);
+  const alphaBars = Float64Array.from(values);
+  const before = (t: number): number => (t === 0 ? 1 : alphaBars[t - 1]);
+  const wrong = alphaBars.findIndex((alphaBar, t) => !(alphaBar >= 0 && alphaBar < before(t)));
+  if (wrong !== -1) {
+    throw new Error(
+      `schedule: ᾱ_${wrong} is ${alphaBars[wrong]} after ${before(wrong)}, want falling numbers in [0, 1)`,
+    );
   }
-  return { steps: table.length, betas: table, alphaBars, noiseVariances };
+  return {
+    steps: alphaBars.length,
+    betas: alphaBars.map((alphaBar, t) => (before(t) - alphaBar) / before(t)),
+    alphaBars,
+    noiseVariances: alphaBars.map((alphaBar) => 1 - alphaBar),
+  };
 }
 
 /** ᾱ_t, with 1 before the first step (t = −1). @throws Error when t is no step of the schedule */
@@ -106,9 +67,24 @@ export function noiseVarianceAt(schedule: Schedule, t: number): number {
   return t === -1 ? 0 : schedule.noiseVariances[checkTime(schedule, t)];
 }
 
-/** ᾱ_t / (1 − ᾱ_t), the ratio of signal to noise; infinite before the first step. */
+/** ᾱ_t / (1 − ᾱ_t), the ratio of signal to noise; infinite before the first step, 0 where there is no signal. */
 export function snrAt(schedule: Schedule, t: number): number {
   return alphaBarAt(schedule, t) / noiseVarianceAt(schedule, t);
+}
+
+/** log(ᾱ_t / (1 − ᾱ_t)); +∞ before the first step, −∞ where there is no signal (ᾱ = 0). */
+export function logSnrAt(schedule: Schedule, t: number): number {
+  return Math.log(alphaBarAt(schedule, t)) - Math.log(noiseVarianceAt(schedule, t));
+}
+
+/** γ_t = −log SNR, which rises with t (Kingma et al. 2021, eq. 2); −∞ before the first step, +∞ at ᾱ = 0. */
+export function gammaAt(schedule: Schedule, t: number): number {
+  return -logSnrAt(schedule, t);
+}
+
+/** @throws Error unless a schedule can have so many steps */
+export function checkSteps(name: string, steps: number): void {
+  if (!(Number.isInteger(steps) && steps > 0)) throw new Error(`${name}: ${steps} steps, want a positive integer`);
 }
 
 function checkTime({ steps }: Schedule, t: number): number {
@@ -116,6 +92,32 @@ function checkTime({ steps }: Schedule, t: number): number {
   throw new Error(`schedule: t is ${t}, want an integer in [0, ${steps - 1}] (−1 for the data)`);
 }
 
-function checkSteps(name: string, steps: number): void {
-  if (!(Number.isInteger(steps) && steps > 0)) throw new Error(`${name}: ${steps} steps, want a positive integer`);
+function float64Tables(betas: Float64Array): Schedule {
+  const { length: steps } = betas;
+  let [alphaBar, noiseVariance] = [1, 0];
+  const [alphaBars, noiseVariances] = [new Float64Array(steps), new Float64Array(steps)];
+  for (const [t, beta] of betas.entries()) {
+    noiseVariance += alphaBar * beta;
+    alphaBar *= 1 - beta;
+    alphaBars[t] = alphaBar;
+    noiseVariances[t] = noiseVariance;
+  }
+  return { steps, betas, alphaBars, noiseVariances };
+}
+
+function float32Tables(given: Float64Array): Schedule {
+  const betas = given.map(Math.fround);
+  let product = 1;
+  const alphaBars = betas.map((beta) => {
+    product *= Math.fround(1 - beta);
+    return Math.fround(product);
+  });
+  const noiseVariances = alphaBars.map((alphaBar) => Math.fround(1 - alphaBar));
+  const lost = noiseVariances.indexOf(0);
+  if (lost !== -1) {
+    throw new Error(
+      `schedule: β_${lost} is ${given[lost]}, which leaves no noise in float32: want larger ones, or float64`,
+    );
+  }
+  return { steps: betas.length, betas, alphaBars, noiseVariances };
 }

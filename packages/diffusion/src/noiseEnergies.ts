@@ -1,0 +1,39 @@
+// Γ_t = E‖ε̂(x_t, t)‖² / d, which the optimal reverse variance follows from (Bao et al. 2022, eq. 9).
+
+import type { Conditioning } from "@pkg/nn";
+import { type RandomStream, type Tensor, tidy } from "@pkg/tensor";
+import { qSample } from "./forward.ts";
+import type { Model } from "./model.ts";
+import { convertPrediction, type Prediction } from "./parameterization.ts";
+import type { Schedule } from "./schedule.ts";
+
+/**
+ * Γ of every step, estimated from data: one call of the model a step. Average the results of several batches for more.
+ * @param x0 [batch, ...]
+ * @param rng draws the noise
+ * @returns T numbers; 1 − Γ is the share of the noise that the model cannot tell from data
+ * @throws Error where the estimate is not finite, naming the step
+ */
+export async function noiseEnergies(
+  model: Model,
+  schedule: Schedule,
+  x0: Tensor,
+  rng: RandomStream,
+  { prediction = "noise", labels }: Pick<Conditioning, "labels"> & { readonly prediction?: Prediction } = {},
+): Promise<Float64Array> {
+  const energies = new Float64Array(schedule.steps);
+  for (let t = 0; t < schedule.steps; t++) {
+    const energy = tidy(() => {
+      const times = new Array<number>(x0.shape[0]).fill(t);
+      const { noisy } = qSample(schedule, x0, times, rng);
+      const predicted = model.forward(noisy, times, { labels });
+      return convertPrediction(schedule, predicted, { from: prediction, to: "noise", x: noisy, times }).square().mean();
+    });
+    energies[t] = await energy.item();
+    energy.dispose();
+    if (!Number.isFinite(energies[t])) {
+      throw new Error(`noiseEnergies: E‖ε̂‖² is ${energies[t]} at step ${t}, want finite predictions`);
+    }
+  }
+  return energies;
+}

@@ -1,0 +1,105 @@
+// The known noise schedules: linear, quadratic, scaled-linear, cosine, sigmoid, constant, and the rescaling to zero terminal SNR.
+
+import { checkSteps, fromBetas, type Schedule, type TableOptions } from "./schedule.ts";
+
+/** The first β and the last, whatever the number of steps. */
+export interface BetaRange extends TableOptions {
+  readonly start?: number;
+  readonly end?: number;
+}
+
+/** β rises linearly (Ho et al. 2020, section 4). Ends are those of 1000 steps whatever `steps` is. */
+export function linear(steps = 1000, { start = 1e-4, end = 0.02, precision }: BetaRange = {}): Schedule {
+  checkSteps("linear", steps);
+  return fromBetas(linspace(start, end, steps, precision), { precision });
+}
+
+/** √β rises linearly between the square roots of linear's ends (the "quad" of Ho et al.'s and DDIM's code). */
+export function quadratic(steps = 1000, { start = 1e-4, end = 0.02, precision }: BetaRange = {}): Schedule {
+  return scaledLinear(steps, { start, end, precision });
+}
+
+/** √β rises linearly, between the ends of latent diffusion (Rombach et al. 2022): `quadratic` with other ends. */
+export function scaledLinear(steps = 1000, { start = 0.00085, end = 0.012, precision }: BetaRange = {}): Schedule {
+  checkSteps("scaledLinear", steps);
+  if (!(start >= 0 && end >= 0)) throw new Error(`scaledLinear: β from ${start} to ${end}, want numbers in (0, 1]`);
+  const roots = linspace(Math.sqrt(start), Math.sqrt(end), steps, precision);
+  return fromBetas(
+    roots.map((root) => root ** 2),
+    { precision },
+  );
+}
+
+/**
+ * ᾱ follows cos² (Nichol & Dhariwal 2021, eq. 17), with β capped.
+ * @param options offset: s, keeps the first β from vanishing; maxBeta: the cap, which the last steps reach
+ */
+export function cosine(
+  steps = 1000,
+  { offset = 0.008, maxBeta = 0.999, precision }: TableOptions & { offset?: number; maxBeta?: number } = {},
+): Schedule {
+  checkSteps("cosine", steps);
+  return ofSignal(steps, (s) => Math.cos(((s + offset) / (1 + offset)) * (Math.PI / 2)) ** 2, { maxBeta, precision });
+}
+
+/** ᾱ falls as a sigmoid from `start` to `end`, stretched to [0, 1] (Jabri et al. 2022), with β capped. */
+export function sigmoid(
+  steps = 1000,
+  {
+    start = -3,
+    end = 3,
+    temperature = 1,
+    maxBeta = 0.999,
+    precision,
+  }: TableOptions & { start?: number; end?: number; temperature?: number; maxBeta?: number } = {},
+): Schedule {
+  checkSteps("sigmoid", steps);
+  const logistic = (x: number) => 1 / (1 + Math.exp(-x / temperature));
+  const [high, low] = [logistic(end), logistic(start)];
+  return ofSignal(steps, (s) => (high - logistic(s * (end - start) + start)) / (high - low), { maxBeta, precision });
+}
+
+/** The same β in every step. */
+export function constant(steps = 1000, beta = 0.02, { precision }: TableOptions = {}): Schedule {
+  checkSteps("constant", steps);
+  return fromBetas(new Float64Array(steps).fill(beta), { precision });
+}
+
+/**
+ * The same schedule with √ᾱ shifted and stretched so that the last step holds no signal at all (Lin et al. 2024, algorithm 1).
+ * Predict velocity or data with it: at the last step the noise says nothing of the data.
+ */
+export function zeroTerminalSnr({ steps, alphaBars }: Schedule, { precision }: TableOptions = {}): Schedule {
+  if (steps < 2) throw new Error(`zeroTerminalSnr: a schedule of ${steps} steps, want at least two`);
+  const roots = alphaBars.map(Math.sqrt);
+  const [first, last] = [roots[0], roots[steps - 1]];
+  const rescaled = roots.map((root) => (((root - last) * first) / (first - last)) ** 2);
+  return fromBetas(
+    rescaled.map((alphaBar, t) => 1 - alphaBar / (t === 0 ? 1 : rescaled[t - 1])),
+    { precision },
+  );
+}
+
+/** β of each step from ᾱ as a function of the share of time gone by, capped. */
+function ofSignal(
+  steps: number,
+  signal: (share: number) => number,
+  { maxBeta, precision }: TableOptions & { readonly maxBeta: number },
+): Schedule {
+  return fromBetas(
+    Float64Array.from({ length: steps }, (_, t) => Math.min(1 - signal((t + 1) / steps) / signal(t / steps), maxBeta)),
+    { precision },
+  );
+}
+
+/** n numbers in equal steps from one end to the other; in float32 from both ends to the middle, as PyTorch has it. */
+function linspace(start: number, end: number, n: number, precision: TableOptions["precision"]): Float64Array {
+  if (n === 1) return Float64Array.of(start);
+  if (precision !== "float32") return Float64Array.from({ length: n }, (_, k) => start + (k * (end - start)) / (n - 1));
+  const f32 = Math.fround;
+  const [low, high] = [f32(start), f32(end)];
+  const step = f32(f32(high - low) / (n - 1));
+  return Float64Array.from({ length: n }, (_, k) =>
+    k < n >> 1 ? f32(low + f32(step * k)) : f32(high - f32(step * (n - 1 - k))),
+  );
+}

@@ -11,7 +11,7 @@ export interface Schedule {
   readonly betas: Float64Array;
   /** ᾱ_t = Π_{s ≤ t} (1 − β_s), falling, in [0, 1). */
   readonly alphaBars: Float64Array;
-  /** 1 − ᾱ_t, summed on its own: the difference would lose digits where ᾱ_t is near 1. */
+  /** 1 − ᾱ_t, summed on its own where ᾱ_t is near 1 and the difference would lose digits. */
   readonly noiseVariances: Float64Array;
 }
 
@@ -94,13 +94,13 @@ function checkTime({ steps }: Schedule, t: number): number {
 
 function float64Tables(betas: Float64Array): Schedule {
   const { length: steps } = betas;
-  let [alphaBar, noiseVariance] = [1, 0];
+  let [alphaBar, sum] = [1, 0];
   const [alphaBars, noiseVariances] = [new Float64Array(steps), new Float64Array(steps)];
   for (const [t, beta] of betas.entries()) {
-    noiseVariance += alphaBar * beta;
+    sum += alphaBar * beta;
     alphaBar *= 1 - beta;
     alphaBars[t] = alphaBar;
-    noiseVariances[t] = noiseVariance;
+    noiseVariances[t] = alphaBar > 0.5 ? sum : 1 - alphaBar;
   }
   return { steps, betas, alphaBars, noiseVariances };
 }

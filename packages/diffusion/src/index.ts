@@ -1,6 +1,15 @@
 // The public face of @pkg/diffusion.
 
 export { forwardChain, forwardStep, qSample } from "./forward.ts";
+export {
+  type ClassifierGuidanceOptions,
+  classifierGuidance,
+  classifierShift,
+  type LogProbability,
+} from "./guidance/classifier.ts";
+export { type ClassifierFreeOptions, classifierFree, type GuidanceStrength } from "./guidance/classifierFree.ts";
+export { dropLabels } from "./guidance/dropLabels.ts";
+export { dynamicThreshold } from "./guidance/dynamicThreshold.ts";
 export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
 export { type LossOptions, noisePrediction, predictionLoss } from "./loss.ts";
 export type { Model } from "./model.ts";
@@ -33,7 +42,7 @@ export {
   type SampleStep,
   sample,
 } from "./sampler.ts";
-export { type AncestralOptions, ancestral } from "./samplers/ancestral.ts";
+export { type AncestralOptions, ancestral, type MeanShift } from "./samplers/ancestral.ts";
 export { type DdimOptions, ddim } from "./samplers/ddim.ts";
 export { euler } from "./samplers/euler.ts";
 export { type Churn, heun } from "./samplers/heun.ts";

@@ -27,6 +27,8 @@ export interface SamplerCall {
   /** The model's prediction for x at a time t, the same for the whole batch. */
   predict(x: Tensor, t: number): Tensor;
   readonly rng: NoiseSource;
+  /** What the samples are conditioned on; `predict` has it already. */
+  readonly labels?: Conditioning["labels"];
 }
 
 export interface SamplerResult {
@@ -87,7 +89,7 @@ export async function* sample(
       return output;
     };
     const { faulty, ...next } = tidy(() => {
-      const result = sampler.step({ x, index, memory, predict, rng });
+      const result = sampler.step({ x, index, memory, predict, rng, labels });
       return { ...result, faulty: faults.length > 0 ? faults.reduce((a, b) => a.add(b)) : undefined };
     });
     const kept = new Set([next.x, ...(next.memory ?? [])]);

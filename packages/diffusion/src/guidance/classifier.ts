@@ -1,0 +1,124 @@
+// Classifier guidance: a second network's ∇ log p(y | x_t) moves what a model predicts, or the mean of an ancestral step.
+
+import { concat, grad, type Tensor, tidy } from "@pkg/tensor";
+import { levelAt, type NoiseLevel } from "../level.ts";
+import type { Model } from "../model.ts";
+import type { Prediction } from "../parameterization.ts";
+import { perSample } from "../perSample.ts";
+import { posterior } from "../posterior.ts";
+import type { MeanShift } from "../samplers/ancestral.ts";
+import type { Schedule } from "../schedule.ts";
+import { predictedPart } from "./predictedPart.ts";
+
+/**
+ * log p(y | x_t) of a classifier that was trained on noised data, up to a constant in x: for one with logits,
+ * `crossEntropy(logits, labels, { reduction: "none" }).neg()`.
+ * @param x [batch, ...]
+ * @param times one a sample
+ * @param labels one a sample
+ * @returns [batch]
+ */
+export type LogProbability = (x: Tensor, times: readonly number[], labels: readonly number[]) => Tensor;
+
+export interface ClassifierGuidanceOptions {
+  /** Where the model's times stand: its schedule, or what tells the level of a time, such as `path.at` for times that are σ. */
+  readonly levels: Schedule | ((t: number) => NoiseLevel);
+  /** γ, of any sign. Default 1: the conditional distribution itself. */
+  readonly scale?: number;
+  /** What the model predicts. Default "noise". */
+  readonly prediction?: Prediction;
+  /** Whether the model gets the labels too. Default false: the labels are the classifier's alone. */
+  readonly conditional?: boolean;
+}
+
+/**
+ * A model whose score is ∇ log p(x_t) + γ ∇ log p(y | x_t): for predicted noise ε̂ − γ √(1 − ᾱ_t) ∇ log p(y | x_t) (Dhariwal & Nichol
+ * 2021, algorithm 2), and for every other kind what that makes of it. Labels are those of the call. Estimates of x₀ are clipped
+ * after it, by the sampler. Channels of learned variances stay as they are.
+ * @throws Error for a scale that is not finite; from forward for a call without labels or with null among them, and where ᾱ is 0
+ * unless noise or the score is predicted
+ */
+export function classifierGuidance(
+  model: Model,
+  logProbability: LogProbability,
+  { levels, scale = 1, prediction: kind = "noise", conditional = false }: ClassifierGuidanceOptions,
+): Model {
+  checkScale("classifierGuidance", scale);
+  if (kind === "mean" && typeof levels === "function")
+    throw new Error("classifierGuidance: levels is a function, want a schedule, which predictions of the mean need");
+  const guided: Model & { readonly model: Model } = {
+    model, // a field, so that its parameters are found
+    forward: (x, times, conditioning = {}) =>
+      tidy(() => {
+        const { labels, ...rest } = conditioning;
+        const wanted = checkLabels("classifierGuidance", labels, x);
+        const { prediction, raw } = predictedPart(model.forward(x, times, conditional ? conditioning : rest), x);
+        const changes = times.map((t) => scale * changePerScore(levels, kind, t));
+        const moved = prediction.add(gradient(logProbability, x, times, wanted).mul(perSample(x, changes)));
+        return raw ? concat([moved, raw], -1) : moved;
+      }),
+  };
+  return guided;
+}
+
+/**
+ * γ Σ ∇ log p(y | ·), added to the mean of each step of `ancestral` (Dhariwal & Nichol 2021, algorithm 1). The variance of the last
+ * step is 0 with "fixedSmall": it is not guided then.
+ * @param options `at`: where the gradient is taken. "x" (default): at x_t with its time, as the algorithm and OpenAI's code have it.
+ * "mean": at μ with the time of the level that the step leads to, the point around which the paper's derivation expands (the time
+ * of x_t in the last step, since classifiers know none of clean data)
+ * @throws Error for a scale that is not finite; in sampling for missing or null labels
+ */
+export function classifierShift(
+  logProbability: LogProbability,
+  { scale = 1, at = "x" }: { readonly scale?: number; readonly at?: "x" | "mean" } = {},
+): MeanShift {
+  checkScale("classifierShift", scale);
+  return ({ x, level, next, mean, variance, labels }) => {
+    const [place, { t }] = at === "x" ? [x, level] : [mean, next.noise === 0 ? level : next];
+    const times = new Array<number>(x.shape[0]).fill(t);
+    const slope = gradient(logProbability, place, times, checkLabels("classifierShift", labels, x));
+    return slope.mul(variance).mul(scale);
+  };
+}
+
+/** ∇ Σ log p: samples are independent, so that each gets its own gradient. */
+function gradient(
+  logProbability: LogProbability,
+  x: Tensor,
+  times: readonly number[],
+  labels: readonly number[],
+): Tensor {
+  const total = (place: Tensor): Tensor => {
+    const each = logProbability(place, times, labels);
+    if (`${each.shape}` !== `${[x.shape[0]]}`)
+      throw new Error(`classifier guidance: log p has shape [${each.shape}], want [${x.shape[0]}], one a sample`);
+    return each.sum();
+  };
+  return grad(total, [x])[0];
+}
+
+/** How much a prediction changes when the score does, x kept: ε by −noise, x₀ by noise² / signal, and the others with these. */
+function changePerScore(levels: ClassifierGuidanceOptions["levels"], kind: Prediction, t: number): number {
+  const { signal, noise } = typeof levels === "function" ? levels(t) : levelAt(levels, t);
+  if (kind === "score") return 1;
+  if (kind === "noise") return -noise;
+  if (signal === 0)
+    throw new Error(`classifierGuidance: ${kind} at t = ${t}, where ᾱ is 0, want noise or score predicted there`);
+  const ofData = noise ** 2 / signal;
+  if (kind === "velocity") return -noise * (signal + ofData);
+  return kind === "mean" && typeof levels !== "function" ? posterior(levels, t).fromData * ofData : ofData;
+}
+
+function checkScale(name: string, scale: number): void {
+  if (!Number.isFinite(scale)) throw new Error(`${name}: scale is ${scale}, want a finite number`);
+}
+
+function checkLabels(name: string, labels: readonly (number | null)[] | undefined, x: Tensor): readonly number[] {
+  if (!labels) throw new Error(`${name}: no labels in the call, want one a sample`);
+  if (labels.length !== x.shape[0])
+    throw new Error(`${name}: ${labels.length} labels for a batch of ${x.shape[0]}, want one a sample`);
+  const none = labels.indexOf(null);
+  if (none !== -1) throw new Error(`${name}: the label of sample ${none} is null, want a class`);
+  return labels as readonly number[]; // none is null
+}

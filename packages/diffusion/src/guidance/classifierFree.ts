@@ -1,0 +1,83 @@
+// Classifier-free guidance: one network, asked with the label and without it, and taken further along the difference.
+
+import { concat, type Tensor, tidy } from "@pkg/tensor";
+import type { Model } from "../model.ts";
+import { perSample } from "../perSample.ts";
+import { predictedPart } from "./predictedPart.ts";
+
+/** How far to go along the difference that the label makes, in one of two conventions: scale = 1 + weight. */
+export type GuidanceStrength =
+  /** s of ε_u + s (ε_c − ε_u), as libraries have it: 0 unconditional, 1 conditional, more is guidance; below 0 away from the label. */
+  | { readonly scale: number; readonly weight?: undefined }
+  /** w of (1 + w) ε_c − w ε_u, as the paper has it: −1 unconditional, 0 conditional, more is guidance. */
+  | { readonly weight: number; readonly scale?: undefined };
+
+export type ClassifierFreeOptions = GuidanceStrength & {
+  /** φ in [0, 1]: how much of the way back to the conditional prediction's standard deviation (Lin et al. 2024, who take 0.7). Default 0. */
+  readonly rescale?: number;
+  /** Guide at times in [from, to] only, as the model knows them (σ where times are σ): elsewhere the conditional prediction stands. */
+  readonly interval?: readonly [from: number, to: number];
+};
+
+/**
+ * A model that predicts (1 + w) ε(x_t, y) − w ε(x_t, ∅) with w = scale − 1 (Ho & Salimans 2022, eq. 6), y being the labels of the
+ * call and ∅ the model's null label. Kinds of prediction that are affine in each other for given x (noise, data, velocity, score,
+ * mean) are guided to the same result. One call of the model with twice the batch; one with the batch itself where only one of the
+ * two is needed (scale 0 or 1, outside of the interval). Channels of learned variances are the conditional ones.
+ *
+ * Rescaled, the guided prediction g becomes g (1 + φ (std(ε_c) / std(g) − 1)), standard deviations over all axes but the batch.
+ * A limited interval is that of Kynkäänniemi et al. 2024, who give it in σ; for the steps of a schedule, `path.at(sigma).t` tells it.
+ * @throws Error unless exactly one of scale and weight is given and all numbers are finite; from forward for a call without labels
+ */
+export function classifierFree(model: Model, { scale, weight, rescale = 0, interval }: ClassifierFreeOptions): Model {
+  const extra = checkStrength(scale, weight);
+  if (!(rescale >= 0 && rescale <= 1)) throw new Error(`classifierFree: rescale is ${rescale}, want it in [0, 1]`);
+  const [from, to] = interval ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  if (!(from <= to)) throw new Error(`classifierFree: interval is [${from}, ${to}], want rising times`);
+  const guided: Model & { readonly model: Model } = {
+    model, // a field, so that its parameters are found
+    forward(x, times, conditioning = {}) {
+      const { labels } = conditioning;
+      if (!labels) throw new Error("classifierFree: no labels in the call, want one a sample");
+      const nobody = labels.map(() => null);
+      const weights = times.map((t) => (t >= from && t <= to ? extra : 0));
+      if (weights.every((w) => w === 0)) return model.forward(x, times, conditioning);
+      if (weights.every((w) => w === -1)) return model.forward(x, times, { ...conditioning, labels: nobody });
+      return tidy(() => {
+        const both = model.forward(concat([x, x]), [...times, ...times], {
+          ...conditioning,
+          labels: [...labels, ...nobody],
+        });
+        const [labelled, unlabelled] = both.split(x.shape[0]);
+        const { prediction, raw } = predictedPart(labelled, x);
+        const difference = prediction.sub(predictedPart(unlabelled, x).prediction);
+        const further = prediction.add(difference.mul(perSample(x, weights)));
+        const result = rescale === 0 ? further : further.mul(towardsSpread(prediction, further, rescale));
+        return raw ? concat([result, raw], -1) : result;
+      });
+    },
+  };
+  return guided;
+}
+
+/** 1 + φ (std(conditional) / std(guided) − 1) of each sample; 1 where the guided one does not vary. */
+function towardsSpread(conditional: Tensor, guided: Tensor, share: number): Tensor {
+  const [wanted, found] = [conditional, guided].map((prediction) => {
+    const axes = prediction.shape.slice(1).map((_, k) => k + 1);
+    return prediction.sub(prediction.mean(axes, { keepAxes: true })).norm(axes, { keepAxes: true });
+  });
+  const isFlat = found.equal(0);
+  const ratio = isFlat.where(1, wanted.div(isFlat.where(1, found)));
+  return ratio.sub(1).mul(share).add(1);
+}
+
+/** w. */
+function checkStrength(scale: number | undefined, weight: number | undefined): number {
+  if ((scale === undefined) === (weight === undefined)) {
+    const given = scale === undefined ? "neither scale nor weight" : `scale ${scale} and weight ${weight}`;
+    throw new Error(`classifierFree: ${given}, want one of them (scale = 1 + weight)`);
+  }
+  const [name, value] = scale === undefined ? ["weight", weight] : ["scale", scale];
+  if (!Number.isFinite(value)) throw new Error(`classifierFree: ${name} is ${value}, want a finite number`);
+  return scale === undefined ? Number(weight) : scale - 1;
+}

@@ -215,3 +215,21 @@ fn normal_distribution(x: f32) -> f32 {
   let tail = 0.5 * exponential(-0.5 * x * x) * scaled_erf_complement(abs(x) * 0.70710678);
   return select(1.0 - tail, tail, x < 0.0);
 }
+
+// log Φ(x), Φ the standard normal distribution: −x²/2 + log(e^(x²/2) Φ(x)) below −1, so that it goes on where Φ is no number any more;
+// within (24 + x²) · 2⁻²⁴ |y| for x > 0, where y is about −φ(x) / x, and 16 · 2⁻²⁴ |y| below.
+fn log_normal_distribution(x: f32) -> f32 {
+  let z = abs(x) * 0.70710678;
+  let inverse = 1.0 / (z * z);
+  // Beyond the fit, the first terms of the asymptotic series.
+  let far = 0.5641896 / z * fma(inverse, fma(inverse, 0.75, -0.5), 1.0);
+  let scaled = 0.5 * select(scaled_erf_complement(z), far, z > 9.0);
+  if (x < -1.0) {
+    return fma(-0.5 * x, x, logarithm(scaled));
+  }
+  let tail = exponential(-0.5 * x * x) * scaled;
+  if (x < 0.0) {
+    return logarithm(tail);
+  }
+  return logarithm_of_1_plus(-tail);
+}

@@ -1,7 +1,7 @@
 // Elementary functions over all numbers they take: many points of each size, and what is no ordinary number.
 import { type Backend, cpu, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { erf, erfc } from "../../packages/tensor/src/errorFunction.ts";
+import { erf, erfc, logNormalDistribution } from "../../packages/tensor/src/errorFunction.ts";
 import * as ops from "../../packages/tensor/src/ops/index.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { type AnyOp, compare, generator, runOp } from "./derived.ts";
@@ -31,6 +31,7 @@ const functions: { op: AnyOp; lo: number; hi: number }[] = [
   { op: ops.sigmoid, lo: -85, hi: 85 },
   { op: ops.silu, lo: -85, hi: 85 },
   { op: ops.gelu, lo: -5, hi: 5 },
+  { op: ops.logNdtr, lo: -1e4, hi: 5 },
   { op: ops.geluTanh, lo: -5, hi: 5 },
   { op: ops.softplus, lo: -85, hi: 85 },
 ];
@@ -150,6 +151,16 @@ const special: { name: string; f: (x: Tensor) => Tensor; values: readonly (reado
     ],
   },
   {
+    name: "logNdtr",
+    f: (x) => x.logNdtr(),
+    values: [
+      [INF, 0],
+      [-INF, -INF],
+      [NAN, NAN],
+      [20, 0],
+    ],
+  },
+  {
     name: "gelu with tanh",
     f: (x) => x.gelu({ approximate: "tanh" }),
     values: [
@@ -232,5 +243,19 @@ describe("the error function on the host", () => {
     expect(Math.abs(erfc(x) / rest - 1)).toBeLessThan(1e-12);
     expect(erf(-x)).toBe(-erf(x));
     expect(erfc(-x)).toBeCloseTo(2 - rest, 14);
+  });
+
+  test("the host's log Φ is right to 1e-13, where Φ is a number and where it is not", () => {
+    for (const [x, wanted] of [
+      [-40, -804.6084420137538],
+      [-10, -53.23128515051247],
+      [0, -Math.LN2],
+      [10, -7.619853024160527e-24],
+    ]) {
+      expect(Math.abs(logNormalDistribution(x) / wanted - 1)).toBeLessThan(1e-13);
+    }
+    for (let x = -8; x < 0; x += 0.1) {
+      expect(Math.exp(logNormalDistribution(x)) + Math.exp(logNormalDistribution(-x))).toBeCloseTo(1, 14);
+    }
   });
 });

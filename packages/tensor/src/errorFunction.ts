@@ -12,6 +12,13 @@ export function erfc(x: number): number {
   return x < SWITCH ? 1 - series(x) : fraction(x);
 }
 
+/** log Φ(x) = log(½ erfc(−x / √2)), Φ the standard normal distribution, with small relative error for all x. */
+export function logNormalDistribution(x: number): number {
+  if (x >= 0) return Math.log1p(-0.5 * erfc(x * Math.SQRT1_2));
+  const z = -x * Math.SQRT1_2;
+  return z < SWITCH ? Math.log(0.5 * erfc(z)) : Math.log(0.5 * scaledFraction(z)) - 0.5 * x * x;
+}
+
 /** The series needs more terms from here on than the fraction, and 1 − erf x loses digits. */
 const SWITCH = 2;
 
@@ -26,9 +33,13 @@ function series(x: number): number {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
-/** erfc x = e^(−x²)/√π · 1 / (x + ½ / (x + 1 / (x + 3/2 / (x + …)))), evaluated from the inside (Abramowitz & Stegun 7.1.14). */
 function fraction(x: number): number {
+  return Math.exp(-x * x) * scaledFraction(x);
+}
+
+/** e^(x²) erfc x = 1/√π · 1 / (x + ½ / (x + 1 / (x + 3/2 / (x + …)))), evaluated from the inside (Abramowitz & Stegun 7.1.14). */
+function scaledFraction(x: number): number {
   let tail = x;
   for (let k = 120; k > 0; k--) tail = x + k / 2 / tail;
-  return Math.exp(-x * x) / (Math.sqrt(Math.PI) * tail);
+  return 1 / (Math.sqrt(Math.PI) * tail);
 }

@@ -370,6 +370,11 @@ export class Tensor {
     return this.only(ops.erf, undefined);
   }
 
+  /** log Φ(x), Φ the standard normal distribution, also where Φ(x) itself is no number any more. */
+  logNdtr(): Tensor {
+    return this.only(ops.logNdtr, undefined);
+  }
+
   /** 1 / (1 + e⁻ˣ). */
   sigmoid(): Tensor {
     return this.only(ops.sigmoid, undefined);

@@ -1,7 +1,7 @@
 // Functions of one element: exp, log, tanh, silu, …; each one line of WGSL, one on the host, one cotangent.
 
 import library from "@pkg/kernels/functions.wgsl";
-import { erfc, erf as hostErf } from "../errorFunction.ts";
+import { erfc, erf as hostErf, logNormalDistribution } from "../errorFunction.ts";
 import type { Case, Tolerance } from "../op.ts";
 import { elementwise } from "./elementwise.ts";
 
@@ -264,6 +264,30 @@ export const geluTanh = elementwise({
   cases: [over(-5, 5)],
   // The sigmoid's argument, at most 17 here, has five roundings, and its error is the result's relative error.
   tolerance: { ulp: 96, abs: SMALLEST },
+});
+
+/** log Φ(x), Φ the standard normal distribution. */
+export const logNdtr = elementwise({
+  name: "logNdtr",
+  wgsl: "log_normal_distribution(a)",
+  library,
+  wasm: "log_ndtr",
+  cpu: logNormalDistribution,
+  // φ(x) / Φ(x)
+  vjp: ([g], [x], [y]) => [
+    g.mul(
+      x
+        .square()
+        .mul(-0.5)
+        .sub(y)
+        .exp()
+        .mul(1 / Math.sqrt(2 * Math.PI)),
+    ),
+  ],
+  saves: { inputs: [0], outputs: [0] },
+  cases: [over(-6, 5)],
+  // As gelu's 36 for x up to 5, and log1p's 4.
+  tolerance: { ulp: 40, abs: SMALLEST },
 });
 
 export const relu = elementwise({

@@ -1,5 +1,5 @@
 // out[i] = f(a[i], b[i], c[i]), four elements at once; operands that do not lie in a row are gathered into tiles first.
-import { erf4, exp4, expm14, gelu4, log1p4, log4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
+import { erf4, exp4, expm14, gelu4, log1p4, log4, logNdtr4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
 import { copyVectors, fillVectors, scratch } from "./memory";
 
 /** Elements that are gathered at a time, and bytes of a gathered tile, which is read in whole lines of 64. */
@@ -60,6 +60,7 @@ type V = v128;
 @unmanaged class Expm1 { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return expm14(a); } }
 @unmanaged class Log1p { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return log1p4(a); } }
 @unmanaged class Erf { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return erf4(a); } }
+@unmanaged class LogNdtr { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return logNdtr4(a); } }
 @unmanaged class Gelu { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return gelu4(a); } }
 @unmanaged class GeluTanh { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.mul(a, sigmoid4(f32x4.mul(f32x4.mul(splat(1.5957691), a), mulAdd(f32x4.mul(splat(0.044715), a), a, splat(1))))); } }
 
@@ -310,6 +311,9 @@ export function log1p(begin: i32, end: i32, out: usize, layout: usize, s: f32, t
 }
 export function erf(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<Erf>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function log_ndtr(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<LogNdtr>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function gelu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<Gelu>(1, begin, end, out, layout, s, t, a, 0, 0);

@@ -118,6 +118,22 @@ export function gelu4(x: v128): v128 {
   return f32x4.mul(x, v128.bitselect(tail, f32x4.sub(splat(1), tail), f32x4.lt(x, splat(0))));
 }
 
+/** log Φ(x), Φ the standard normal distribution; kernels/functions.wgsl says how. */
+// @ts-ignore: decorator
+@inline
+export function logNdtr4(x: v128): v128 {
+  const z = f32x4.mul(f32x4.abs(x), splat(0.70710678));
+  const inverse = f32x4.div(splat(1), f32x4.mul(z, z));
+  const series = mulAdd(inverse, mulAdd(inverse, splat(0.75), splat(-0.5)), splat(1));
+  const far = f32x4.mul(f32x4.div(splat(0.5641896), z), series);
+  const fitted = scaledErfComplement4(z);
+  const scaled = f32x4.mul(splat(0.5), v128.bitselect(far, fitted, f32x4.gt(z, splat(9))));
+  const half = f32x4.mul(f32x4.mul(splat(-0.5), x), x);
+  const tail = f32x4.mul(exp4(half), scaled);
+  const above = v128.bitselect(log4(tail), log1p4(f32x4.neg(tail)), f32x4.lt(x, splat(0)));
+  return v128.bitselect(f32x4.add(half, log4(scaled)), above, f32x4.lt(x, splat(-1)));
+}
+
 /** 1 / (1 + e⁻ˣ). */
 // @ts-ignore: decorator
 @inline

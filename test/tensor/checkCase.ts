@@ -1,5 +1,5 @@
 // Runs one case of one op on one backend and says how far each result is from the float64 reference, in units of its tolerance.
-import { type Backend, cpu, grad, type Tensor } from "@pkg/tensor";
+import { type Backend, cpu, grad, type Shape, type Tensor } from "@pkg/tensor";
 import type { Case } from "../../packages/tensor/src/op.ts";
 import * as ops from "../../packages/tensor/src/ops/index.ts";
 import {
@@ -78,6 +78,21 @@ export async function checkCase(op: AnyOp, index: number, backend: Backend): Pro
     });
   }
   return findings;
+}
+
+/** How far a value is from float64, in units of the op's tolerance. */
+export async function deviation(
+  op: AnyOp,
+  shapes: readonly Shape[],
+  attrs: unknown,
+  backend: Backend,
+): Promise<number> {
+  const drawn = drawInputs({ inputs: shapes }, 1);
+  const absolute = drawn.map(({ input, values }) => ({ input, values: values.map(Math.abs) }));
+  const [found] = runOp(op, place(drawn, backend), attrs, backend);
+  const [reference] = runOp(op, place(drawn, exact), attrs, exact);
+  const [magnitudes] = runOp(op, place(absolute, exact), attrs, exact);
+  return (await compare(op.tolerance, found, reference, magnitudes, shapes)).relative;
 }
 
 /** "4 ulp, 1e-6": an element may be off by the larger of these; L2 is a bound on the norm of all errors. */

@@ -9,20 +9,10 @@ import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../packages/tensor
 import { matmulCalls } from "../../packages/tensor/src/ops/matmul.ts";
 import { chooseTiling, type Product, TILES, type Tile, type Tiling } from "../../packages/tensor/src/ops/tiles.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
-import { exact } from "./checkCase.ts";
-import { type AnyOp, compare, distance, drawInputs, place, runOp } from "./derived.ts";
+import { deviation, exact } from "./checkCase.ts";
+import { type AnyOp, distance, drawInputs, place } from "./derived.ts";
 
 const [largest, smallest] = [TILES[0], TILES[TILES.length - 1]];
-
-/** How far a value is from float64, in units of the op's tolerance. */
-async function deviation(op: AnyOp, shapes: readonly Shape[], attrs: unknown, backend: Backend): Promise<number> {
-  const drawn = drawInputs({ inputs: shapes }, 1);
-  const absolute = drawn.map(({ input, values }) => ({ input, values: values.map(Math.abs) }));
-  const [found] = runOp(op, place(drawn, backend), attrs, backend);
-  const [reference] = runOp(op, place(drawn, exact), attrs, exact);
-  const [magnitudes] = runOp(op, place(absolute, exact), attrs, exact);
-  return (await compare(op.tolerance, found, reference, magnitudes, shapes)).relative;
-}
 
 describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu with %s kernels", (profile) => {
   let backend: Backend;

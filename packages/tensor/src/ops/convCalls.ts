@@ -5,23 +5,14 @@ import tiledKernel from "@pkg/kernels/conv2d_tiled.wgsl";
 import weightDirectKernel from "@pkg/kernels/conv2d_weight_direct.wgsl";
 import weightTiledKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, View } from "../op.ts";
-import type { Shape } from "../shape.ts";
+import { sizeOf } from "../shape.ts";
+import { backward, forward, type Gather, pixelStrides, placing } from "./convGather.ts";
+import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./convNarrow.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { chooseTiling, inShares, type Product, reader, type Tiling, tileConstants, tileGrid, writer } from "./tiles.ts";
 
 const WORKGROUP = 64;
-
-/** Which pixel of an image lies under a tap of a pixel of the result: (pixel · scale + shift + tap · step) / spread. */
-interface Gather {
-  readonly image: View;
-  /** The shape of the tensor whose pixels are walked. */
-  readonly walked: Shape;
-  readonly scale: readonly number[];
-  readonly shift: readonly number[];
-  readonly step: readonly number[];
-  readonly spread: readonly number[];
-}
 
 /** The kernel calls of conv2d; a tuner gives the tiling, here and below. */
 export function convCalls(call: GpuCall<ConvAttrs>, tiling?: Tiling): KernelCall[] {
@@ -32,16 +23,7 @@ export function convCalls(call: GpuCall<ConvAttrs>, tiling?: Tiling): KernelCall
 /** The same kernels on the gradient, spread by the stride, under the taps in reverse. */
 export function inputCalls(call: GpuCall<InputAttrs>, tiling?: Tiling): KernelCall[] {
   const { inputs, outputs, attrs } = call;
-  const { stride, padding, dilation, groups } = attrs;
-  const gather = {
-    image: inputs[0],
-    walked: outputs[0].shape,
-    scale: [1, 1],
-    shift: padding.map(([before]) => before),
-    step: dilation.map((n) => -n),
-    spread: stride,
-  };
-  return gathered(call, gather, groups, true, tiling);
+  return gathered(call, backward(inputs[0], outputs[0].shape, attrs), attrs.groups, true, tiling);
 }
 
 /** In tiles, the result's taps are separate products whose sums run over the pixels. */
@@ -63,6 +45,15 @@ export function weightCalls(call: GpuCall<WeightAttrs>, given?: Tiling): KernelC
   const params = { m, n, taps: [kh, kw], ...placing(gather) };
   const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
   const tiling = given ?? chosen(product, target, groups);
+  if (!given && groups === 1) {
+    const merged = { ...product, batches: 1 };
+    if (suitsNarrow(product, m, kh * kw, { ...merged, m: kh * kw * m }, target) && hasPixelRows(g)) {
+      return narrowImage(call, gather, g, [kh, kw]);
+    }
+    if (suitsNarrow(product, n, kh * kw, { ...merged, n: kh * kw * n }, target) && hasPixelRows(x)) {
+      return narrowGradient(call, x, backward(g, x.shape, attrs), [kh, kw]);
+    }
+  }
   if (!tiling) {
     const threads = kh * kw * Math.ceil(m / 4) * groups * Math.ceil(n / 4);
     return [
@@ -131,6 +122,11 @@ function gathered(
   const classes = gather.spread[0] * gather.spread[1];
   const product = { batches: classes, m: pixels, n, k: c, runs: Math.ceil((kh * kw) / classes) };
   const tiling = given ?? chosen(product, target, groups);
+  const merged = { batches: 1, m: sizeOf(gather.image.shape.slice(0, 3)), n: kh * kw * n, k: c, runs: 1 };
+  const isNarrow = !given && groups === 1 && suitsNarrow(product, n, kh * kw, merged, target);
+  if (isNarrow && hasPixelRows(gather.image)) {
+    return narrowResult(call, gather, w, [kh, kw], isTransposed, bias);
+  }
   if (!tiling) {
     const threads = classes * Math.ceil(pixels / 4) * groups * Math.ceil(n / 4);
     return [
@@ -157,35 +153,14 @@ function gathered(
   }));
 }
 
-function forward(image: View, walked: Shape, { stride, padding, dilation }: ConvAttrs): Gather {
-  return { image, walked, scale: stride, shift: padding.map(([before]) => -before), step: dilation, spread: [1, 1] };
-}
-
 /** Groups are rare and their products small: they always go straight. */
 function chosen(product: Product, target: GpuTarget, groups: number): Tiling | null {
   return groups === 1 ? chooseTiling(product, target) : null;
 }
 
-/** The parameters from which the kernels find pixels. */
-function placing({ image, walked, scale, shift, step }: Gather): KernelCall["params"] {
-  return {
-    size: walked.slice(1, 3),
-    image_size: image.shape.slice(1, 3),
-    scale,
-    shift,
-    step,
-    image_offset: image.offset,
-    image_strides: pixelStrides(image),
-  };
-}
-
 /** Whether any four channels from a multiple of four on can be read at once. */
 function isImageAligned(image: View, channels: number, groups: number): boolean {
   return [image.offset, ...pixelStrides(image), groups === 1 ? 0 : channels].every((n) => n % 4 === 0);
-}
-
-function pixelStrides({ shape, strides }: View): number[] {
-  return [0, 1, 2].map((axis) => (shape[axis] === 1 ? 0 : strides[axis]));
 }
 
 function commonDivisor(a: number, b: number): number {

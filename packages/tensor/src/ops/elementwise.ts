@@ -7,7 +7,6 @@ import {
   type CaseInput,
   defineOp,
   type ErrorCase,
-  type GpuCall,
   type KernelCall,
   type NdArray,
   type Op,
@@ -80,7 +79,7 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
     gpu(call) {
       const inputTypes = call.inputs.map(({ dtype }) => dtype);
       const wgsl = typeof rules.wgsl === "string" ? rules.wgsl : rules.wgsl(inputTypes, call.attrs);
-      return [elementwiseCall(call, wgsl, scalars(call.attrs), rules.library)];
+      return [elementwiseCall(call.inputs, call.outputs[0], wgsl, scalars(call.attrs), rules.library)];
     },
     wasm(operands) {
       const kernel = wasmKernel(rules, operands);
@@ -140,11 +139,13 @@ function checkTypes(name: string, inputs: readonly Spec[], types: Elementwise<ne
   throw new Error(`${name}: types ${found.join(", ")}, want ${wanted}`);
 }
 
-function elementwiseCall<Attrs>(
-  { inputs, outputs: [out] }: GpuCall<Attrs>,
+/** One pass of an expression in the elements a, b, c of the inputs. */
+export function elementwiseCall(
+  inputs: readonly View[],
+  out: View,
   wgsl: string,
-  scalars: readonly number[],
-  library: string | undefined,
+  scalars: readonly number[] = [],
+  library?: string,
 ): KernelCall {
   const size = sizeOf(out.shape);
   const [s0 = 0, s1 = 0] = scalars;

@@ -44,17 +44,30 @@ export const TILES: readonly (Tile & { readonly efficiency: number })[] = [
 // The GPU that the choice is made for, an H100: WebGPU tells neither the number of processors nor their speed.
 const PROCESSORS = 132;
 const BUSY_THREADS = 256; // how many a processor needs to reach its speed
-const SHARE_COST = 50 / PROCESSORS; // products in the time that an element of a share takes to be written and read again
-const PASS_COST = 1e8 / PROCESSORS; // products in the time of one more dispatch
+/** Products of one processor in the time that an element of a share takes to be written and read again. */
+export const SHARE_COST = 50 / PROCESSORS;
+/** And in that of one more dispatch. */
+export const PASS_COST = 1e8 / PROCESSORS;
 const MAX_SHARES = 64;
 const SKEW_BYTES = 256; // of padding in both tiles
 const MIN_SHARE = 256; // products an output of a share, at least
 
 /** The tiling with the least expected time among those that fit the device; null for software adapters, and where none fits. */
-export function chooseTiling({ batches, m, n, k, runs }: Product, target: GpuTarget): Tiling | null {
+export function chooseTiling(product: Product, target: GpuTarget): Tiling | null {
+  return fastest(product, target)?.tiling ?? null;
+}
+
+/** The time of that tiling, in products that a processor makes at its full speed. */
+export function expectedTime(product: Product, target: GpuTarget): number | null {
+  return fastest(product, target)?.time ?? null;
+}
+
+function fastest(
+  { batches, m, n, k, runs }: Product,
+  target: GpuTarget,
+): { readonly tiling: Tiling; readonly time: number } | null {
   if (target.profile !== "tiled") return null;
-  let best: Tiling | null = null;
-  let least = Number.POSITIVE_INFINITY;
+  let best: { tiling: Tiling; time: number } | null = null;
   for (const { efficiency, ...largest } of TILES) {
     const tile = { ...largest, tileK: Math.min(largest.tileK, Math.max(4, 2 ** Math.ceil(Math.log2(k)))) };
     if (buffersFor(tile, target) === 0) continue;
@@ -69,10 +82,7 @@ export function chooseTiling({ batches, m, n, k, runs }: Product, target: GpuTar
       const speed = efficiency * Math.min(1, (each * threadsOf(tile)) / BUSY_THREADS);
       const joining = shares === 1 ? 0 : PASS_COST + SHARE_COST * shares * batches * m * n;
       const time = (each * tile.tileM * tile.tileN * share * tile.tileK) / speed + joining;
-      if (time < least) {
-        least = time;
-        best = { tile, shares, share };
-      }
+      if (time < (best?.time ?? Number.POSITIVE_INFINITY)) best = { tiling: { tile, shares, share }, time };
     }
   }
   return best;

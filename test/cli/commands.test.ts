@@ -151,6 +151,40 @@ test("a resumed run continues bit for bit", async () => {
   expect(losses(parts)).toEqual(losses(whole));
 });
 
+test("labels are learned, resumed bit for bit, and drawn with guidance", async () => {
+  const [whole, parts] = [join(work, "labelled"), join(work, "labelled-parts")];
+  // Fast, so that labels make a difference that 256 greys show.
+  const fast = ["--lr", "0.03", "--warmup", "0", "--ema", "0"];
+  const labelled = [...SMALL, ...fast, "--labels", "--label-dropout", "0.2"];
+  const { code } = await tweedie("train", ...labelled, "--steps", "5", "--out", whole);
+  expect(code).toBe(0);
+  expect((await tweedie("train", ...labelled, "--steps", "2", "--out", parts)).code).toBe(0);
+  const more = ["train", "--data", data, "--backend", "cpu", "--resume", "--out", parts];
+  expect((await tweedie(...more, "--steps", "5")).code).toBe(0);
+  const [path, resumed] = [whole, parts].map((directory) => join(directory, "checkpoint.safetensors"));
+  expect(hash(resumed)).toBe(hash(path));
+  const { tensors, metadata } = parseSafetensors(readFileSync(path));
+  expect(JSON.parse(metadata.tweedie).settings).toMatchObject({ model: { classes: 10 }, labelDropout: 0.2 });
+  // ten labels, and none
+  expect(tensors.get("model.classes.weight")?.shape[0]).toBe(11);
+
+  const draw = async (...flags: string[]) => {
+    const drawn = join(work, "labelled-drawn");
+    const run = await tweedie("sample", "--checkpoint", path, "--out", drawn, "--backend", "cpu", ...GRID, ...flags);
+    expect(run.error).toBe("");
+    return hash(join(drawn, "samples-ddim.png"));
+  };
+  const [unlabelled, seven, guided, unguided, away] = [
+    await draw(),
+    await draw("--label", "7"),
+    await draw("--label", "7", "--guidance", "3"),
+    await draw("--label", "7", "--guidance", "0"),
+    await draw("--label", "7,1", "--guidance", "3"),
+  ];
+  expect(new Set([unlabelled, seven, guided, away]).size).toBe(4);
+  expect(unguided).toBe(unlabelled);
+});
+
 test("Ctrl-C stops after the step, saves and says where; --resume goes on", async () => {
   const out = join(work, "stopped");
   const child = begin("train", ...SMALL, "--minutes", "5", "--out", out);
@@ -247,6 +281,13 @@ test("mistakes get one line and exit code 2, before anything is written", async 
       ["sample", "--checkpoint", join(work, "start/checkpoint.safetensors"), "--ddim-steps", "2000"],
       /--ddim-steps 2000: want at most the schedule's 1000/,
     ],
+    [["train", "--label-dropout", "0.2"], /--label-dropout 0.2: want --labels with it/],
+    [["sample", "--guidance", "3"], /--guidance 3: want --label with it/],
+    [
+      ["sample", "--checkpoint", join(work, "start/checkpoint.safetensors"), "--label", "7"],
+      /--label 7: want a network that was trained with --labels/,
+    ],
+    [["start", ...SMALL, "--labels", "--label", "3,10"], /--label 3,10: want labels from 0 to 9/],
     [["fly"], /fly: want one of start, train, sample, export/],
     [[], /no command: want one of start, train, sample, export/],
   ];

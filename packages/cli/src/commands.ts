@@ -9,7 +9,7 @@ import { type Checkpoint, exportWeights, loadCheckpoint } from "./checkpoint.ts"
 import { FLAGS, type FlagName, type FlagValues, numberList } from "./flags.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { lossCurveSvg } from "./lossCurve.ts";
-import { bundledMnist, loadMnist } from "./mnist.ts";
+import { bundledMnist, loadMnist, MNIST_LABELS } from "./mnist.ts";
 import type { Budget } from "./progress.ts";
 import { newRun, type Run, restoreRun } from "./run.ts";
 import { readRunLog } from "./runLog.ts";
@@ -37,10 +37,18 @@ export const TRAIN_FLAGS = [
   "multipliers",
   "blocks",
   "attention",
+  "labels",
+  "label-dropout",
   "seed",
 ] as const satisfies FlagName[];
 
-export const SAMPLE_FLAGS = ["count", "ddim-steps", "ancestral-steps"] as const satisfies FlagName[];
+export const SAMPLE_FLAGS = [
+  "count",
+  "label",
+  "guidance",
+  "ddim-steps",
+  "ancestral-steps",
+] as const satisfies FlagName[];
 
 /** Flags that a checkpoint fixes: giving another value with --resume is an error. */
 const SETTING_FLAGS: Partial<Record<FlagName, (settings: Settings) => unknown>> = {
@@ -55,6 +63,8 @@ const SETTING_FLAGS: Partial<Record<FlagName, (settings: Settings) => unknown>> 
   multipliers: (s) => s.model.multipliers.join(","),
   blocks: (s) => s.model.blocks,
   attention: (s) => s.model.attentionLevels?.join(",") ?? "",
+  labels: (s) => s.model.classes !== undefined,
+  "label-dropout": (s) => s.labelDropout ?? "no labels",
   seed: (s) => s.seed,
 };
 
@@ -67,8 +77,9 @@ const PRETRAINED = "docs/mnist.safetensors";
 /** Draws with the network that comes with the project, trains one, and draws with that. Returns the exit code. */
 export async function start(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
-  const { run, stopped } = await trainFrom(flags, signal, async (backend) => {
-    const isNew = !flags.isOn("resume") && existsSync(PRETRAINED);
+  const { run, stopped } = await trainFrom(flags, signal, async ({ settings, backend }) => {
+    gridRequests(flags, settings); // refused before the training, not after it
+    const isNew = !flags.isOn("resume") && flags.given("label") === undefined && existsSync(PRETRAINED);
     return isNew && (await drawFrom(PRETRAINED, flags, backend, signal, "pretrained-")) === STOPPED;
   });
   if (stopped) return STOPPED;
@@ -124,7 +135,7 @@ async function drawFrom(
 async function trainFrom(
   flags: FlagValues,
   signal: AbortSignal,
-  before: (backend: Backend) => Promise<boolean> = async () => false,
+  before: (run: Run) => Promise<boolean> = async () => false,
 ): Promise<{ run: Run; stopped: boolean }> {
   const out = flags.word("out");
   const files = { checkpoint: checkpointIn(out), log: join(out, "log.jsonl") };
@@ -142,7 +153,7 @@ async function trainFrom(
       `--data: images of ${height} × ${width}, want ${run.image.height} × ${run.image.width} as in ${files.checkpoint}`,
     );
   }
-  if (await before(backend)) return { run, stopped: true };
+  if (await before(run)) return { run, stopped: true };
   const budget: Budget = flags.given("steps") ? { steps: flags.number("steps") } : { minutes: flags.number("minutes") };
   say(
     `training a U-Net of ${parameterCount(run.model)} weights on ${count} images of ${height} × ${width}` +
@@ -180,7 +191,9 @@ async function writeGrids(
   return 0;
 }
 
-function gridRequests(flags: FlagValues, { diffusionSteps, seed }: Settings, prefix = ""): GridRequest[] {
+function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridRequest[] {
+  const { diffusionSteps, seed } = settings;
+  const labels = labelsFrom(flags, settings);
   const samplers: [SamplerName, FlagName][] = [
     ["ddim", "ddim-steps"],
     ["ancestral", "ancestral-steps"],
@@ -197,14 +210,33 @@ function gridRequests(flags: FlagValues, { diffusionSteps, seed }: Settings, pre
         steps: Math.min(wanted, diffusionSteps),
         count: flags.number("count"),
         seed: flags.given("seed") ? flags.number("seed") : seed,
+        labels,
+        guidance: flags.number("guidance"),
         path: join(flags.word("out"), `${prefix}samples-${sampler}.png`),
       },
     ];
   });
 }
 
+/** The labels to draw. @throws InputError when the network knows no such labels, or --guidance has nothing to go towards */
+function labelsFrom(flags: FlagValues, { model: { classes } }: Settings): number[] | undefined {
+  const [given, guidance] = [flags.given("label"), flags.given("guidance")];
+  if (given === undefined) {
+    if (guidance !== undefined) throw new InputError(`--guidance ${guidance}: want --label with it`);
+    return undefined;
+  }
+  if (classes === undefined) throw new InputError(`--label ${given}: want a network that was trained with --labels`);
+  const labels = numberList("label", given);
+  if (labels.length === 0 || !labels.every((label) => Number.isInteger(label) && label >= 0 && label < classes))
+    throw new InputError(`--label ${given}: want labels from 0 to ${classes - 1}`);
+  return labels;
+}
+
 function settingsFrom(flags: FlagValues): Settings {
   const attentionLevels = numberList("attention", flags.word("attention"));
+  const isLabelled = flags.isOn("labels");
+  const dropout = flags.given("label-dropout");
+  if (dropout !== undefined && !isLabelled) throw new InputError(`--label-dropout ${dropout}: want --labels with it`);
   return {
     model: {
       inChannels: 1,
@@ -212,6 +244,7 @@ function settingsFrom(flags: FlagValues): Settings {
       multipliers: numberList("multipliers", flags.word("multipliers")),
       blocks: flags.number("blocks"),
       attentionLevels,
+      ...(isLabelled && { classes: MNIST_LABELS }),
     },
     schedule: flags.word("schedule") === "linear" ? "linear" : "cosine",
     diffusionSteps: flags.number("diffusion-steps"),
@@ -221,6 +254,7 @@ function settingsFrom(flags: FlagValues): Settings {
     clipNorm: flags.number("clip"),
     emaDecay: flags.number("ema"),
     seed: flags.number("seed"),
+    ...(isLabelled && { labelDropout: flags.number("label-dropout") }),
   };
 }
 

@@ -36,10 +36,18 @@ export const FLAGS = {
   multipliers: { help: "channels of each level as multiples of --channels, separated by commas", default: "1,2,2" },
   blocks: { help: "residual blocks a level", default: 1, range: COUNT, integer: true },
   attention: { help: "levels with attention, from 0, separated by commas; the middle always has it", default: "" },
+  labels: { help: "let the network know each image's label, so that labels can be asked of it", isSwitch: true },
+  "label-dropout": {
+    help: "with --labels: the share of images shown without theirs, which --guidance needs",
+    default: 0.1,
+    range: [0, 1],
+  },
   seed: { help: "where all random numbers come from", default: 0, range: [0, Number.MAX_SAFE_INTEGER], integer: true },
   checkpoint: { help: "the checkpoint to read; by default the one in --out, else the one that comes with the project" },
   to: { help: "the file to write" },
   count: { help: "images in the grid", default: 36, range: COUNT, integer: true },
+  label: { help: "the labels to draw, separated by commas, one image each in turn; by default none" },
+  guidance: { help: "with --label: how far to go towards it, 1 for as trained", default: 1, range: [-100, 100] },
   "ddim-steps": { help: "steps of the DDIM sampler; 0 leaves it out", default: 25, range: [0, 1e6], integer: true },
   "ancestral-steps": {
     help: "steps of the ancestral sampler; 0 leaves it out",

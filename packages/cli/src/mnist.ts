@@ -6,6 +6,9 @@ import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { readIdx } from "./idx.ts";
 
+/** How many labels there are. */
+export const MNIST_LABELS = 10;
+
 /** One split: `images` [count, height, width] from 0 (background) to 255, `labels` [count] from 0 to 9. */
 export interface LabelledImages {
   readonly images: Uint8Array;
@@ -80,9 +83,9 @@ function readSplit(names: { images: string; labels: string }, read: (name: strin
   if (labels.data.length !== count) {
     throw new Error(`mnist: ${labelFile.path}: ${labels.data.length} labels, want ${count}, one per image`);
   }
-  const wrong = labels.data.findIndex((label) => label > 9);
+  const wrong = labels.data.findIndex((label) => label >= MNIST_LABELS);
   if (wrong >= 0) {
-    throw new Error(`mnist: ${labelFile.path}: label ${labels.data[wrong]} at ${wrong}, want 0 to 9`);
+    throw new Error(`mnist: ${labelFile.path}: label ${labels.data[wrong]} at ${wrong}, want 0 to ${MNIST_LABELS - 1}`);
   }
   return { images: images.data, labels: labels.data, count, height, width };
 }

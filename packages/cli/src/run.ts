@@ -1,6 +1,6 @@
 // A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
 
-import { noisePrediction, type Schedule } from "@pkg/diffusion";
+import { dropLabels, noisePrediction, type Schedule } from "@pkg/diffusion";
 import {
   adamW,
   type Ema,
@@ -71,30 +71,33 @@ export function trainStep(
   images: LabelledImages,
 ): Promise<number> {
   return tidy(() => {
-    const x0 = batchAt(images, optimizer.steps, settings, backend);
-    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng));
+    const { x0, labels: all } = batchAt(images, optimizer.steps, settings, backend);
+    const { labelDropout } = settings;
+    const labels = labelDropout === undefined ? undefined : dropLabels(all, labelDropout, rng);
+    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng, { labels }));
     average.update();
     return { pending: loss.item() };
   }).pending;
 }
 
-/** The images of a step, [batch, height, width, 1] in [−1, 1]: every epoch its own permutation, both known from the seed. */
+/** The images of a step, [batch, height, width, 1] in [−1, 1], and their labels: every epoch its own permutation, both known from the seed. */
 function batchAt(
-  { images, count, height, width }: LabelledImages,
+  { images, labels, count, height, width }: LabelledImages,
   step: number,
   { batch, seed }: Settings,
   backend: Backend,
-): Tensor {
+): { x0: Tensor; labels: number[] } {
   const perEpoch = Math.max(1, Math.floor(count / batch));
   const order = epochOrder(seed, Math.floor(step / perEpoch), count);
   const first = (step % perEpoch) * batch;
   const pixels = height * width;
   const values = new Float32Array(batch * pixels);
-  for (let b = 0; b < batch; b++) {
-    const image = order[(first + b) % count];
+  const chosen = Array.from({ length: batch }, (_, b) => order[(first + b) % count]);
+  for (const [b, image] of chosen.entries()) {
     for (let i = 0; i < pixels; i++) values[b * pixels + i] = images[image * pixels + i] / 127.5 - 1;
   }
-  return tensor(values, { backend, shape: [batch, height, width, 1] });
+  const x0 = tensor(values, { backend, shape: [batch, height, width, 1] });
+  return { x0, labels: chosen.map((image) => labels[image]) };
 }
 
 let known: { seed: number; epoch: number; count: number; order: Uint32Array } | undefined;

@@ -1,6 +1,6 @@
 // Draws images from trained weights and writes them as one PNG.
 
-import { ancestral, ddim, type Sampler, sample } from "@pkg/diffusion";
+import { ancestral, classifierFree, ddim, type Sampler, sample } from "@pkg/diffusion";
 import { loadStateDict, type StateDict, type Unet, unet } from "@pkg/nn";
 import { type Backend, randomStream, type Tensor } from "@pkg/tensor";
 import { writeFileAtomic } from "./atomicFile.ts";
@@ -17,6 +17,10 @@ export interface GridRequest {
   /** Images. */
   readonly count: number;
   readonly seed: number;
+  /** What to draw, repeated over the images. Default: no label. */
+  readonly labels?: readonly number[];
+  /** The scale of classifier-free guidance towards the labels; 1 for none. */
+  readonly guidance: number;
   /** The PNG to write. */
   readonly path: string;
 }
@@ -39,7 +43,7 @@ export async function writeGrid(
   model: Unet,
   settings: Settings,
   image: { readonly height: number; readonly width: number },
-  { sampler, steps, count, seed, path }: GridRequest,
+  { sampler, steps, count, seed, labels, guidance, path }: GridRequest,
   signal: AbortSignal,
   onStep: (step: number, steps: number) => void,
 ): Promise<boolean> {
@@ -49,8 +53,11 @@ export async function writeGrid(
     ddim: ddim(schedule, { steps }),
     ancestral: ancestral(schedule, { steps }),
   };
+  const asked = labels && Array.from({ length: count }, (_, k) => labels[k % labels.length]);
+  const guided = asked ? classifierFree(model, { scale: guidance }) : model;
+  const run = sample(samplers[sampler], guided, shape, randomStream(seed).split("samples"), { labels: asked });
   let last: Tensor | undefined;
-  for await (const { x, step } of sample(samplers[sampler], model, shape, randomStream(seed).split("samples"))) {
+  for await (const { x, step } of run) {
     last = x;
     onStep(step, steps);
     await new Promise(setImmediate); // lets signals in

@@ -19,6 +19,8 @@ export interface Settings {
   /** The weight of the past in the average of the parameters. */
   readonly emaDecay: number;
   readonly seed: number;
+  /** The rate at which labels are left out; there where `model.classes` is. */
+  readonly labelDropout?: number;
 }
 
 export function scheduleOf({ schedule, diffusionSteps }: Settings): Schedule {

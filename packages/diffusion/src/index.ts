@@ -1,5 +1,13 @@
 // The public face of @pkg/diffusion.
 
+export {
+  drawProbes,
+  exactDivergence,
+  type Field,
+  type FieldDivergence,
+  hutchinsonDivergence,
+  type ProbeOptions,
+} from "./divergence.ts";
 export { forwardChain, forwardStep, qSample } from "./forward.ts";
 export {
   type ClassifierGuidanceOptions,
@@ -67,6 +75,23 @@ export {
   sigmoid,
   zeroTerminalSnr,
 } from "./schedules.ts";
+export { dividedBySigma, type NoisyScore, type Score, scoreOfEnergy } from "./score.ts";
+export {
+  type AnnealedOptions,
+  annealedScoreMatching,
+  type DenoisingOptions,
+  denoisingScoreMatching,
+} from "./scoreMatching/denoising.ts";
+export { explicitScoreMatching } from "./scoreMatching/explicit.ts";
+export {
+  type FiniteDifferenceOptions,
+  finiteDifferenceDenoising,
+  finiteDifferenceSliced,
+  finiteDifferenceSlicedEnergy,
+} from "./scoreMatching/finiteDifference.ts";
+export { implicitScoreMatching, slicedScoreMatchingVR } from "./scoreMatching/implicit.ts";
+export { annealedStep, largestDistance, levelCount, levelOverlap, levelRatio } from "./scoreMatching/noiseLevels.ts";
+export { slicedScoreMatching } from "./scoreMatching/sliced.ts";
 export { exponential, karras, polyexponential, type SigmaRange } from "./sigmas.ts";
 export { type Spacing, spacedTimes } from "./spacing.ts";
 export {

@@ -1,0 +1,86 @@
+// The divergence tr ∇f of a vector field: exactly, and by Hutchinson's estimate.
+
+import { type RandomStream, ShapeError, type Tensor, tensor, tidy, vjp } from "@pkg/tensor";
+import { sampleSize, sumPerSample } from "./perSample.ts";
+import { bracket, checkField } from "./score.ts";
+
+/** A vector field: [batch, ...] → the same, each sample alone. */
+export type Field = (x: Tensor) => Tensor;
+
+/** A field's value and its divergence at the same points. */
+export interface FieldDivergence {
+  /** f(x), [batch, ...] */
+  readonly value: Tensor;
+  /** tr ∇f(x) = Σ ∂fᵢ/∂xᵢ, [batch] */
+  readonly divergence: Tensor;
+}
+
+export interface ProbeOptions {
+  /** How many to draw. Default 1. */
+  readonly count?: number;
+  /** Default "rademacher" (±1), whose estimate has the smaller variance: the diagonal of ∇f adds none to it. */
+  readonly distribution?: "rademacher" | "normal";
+}
+
+/**
+ * Directions v with E[v vᵀ] = I, each of x's shape.
+ * @param rng takes one draw a probe
+ * @throws Error when `count` is not a positive integer
+ */
+export function drawProbes(
+  { shape, backend }: Tensor,
+  rng: RandomStream,
+  { count = 1, distribution = "rademacher" }: ProbeOptions = {},
+): Tensor[] {
+  if (!(Number.isInteger(count) && count > 0))
+    throw new Error(`drawProbes: ${count} probes, want a positive integer of them`);
+  return Array.from({ length: count }, () => rng[distribution](shape, { backend }));
+}
+
+/**
+ * tr ∇f, one pullback for each of a sample's d elements over one recorded run: for small d.
+ * @param x [batch, ...]
+ * @throws ShapeError when f(x) is not of x's shape
+ */
+export function exactDivergence(field: Field, x: Tensor): FieldDivergence {
+  return tidy(() => {
+    const { value, pullback } = vjp((y) => checkField("exactDivergence", field(y), y), [x]);
+    const [batch, ...dims] = x.shape;
+    const size = sampleSize(x);
+    const partials = Array.from({ length: size }, (_, k) => {
+      const unit = tensor(
+        Float32Array.from({ length: size }, (_, i) => Number(i === k)),
+        { backend: x.backend, shape: [1, ...dims] },
+      );
+      return pullback(unit.expand(x.shape))[0].reshape([batch, size]).slice(null, k);
+    });
+    return { value, divergence: partials.reduce((a, b) => a.add(b)) };
+  });
+}
+
+/**
+ * vᵀ ∇f v, the mean over probes: an unbiased estimate of tr ∇f when E[v vᵀ] = I (Hutchinson 1990), at one pullback a probe.
+ * A pullback is the cheaper way to it: `jvp` would take two. With Rademacher probes its variance is Σ_{i≠j} over the symmetric part
+ * A of ∇f of 2 A_ij², with normal ones 2 ‖A‖².
+ * @param probes from `drawProbes`; the same ones at every step keep an ODE smooth
+ * @throws Error without probes; ShapeError when one, or f(x), is not of x's shape
+ */
+export function hutchinsonDivergence(field: Field, x: Tensor, probes: readonly Tensor[]): FieldDivergence {
+  return tidy(() => {
+    checkProbes("hutchinsonDivergence", probes, x);
+    const { value, pullback } = vjp((y) => checkField("hutchinsonDivergence", field(y), y), [x]);
+    const curvatures = probes.map((v) => sumPerSample(pullback(v)[0].mul(v)));
+    return { value, divergence: meanOf(curvatures) };
+  });
+}
+
+/** The mean of tensors of equal shape. */
+export function meanOf(terms: readonly Tensor[]): Tensor {
+  return terms.reduce((a, b) => a.add(b)).mul(1 / terms.length);
+}
+
+export function checkProbes(name: string, probes: readonly Tensor[], { shape }: Tensor): void {
+  if (probes.length === 0) throw new Error(`${name}: no probes, want at least one`);
+  const wrong = probes.find((v) => bracket(v.shape) !== bracket(shape));
+  if (wrong) throw new ShapeError(`${name}: a probe of shape ${bracket(wrong.shape)}, want x's, ${bracket(shape)}`);
+}

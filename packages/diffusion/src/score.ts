@@ -1,0 +1,49 @@
+// Scores: vector fields s(x) ≈ ∇ log p(x), given by a network or as the downhill slope of an energy.
+
+import { grad, type Shape, ShapeError, type Tensor, tidy } from "@pkg/tensor";
+import { perSample } from "./perSample.ts";
+
+/** s(x) ≈ ∇ log p(x), of each sample alone: [batch, ...] → the same. */
+export type Score = (x: Tensor) => Tensor;
+
+/** s(x, σ) ≈ ∇ log q_σ(x), the score of data plus σ times normal noise; one σ a sample. */
+export type NoisyScore = (x: Tensor, sigmas: readonly number[]) => Tensor;
+
+/**
+ * s = −∇ₓE, the score of p ∝ exp(−E); the normalising constant falls out. Differentiable again, so that E can be trained through it.
+ * @param energy one energy a sample: [batch, ...] → [batch]; what else it takes (σ, say) the score takes too
+ * @throws ShapeError from the score when the energies are not [batch]
+ */
+export function scoreOfEnergy<Rest extends readonly unknown[]>(
+  energy: (x: Tensor, ...rest: Rest) => Tensor,
+): (x: Tensor, ...rest: Rest) => Tensor {
+  // Samples do not see each other, so the slope of the sum is the slope of each.
+  return (x, ...rest) =>
+    tidy(() => grad((y) => checkEnergy("scoreOfEnergy", energy(y, ...rest), y).sum(), [x])[0].neg());
+}
+
+/**
+ * s(x, σ) = f(x) / σ of a network that does not see σ (Song & Ermon 2020, technique 3): a score's size goes as 1 / σ, the
+ * network's need not.
+ */
+export function dividedBySigma(network: Score): NoisyScore {
+  return (x, sigmas) => tidy(() => network(x).div(perSample(x, sigmas)));
+}
+
+/** The energies, if there is one a sample. */
+export function checkEnergy(name: string, energies: Tensor, x: Tensor): Tensor {
+  if (energies.rank !== 1 || energies.shape[0] !== x.shape[0])
+    throw new ShapeError(`${name}: energies of shape ${bracket(energies.shape)}, want [${x.shape[0]}], one a sample`);
+  return energies;
+}
+
+/** The field's value, if it has the shape of what it was taken at. */
+export function checkField(name: string, value: Tensor, x: Tensor): Tensor {
+  if (bracket(value.shape) !== bracket(x.shape))
+    throw new ShapeError(`${name}: the field is ${bracket(value.shape)} at x ${bracket(x.shape)}, want x's shape`);
+  return value;
+}
+
+export function bracket(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}

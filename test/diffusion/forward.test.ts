@@ -1,6 +1,6 @@
 // Noising data in one jump, and the loss on it.
 import { alphaBarAt, cosine, linear, type Model, noisePrediction, qSample } from "@pkg/diffusion";
-import { cpu, grad, randomStream, type Tensor, tensor, webgpu, zerosLike } from "@pkg/tensor";
+import { type Backend, cpu, grad, randomStream, type Tensor, tensor, webgpu, zerosLike } from "@pkg/tensor";
 import { expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -28,7 +28,7 @@ test("each sample is √ᾱ x₀ + √(1 − ᾱ) ε at its own step, with the s
 
 test.skipIf(!gpuAvailable)("the same seed gives the same bits on cpu and webgpu", async () => {
   const gpu = await webgpu();
-  const noised = async (backend: typeof gpu) => {
+  const noised = async (backend: Backend) => {
     const x0 = randomStream(1).normal([3, 5, 5, 2], { backend });
     const { noisy } = qSample(cosine(1000), x0, [0, 500, 999], randomStream(2));
     return noisy.data();

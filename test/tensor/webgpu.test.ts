@@ -1,5 +1,16 @@
 // What only the WebGPU backend can get wrong: order of uploads, folded dispatches, faults and losses of the device.
-import { cpu, DeviceLostError, OutOfMemoryError, ones, tensor, ValidationError, webgpu, zeros } from "@pkg/tensor";
+import {
+  cpu,
+  DeviceLostError,
+  OutOfMemoryError,
+  ones,
+  tensor,
+  tidy,
+  ValidationError,
+  valueAndGrad,
+  webgpu,
+  zeros,
+} from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { paramsLayout, writeParams } from "../../packages/tensor/src/backends/webgpu/params.ts";
 import { sizeClass } from "../../packages/tensor/src/backends/webgpu/pool.ts";
@@ -95,6 +106,49 @@ describe.skipIf(!gpuAvailable)("the device", () => {
     x.assign(x.add(1));
     expect([...(await first)]).toEqual([0, 0, 0]);
     expect([...(await x.data())]).toEqual([1, 1, 1]);
+    backend.dispose();
+  });
+
+  test("a repeated step creates no buffers, bind groups or pipelines, and is handed over at once", async () => {
+    const backend = await webgpu();
+    const w = tensor([0.1, -0.2, 0.3], { backend });
+    const step = async (k: number) => {
+      const loss = tidy(() => {
+        const x = tensor([k, 1, 2], { backend });
+        const { value, grads } = valueAndGrad(() => x.mul(w).tanh().square().mean(), [w]);
+        w.assign(w.sub(grads[0].mul(0.01)));
+        return value;
+      });
+      await loss.item();
+      loss.dispose();
+    };
+    for (let k = 0; k < 4; k++) await step(k);
+    const before = backend.counters();
+    for (let k = 0; k < 5; k++) await step(k);
+    const after = backend.counters();
+    expect(after.dispatches - before.dispatches).toBeGreaterThan(5 * 5);
+    expect({ ...after, dispatches: 0 }).toEqual({
+      ...before,
+      dispatches: 0,
+      uploads: before.uploads + 5,
+      submits: before.submits + 5,
+    });
+    backend.dispose();
+  });
+
+  test("timers and other promises have their turn while a result is awaited", async () => {
+    const backend = await webgpu();
+    const x = ones([768, 768], { backend }).contiguous();
+    let isDone = false;
+    let [timers, turns] = [0, 0];
+    const timer = setInterval(() => timers++, 1);
+    const turn = () => setImmediate(() => turns++ < 1e6 && !isDone && turn());
+    turn();
+    await tidy(() => x.matmul(x)).data(); // a second of SwiftShader's
+    isDone = true;
+    clearInterval(timer);
+    expect(timers).toBeGreaterThan(10);
+    expect(turns).toBeGreaterThan(10);
     backend.dispose();
   });
 

@@ -4,7 +4,8 @@ export { type Backend, DeviceLostError, type MemoryInfo, OutOfMemoryError, Valid
 export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
-export { type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
+export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
+export { type WebgpuBackend, type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
 export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosLike } from "./create.ts";
 export { crossEntropy } from "./crossEntropy.ts";
 export { detectNonFinite, type NumericsRow, numericsReport } from "./debug.ts";

@@ -1,6 +1,7 @@
 // Packs a kernel's parameters into the bytes of its `struct Params`, whose fields are read from the WGSL itself.
 
-interface Field {
+/** One parameter, and where its bytes lie. */
+export interface Field {
   readonly name: string;
   readonly scalar: "u32" | "i32" | "f32";
   readonly offset: number;
@@ -37,19 +38,34 @@ export function writeParams(
   { fields }: ParamsLayout,
   params: Readonly<Record<string, number | readonly number[]>>,
 ): void {
-  if (Object.keys(params).length !== fields.length || !fields.every(({ name }) => name in params)) {
+  let given = 0;
+  for (const _ in params) given++;
+  if (given !== fields.length || !fields.every(({ name }) => name in params)) {
     throw new Error(`params: got ${Object.keys(params).join(", ")}, want ${fields.map(({ name }) => name).join(", ")}`);
   }
-  for (const { name, scalar, offset, count } of fields) {
-    const value = params[name];
-    const values = typeof value === "number" ? [value] : value;
-    if (values.length !== count) throw new Error(`params: ${values.length} numbers for ${name}, want ${count}`);
-    for (let k = 0; k < count; k++) {
-      if (scalar === "f32") target.setFloat32(at + offset + 4 * k, values[k], true);
-      else if (scalar === "i32") target.setInt32(at + offset + 4 * k, values[k], true);
-      else target.setUint32(at + offset + 4 * k, values[k], true);
-    }
+  for (const field of fields) writeField(target, at, field, params[field.name]);
+}
+
+/** Writes one parameter, into parameters at a byte offset. @throws Error when it is wrongly sized */
+function writeField(
+  target: DataView,
+  at: number,
+  { name, scalar, offset, count }: Field,
+  value: number | readonly number[],
+): void {
+  if (typeof value === "number") {
+    if (count !== 1) throw new Error(`params: 1 numbers for ${name}, want ${count}`);
+    writeScalar(target, at + offset, scalar, value);
+    return;
   }
+  if (value.length !== count) throw new Error(`params: ${value.length} numbers for ${name}, want ${count}`);
+  for (let k = 0; k < count; k++) writeScalar(target, at + offset + 4 * k, scalar, value[k]);
+}
+
+function writeScalar(target: DataView, at: number, scalar: Field["scalar"], value: number): void {
+  if (scalar === "f32") target.setFloat32(at, value, true);
+  else if (scalar === "i32") target.setInt32(at, value, true);
+  else target.setUint32(at, value, true);
 }
 
 function parseType(type: string): { scalar: Field["scalar"]; count: number; align: number } {

@@ -1,15 +1,22 @@
 // Compiled kernels: one pipeline per specialised text, with bind group layouts shared by all kernels of one signature.
 
 import type { KernelCall } from "../../op.ts";
+import type { Counting } from "./counters.ts";
 import { type ParamsLayout, paramsLayout } from "./params.ts";
 import { specialise } from "./specialise.ts";
+import { Trie } from "./trie.ts";
+
+/** What kernels that may share bind groups have in common: signature and bytes of parameters. */
+export interface Bindings {
+  readonly layout: GPUBindGroupLayout;
+  /** 0 where the kernel has no parameters. */
+  readonly paramsBytes: number;
+}
 
 /** A compiled kernel and how its bindings look. */
 export interface Kernel {
   readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-  /** "prw": parameters, then one letter a storage binding; equal signatures share bind groups. */
-  readonly signature: string;
+  readonly bindings: Bindings;
   readonly params: ParamsLayout | null;
 }
 
@@ -17,39 +24,43 @@ const COMPUTE_STAGE = 4;
 
 /** Compiles kernels on first use and keeps them. */
 export class Pipelines {
-  /** By source, library and constants. */
-  private readonly kernels = new Map<string, Map<string, Map<string, Kernel>>>();
+  /** By source, library, and names and values of the constants. */
+  private readonly kernels = new Trie<Kernel>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
+  private readonly bindings = new Map<string, Bindings>();
   private readonly device: GPUDevice;
+  private readonly counters: Counting;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, counters: Counting) {
     this.device = device;
+    this.counters = counters;
   }
 
   /** The variant of a kernel with these constants. @throws Error for constants or parameters that the kernel does not declare */
   get(label: string, { kernel: source, constants = {}, library = "" }: KernelCall): Kernel {
-    const ofSource = this.kernels.get(source) ?? new Map<string, Map<string, Kernel>>();
-    this.kernels.set(source, ofSource);
-    const variants = ofSource.get(library) ?? new Map<string, Kernel>();
-    ofSource.set(library, variants);
-    let key = "";
-    for (const name in constants) key += `${name}=${constants[name]};`;
-    const known = variants.get(key);
-    if (known) return known;
-    const compiled = this.compile(label, specialise(source, constants) + library);
-    variants.set(key, compiled);
-    return compiled;
+    let node = this.kernels.at(source).at(library);
+    for (const name in constants) node = node.at(name).at(constants[name]);
+    node.value ??= this.compile(label, specialise(source, constants) + library);
+    return node.value;
   }
 
   private compile(label: string, code: string): Kernel {
-    const signature = signatureOf(code);
-    const layout = this.layout(signature);
+    this.counters.pipelines++;
+    const params = paramsLayout(code);
+    const bindings = this.bindingsOf(signatureOf(code), params?.bytes ?? 0);
     const pipeline = this.device.createComputePipeline({
       label,
-      layout: this.device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+      layout: this.device.createPipelineLayout({ label, bindGroupLayouts: [bindings.layout] }),
       compute: { module: this.device.createShaderModule({ label, code }) },
     });
-    return { pipeline, layout, signature, params: paramsLayout(code) };
+    return { pipeline, bindings, params };
+  }
+
+  private bindingsOf(signature: string, paramsBytes: number): Bindings {
+    const key = `${signature}${paramsBytes}`;
+    const bindings = this.bindings.get(key) ?? { layout: this.layout(signature), paramsBytes };
+    this.bindings.set(key, bindings);
+    return bindings;
   }
 
   private layout(signature: string): GPUBindGroupLayout {
@@ -70,7 +81,10 @@ export class Pipelines {
   }
 }
 
-/** Reads a kernel's bindings: 0 are its parameters, if any, and 1, 2, … its storage buffers. @throws Error otherwise */
+/**
+ * Reads a kernel's bindings: "prw" stands for parameters at 0, and storage buffers that are read and written at 1, 2, ….
+ * @throws Error for bindings that are not so
+ */
 function signatureOf(code: string): string {
   const found = [...code.matchAll(/@group\(0\) @binding\((\d+)\) var<(uniform|storage, read|storage, read_write)>/g)];
   const letters = found.map(([, , kind]) => (kind === "uniform" ? "p" : kind === "storage, read" ? "r" : "w"));

@@ -1,6 +1,7 @@
 // GPU buffers by size class, reused as soon as they are free: the queue runs in order, so a later op may overwrite at once.
 
 import { OutOfMemoryError } from "../../backend.ts";
+import type { Counting } from "./counters.ts";
 
 /** One pooled buffer. */
 export interface GpuBuffer {
@@ -11,6 +12,8 @@ export interface GpuBuffer {
   readonly capacity: number;
   /** Bytes asked for. */
   bytes: number;
+  /** The last batch of commands that uses it, by its number. */
+  usedIn: number;
 }
 
 const COPY_SRC = 4;
@@ -22,6 +25,7 @@ let nextId = 0;
 export class Pool {
   private readonly device: GPUDevice;
   private readonly budget: number;
+  private readonly counters: Counting;
   private readonly beforeDestroy: () => void;
   /**
    * Free buffers by size class, the oldest last and taken first: which one a step gets does not depend on the order in which
@@ -34,9 +38,10 @@ export class Pool {
   reservedBytes = 0;
 
   /** @param beforeDestroy runs what is queued and forgets what refers to buffers */
-  constructor(device: GPUDevice, budget: number, beforeDestroy: () => void) {
+  constructor(device: GPUDevice, budget: number, counters: Counting, beforeDestroy: () => void) {
     this.device = device;
     this.budget = budget;
+    this.counters = counters;
     this.beforeDestroy = beforeDestroy;
   }
 
@@ -83,7 +88,8 @@ export class Pool {
     }
     const gpu = this.device.createBuffer({ label, size: capacity, usage: STORAGE | COPY_SRC | COPY_DST });
     this.reservedBytes += capacity;
-    return { id: nextId++, gpu, capacity, bytes };
+    this.counters.buffers++;
+    return { id: nextId++, gpu, capacity, bytes, usedIn: -1 };
   }
 }
 

@@ -10,10 +10,14 @@ import {
 } from "../../backend.ts";
 import type { GpuTarget, KernelCall, NumberArray, Op, Temporary, View } from "../../op.ts";
 import type { DType } from "../../shape.ts";
+import { BindGroups, type Place } from "./bindGroups.ts";
+import { counting, type WebgpuCounters } from "./counters.ts";
 import { type Device, findAdapter, openDevice, targetOf } from "./device.ts";
 import { writeParams } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type GpuBuffer, Pool } from "./pool.ts";
+import { Stagings } from "./stagings.ts";
+import { patiently } from "./wait.ts";
 
 export interface WebgpuOptions {
   /** A device of one's own; without it one is requested, with the adapter's limits. */
@@ -33,17 +37,22 @@ export interface WebgpuOptions {
   readonly poison?: boolean;
 }
 
+/** What this backend tells beyond the others. */
+export interface WebgpuBackend extends Backend {
+  /** What it has done so far. */
+  counters(): WebgpuCounters;
+}
+
 const SLOT = 256;
 const SLOTS = 256;
-const MAX_BIND_GROUPS = 16384;
-const [MAP_READ, COPY_SRC, COPY_DST, UNIFORM] = [1, 4, 8, 0x40];
+const [COPY_SRC, COPY_DST, UNIFORM] = [4, 8, 0x40];
 const MODE_READ = 1;
 
 /**
  * The WebGPU backend, on any adapter there is: a GPU's, or a software one for tests (`bestBackend` chooses a GPU only).
  * @throws Error when there is no WebGPU or no adapter, saying what is missing
  */
-export async function webgpu(options: WebgpuOptions = {}): Promise<Backend> {
+export async function webgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   const found = options.device
     ? { device: options.device, description: "a given device", isSoftware: false }
     : await requestDevice(options);
@@ -56,17 +65,21 @@ async function requestDevice({ adapter, toggles }: WebgpuOptions): Promise<Devic
   return openDevice(found);
 }
 
-class Webgpu implements Backend {
+class Webgpu implements WebgpuBackend {
   readonly name: string;
   private readonly device: GPUDevice;
   private readonly target: GpuTarget;
   private readonly pipelines: Pipelines;
   private readonly pool: Pool;
-  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly bindGroups: BindGroups;
+  private readonly counts = counting();
+  private readonly stagings: Stagings;
   private readonly uniforms: GPUBuffer;
   private readonly uniformBytes = new DataView(new ArrayBuffer(SLOT * SLOTS));
   private readonly poison: GPUBuffer | null;
   private usedSlots = 0;
+  /** Counts the batches of commands handed to the device. */
+  private batch = 0;
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
   private failure: Error | null = null;
@@ -76,12 +89,14 @@ class Webgpu implements Backend {
     this.device = device;
     this.name = `webgpu: ${description}`;
     this.target = targetOf(device, profile ?? (isSoftware ? "direct" : "tiled"));
-    this.pipelines = new Pipelines(device);
-    this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, () => {
+    this.pipelines = new Pipelines(device, this.counts);
+    this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });
+    this.bindGroups = new BindGroups(device, this.uniforms, this.counts);
+    this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, this.counts, () => {
       this.flush();
       this.bindGroups.clear();
     });
-    this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });
+    this.stagings = new Stagings(device, this.counts);
     this.poison = poison ? this.poisonBuffer() : null;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // or it is printed as well
@@ -110,9 +125,10 @@ class Webgpu implements Backend {
 
   upload(buffer: object, dtype: DType, data: ArrayLike<number>): void {
     this.check();
+    const { gpu, usedIn } = buffer as GpuBuffer; // a backend sees no buffers but its own
     // Commands that still wait in the encoder may read what this buffer held before it was pooled.
-    this.flush();
-    const { gpu } = buffer as GpuBuffer; // a backend sees no buffers but its own
+    if (usedIn === this.batch) this.flush();
+    this.counts.uploads++;
     const bytes = arrayOf(dtype, data);
     this.device.queue.writeBuffer(gpu, 0, bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -121,12 +137,12 @@ class Webgpu implements Backend {
     this.check();
     if (length === 0) return arrayOf(dtype, []);
     const { gpu } = buffer as GpuBuffer; // a backend sees no buffers but its own
-    const staging = this.device.createBuffer({ label: "download", size: length * 4, usage: MAP_READ | COPY_DST });
+    const staging = this.stagings.take(length * 4);
     this.endPass().copyBufferToBuffer(gpu, offset * 4, staging, 0, length * 4);
     this.flush();
-    await this.survive(staging.mapAsync(MODE_READ), "reading back");
-    const copy = staging.getMappedRange().slice(0);
-    staging.destroy();
+    await this.survive(staging.mapAsync(MODE_READ, 0, length * 4), "reading back");
+    const copy = staging.getMappedRange(0, length * 4).slice(0);
+    this.stagings.give(staging);
     return dtype === "float32"
       ? new Float32Array(copy)
       : dtype === "int32"
@@ -157,6 +173,10 @@ class Webgpu implements Backend {
     await this.survive(this.device.queue.onSubmittedWorkDone(), "waiting for what was queued");
   }
 
+  counters(): WebgpuCounters {
+    return { ...this.counts };
+  }
+
   memory(): MemoryInfo {
     const { buffers, bytes, peakBytes, reservedBytes } = this.pool;
     return { buffers, bytes, peakBytes, reservedBytes };
@@ -172,26 +192,15 @@ class Webgpu implements Backend {
     if (this.usedSlots === SLOTS) this.flush();
     const slot = this.usedSlots++ * SLOT;
     if (kernel.params) writeParams(this.uniformBytes, slot, kernel.params, call.params ?? {});
-    const resources = call.bindings.map((binding) => resourceOf(binding, temporaries));
-    const key = `${kernel.signature}${kernel.params?.bytes} ${resources.map(({ id, offset }) => `${id}+${offset}`).join(" ")}`;
-    let bindGroup = this.bindGroups.get(key);
-    if (!bindGroup) {
-      const first = kernel.params ? 0 : 1;
-      const params = kernel.params ? [{ buffer: this.uniforms, size: kernel.params.bytes }] : [];
-      const entries = [...params, ...resources.map(({ buffer, offset }) => ({ buffer, offset }))];
-      bindGroup = this.device.createBindGroup({
-        label,
-        layout: kernel.layout,
-        entries: entries.map((resource, at) => ({ binding: at + first, resource })),
-      });
-      if (this.bindGroups.size >= MAX_BIND_GROUPS) this.bindGroups.clear();
-      this.bindGroups.set(key, bindGroup);
-    }
-    this.encoder ??= this.device.createCommandEncoder();
-    this.pass ??= this.encoder.beginComputePass();
+    const places = call.bindings.map((binding) => placeOf(binding, temporaries));
+    for (const { buffer } of places) buffer.usedIn = this.batch;
+    const bindGroup = this.bindGroups.get(label, kernel.bindings, places);
+    this.pass ??= this.commands().beginComputePass();
     this.pass.setPipeline(kernel.pipeline);
     this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
-    this.pass.dispatchWorkgroups(...call.workgroups);
+    const [x, y = 1] = call.workgroups;
+    this.pass.dispatchWorkgroups(x, y);
+    this.counts.dispatches++;
   }
 
   /** Hands what is queued to the device. */
@@ -203,12 +212,18 @@ class Webgpu implements Backend {
     }
     this.usedSlots = 0;
     this.encoder = null;
+    this.batch++;
+    this.counts.submits++;
     this.device.queue.submit([encoder.finish()]);
   }
 
   private endPass(): GPUCommandEncoder {
     this.pass?.end();
     this.pass = null;
+    return this.commands();
+  }
+
+  private commands(): GPUCommandEncoder {
     this.encoder ??= this.device.createCommandEncoder();
     return this.encoder;
   }
@@ -216,7 +231,7 @@ class Webgpu implements Backend {
   /** Waits for the device; where that rejects, the device is gone, even if it does not say so yet. */
   private async survive(waiting: Promise<unknown>, what: string): Promise<void> {
     try {
-      await waiting;
+      await patiently(waiting);
     } catch (error) {
       this.check();
       const reason = error instanceof Error ? error.message || error.name : error;
@@ -240,7 +255,9 @@ class Webgpu implements Backend {
     return buffer;
   }
 
-  private fillWithPoison({ gpu, capacity }: GpuBuffer, poison: GPUBuffer): void {
+  private fillWithPoison(buffer: GpuBuffer, poison: GPUBuffer): void {
+    const { gpu, capacity } = buffer;
+    buffer.usedIn = this.batch;
     const encoder = this.endPass();
     for (let at = 0; at < capacity; at += poison.size) {
       encoder.copyBufferToBuffer(poison, 0, gpu, at, Math.min(poison.size, capacity - at));
@@ -248,15 +265,10 @@ class Webgpu implements Backend {
   }
 }
 
-function resourceOf(
-  binding: View | Temporary,
-  temporaries: readonly GpuBuffer[],
-): { id: number; buffer: GPUBuffer; offset: number } {
-  // Views are the operands that `run` was given.
-  const { buffer, base } =
-    "temporary" in binding ? { buffer: temporaries[binding.temporary], base: 0 } : (binding as Operand);
-  const { id, gpu } = buffer as GpuBuffer;
-  return { id, buffer: gpu, offset: base * 4 };
+function placeOf(binding: View | Temporary, temporaries: readonly GpuBuffer[]): Place {
+  if ("temporary" in binding) return { buffer: temporaries[binding.temporary], offset: 0 };
+  const { buffer, base } = binding as Operand; // views are the operands that `run` was given
+  return { buffer: buffer as GpuBuffer, offset: base * 4 };
 }
 
 /** Elements as the device stores them. */

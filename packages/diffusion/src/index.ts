@@ -8,6 +8,9 @@ export {
   hutchinsonDivergence,
   type ProbeOptions,
 } from "./divergence.ts";
+export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
+export { slerp } from "./editing/slerp.ts";
+export { type EditStart, startFrom } from "./editing/startFrom.ts";
 export { forwardChain, forwardStep, qSample } from "./forward.ts";
 export {
   type ClassifierGuidanceOptions,
@@ -54,6 +57,7 @@ export { type AncestralOptions, ancestral, type MeanShift } from "./samplers/anc
 export { type DdimOptions, ddim } from "./samplers/ddim.ts";
 export { euler } from "./samplers/euler.ts";
 export { type Churn, heun } from "./samplers/heun.ts";
+export { parseSampleState, serializeSampleState } from "./sampleState.ts";
 export {
   alphaBarAt,
   fromAlphaBars,

@@ -1,0 +1,74 @@
+// Inpainting: a sampler that draws only the part of an image that is not known.
+
+import type { Tensor } from "@pkg/tensor";
+import type { NoiseLevel } from "../level.ts";
+import type { NoiseSource, Sampler } from "../sampler.ts";
+import { noisedTo } from "./noisedTo.ts";
+
+export interface InpaintOptions {
+  /** The known data; it broadcasts to the batch. */
+  readonly image: Tensor;
+  /** Where to keep it: a bool, or numbers of which 0 stands for "draw"; it broadcasts to the batch. */
+  readonly keep: Tensor;
+  /** Go back and down again, so that what is drawn fits what is known. Default: no. */
+  readonly resample?: {
+    /** Steps to go back, after every so many steps. Default 1. */
+    readonly length?: number;
+    /** How often each stretch is walked, from 1 on. */
+    readonly times: number;
+  };
+}
+
+/**
+ * A sampler that after each step replaces what is known by the image at the noise of the next level (Lugmayr et al. 2022, RePaint,
+ * eq. 8), and so ends with the image itself there, bit for bit. With `resample` every stretch of `length` steps, but the one that
+ * ends at the data, is walked `times` times: between, noise leads back to its beginning in one jump (algorithm 1 for a length of 1).
+ * Jumps count as steps and call no model; what multistep methods remember ends at them.
+ * @throws Error unless length and times are positive integers, or when sampling if the image does not broadcast to the batch
+ */
+export function inpaint(sampler: Sampler, { image, keep, resample }: InpaintOptions): Sampler {
+  const { length = 1, times = 1 } = resample ?? {};
+  for (const [name, value] of Object.entries({ length, times }))
+    if (!(Number.isInteger(value) && value >= 1))
+      throw new Error(`inpaint: resample.${name} is ${value}, want a positive integer`);
+  const { levels, prior } = sampler;
+  const visits = visited(levels.length - 1, length, times);
+  return {
+    levels: visits.map((visit) => levels[visit]),
+    prior,
+    step({ index, ...call }) {
+      const [here, next] = visits.slice(index);
+      const isJump = next < here;
+      const { x, denoised, memory } = isJump
+        ? { x: back(call.x, levels[here], levels[next], call.rng), denoised: undefined, memory: [] }
+        : sampler.step({ ...call, index: here });
+      const kept = keep.cast("bool");
+      const known = noisedTo(levels[next], image, call.rng, x.shape);
+      const pasted = kept.where(known, x);
+      if (`${pasted.shape}` !== `${x.shape}`)
+        throw new Error(`inpaint: image [${image.shape}], keep [${keep.shape}] for a batch [${x.shape}]`);
+      // A jump estimates nothing: what is shown there is x itself, at its scale.
+      const estimate = denoised ?? x.mul(1 / Math.hypot(levels[next].signal, levels[next].noise));
+      return { x: pasted, denoised: kept.where(image, estimate), memory };
+    },
+  };
+}
+
+/** Which of the sampler's levels are visited in turn: down by one, or back to the beginning of a stretch. */
+function visited(steps: number, length: number, times: number): number[] {
+  const visits = [0];
+  for (let end = length; end < steps; end += length) {
+    const stretch = Array.from({ length }, (_, k) => end - length + 1 + k);
+    for (let walk = 1; walk < times; walk++) visits.push(...stretch, end - length);
+    visits.push(...stretch);
+  }
+  const last = visits[visits.length - 1];
+  return [...visits, ...Array.from({ length: steps - last }, (_, k) => last + 1 + k)];
+}
+
+/** The forward process from one level to a noisier one: q(x_to | x_from). */
+function back(x: Tensor, from: NoiseLevel, to: NoiseLevel, rng: NoiseSource): Tensor {
+  const ratio = to.signal / from.signal;
+  const added = Math.sqrt(Math.max(0, to.noise ** 2 - (ratio * from.noise) ** 2));
+  return x.mul(ratio).add(rng.normal(x.shape, { backend: x.backend }).mul(added));
+}

@@ -1,0 +1,16 @@
+// Data brought to a noise level, where an edit meets the samples on their way.
+
+import type { Tensor } from "@pkg/tensor";
+import type { NoiseLevel } from "../level.ts";
+import type { NoiseSource } from "../sampler.ts";
+
+/** signal · x₀ + noise · ε; one draw, but none at the data. @param shape of the result, which x₀ broadcasts to */
+export function noisedTo(
+  { signal, noise }: NoiseLevel,
+  x0: Tensor,
+  rng: NoiseSource,
+  shape: readonly number[] = x0.shape,
+): Tensor {
+  const mean = x0.mul(signal);
+  return noise === 0 ? mean : mean.add(rng.normal(shape, { backend: x0.backend }).mul(noise));
+}

@@ -1,5 +1,7 @@
 // What runs in the browser's page: functions that the tests call, with plain data in and out.
 import { type Backend, bestBackend, DeviceLostError, grad, randomStream, wasm, webgpu } from "@pkg/tensor";
+import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tilingStore.ts";
+import { TILES } from "../../packages/tensor/src/ops/tiles.ts";
 import { allOps, checkCase, type Finding } from "../tensor/checkCase.ts";
 import { drawDigests } from "../tensor/draws.ts";
 
@@ -25,6 +27,14 @@ const program = {
   },
 
   drawDigests: async (kind: Kind): Promise<Record<string, string>> => drawDigests(await backend(kind)),
+
+  /** Tilings of two adapters, stored and read again. */
+  async tilings(): Promise<unknown> {
+    const before = await readTilings("test", "A");
+    await writeTilings("test", "A", new Map([["a", { tile: TILES[2], shares: 4 }]]));
+    await writeTilings("test", "B", new Map([["b", { tile: TILES[0], shares: 1 }]]));
+    return [[...before], ...(await readTilings("test", "A")), ...(await readTilings("test", "B"))];
+  },
 
   /** The weights after some steps on a new device. */
   async train(steps: number): Promise<number[]> {

@@ -5,6 +5,7 @@ export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
+export { type Tuned, tune } from "./backends/webgpu/tuner.ts";
 export { type WebgpuBackend, type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
 export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosLike } from "./create.ts";
 export { crossEntropy } from "./crossEntropy.ts";

@@ -1,5 +1,6 @@
 // What an op is: its rules as data (types only) and defineOp; running ops is tensor.ts's work.
 
+import type { Product, Retiled, Tiling } from "./ops/tiles.ts";
 import type { DType, Layout, Shape, Spec } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -43,6 +44,8 @@ export interface GpuTarget {
   readonly profile: "direct" | "tiled";
   readonly workgroupMemory: number;
   readonly maxInvocations: number;
+  /** The tiling of a product that was found by timing on this device, if any. */
+  readonly timed?: (kernel: string, product: Product, calls: Retiled) => Tiling | null;
 }
 
 /** The operands of one call and what may be used to compute it. */

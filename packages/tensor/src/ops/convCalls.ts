@@ -4,13 +4,13 @@ import directKernel from "@pkg/kernels/conv2d_direct.wgsl";
 import tiledKernel from "@pkg/kernels/conv2d_tiled.wgsl";
 import weightDirectKernel from "@pkg/kernels/conv2d_weight_direct.wgsl";
 import weightTiledKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
-import type { GpuCall, GpuTarget, KernelCall, View } from "../op.ts";
+import type { GpuCall, KernelCall, View } from "../op.ts";
 import { sizeOf } from "../shape.ts";
 import { backward, forward, type Gather, pixelStrides, placing } from "./convGather.ts";
 import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./convNarrow.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { linearGrid } from "./dispatch.ts";
-import { chooseTiling, inShares, type Product, reader, type Tiling, tileConstants, tileGrid, writer } from "./tiles.ts";
+import { inShares, type Product, reader, type Tiling, tileConstants, tileGrid, tilingFor, writer } from "./tiles.ts";
 
 const WORKGROUP = 64;
 
@@ -44,7 +44,7 @@ export function weightCalls(call: GpuCall<WeightAttrs>, given?: Tiling): KernelC
   const pixels = batch * g.shape[1] * g.shape[2];
   const params = { m, n, taps: [kh, kw], ...placing(gather) };
   const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
-  const tiling = given ?? chosen(product, target, groups);
+  const tiling = given ?? chosen("conv2dWeight", product, call, weightCalls);
   if (!given && groups === 1) {
     const merged = { ...product, batches: 1 };
     if (suitsNarrow(product, m, kh * kw, { ...merged, m: kh * kw * m }, target) && hasPixelRows(g)) {
@@ -121,7 +121,11 @@ function gathered(
   };
   const classes = gather.spread[0] * gather.spread[1];
   const product = { batches: classes, m: pixels, n, k: c, runs: Math.ceil((kh * kw) / classes) };
-  const tiling = given ?? chosen(product, target, groups);
+  const tiling =
+    given ??
+    chosen(isTransposed ? "conv2dInput" : "conv2d", product, call, (other, tile) =>
+      gathered(other, gather, groups, isTransposed, tile),
+    );
   const merged = { batches: 1, m: sizeOf(gather.image.shape.slice(0, 3)), n: kh * kw * n, k: c, runs: 1 };
   const isNarrow = !given && groups === 1 && suitsNarrow(product, n, kh * kw, merged, target);
   if (isNarrow && hasPixelRows(gather.image)) {
@@ -154,8 +158,14 @@ function gathered(
 }
 
 /** Groups are rare and their products small: they always go straight. */
-function chosen(product: Product, target: GpuTarget, groups: number): Tiling | null {
-  return groups === 1 ? chooseTiling(product, target) : null;
+function chosen<Attrs extends ConvAttrs>(
+  kernel: string,
+  product: Product,
+  call: GpuCall<Attrs>,
+  calls: (call: GpuCall<Attrs>, tiling: Tiling) => KernelCall[],
+): Tiling | null {
+  if (call.attrs.groups !== 1) return null;
+  return tilingFor(kernel, product, call.target, (temporary, tiling) => calls({ ...call, temporary }, tiling));
 }
 
 /** Whether any four channels from a multiple of four on can be read at once. */

@@ -8,7 +8,7 @@ import { checkFloats } from "./convShape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
 import { matmulWasm } from "./matmulWasm.ts";
 import { rowMajor } from "./rowMajor.ts";
-import { chooseTiling, inShares, type Product, reader, tileConstants, tileGrid, writer } from "./tiles.ts";
+import { inShares, type Product, reader, type Tiling, tileConstants, tileGrid, tilingFor, writer } from "./tiles.ts";
 
 const WORKGROUP = 64;
 
@@ -146,14 +146,13 @@ export const matmul = defineOp({
 });
 
 /** The kernel calls of a matrix product; a tuner gives the tiling. */
-export function matmulCalls(
-  call: GpuCall<undefined>,
-  tiling = chooseTiling(productOf(call.inputs), call.target),
-): KernelCall[] {
+export function matmulCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
   const { inputs, outputs, target } = call;
   const product = productOf(inputs);
   const [a, b, bias] = inputs;
   const { constants, params } = describe([a, b, bias], outputs[0], product);
+  const tiling =
+    given ?? tilingFor(nameOf(a, b), product, target, (temporary, other) => matmulCalls({ ...call, temporary }, other));
   if (!tiling) {
     const blocks = product.batches * Math.ceil(product.m / 4) * Math.ceil(product.n / 4);
     const workgroups = linearGrid(blocks, WORKGROUP);
@@ -226,6 +225,12 @@ function matrixOf(layout: Layout): Matrix {
   const isTransposed = columnStride !== 1 && (rowStride === 1 || columns !== 1);
   const [size, step] = isTransposed ? [columns, columnStride] : [rows, rowStride];
   return { isTransposed, step: size > 1 ? step : 0 };
+}
+
+/** What is timed apart: "matmul", "matmul ab′", "matmul a′b", "matmul a′b′". */
+function nameOf(a: View, b: View): string {
+  const [x, y] = [a, b].map((view) => (matrixOf(view).isTransposed ? "′" : ""));
+  return x || y ? `matmul a${x}b${y}` : "matmul";
 }
 
 function hasContiguousAxis({ shape, strides }: Layout): boolean {

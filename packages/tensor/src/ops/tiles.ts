@@ -31,6 +31,9 @@ export interface Tiling {
   readonly share: number;
 }
 
+/** Makes the kernel calls of a dispatch in a given tiling. */
+export type Retiled = (temporary: GpuCall<unknown>["temporary"], tiling: Tiling) => KernelCall[];
+
 /** Every tile, with the part of a GPU's peak that it is expected to reach, relative to the first. */
 export const TILES: readonly (Tile & { readonly efficiency: number })[] = [
   { tileM: 128, tileN: 128, tileK: 16, threadM: 8, threadN: 8, efficiency: 1 },
@@ -54,38 +57,63 @@ const MIN_SHARE = 256; // products an output of a share, at least
 
 /** The tiling with the least expected time among those that fit the device; null for software adapters, and where none fits. */
 export function chooseTiling(product: Product, target: GpuTarget): Tiling | null {
-  return fastest(product, target)?.tiling ?? null;
+  return likelyTilings(product, target)[0]?.tiling ?? null;
 }
 
 /** The time of that tiling, in products that a processor makes at its full speed. */
 export function expectedTime(product: Product, target: GpuTarget): number | null {
-  return fastest(product, target)?.time ?? null;
+  return likelyTilings(product, target)[0]?.time ?? null;
 }
 
-function fastest(
-  { batches, m, n, k, runs }: Product,
+/**
+ * The tiling of one dispatch: found by timing on this device where there is one, else the one that is expected to be fast.
+ * @param calls makes the kernel calls in another tiling, which is how it is timed
+ */
+export function tilingFor(kernel: string, product: Product, target: GpuTarget, calls: Retiled): Tiling | null {
+  const likely = chooseTiling(product, target);
+  return likely && (target.timed?.(kernel, product, calls) ?? likely);
+}
+
+/** In each tile that fits the device the shares that are expected to be fastest; the fastest tile first. */
+export function likelyTilings(
+  product: Product,
   target: GpuTarget,
-): { readonly tiling: Tiling; readonly time: number } | null {
-  if (target.profile !== "tiled") return null;
-  let best: { tiling: Tiling; time: number } | null = null;
-  for (const { efficiency, ...largest } of TILES) {
-    const tile = { ...largest, tileK: Math.min(largest.tileK, Math.max(4, 2 ** Math.ceil(Math.log2(k)))) };
-    if (buffersFor(tile, target) === 0) continue;
+): readonly { readonly tiling: Tiling; readonly time: number }[] {
+  if (target.profile !== "tiled") return [];
+  const { batches, m, n } = product;
+  const inEachTile = TILES.flatMap(({ efficiency, ...largest }) => {
+    const tile = tileWithin(largest, product);
+    if (buffersFor(tile, target) === 0) return [];
     const count = batches * Math.ceil(m / tile.tileM) * Math.ceil(n / tile.tileN);
-    const tiles = runs * Math.ceil(k / tile.tileK);
-    const most = Math.max(1, Math.min(MAX_SHARES, Math.floor((tiles * tile.tileK) / MIN_SHARE)));
     // One share, or as many as give every processor one workgroup, two, …
-    for (const wanted of [1, ...[1, 2, 3, 4].map((each) => Math.floor((each * PROCESSORS) / count))]) {
-      const share = Math.ceil(tiles / Math.min(Math.max(wanted, 1), most));
-      const shares = share === 0 ? 1 : Math.ceil(tiles / share);
-      const each = Math.ceil((count * shares) / PROCESSORS);
+    const timed = [1, ...[1, 2, 3, 4].map((each) => Math.floor((each * PROCESSORS) / count))].map((wanted) => {
+      const tiling = cut(product, tile, wanted);
+      const each = Math.ceil((count * tiling.shares) / PROCESSORS);
       const speed = efficiency * Math.min(1, (each * threadsOf(tile)) / BUSY_THREADS);
-      const joining = shares === 1 ? 0 : PASS_COST + SHARE_COST * shares * batches * m * n;
-      const time = (each * tile.tileM * tile.tileN * share * tile.tileK) / speed + joining;
-      if (time < (best?.time ?? Number.POSITIVE_INFINITY)) best = { tiling: { tile, shares, share }, time };
-    }
-  }
-  return best;
+      const joining = tiling.shares === 1 ? 0 : PASS_COST + SHARE_COST * tiling.shares * batches * m * n;
+      return { tiling, time: (each * tile.tileM * tile.tileN * tiling.share * tile.tileK) / speed + joining };
+    });
+    return [timed.reduce((best, other) => (other.time < best.time ? other : best))];
+  });
+  return inEachTile.sort((a, b) => a.time - b.time);
+}
+
+/** A product in one of TILES, with its sums in at most so many shares; null where the device cannot hold the tile. */
+export function tilingIn(product: Product, target: GpuTarget, largest: Tile, wanted: number): Tiling | null {
+  const tile = tileWithin(largest, product);
+  return target.profile === "tiled" && buffersFor(tile, target) > 0 ? cut(product, tile, wanted) : null;
+}
+
+/** A tile that is no deeper than the product. */
+function tileWithin({ tileM, tileN, tileK, threadM, threadN }: Tile, { k }: Product): Tile {
+  return { tileM, tileN, tileK: Math.min(tileK, Math.max(4, 2 ** Math.ceil(Math.log2(k)))), threadM, threadN };
+}
+
+function cut({ k, runs }: Product, tile: Tile, wanted: number): Tiling {
+  const tiles = runs * Math.ceil(k / tile.tileK);
+  const most = Math.max(1, Math.min(MAX_SHARES, Math.floor((tiles * tile.tileK) / MIN_SHARE)));
+  const share = Math.ceil(tiles / Math.min(Math.max(wanted, 1), most));
+  return { tile, shares: share === 0 ? 1 : Math.ceil(tiles / share), share };
 }
 
 /** Values of the constants that every tiled kernel declares. */

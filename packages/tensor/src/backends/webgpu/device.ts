@@ -17,6 +17,8 @@ interface NodeProcess {
 export interface Device {
   readonly device: GPUDevice;
   readonly description: string;
+  /** Tells adapters apart: vendor, architecture, device and description. */
+  readonly identity: string;
   /** No GPU stands behind it. */
   readonly isSoftware: boolean;
 }
@@ -96,13 +98,27 @@ export async function openDevice(adapter: GPUAdapter): Promise<Device> {
     requiredFeatures: features as GPUFeatureName[], // names newer than the type definitions
     requiredLimits: Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]])),
   });
-  return { device, description: describeAdapter(adapter), isSoftware: isSoftwareAdapter(adapter) };
+  return {
+    device,
+    description: describeAdapter(adapter),
+    identity: identify(adapter.info),
+    isSoftware: isSoftwareAdapter(adapter),
+  };
 }
 
-/** What kernels may count on. */
-export function targetOf({ limits }: GPUDevice, profile: GpuTarget["profile"]): GpuTarget {
+/** What is known of a device that somebody else opened. */
+export function givenDevice(device: GPUDevice): Device {
+  return { device, description: "a given device", identity: identify(device.adapterInfo), isSoftware: false };
+}
+
+function identify({ vendor, architecture, device, description }: GPUAdapterInfo): string {
+  return [vendor, architecture, device, description].join(" | ");
+}
+
+/** What kernels may count on. @param profile by default `direct` on software adapters, else `tiled` */
+export function targetOf({ device: { limits }, isSoftware }: Device, profile?: GpuTarget["profile"]): GpuTarget {
   return {
-    profile,
+    profile: profile ?? (isSoftware ? "direct" : "tiled"),
     workgroupMemory: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
   };

@@ -12,11 +12,12 @@ import type { GpuTarget, KernelCall, NumberArray, Op, Temporary, View } from "..
 import type { DType } from "../../shape.ts";
 import { BindGroups, type Place } from "./bindGroups.ts";
 import { counting, type WebgpuCounters } from "./counters.ts";
-import { type Device, findAdapter, openDevice, targetOf } from "./device.ts";
+import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./device.ts";
 import { writeParams } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type GpuBuffer, Pool } from "./pool.ts";
 import { Stagings } from "./stagings.ts";
+import { tunable } from "./tuner.ts";
 import { patiently } from "./wait.ts";
 
 export interface WebgpuOptions {
@@ -33,6 +34,11 @@ export interface WebgpuOptions {
    * kernels write workgroup memory before they read it.
    */
   readonly toggles?: readonly string[];
+  /**
+   * Uses the tilings of products that `tune` found on this adapter before: true for those in the user's cache, or the file that holds
+   * them (in browsers a name). Default false: the choice is fixed, and with it the order in which sums are added.
+   */
+  readonly tuned?: boolean | string;
   /** Fills new buffers with NaN, so that an element that a kernel forgot shows. Default false. */
   readonly poison?: boolean;
 }
@@ -53,10 +59,9 @@ const MODE_READ = 1;
  * @throws Error when there is no WebGPU or no adapter, saying what is missing
  */
 export async function webgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
-  const found = options.device
-    ? { device: options.device, description: "a given device", isSoftware: false }
-    : await requestDevice(options);
-  return new Webgpu(found, options);
+  const { device, profile, tuned = false } = options;
+  const found = device ? givenDevice(device) : await requestDevice(options);
+  return tunable(found, targetOf(found, profile), tuned, (target) => new Webgpu(found, target, options));
 }
 
 async function requestDevice({ adapter, toggles }: WebgpuOptions): Promise<Device> {
@@ -85,10 +90,14 @@ class Webgpu implements WebgpuBackend {
   private failure: Error | null = null;
   private lost: DeviceLostError | null = null;
 
-  constructor({ device, description, isSoftware }: Device, { budget, profile, poison = false }: WebgpuOptions) {
+  constructor(
+    { device, description, isSoftware }: Device,
+    target: GpuTarget,
+    { budget, poison = false }: WebgpuOptions,
+  ) {
     this.device = device;
     this.name = `webgpu: ${description}`;
-    this.target = targetOf(device, profile ?? (isSoftware ? "direct" : "tiled"));
+    this.target = target;
     this.pipelines = new Pipelines(device, this.counts);
     this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });
     this.bindGroups = new BindGroups(device, this.uniforms, this.counts);

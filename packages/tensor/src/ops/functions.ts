@@ -273,19 +273,22 @@ export const logNdtr = elementwise({
   library,
   wasm: "log_ndtr",
   cpu: logNormalDistribution,
-  // φ(x) / Φ(x)
-  vjp: ([g], [x], [y]) => [
-    g.mul(
-      x
-        .square()
-        .mul(-0.5)
-        .sub(y)
-        .exp()
-        .mul(1 / Math.sqrt(2 * Math.PI)),
-    ),
-  ],
+  vjp: ([g], [x], [y]) => {
+    // φ(x) / Φ(x); where both of the exponent's terms are large, by its asymptotic series in 1 / x².
+    const ratio = x
+      .square()
+      .mul(-0.5)
+      .sub(y)
+      .minimum(4)
+      .exp()
+      .mul(1 / Math.sqrt(2 * Math.PI));
+    const far = x.minimum(-20);
+    const inverse = far.square().pow(-1);
+    const series = inverse.mul(inverse.mul(inverse.affine(10, -2)).add(1)).add(1);
+    return [g.mul(x.less(-20).where(far.neg().mul(series), ratio))];
+  },
   saves: { inputs: [0], outputs: [0] },
-  cases: [over(-6, 5)],
+  cases: [over(-6, 5), over(-1000, -21)],
   // As gelu's 36 for x up to 5, and log1p's 4.
   tolerance: { ulp: 40, abs: SMALLEST },
 });

@@ -47,6 +47,31 @@ test("times out of range are refused", () => {
   );
 });
 
+test("the documents' training algorithm, written out, is the loss", async () => {
+  const x0 = randomStream(3).normal([6, 5], { backend: exact });
+  const model: Model = {
+    forward: (x, times) =>
+      x.mul(0.7).add(
+        tensor(
+          times.map((t) => [t / 1000]),
+          { backend: exact },
+        ),
+      ),
+  };
+  const rng = randomStream(9);
+  const times = rng.host.integers(0, 1000, [6]); // t ~ Uniform{1, …, T}
+  const epsilon = rng.host.normal([6, 5]); // ε ~ N(0, I)
+  const x0s = await x0.data();
+  let sum = 0;
+  for (let i = 0; i < 30; i++) {
+    const t = times[Math.floor(i / 5)];
+    const alphaBar = alphaBarAt(schedule, t);
+    const noisy = Math.sqrt(alphaBar) * x0s[i] + Math.sqrt(1 - alphaBar) * epsilon[i];
+    sum += (epsilon[i] - (0.7 * noisy + t / 1000)) ** 2; // ‖ε − ε̂(x_t, t)‖²
+  }
+  expect(await noisePrediction(model, schedule, x0, randomStream(9)).item()).toBeCloseTo(sum / 30, 10);
+});
+
 test("the loss of predicting nothing is the mean of ε², that of predicting the noise is 0", async () => {
   const x0 = randomStream(3).normal([64, 50], { backend: exact });
   const nothing: Model = { forward: zerosLike };

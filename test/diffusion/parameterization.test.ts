@@ -4,9 +4,12 @@ import {
   ancestral,
   constant,
   convertPrediction,
+  convertWeight,
   cosine,
   ddim,
   finalSample,
+  gammaAt,
+  type LossWeight,
   linear,
   minSnrWeight,
   type Prediction,
@@ -18,6 +21,8 @@ import {
   scaledLinear,
   sigmoid,
   snrAt,
+  snrWeight,
+  truncatedSnrWeight,
   variationalWeight,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
@@ -120,6 +125,61 @@ test("weights by the ratio of signal to noise", () => {
   expect(minSnrWeight(5)(schedule, 0)).toBeCloseTo(5 / snrAt(schedule, 0), 12);
   expect(minSnrWeight(5, "data")(schedule, 0)).toBe(5);
   expect(p2Weight({ k: 1, gamma: 1 })(constant(10, 0.5), 0)).toBe(0.5);
+});
+
+test("a weight of one kind's error is one of every other's", async () => {
+  const times = [1, 10, 500, 998];
+  const data = randomStream(1).normal([4, 50], { backend });
+  const { noisy: x, noise } = qSample(schedule, data, times, randomStream(2));
+  const guess = data.mul(0.7).add(0.1);
+  const weighted = async (kind: Prediction, weight: LossWeight) => {
+    const target = predictionTarget(schedule, kind, { data, noise, times });
+    const predicted = convertPrediction(schedule, guess, { from: "data", to: kind, x, times });
+    const errors = await predicted.sub(target).square().sum(1).data();
+    return times.map((t, i) => weight(schedule, t) * errors[i]);
+  };
+  for (const from of KINDS) {
+    const wanted = await weighted(from, () => 1);
+    for (const to of KINDS) {
+      const found = await weighted(
+        to,
+        convertWeight(() => 1, { from, to }),
+      );
+      for (const [i, value] of found.entries()) expect(value / wanted[i]).toBeCloseTo(1, 5);
+    }
+  }
+  for (const [make, inData] of [
+    [snrWeight, (snr: number) => snr],
+    [truncatedSnrWeight, (snr: number) => Math.max(snr, 1)],
+    [(kind: Prediction) => minSnrWeight(5, kind), (snr: number) => Math.min(snr, 5)],
+  ] as const) {
+    const wanted = await weighted("data", (given, t) => inData(snrAt(given, t)));
+    for (const kind of KINDS)
+      for (const [i, value] of (await weighted(kind, make(kind))).entries())
+        expect(value / wanted[i]).toBeCloseTo(1, 5);
+  }
+});
+
+test("the variational weight of the posterior's variance is half of the fall of the signal-to-noise ratio", () => {
+  // ½ (SNR_s − SNR_t) ‖Δx₀‖² = ½ (e^(γ_t − γ_s) − 1) ‖Δε‖² (Kingma et al. 2021, eq. 13 and 14)
+  for (const t of [1, 2, 500, 999]) {
+    const ofNoise = variationalWeight()(schedule, t);
+    expect(ofNoise / (0.5 * Math.expm1(gammaAt(schedule, t) - gammaAt(schedule, t - 1)))).toBeCloseTo(1, 9);
+    const ofData = convertWeight(variationalWeight(), { from: "noise", to: "data" })(schedule, t);
+    expect(ofData / (0.5 * (snrAt(schedule, t - 1) - snrAt(schedule, t)))).toBeCloseTo(1, 9);
+  }
+});
+
+test("weights have defined values where no signal is left", () => {
+  const zero = zeroTerminalSnr(schedule);
+  const at = (weight: LossWeight) => weight(zero, 999);
+  expect([at(snrWeight("noise")), at(snrWeight("data")), at(snrWeight("velocity")), at(snrWeight("score"))]).toEqual([
+    1, 0, 0, 1,
+  ]);
+  expect([at(truncatedSnrWeight("data")), at(truncatedSnrWeight("velocity"))]).toEqual([1, 1]);
+  expect(at(truncatedSnrWeight("noise"))).toBe(Number.POSITIVE_INFINITY);
+  expect([at(minSnrWeight(5, "score")), at(minSnrWeight(5, "data"))]).toEqual([1, 0]);
+  expect(() => minSnrWeight(0)).toThrow("minSnrWeight: γ is 0, want a positive number");
 });
 
 test("a weight that is not finite is refused with its step", () => {

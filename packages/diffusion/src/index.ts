@@ -1,5 +1,8 @@
 // The public face of @pkg/diffusion.
 
+export { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./bound.ts";
+export { type Decoder, type DiscretisedOptions, discretisedDecoder, gaussianDecoder } from "./decoder.ts";
+export { dequantise, dequantisedBits } from "./dequantise.ts";
 export {
   drawProbes,
   exactDivergence,
@@ -21,9 +24,20 @@ export {
 export { type ClassifierFreeOptions, classifierFree, type GuidanceStrength } from "./guidance/classifierFree.ts";
 export { dropLabels } from "./guidance/dropLabels.ts";
 export { dynamicThreshold } from "./guidance/dynamicThreshold.ts";
+export { klNormal, type Normal } from "./klDivergence.ts";
 export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
-export { type LossOptions, noisePrediction, predictionLoss } from "./loss.ts";
+export {
+  type BoundLossOptions,
+  boundLoss,
+  type HybridOptions,
+  hybridLoss,
+  type LossOptions,
+  noisePrediction,
+  predictionLoss,
+  type TimedOptions,
+} from "./loss.ts";
 export type { Model } from "./model.ts";
+export { type Estimate, type Nll, type NllOptions, nll } from "./nll.ts";
 export { noiseEnergies } from "./noiseEnergies.ts";
 export { convertAtLevel, convertPrediction, type Prediction, predictionTarget } from "./parameterization.ts";
 export {
@@ -99,6 +113,16 @@ export { slicedScoreMatching } from "./scoreMatching/sliced.ts";
 export { exponential, karras, polyexponential, type SigmaRange } from "./sigmas.ts";
 export { type Spacing, spacedTimes } from "./spacing.ts";
 export {
+  type DrawnTimes,
+  type LossAwareSampler,
+  type LossHistory,
+  lossAwareTimes,
+  lowDiscrepancyTimes,
+  stratifiedTimes,
+  type TimestepSampler,
+  uniformTimes,
+} from "./timestepSampler.ts";
+export {
   analytic,
   fixedLarge,
   fixedSmall,
@@ -108,4 +132,13 @@ export {
   type ReverseVariance,
   splitVariance,
 } from "./variance.ts";
-export { type LossWeight, minSnrWeight, p2Weight, variationalWeight } from "./weighting.ts";
+export { type GammaCurve, linearGamma, type VdmOptions, vdmLoss } from "./vdm.ts";
+export {
+  convertWeight,
+  type LossWeight,
+  minSnrWeight,
+  p2Weight,
+  snrWeight,
+  truncatedSnrWeight,
+  variationalWeight,
+} from "./weighting.ts";

@@ -1,18 +1,41 @@
-// Training objectives: the squared error of a prediction, weighted by step.
+// Training objectives in discrete time: the squared error of a prediction, the variational bound, and both together.
 
 import type { Conditioning } from "@pkg/nn";
-import { type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { keep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess, termsOf } from "./bound.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { type Prediction, predictionTarget } from "./parameterization.ts";
 import type { Schedule } from "./schedule.ts";
+import { type DrawnTimes, type TimestepSampler, uniformTimes } from "./timestepSampler.ts";
+import { learnedRange, splitVariance } from "./variance.ts";
 import type { LossWeight } from "./weighting.ts";
 
-export interface LossOptions extends Pick<Conditioning, "labels"> {
+/** What all losses over steps share. */
+export interface TimedOptions extends Pick<Conditioning, "labels"> {
+  /** How steps are drawn. Default: uniformly. */
+  readonly timesteps?: TimestepSampler;
+  /**
+   * Gets each sample's step and loss, [batch], before the weights of the draw: for a loss-aware sampler's `update`, once
+   * `losses.data()` is there. Dispose of `losses` then.
+   */
+  readonly report?: (seen: { readonly times: readonly number[]; readonly losses: Tensor }) => void;
+}
+
+export interface LossOptions extends TimedOptions {
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
   /** The weight of each sample's error by its step. Default: 1 for every step. */
   readonly weight?: LossWeight;
+}
+
+/** The bound as a loss: clip is false by default. */
+export interface BoundLossOptions extends TimedOptions, ReverseProcess {}
+
+export interface HybridOptions extends BoundLossOptions {
+  readonly weight?: LossWeight;
+  /** λ, from 0 on. Default 0.001. */
+  readonly lambda?: number;
 }
 
 /**
@@ -28,19 +51,15 @@ export function predictionLoss(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { prediction = "noise", weight, labels }: LossOptions = {},
+  { prediction = "noise", weight, labels, ...options }: LossOptions = {},
 ): Tensor {
-  const times = [...rng.host.integers(0, schedule.steps, [x0.shape[0]])];
+  const drawn = drawTimes(schedule, x0, rng, options);
+  const { times } = drawn;
   const weights = weight && times.map((t) => checkWeight(weight(schedule, t), t));
   const { noisy, noise } = qSample(schedule, x0, times, rng);
-  const target = predictionTarget(schedule, prediction, { data: x0, noise, times });
-  const errors = model.forward(noisy, times, { labels, rng }).sub(target).square();
-  if (!weights) return errors.mean();
-  return errors
-    .flatten(1)
-    .mean(1)
-    .mul(tensor(weights, { backend: x0.backend }))
-    .mean();
+  const predicted = model.forward(noisy, times, { labels, rng });
+  const errors = squaredErrors(schedule, predicted, { prediction, data: x0, noise, times });
+  return average(weighted(errors, weights), drawn, options);
 }
 
 /** L_simple = E‖ε − ε̂‖² (Ho et al. 2020, eq. 14): `predictionLoss` of the noise with equal weights. */
@@ -52,6 +71,102 @@ export function noisePrediction(
   { labels }: Pick<Conditioning, "labels"> = {},
 ): Tensor {
   return predictionLoss(model, schedule, x0, rng, { labels });
+}
+
+/**
+ * The variational bound L_T + Σ L_{t−1} + L_0 from one step a sample, in bits a dimension: L_T + T E_t L_t (Ho et al. 2020, eq. 5;
+ * Nichol & Dhariwal 2021, eq. 4). Its expectation is what `nll` sums up. Losses with few steps vary: draw them with `lossAwareTimes`.
+ * @param x0 [batch, ...], on the grid of the decoder
+ * @returns []
+ */
+export function boundLoss(
+  model: Model,
+  schedule: Schedule,
+  x0: Tensor,
+  rng: RandomStream,
+  { labels, timesteps, report, ...reverse }: BoundLossOptions = {},
+): Tensor {
+  const drawn = drawTimes(schedule, x0, rng, { timesteps });
+  const { noisy } = qSample(schedule, x0, drawn.times, rng);
+  const nats = boundTerms(model, schedule, { x0, x: noisy, times: drawn.times }, { ...reverse, labels, rng });
+  const bits = nats.mul(bitsPerDim(schedule.steps, x0.size / x0.shape[0]));
+  const prior = priorTerm(schedule, x0)
+    .mean()
+    .mul(bitsPerDim(1, x0.size / x0.shape[0]));
+  return average(bits, drawn, { report }).add(prior);
+}
+
+/**
+ * L_simple + λ L_vlb for a model with learned variances (Nichol & Dhariwal 2021, section 3.1): L_vlb = T E_t L_t in bits a dimension,
+ * without L_T, and with the mean held fixed, so that it trains the variances alone. λ = 0.001 is their code's T / 1000 on L_t.
+ * @param x0 [batch, ...], on the grid of the decoder
+ * @param options variance: learnedRange() by default
+ * @returns []
+ * @throws Error when λ is negative or not finite, or the variance is not learned
+ */
+export function hybridLoss(
+  model: Model,
+  schedule: Schedule,
+  x0: Tensor,
+  rng: RandomStream,
+  { lambda = 0.001, weight, prediction = "noise", variance = learnedRange(), labels, ...options }: HybridOptions = {},
+): Tensor {
+  if (!(lambda >= 0 && Number.isFinite(lambda))) {
+    throw new Error(`hybridLoss: λ is ${lambda}, want a finite number from 0 on`);
+  }
+  if (!variance.isLearned) throw new Error("hybridLoss: the variance is fixed, want a learned one");
+  const { timesteps, report, ...reverse } = options;
+  const drawn = drawTimes(schedule, x0, rng, { timesteps });
+  const { times } = drawn;
+  const weights = weight && times.map((t) => checkWeight(weight(schedule, t), t));
+  const { noisy, noise } = qSample(schedule, x0, times, rng);
+  const output = model.forward(noisy, times, { labels, rng });
+  const { prediction: predicted, raw } = splitVariance(output, variance, x0.shape);
+  const errors = squaredErrors(schedule, predicted, { prediction, data: x0, noise, times });
+  const nats = termsOf(
+    schedule,
+    { x0, x: noisy, times, predicted: predicted.detach(), raw },
+    { ...reverse, prediction, variance },
+  );
+  const bits = nats.mul(bitsPerDim(schedule.steps, x0.size / x0.shape[0]));
+  return average(weighted(errors, weights).add(bits.mul(lambda)), drawn, { report });
+}
+
+function drawTimes(
+  { steps }: Schedule,
+  { shape: [batch] }: Tensor,
+  rng: RandomStream,
+  { timesteps = uniformTimes() }: Pick<TimedOptions, "timesteps">,
+): DrawnTimes {
+  return timesteps(steps, batch, rng);
+}
+
+/** [batch], the mean over each sample's elements. */
+function squaredErrors(
+  schedule: Schedule,
+  predicted: Tensor,
+  {
+    prediction,
+    ...known
+  }: {
+    readonly prediction: Prediction;
+    readonly data: Tensor;
+    readonly noise: Tensor;
+    readonly times: readonly number[];
+  },
+): Tensor {
+  const errors = predicted.sub(predictionTarget(schedule, prediction, known)).square();
+  return errors.rank === 1 ? errors : errors.flatten(1).mean(1);
+}
+
+function weighted(errors: Tensor, weights: readonly number[] | undefined): Tensor {
+  return weights ? errors.mul(tensor(weights, { backend: errors.backend })) : errors;
+}
+
+/** The mean of [batch] losses with the weights of the draw. */
+function average(losses: Tensor, { times, weights }: DrawnTimes, { report }: Pick<TimedOptions, "report">): Tensor {
+  report?.({ times, losses: keep(losses.detach()) });
+  return weights.every((weight) => weight === 1) ? losses.mean() : weighted(losses, weights).mean();
 }
 
 function checkWeight(weight: number, t: number): number {

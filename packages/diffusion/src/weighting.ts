@@ -2,7 +2,7 @@
 
 import type { Prediction } from "./parameterization.ts";
 import { posterior } from "./posterior.ts";
-import { noiseVarianceAt, type Schedule, snrAt } from "./schedule.ts";
+import { alphaBarAt, noiseVarianceAt, type Schedule, snrAt } from "./schedule.ts";
 
 /** The weight of a sample at step t. */
 export type LossWeight = (schedule: Schedule, t: number) => number;
@@ -21,19 +21,65 @@ export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixed
 }
 
 /**
+ * A weight of one kind of prediction's squared error as one of another's, so that w_from ‖Δfrom‖² = w_to ‖Δto‖²:
+ * ‖Δε‖² = SNR ‖Δx₀‖², ‖Δv‖² = (1 + SNR) ‖Δx₀‖², ‖Δs‖² = ‖Δε‖² / (1 − ᾱ), ‖Δμ‖² = β² / (α (1 − ᾱ)) ‖Δε‖². At ᾱ = 0, where the noise
+ * says nothing of the data, a weight of the data's error is an infinite one of the noise's.
+ */
+export function convertWeight(
+  weight: LossWeight,
+  { from, to }: { readonly from: Prediction; readonly to: Prediction },
+): LossWeight {
+  if (from === to) return weight;
+  const unit = isOfNoise(from) && isOfNoise(to) ? noiseError : dataError;
+  return (schedule, t) => (weight(schedule, t) * unit(schedule, t, to)) / unit(schedule, t, from);
+}
+
+/** SNR as a weight of the data's error: 1 as one of the noise's, L_simple whatever is predicted. */
+export function snrWeight(prediction: Prediction): LossWeight {
+  return convertWeight(() => 1, { from: "noise", to: prediction });
+}
+
+/** max(SNR, 1) as a weight of the data's error (Salimans & Ho 2022, eq. 9): the larger of the data's and the noise's. */
+export function truncatedSnrWeight(prediction: Prediction): LossWeight {
+  return convertWeight((schedule, t) => Math.max(snrAt(schedule, t), 1), { from: "data", to: prediction });
+}
+
+/**
  * min(SNR, γ), as a weight of the data's error (Hang et al. 2023), turned into one of what is predicted: divided by SNR for noise,
  * by SNR + 1 for velocity. γ = 5 in the paper. Finite at ᾱ = 0.
+ * @throws Error when γ is not positive
  */
-export function minSnrWeight(gamma = 5, prediction: Exclude<Prediction, "mean" | "score"> = "noise"): LossWeight {
-  return (schedule, t) => {
+export function minSnrWeight(gamma = 5, prediction: Prediction = "noise"): LossWeight {
+  if (!(gamma > 0)) throw new Error(`minSnrWeight: γ is ${gamma}, want a positive number`);
+  if (prediction === "data") return (schedule, t) => Math.min(snrAt(schedule, t), gamma);
+  // min(SNR, γ) / SNR, where SNR may be 0.
+  const ofNoise: LossWeight = (schedule, t) => {
     const snr = snrAt(schedule, t);
-    if (prediction === "data") return Math.min(snr, gamma);
-    if (prediction === "velocity") return Math.min(snr, gamma) / (snr + 1);
     return snr <= gamma ? 1 : gamma / snr;
   };
+  return convertWeight(ofNoise, { from: "noise", to: prediction });
 }
 
 /** 1 / (k + SNR)^γ for predicted noise (Choi et al. 2022, P2). */
 export function p2Weight({ k = 1, gamma = 1 }: { readonly k?: number; readonly gamma?: number } = {}): LossWeight {
   return (schedule, t) => (k + snrAt(schedule, t)) ** -gamma;
+}
+
+function isOfNoise(kind: Prediction): boolean {
+  return kind === "noise" || kind === "score";
+}
+
+/** ‖Δx₀‖² / ‖Δkind‖². */
+function dataError(schedule: Schedule, t: number, kind: Prediction): number {
+  const [signal, noise] = [alphaBarAt(schedule, t), noiseVarianceAt(schedule, t)];
+  if (kind === "data") return 1;
+  if (kind === "noise") return noise / signal;
+  if (kind === "velocity") return noise;
+  if (kind === "score") return noise ** 2 / signal;
+  return posterior(schedule, t).fromData ** -2;
+}
+
+/** ‖Δε‖² / ‖Δkind‖², of the noise and the score. */
+function noiseError(schedule: Schedule, t: number, kind: Prediction): number {
+  return kind === "score" ? noiseVarianceAt(schedule, t) : 1;
 }

@@ -1,0 +1,107 @@
+// The variational bound L = L_T + Σ L_{t−1} + L_0 on −log p(x₀): its terms, in nats of each sample.
+
+import type { Conditioning } from "@pkg/nn";
+import type { Tensor } from "@pkg/tensor";
+import { type Decoder, discretisedDecoder } from "./decoder.ts";
+import { klOf } from "./klDivergence.ts";
+import type { Model } from "./model.ts";
+import { convertPrediction, type Prediction } from "./parameterization.ts";
+import { type Clip, clipped } from "./path.ts";
+import { perSample } from "./perSample.ts";
+import { posterior, posteriorLogVariance } from "./posterior.ts";
+import { alphaBarAt, type Schedule } from "./schedule.ts";
+import { fixedSmall, type ReverseVariance, splitVariance } from "./variance.ts";
+
+/** What makes a reverse process p of a model's output. */
+export interface ReverseProcess {
+  /** What the model predicts. Default "noise". */
+  readonly prediction?: Prediction;
+  /** Default fixedSmall(). */
+  readonly variance?: ReverseVariance;
+  /** What keeps x̂₀ where data can be. */
+  readonly clip?: Clip;
+  /** p(x₀ | x_1). Default discretisedDecoder(), for images on 256 levels in [−1, 1]. */
+  readonly decoder?: Decoder;
+}
+
+/**
+ * The prior matching term L_T = KL(q(x_T | x₀) ‖ N(0, I)) of each sample, in nats: Σ ½ (ᾱ_T x₀² − ᾱ_T − log(1 − ᾱ_T)); 0 at ᾱ_T = 0.
+ * It has no parameters.
+ * @param x0 [batch, ...]
+ * @returns [batch]
+ */
+export function priorTerm(schedule: Schedule, x0: Tensor): Tensor {
+  const alphaBar = alphaBarAt(schedule, schedule.steps - 1);
+  const rest = -Math.log1p(-alphaBar) - alphaBar;
+  return perSampleSum(x0.square().mul(alphaBar).add(rest).mul(0.5));
+}
+
+/**
+ * The term of each sample's step t, in nats: L_{t−1} = KL(q(x_{t−1} | x_t, x₀) ‖ p(x_{t−1} | x_t)), and L_0 = −log p(x₀ | x_1) at t = 0.
+ * @param noised x0 and what `qSample` made of it: [batch, ...], one step a sample
+ * @param options clip: false by default, as in training
+ * @returns [batch]
+ */
+export function boundTerms(
+  model: Model,
+  schedule: Schedule,
+  { x0, x, times }: { readonly x0: Tensor; readonly x: Tensor; readonly times: readonly number[] },
+  { labels, rng, ...reverse }: ReverseProcess & Conditioning = {},
+): Tensor {
+  const output = model.forward(x, times, { labels, rng });
+  const { prediction, raw } = splitVariance(output, reverse.variance ?? fixedSmall(), x.shape);
+  return termsOf(schedule, { x0, x, times, predicted: prediction, raw }, reverse);
+}
+
+/** `boundTerms` of a model's output. @param predicted what the model says of the mean; raw of the variance */
+export function termsOf(
+  schedule: Schedule,
+  {
+    x0,
+    x,
+    times,
+    predicted,
+    raw,
+  }: {
+    readonly x0: Tensor;
+    readonly x: Tensor;
+    readonly times: readonly number[];
+    readonly predicted: Tensor;
+    readonly raw?: Tensor;
+  },
+  { prediction = "noise", variance = fixedSmall(), clip = false, decoder = discretisedDecoder() }: ReverseProcess,
+): Tensor {
+  const data = clipped(convertPrediction(schedule, predicted, { from: prediction, to: "data", x, times }), clip);
+  const logVariance = variance.logVariance({ schedule, x, times, raw });
+  const column = (of: (t: number) => number) => perSample(x, times.map(of));
+  // Both means have the same share of x_t, so their difference is that of the data.
+  const kl = () => {
+    const difference = x0.sub(data).mul(column((t) => posterior(schedule, t).fromData));
+    return perSampleSum(
+      klOf(
+        difference,
+        column((t) => posteriorLogVariance(schedule, t)),
+        logVariance,
+      ),
+    );
+  };
+  // The last step's mean is x̂₀.
+  const reconstruction = () => perSampleSum(decoder.logLikelihood(x0, { mean: data, logVariance }).neg());
+  const firsts = times.filter((t) => t === 0).length;
+  if (firsts === 0) return kl();
+  if (firsts === times.length) return reconstruction();
+  return column((t) => t)
+    .flatten()
+    .equal(0)
+    .where(reconstruction(), kl());
+}
+
+/** −log₂ p a dimension, of nats of the whole sample. */
+export function bitsPerDim(nats: number, dimensions: number): number {
+  return nats / (dimensions * Math.LN2);
+}
+
+/** The sum over all axes but the first. */
+function perSampleSum(x: Tensor): Tensor {
+  return x.rank === 1 ? x : x.flatten(1).sum(1);
+}

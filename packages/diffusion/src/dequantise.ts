@@ -1,0 +1,38 @@
+// Uniform dequantisation: images on a grid as continuous data, for likelihoods that are densities.
+
+import type { RandomStream, Tensor } from "@pkg/tensor";
+
+/**
+ * Images on 256 levels k = 0 … 255, given as k / 127.5 − 1, as continuous data (k + u) / 128 − 1 with u uniform in [0, 1)
+ * (Theis et al. 2016, section 3.1). A density of it bounds the probability of the image: `dequantisedBits`.
+ * @param images in [−1, 1]
+ * @returns in [−1, 1], of the same shape
+ */
+export function dequantise(
+  images: Tensor,
+  rng: RandomStream,
+  { levels = 256 }: { readonly levels?: number } = {},
+): Tensor {
+  if (!(Number.isInteger(levels) && levels >= 2)) {
+    throw new Error(`dequantise: levels is ${levels}, want an integer from 2 on`);
+  }
+  const half = (levels - 1) / 2;
+  return images
+    .affine(half, half)
+    .round()
+    .add(rng.uniform(images.shape, { backend: images.backend }))
+    .affine(2 / levels, -1);
+}
+
+/**
+ * Bits a dimension of the images, from the density of the dequantised: −log₂ p(y) / d + log₂(levels / 2), as each level is 2 / levels
+ * wide there.
+ * @param nats −log p(y) of a whole sample
+ */
+export function dequantisedBits(
+  nats: number,
+  dimensions: number,
+  { levels = 256 }: { readonly levels?: number } = {},
+): number {
+  return nats / (dimensions * Math.LN2) + Math.log2(levels / 2);
+}

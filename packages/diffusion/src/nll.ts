@@ -1,0 +1,100 @@
+// How likely data is under a model, by the variational bound: all of its terms by step, with their errors.
+
+import type { Conditioning } from "@pkg/nn";
+import { type RandomStream, type Tensor, tidy } from "@pkg/tensor";
+import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./bound.ts";
+import { discretisedDecoder } from "./decoder.ts";
+import { qSample } from "./forward.ts";
+import type { Model } from "./model.ts";
+import type { Schedule } from "./schedule.ts";
+
+export interface NllOptions extends ReverseProcess, Pick<Conditioning, "labels"> {
+  /** How often each sample is noised at each step. Default 1. */
+  readonly repeats?: number;
+}
+
+/** A mean over samples and noise, and its standard error; the error is infinite where there is one draw to tell it from. */
+export interface Estimate {
+  readonly mean: number;
+  readonly standardError: number;
+}
+
+/** The bound on −log p(x₀) and what it is made of. Everything but `nats` is in bits a dimension. */
+export interface Nll {
+  readonly total: Estimate;
+  /** The total, of a whole sample. */
+  readonly nats: Estimate;
+  /** L_T, how much of the data is left at the end. */
+  readonly prior: Estimate;
+  /** terms[t] is L_{t−1} of the papers' step t + 1; terms[0] is L_0, the decoder's. */
+  readonly terms: readonly Estimate[];
+  /** Of each sample. */
+  readonly samples: Float64Array;
+}
+
+/**
+ * A bound on the negative log-likelihood of data: L_T + Σ L_{t−1} + L_0 with one call of the model for each step and repeat.
+ * For fewer steps give a respaced schedule (and `respacedModel`): a looser bound, of another model.
+ * @param x0 [batch, ...]; images on 256 levels in [−1, 1], or anything with another decoder
+ * @param rng draws the noise
+ * @param options clip: true by default, as in evaluation (Nichol & Dhariwal's code); false for data outside of [−1, 1]
+ * @throws Error for data that the decoder cannot take, and for a term that is not finite, naming the step
+ */
+export async function nll(
+  model: Model,
+  schedule: Schedule,
+  x0: Tensor,
+  rng: RandomStream,
+  { repeats = 1, clip = true, decoder = discretisedDecoder(), ...options }: NllOptions = {},
+): Promise<Nll> {
+  if (!(Number.isInteger(repeats) && repeats >= 1))
+    throw new Error(`nll: repeats is ${repeats}, want a positive integer`);
+  await decoder.check(x0);
+  const batch = x0.shape[0];
+  const bits = (nats: readonly number[]) => nats.map((value) => bitsPerDim(value, x0.size / batch));
+  const prior = bits(await read(tidy(() => priorTerm(schedule, x0))));
+  const totals = Array.from({ length: repeats }, () => prior.slice());
+  const terms: Estimate[] = [];
+  for (let t = 0; t < schedule.steps; t++) {
+    const times = new Array<number>(batch).fill(t);
+    const drawn: number[] = [];
+    for (const total of totals) {
+      const nats = await read(
+        tidy(() => {
+          const { noisy } = qSample(schedule, x0, times, rng);
+          return boundTerms(model, schedule, { x0, x: noisy, times }, { clip, decoder, ...options });
+        }),
+      );
+      const wrong = nats.find((value) => !Number.isFinite(value));
+      if (wrong !== undefined) throw new Error(`nll: the term of step ${t} is ${wrong}, want a finite number`);
+      for (const [i, term] of bits(nats).entries()) {
+        total[i] += term;
+        drawn.push(term);
+      }
+    }
+    terms.push(estimate(drawn));
+  }
+  const total = estimate(totals.flat());
+  const nats = (x0.size / batch) * Math.LN2;
+  return {
+    total,
+    nats: { mean: total.mean * nats, standardError: total.standardError * nats },
+    prior: estimate(prior),
+    terms,
+    samples: Float64Array.from(prior, (_, i) => totals.reduce((sum, values) => sum + values[i], 0) / repeats),
+  };
+}
+
+async function read(x: Tensor): Promise<readonly number[]> {
+  const values = await x.data();
+  x.dispose();
+  return [...values];
+}
+
+function estimate(values: readonly number[]): Estimate {
+  const n = values.length;
+  const mean = values.reduce((a, b) => a + b, 0) / n;
+  if (n === 1) return { mean, standardError: Number.POSITIVE_INFINITY };
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, standardError: Math.sqrt(squares / (n - 1) / n) };
+}

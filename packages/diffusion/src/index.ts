@@ -14,6 +14,7 @@ export {
 export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
+export { type EdmLossOptions, edmLoss } from "./edmLoss.ts";
 export { forwardChain, forwardStep, qSample } from "./forward.ts";
 export {
   type ClassifierGuidanceOptions,
@@ -55,6 +56,7 @@ export {
   posteriorLogVariance,
   posteriorMeanFromNoise,
 } from "./posterior.ts";
+export { type Preconditioning, preconditioned, preconditioning } from "./preconditioned.ts";
 export { type RespacedSchedule, respace, respacedModel } from "./respace.ts";
 export {
   finalSample,

@@ -70,9 +70,21 @@ export {
   sample,
 } from "./sampler.ts";
 export { type AncestralOptions, ancestral, type MeanShift } from "./samplers/ancestral.ts";
+export type { AncestralNoise } from "./samplers/ancestralNoise.ts";
+export type { Churn } from "./samplers/churn.ts";
 export { type DdimOptions, ddim } from "./samplers/ddim.ts";
+export { ddimInversion } from "./samplers/ddimInversion.ts";
+export { type DeisOptions, deis } from "./samplers/deis.ts";
+export { dpm2, dpm2Ancestral } from "./samplers/dpm2.ts";
+export { type DpmSolverOptions, dpmSolver } from "./samplers/dpmSolver.ts";
+export { type DpmSolverPlusPlusOptions, dpmSolverPlusPlus } from "./samplers/dpmSolverPlusPlus.ts";
 export { euler } from "./samplers/euler.ts";
-export { type Churn, heun } from "./samplers/heun.ts";
+export { eulerAncestral } from "./samplers/eulerAncestral.ts";
+export type { KeptEstimate } from "./samplers/exponential.ts";
+export { heun } from "./samplers/heun.ts";
+export { lms } from "./samplers/lms.ts";
+export { type PndmOptions, pndm } from "./samplers/pndm.ts";
+export { type UniPcOptions, uniPc } from "./samplers/uniPc.ts";
 export { parseSampleState, serializeSampleState } from "./sampleState.ts";
 export {
   alphaBarAt,

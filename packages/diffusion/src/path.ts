@@ -36,7 +36,8 @@ export interface DiscretePathOptions extends PathOptions {
   readonly times?: readonly number[];
   /** The levels to visit instead, by their σ, falling (`karras(18, …)`): between two steps the model is asked at a fraction. */
   readonly sigmas?: readonly number[];
-  /** Where the last step leads: to the data (default), or to the level of step 0, as DPM-Solver's authors evaluate. */
+  /** Where the last step leads: to the data (default), or to the level of step 0, as DPM-Solver's authors evaluate; no step leads
+   *  from there. */
   readonly end?: "data" | "first step";
 }
 
@@ -69,7 +70,7 @@ export function discretePath(
         return table[t];
       });
   return {
-    levels: [...chosen, end === "data" ? levelAt(schedule, -1) : table[0]],
+    levels: ended(chosen, end === "data" ? levelAt(schedule, -1) : table[0]),
     prior: 1,
     at,
     denoise: (predicted, x, level) => {
@@ -124,6 +125,15 @@ function between(table: readonly NoiseLevel[], sigma: number): NoiseLevel {
   if (above === 0 || above === -1) return { ...level, t: above === 0 ? 0 : table.length - 1 };
   const [low, high] = [table[above - 1], table[above]].map((neighbour) => Math.log(sigmaOf(neighbour)));
   return { ...level, t: above - 1 + (Math.log(sigma) - low) / (high - low) };
+}
+
+/** Levels with the one at the end after them, unless they end there. @throws Error when they end below it, or there is no step */
+function ended(levels: readonly NoiseLevel[], last: NoiseLevel): readonly NoiseLevel[] {
+  const [before, end] = [levels[levels.length - 1], last].map(sigmaOf);
+  if (before < end) throw new Error(`discretePath: σ falls to ${before}, want at least the first step's, ${end}`);
+  if (before > end) return [...levels, last];
+  if (levels.length === 1) throw new Error("discretePath: from the first step to itself, want a step above it");
+  return levels;
 }
 
 function withSignal(level: NoiseLevel): NoiseLevel {

@@ -10,9 +10,9 @@ export type NoiseSource = Pick<RandomStream, "normal">;
 
 /** A way from noise to data, as pure steps: all that one step hands to the next is x and `memory`. */
 export interface Sampler {
-  /** Where each step begins, the noisiest first, and where the last one ends: one more than there are steps. */
+  /** Where each step begins, and where the last one ends: one more than there are steps, usually the noisiest first. */
   readonly levels: readonly NoiseLevel[];
-  /** The standard deviation of the noise that it starts from. */
+  /** The standard deviation of the noise that it starts from; 0 when it starts from data instead, which has to be given. */
   readonly prior: number;
   /** One step, from levels[index] to levels[index + 1]. */
   step(call: SamplerCall): SamplerResult;
@@ -65,8 +65,8 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
  * Draws samples: starts from N(0, prior² I) and yields after every step; the last one holds the samples. Leave the loop to cancel,
  * and give the last state as `from` to go on.
  * @param shape [batch, ...]
- * @throws Error when the model has no parameters and no backend is given, when `from` does not fit, and when the model's output is
- * not finite
+ * @throws Error when the model has no parameters and no backend is given, when `from` does not fit or is missing for a sampler that
+ * starts from data, and when the model's output is not finite
  */
 export async function* sample(
   sampler: Sampler,
@@ -77,7 +77,7 @@ export async function* sample(
 ): AsyncGenerator<SampleStep, void, void> {
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;
-  checkStart(shape, steps, from);
+  checkStart(shape, sampler, from);
   let x = from ? from.x.detach() : tidy(() => rng.normal(shape, { backend }).mul(sampler.prior));
   let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
@@ -126,8 +126,10 @@ async function settle(backend: Backend, faulty: Tensor | undefined, { t }: Noise
   }
 }
 
-function checkStart(shape: Shape, steps: number, from: SampleOptions["from"]): void {
+function checkStart(shape: Shape, { levels, prior }: Sampler, from: SampleOptions["from"]): void {
+  if (!from && prior === 0) throw new Error("sample: the sampler starts from data, want it as from.x");
   if (!from) return;
+  const steps = levels.length - 1;
   const { x, step = 0 } = from;
   if (`${x.shape}` !== `${shape}`) throw new Error(`sample: from.x has shape [${x.shape}], want [${shape}]`);
   if (!(Number.isInteger(step) && step >= 0 && step <= steps))

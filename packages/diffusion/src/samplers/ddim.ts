@@ -7,6 +7,7 @@ import { posterior } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
 import type { Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
+import { noiseIn } from "./along.ts";
 
 export interface DdimOptions {
   /** How many steps of the schedule to visit. Default 50, or all if there are fewer. */
@@ -16,8 +17,13 @@ export interface DdimOptions {
   readonly eta?: number;
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
-  /** What keeps x̂₀ where data can be; the direction to x_t stays the model's own. Default true: [−1, 1]. */
+  /** What keeps x̂₀ where data can be. Default true: [−1, 1]. */
   readonly clip?: Clip;
+  /**
+   * Whether ε̂ follows from x̂₀ after it was clipped, so that both still make up x_t (guided-diffusion; `use_clipped_model_output` of
+   * diffusers). Default false: the direction to x_t stays the model's own.
+   */
+  readonly rederiveNoise?: boolean;
 }
 
 /**
@@ -26,7 +32,14 @@ export interface DdimOptions {
  */
 export function ddim(
   schedule: Schedule,
-  { steps = Math.min(50, schedule.steps), spacing, eta = 0, prediction = "noise", clip = true }: DdimOptions = {},
+  {
+    steps = Math.min(50, schedule.steps),
+    spacing,
+    eta = 0,
+    prediction = "noise",
+    clip = true,
+    rederiveNoise = false,
+  }: DdimOptions = {},
 ): Sampler {
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddim: eta is ${eta}, want a number in [0, 1]`);
   const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
@@ -34,15 +47,17 @@ export function ddim(
     levels,
     prior: 1,
     step({ x, index, predict, rng }) {
-      const [{ t }, next] = levels.slice(index);
+      const [level, next] = levels.slice(index);
+      const { t } = level;
       const times = new Array<number>(x.shape[0]).fill(t);
       const predicted = predict(x, t);
       const read = (to: Prediction) => convertPrediction(schedule, predicted, { from: prediction, to, x, times });
       const denoised = clipped(read("data"), clip);
+      const noise = rederiveNoise ? noiseIn(x, denoised, level) : read("noise");
       const variance = eta ** 2 * posterior(schedule, t, next.t).variance;
       // Rounding may leave a difference of −1e-17 where it is 0.
       const direction = Math.sqrt(Math.max(0, next.noise ** 2 - variance));
-      const mean = denoised.mul(next.signal).add(read("noise").mul(direction));
+      const mean = denoised.mul(next.signal).add(noise.mul(direction));
       if (variance === 0) return { x: mean, denoised };
       return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(variance))), denoised };
     },

@@ -1,29 +1,25 @@
-// Euler's method on the probability-flow ODE, and the one move that first-order samplers share.
+// Euler's method on the probability-flow ODE.
 
-import type { Tensor } from "@pkg/tensor";
-import type { NoiseLevel } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
+import { along } from "./along.ts";
+import { type Churn, churner } from "./churn.ts";
 
 /**
- * Euler's method for dx/dσ = (x − D(x; σ)) / σ in x / signal (Karras et al. 2022, algorithm 1 without its correction): DDIM with
+ * Euler's method for dx/dσ = (x − D(x; σ)) / σ in x / signal (Karras et al. 2022, algorithm 2 without its correction): DDIM with
  * η = 0, on any path. Of order 1.
+ * @throws Error for churn, scale or bounds below 0
  */
-export function euler(path: NoisePath): Sampler {
+export function euler(path: NoisePath, churn: Churn = {}): Sampler {
   const { levels, prior } = path;
+  const churned = churner("euler", path, churn);
   return {
     levels,
     prior,
-    step({ x, index, predict }) {
-      const [level, next] = levels.slice(index);
-      const denoised = path.denoise(predict(x, level.t), x, level);
-      return { x: along(x, denoised, level, next), denoised };
+    step({ x, index, predict, rng }) {
+      const start = churned(x, index, rng);
+      const denoised = path.denoise(predict(start.x, start.level.t), start.x, start.level);
+      return { x: along(start.x, denoised, start.level, levels[index + 1]), denoised };
     },
   };
-}
-
-/** Where x gets to at another level when x̂₀ (and with it ε̂) stays: signal′ x̂₀ + noise′ ε̂. */
-export function along(x: Tensor, denoised: Tensor, from: NoiseLevel, to: NoiseLevel): Tensor {
-  const ratio = to.noise / from.noise;
-  return x.mul(ratio).add(denoised.mul(to.signal - from.signal * ratio));
 }

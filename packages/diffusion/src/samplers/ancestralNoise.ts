@@ -1,0 +1,41 @@
+// Ancestral steps on any path: how far the ODE is followed, and how much new noise makes up for the rest.
+
+import type { Tensor } from "@pkg/tensor";
+import { type NoiseLevel, sigmaOf } from "../level.ts";
+import type { NoiseSource } from "../sampler.ts";
+
+export interface AncestralNoise {
+  /** η: 0 is deterministic, 1 as noisy as the reversed forward process. In [0, 1], by default 1. */
+  readonly eta?: number;
+  /** The standard deviation of the new noise. Default 1; other values leave the marginals. */
+  readonly scale?: number;
+}
+
+/** A step in two parts: to less noise than the next level has, and up to it again. */
+export interface AncestralSplit {
+  /** The level with σ_down and the next level's signal. */
+  readonly down: NoiseLevel;
+  /** Takes x from there to the next level: x + signal · σ_up · z. Draws nothing where σ_up is 0. */
+  renoise(x: Tensor, rng: NoiseSource): Tensor;
+}
+
+/** @throws Error when eta is not in [0, 1], or scale is below 0 */
+export function checkAncestral(name: string, { eta = 1, scale = 1 }: AncestralNoise): void {
+  if (!(eta >= 0 && eta <= 1)) throw new Error(`${name}: eta is ${eta}, want a number in [0, 1]`);
+  if (!(scale >= 0)) throw new Error(`${name}: scale is ${scale}, want a number from 0 on`);
+}
+
+/** σ_up² = η² σ′² (1 − σ′² / σ²) and σ_down² = σ′² − σ_up²: with η = 1 the posterior of the forward process. */
+export function ancestralSplit(
+  level: NoiseLevel,
+  next: NoiseLevel,
+  { eta = 1, scale = 1 }: AncestralNoise,
+): AncestralSplit {
+  const [sigma, after] = [sigmaOf(level), sigmaOf(next)];
+  const upVariance = (eta * after) ** 2 * (1 - (after / sigma) ** 2);
+  const up = scale * next.signal * Math.sqrt(upVariance);
+  return {
+    down: { ...next, noise: next.signal * Math.sqrt(after ** 2 - upVariance) },
+    renoise: (x, rng) => (up === 0 ? x : x.add(rng.normal(x.shape, { backend: x.backend }).mul(up))),
+  };
+}

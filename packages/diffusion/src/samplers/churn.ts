@@ -1,0 +1,38 @@
+// EDM's churn: noise that a step adds before it takes more away.
+
+import type { Tensor } from "@pkg/tensor";
+import { type NoiseLevel, sigmaOf } from "../level.ts";
+import type { NoisePath } from "../path.ts";
+import type { NoiseSource } from "../sampler.ts";
+import { checkNonNegative } from "./multistep.ts";
+
+/** How much noise each step adds before it takes more away; by default none. */
+export interface Churn {
+  /** S_churn, over all steps. Default 0. */
+  readonly churn?: number;
+  /** Churn only at σ in [from, to]. Default: everywhere. */
+  readonly from?: number;
+  readonly to?: number;
+  /** S_noise, the standard deviation of the new noise. Default 1. */
+  readonly scale?: number;
+}
+
+/** Takes x from levels[index] to σ̂ = σ (1 + min(S_churn / n, √2 − 1)), lines 4 to 6 of Karras et al. 2022, algorithm 2. */
+export function churner(
+  name: string,
+  path: NoisePath,
+  { churn = 0, from = 0, to = Number.POSITIVE_INFINITY, scale = 1 }: Churn,
+): (x: Tensor, index: number, rng: NoiseSource) => { readonly x: Tensor; readonly level: NoiseLevel } {
+  checkNonNegative(name, { churn, from, to, scale });
+  const { levels } = path;
+  const more = Math.min(churn / (levels.length - 1), Math.SQRT2 - 1);
+  return (x, index, rng) => {
+    const level = levels[index];
+    const sigma = sigmaOf(level);
+    if (more === 0 || sigma < from || sigma > to) return { x, level };
+    const here = path.at(sigma * (1 + more));
+    const added = here.signal * Math.sqrt(sigmaOf(here) ** 2 - sigma ** 2) * scale;
+    const noise = rng.normal(x.shape, { backend: x.backend });
+    return { x: x.mul(here.signal / level.signal).add(noise.mul(added)), level: here };
+  };
+}

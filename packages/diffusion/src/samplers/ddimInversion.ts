@@ -1,0 +1,37 @@
+// DDIM inversion: the probability-flow ODE from data to the noise that leads there.
+
+import type { NoiseLevel } from "../level.ts";
+import type { NoisePath } from "../path.ts";
+import type { Sampler } from "../sampler.ts";
+import { alongNoise, combination, noiseIn } from "./along.ts";
+
+/**
+ * From data to noise: x′ = signal′ x̂₀ + noise′ ε̂ (Song et al. 2021, section 4.3; Dhariwal & Nichol 2021, appendix F). ε̂ is the
+ * model's at the level the step leads to, read there, since at the data there is none to ask for: first from x as it stands, then,
+ * with more iterations, from the x′ of the one before. Their fixed point is what `euler` (DDIM) on the path takes back to x exactly.
+ * Give the data as `from`.
+ * @param path the way of the samples; it is gone backwards
+ * @param options iterations: calls of the model a step, by default 1
+ * @throws Error unless iterations is a positive integer
+ */
+export function ddimInversion(path: NoisePath, { iterations = 1 }: { readonly iterations?: number } = {}): Sampler {
+  if (!(Number.isInteger(iterations) && iterations >= 1))
+    throw new Error(`ddimInversion: iterations is ${iterations}, want a positive integer`);
+  const levels: readonly NoiseLevel[] = path.levels.toReversed();
+  return {
+    levels,
+    prior: 0,
+    step({ x, index, predict }) {
+      const [level, next] = levels.slice(index);
+      let guess = x;
+      let denoised = x;
+      for (let k = 0; k < iterations; k++) {
+        const data = path.denoise(predict(guess, next.t), guess, next);
+        const noise = noiseIn(guess, data, next);
+        guess = alongNoise(x, noise, level, next);
+        denoised = combination(x, 1 / level.signal, [noise], [-level.noise / level.signal]);
+      }
+      return { x: guess, denoised };
+    },
+  };
+}

@@ -1,0 +1,62 @@
+// DPM2: the midpoint rule in log σ, by itself and with ancestral noise.
+
+import type { Tensor } from "@pkg/tensor";
+import { type NoiseLevel, sigmaOf } from "../level.ts";
+import type { NoisePath } from "../path.ts";
+import type { Sampler, SamplerCall } from "../sampler.ts";
+import { along, alongNoise, noiseIn } from "./along.ts";
+import { type AncestralNoise, ancestralSplit, checkAncestral } from "./ancestralNoise.ts";
+import { type Churn, churner } from "./churn.ts";
+
+/**
+ * The midpoint rule on the probability-flow ODE: ε̂ at √(σ σ′) for the whole step, Euler's method where σ′ is 0 (k-diffusion's
+ * `dpm_2`, after Karras et al. 2022, algorithm 2). Without churn it is DPM-Solver-2 (Lu et al. 2022, algorithm 1). Of order 2; two
+ * calls of the model a step.
+ * @throws Error for churn, scale or bounds below 0
+ */
+export function dpm2(path: NoisePath, churn: Churn = {}): Sampler {
+  const { levels, prior } = path;
+  const churned = churner("dpm2", path, churn);
+  return {
+    levels,
+    prior,
+    step({ x, index, predict, rng }) {
+      const start = churned(x, index, rng);
+      return midpoint(path, start.x, start.level, levels[index + 1], predict);
+    },
+  };
+}
+
+/**
+ * The midpoint rule to σ_down, then noise of σ_up = η σ′ √(1 − σ′²/σ²) (k-diffusion's `dpm_2_ancestral`).
+ * @throws Error when eta is not in [0, 1], or scale is below 0
+ */
+export function dpm2Ancestral(path: NoisePath, noise: AncestralNoise = {}): Sampler {
+  checkAncestral("dpm2Ancestral", noise);
+  const { levels, prior } = path;
+  return {
+    levels,
+    prior,
+    step({ x, index, predict, rng }) {
+      const [level, next] = levels.slice(index);
+      const { down, renoise } = ancestralSplit(level, next, noise);
+      const { x: lowered, denoised } = midpoint(path, x, level, down, predict);
+      return { x: renoise(lowered, rng), denoised };
+    },
+  };
+}
+
+function midpoint(
+  path: NoisePath,
+  x: Tensor,
+  from: NoiseLevel,
+  to: NoiseLevel,
+  predict: SamplerCall["predict"],
+): { readonly x: Tensor; readonly denoised: Tensor } {
+  const denoised = path.denoise(predict(x, from.t), x, from);
+  if (to.noise === 0) return { x: along(x, denoised, from, to), denoised };
+  const middle = path.at(Math.sqrt(sigmaOf(from) * sigmaOf(to)));
+  const halfway = along(x, denoised, from, middle);
+  const there = path.denoise(predict(halfway, middle.t), halfway, middle);
+  return { x: alongNoise(x, noiseIn(halfway, there, middle), from, to), denoised };
+}

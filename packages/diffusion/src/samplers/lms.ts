@@ -1,0 +1,42 @@
+// LMS: the Adams–Bashforth method in σ, with steps of any lengths.
+
+import { sigmaOf } from "../level.ts";
+import type { NoisePath } from "../path.ts";
+import type { Sampler } from "../sampler.ts";
+import { combination, noiseIn } from "./along.ts";
+import { checkOrder, newest, places } from "./multistep.ts";
+import { evenMoments, interpolatoryWeights } from "./weights.ts";
+
+/**
+ * The linear multistep method of k-diffusion: x′/signal′ = x/signal + Σ_j w_j ε̂_j with w_j = ∫_σ^σ′ of Lagrange's polynomials
+ * through the last `order` levels, integrated in closed form. The first steps have as many estimates as there were steps. It is
+ * DEIS with polynomials in σ (ρAB-DEIS, Zhang & Chen 2023).
+ * Memory: earlier ε̂, the newest first.
+ * @param options order: in [1, 4], by default 4
+ * @throws Error for another order
+ */
+export function lms(path: NoisePath, { order = 4 }: { readonly order?: number } = {}): Sampler {
+  checkOrder("lms", order, 4);
+  const { levels, prior } = path;
+  return {
+    levels,
+    prior,
+    step({ x, index, memory, predict }) {
+      const [level, next] = levels.slice(index);
+      const denoised = path.denoise(predict(x, level.t), x, level);
+      const noises = newest(noiseIn(x, denoised, level), memory, order);
+      const weights = interpolatoryWeights(places(levels, index, noises.length, sigmaOf), evenMoments(noises.length));
+      const size = next.signal * (sigmaOf(next) - sigmaOf(level));
+      return {
+        x: combination(
+          x,
+          next.signal / level.signal,
+          noises,
+          weights.map((weight) => size * weight),
+        ),
+        denoised,
+        memory: noises.slice(0, order - 1),
+      };
+    },
+  };
+}

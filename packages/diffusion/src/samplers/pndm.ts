@@ -1,0 +1,73 @@
+// PNDM: pseudo linear multistep steps after a start with Runge and Kutta's, or with Heun's.
+
+import type { Tensor } from "@pkg/tensor";
+import { type NoiseLevel, sigmaOf } from "../level.ts";
+import type { NoisePath } from "../path.ts";
+import type { Sampler } from "../sampler.ts";
+import { alongNoise, combination, noiseIn } from "./along.ts";
+import { newest } from "./multistep.ts";
+import { evenMoments, interpolatoryWeights } from "./weights.ts";
+
+export interface PndmOptions {
+  /**
+   * How the first steps are done: three of Runge and Kutta's with four calls of the model each (Liu et al. 2022), or one of Heun's
+   * and then as many estimates as there are (PLMS of latent diffusion; diffusers' `skip_prk_steps`). Default "runge-kutta".
+   */
+  readonly start?: "runge-kutta" | "heun";
+}
+
+/**
+ * F-PNDM (Liu et al. 2022, eq. 9 to 13): ε̂ of classical methods for even steps, here 55/24 ε̂_t − 59/24 ε̂ + 37/24 ε̂ − 9/24 ε̂, moved
+ * along as DDIM does. Of order 2 (of order 4 where the levels are even in σ).
+ * Memory: the ε̂ of earlier steps, the newest first.
+ */
+export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {}): Sampler {
+  const { levels, prior } = path;
+  return {
+    levels,
+    prior,
+    step({ x, index, memory, predict }) {
+      const [level, next] = levels.slice(index);
+      const read = (x: Tensor, at: NoiseLevel) => {
+        const denoised = path.denoise(predict(x, at.t), x, at);
+        return { denoised, noise: noiseIn(x, denoised, at) };
+      };
+      const { denoised, noise: first } = read(x, level);
+      const noises = newest(first, memory, 4);
+      const result = (noise: Tensor) => ({
+        x: alongNoise(x, noise, level, next),
+        denoised,
+        memory: noises.slice(0, 3),
+      });
+      if (noises.length === 4 || (start === "heun" && noises.length > 1)) {
+        const nodes = noises.map((_, k) => -k);
+        return result(mean(noises, interpolatoryWeights(nodes, evenMoments(noises.length))));
+      }
+      if (next.noise === 0) return result(first);
+      if (start === "heun")
+        return result(mean([first, read(alongNoise(x, first, level, next), next).noise], [0.5, 0.5]));
+      const middle = inTheMiddle(path, level, next);
+      const second = read(alongNoise(x, first, level, middle), middle).noise;
+      const third = read(alongNoise(x, second, level, middle), middle).noise;
+      const fourth = read(alongNoise(x, third, level, next), next).noise;
+      return result(mean([first, second, third, fourth], [1 / 6, 1 / 3, 1 / 3, 1 / 6]));
+    },
+  };
+}
+
+function mean([first, ...rest]: readonly Tensor[], [weight, ...weights]: readonly number[]): Tensor {
+  return combination(first, weight, rest, weights);
+}
+
+/** The level whose t is half way between those of two levels, found by halving the interval of log σ. */
+function inTheMiddle(path: NoisePath, from: NoiseLevel, to: NoiseLevel): NoiseLevel {
+  const t = (from.t + to.t) / 2;
+  let [low, high] = [to, from].map((level) => Math.log(sigmaOf(level)));
+  const rises = from.t > to.t;
+  for (let k = 0; k < 60; k++) {
+    const middle = (low + high) / 2;
+    if (path.at(Math.exp(middle)).t > t === rises) high = middle;
+    else low = middle;
+  }
+  return { ...path.at(Math.exp((low + high) / 2)), t };
+}

@@ -1,0 +1,69 @@
+// UniPC: a multistep predictor, corrected when the model was asked at the place it predicted.
+
+import type { Tensor } from "@pkg/tensor";
+import { lambdaOf } from "../level.ts";
+import type { NoisePath } from "../path.ts";
+import type { Sampler } from "../sampler.ts";
+import { along } from "./along.ts";
+import { exponentialStep } from "./exponential.ts";
+import { checkOrder, orderAt, places } from "./multistep.ts";
+
+export interface UniPcOptions {
+  /** p of UniP-p and UniC-p, in [1, 3]. Default 2. */
+  readonly order?: number;
+  /** B(h) of slopes from two estimates: h ("bh1") or e^h − 1 ("bh2"; default). Where there are more it cancels. */
+  readonly form?: "bh1" | "bh2";
+  /** Whether steps are corrected; UniP alone otherwise. Default true. */
+  readonly corrector?: boolean;
+  /** Whether the last steps are of order …, 2, 1. Default true. */
+  readonly lowerOrderFinal?: boolean;
+}
+
+/**
+ * UniPC on x̂₀ (Zhao et al. 2023, algorithms 1, 2 and 8): the exponential integrator with the polynomial through the last p estimates
+ * predicts x at the next level; the one through the estimate there as well corrects it, with no further call of the model. Of order
+ * p + 1 with the corrector. The step to the data has one estimate, x′ = x̂₀, and is not corrected.
+ * Memory: the corrected x of the step before, and earlier x̂₀, the newest first.
+ * @throws Error for another order
+ */
+export function uniPc(
+  path: NoisePath,
+  { order = 2, form = "bh2", corrector = true, lowerOrderFinal = true }: UniPcOptions = {},
+): Sampler {
+  checkOrder("uniPc", order, 3);
+  const { levels, prior } = path;
+  const nodesAt = (index: number, count: number) => places(levels, index, count, lambdaOf);
+  return {
+    levels,
+    prior,
+    step({ x: predicted, index, memory, predict }) {
+      const [from, to] = levels.slice(index);
+      const denoised = path.denoise(predict(predicted, from.t), predicted, from);
+      const [before, ...earlier] = memory;
+      const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
+
+      const corrected = (): Tensor => {
+        const count = orderOf(index - 1, earlier.length - 1);
+        return exponentialStep(before, [denoised, ...earlier.slice(0, count)], {
+          from: levels[index - 1],
+          to: from,
+          nodes: [1, ...nodesAt(index - 1, count)],
+          of: "data",
+          slope: count === 1 ? form : "exact",
+        });
+      };
+      const x = corrector && before ? corrected() : predicted;
+      if (to.noise === 0) return { x: along(x, denoised, from, to), denoised };
+
+      const count = orderOf(index, earlier.length);
+      const next = exponentialStep(x, [denoised, ...earlier.slice(0, count - 1)], {
+        from,
+        to,
+        nodes: nodesAt(index, count),
+        of: "data",
+        slope: count === 2 ? form : "exact",
+      });
+      return { x: next, denoised, memory: [x, denoised, ...earlier.slice(0, order - 1)] };
+    },
+  };
+}

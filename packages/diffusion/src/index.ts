@@ -15,6 +15,7 @@ export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
 export { type EdmLossOptions, edmLoss } from "./edmLoss.ts";
+export type { Estimate } from "./estimate.ts";
 export { forwardChain, forwardStep, qSample } from "./forward.ts";
 export {
   type ClassifierGuidanceOptions,
@@ -38,8 +39,14 @@ export {
   type TimedOptions,
 } from "./loss.ts";
 export type { Model } from "./model.ts";
-export { type Estimate, type Nll, type NllOptions, nll } from "./nll.ts";
+export { type Nll, type NllOptions, nll } from "./nll.ts";
 export { noiseEnergies } from "./noiseEnergies.ts";
+export type { MixtureParts } from "./oracle/components.ts";
+export { type GaussianParts, gaussianOracle } from "./oracle/gaussian.ts";
+export { type MixtureOracle, mixtureOracle } from "./oracle/mixture.ts";
+export { oracleModel } from "./oracle/model.ts";
+export { type Density, type Noising, type Oracle, oracleScore } from "./oracle/oracle.ts";
+export { banana, type CircleOptions, checkerboard, eightGaussians, ring } from "./oracle/planar.ts";
 export { convertAtLevel, convertPrediction, type Prediction, predictionTarget } from "./parameterization.ts";
 export {
   type Clip,
@@ -147,6 +154,7 @@ export {
   splitVariance,
 } from "./variance.ts";
 export { type GammaCurve, linearGamma, type VdmOptions, vdmLoss } from "./vdm.ts";
+export { type ObjectiveReport, type VerifyOptions, verifyObjective } from "./verifyObjective.ts";
 export {
   convertWeight,
   type LossWeight,

@@ -4,6 +4,7 @@ import type { Conditioning } from "@pkg/nn";
 import { type RandomStream, type Tensor, tidy } from "@pkg/tensor";
 import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./bound.ts";
 import { discretisedDecoder } from "./decoder.ts";
+import { type Estimate, estimate } from "./estimate.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
 import type { Schedule } from "./schedule.ts";
@@ -11,12 +12,6 @@ import type { Schedule } from "./schedule.ts";
 export interface NllOptions extends ReverseProcess, Pick<Conditioning, "labels"> {
   /** How often each sample is noised at each step. Default 1. */
   readonly repeats?: number;
-}
-
-/** A mean over samples and noise, and its standard error; the error is infinite where there is one draw to tell it from. */
-export interface Estimate {
-  readonly mean: number;
-  readonly standardError: number;
 }
 
 /** The bound on −log p(x₀) and what it is made of. Everything but `nats` is in bits a dimension. */
@@ -89,12 +84,4 @@ async function read(x: Tensor): Promise<readonly number[]> {
   const values = await x.data();
   x.dispose();
   return [...values];
-}
-
-function estimate(values: readonly number[]): Estimate {
-  const n = values.length;
-  const mean = values.reduce((a, b) => a + b, 0) / n;
-  if (n === 1) return { mean, standardError: Number.POSITIVE_INFINITY };
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, standardError: Math.sqrt(squares / (n - 1) / n) };
 }

@@ -14,7 +14,7 @@ export interface DenoisingOptions {
 }
 
 /**
- * ½ E‖s(x + σ ε) + ε / σ‖² with ε ~ N(0, I) (DSM, Vincent 2011, eq. 8), the mean over the batch of the sum over elements. It is explicit
+ * ½ E‖s(x + σ ε) + ε / σ‖² with ε ~ N(0, I) (DSM, Vincent 2011), the mean over the batch of the sum over elements. It is explicit
  * score matching on q_σ = p ∗ N(0, σ² I) plus a constant, so the best s is ∇log q_σ.
  *
  * With `controlVariate` it is E[½‖s(x̃)‖² + (s(x̃) − s(x))·ε / σ] + ½ d / σ², of the same expectation (Wang et al. 2020): for σ → 0 the

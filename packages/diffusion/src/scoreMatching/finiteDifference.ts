@@ -42,7 +42,7 @@ export function finiteDifferenceSliced(
 }
 
 /**
- * Sliced score matching of p ∝ exp(−E) by differences of energies (FD-SSM, Pang et al. 2020, eq. 9):
+ * Sliced score matching of p ∝ exp(−E) by differences of energies (FD-SSM, Pang et al. 2020):
  * E[(2 E₀ − E₊ − E₋) / h² + ½ ((E₊ − E₋) / 2h)²] with E± = E(x ± h v), one run of the network on all three.
  * @param energy [batch, ...] → [batch]
  * @param x [batch, ...], drawn from p
@@ -73,7 +73,7 @@ export function finiteDifferenceSlicedEnergy(
 }
 
 /**
- * Denoising score matching of p ∝ exp(−E) by differences of energies (FD-DSM, Pang et al. 2020, eq. 11):
+ * Denoising score matching of p ∝ exp(−E) by differences of energies (FD-DSM, Pang et al. 2020):
  * ½ E[(vᵀ ε / σ − (E₊ − E₋) / 2h)²] with E± = E(x̃ ± h v) and x̃ = x + σ ε. With E[v vᵀ] = I it is ½ E‖s + ε / σ‖² but for O(h²).
  * @param energy [batch, ...] → [batch]
  * @param x [batch, ...], drawn from p

@@ -6,7 +6,7 @@ import { sumPerSample } from "../perSample.ts";
 import type { Score } from "../score.ts";
 
 /**
- * E[tr ∇s(x) + ½‖s(x)‖²] (Hyvärinen 2005, eq. 4), the mean over the batch of sums over elements: explicit score matching less
+ * E[tr ∇s(x) + ½‖s(x)‖²] (Hyvärinen 2005, theorem 1), the mean over the batch of sums over elements: explicit score matching less
  * ½ E‖∇log p‖², which does not depend on s, for p that falls to 0 at infinity (data in a box, as images are, do not).
  * Costs d pullbacks. There is no lower bound on a finite set of data, on which a score may fall ever more steeply: add noise to
  * the data, or use `denoisingScoreMatching`.
@@ -19,7 +19,7 @@ export function implicitScoreMatching(score: Score, x: Tensor): Tensor {
 }
 
 /**
- * E[vᵀ ∇(vᵀ s(x)) + ½‖s(x)‖²] with E[v vᵀ] = I: sliced score matching with reduced variance (SSM-VR, Song et al. 2019, eq. 8), which
+ * E[vᵀ ∇(vᵀ s(x)) + ½‖s(x)‖²] with E[v vᵀ] = I: sliced score matching with reduced variance (SSM-VR, Song et al. 2019), which
  * is implicit score matching with Hutchinson's estimate of the trace. Costs a pullback a probe.
  * @param x [batch, ...], drawn from p
  * @param probes from `drawProbes`

@@ -6,7 +6,7 @@ import { sumPerSample } from "../perSample.ts";
 import { checkField, type Score } from "../score.ts";
 
 /**
- * E[vᵀ ∇(vᵀ s(x)) + ½(vᵀ s(x))²] (SSM, Song et al. 2019, eq. 7), the mean over batch and probes: with E[v vᵀ] = I its expectation is
+ * E[vᵀ ∇(vᵀ s(x)) + ½(vᵀ s(x))²] (SSM, Song et al. 2019), the mean over batch and probes: with E[v vᵀ] = I its expectation is
  * that of implicit score matching. Costs a pullback a probe. `slicedScoreMatchingVR` has ½‖s‖² for the second term, the expectation
  * of it.
  * @param x [batch, ...], drawn from p

@@ -196,6 +196,26 @@ test("the bound's loss is, on average, what nll adds up", async () => {
   expect(error).toBeLessThan(0.1 * mean);
 });
 
+describe.each(backends.filter(({ skip }) => !skip))("on $name", ({ open }) => {
+  test("the hybrid loss has float64's gradient, and gradient of that", async () => {
+    const backend = await open();
+    const schedule = linear(50);
+    const slopes = async (backend: Backend) => {
+      const x0 = images(backend, 16);
+      const loss = (a: Tensor, b: Tensor) =>
+        hybridLoss({ forward: (x) => concat([x.mul(a), x.mul(b)], -1) }, schedule, x0, randomStream(12), { lambda: 1 });
+      const weights = [0.7, 0.1].map((value) => tensor(value, { backend }));
+      const first = grad(loss, weights);
+      const second = grad((b) => grad((b) => loss(weights[0], b), [b])[0], [weights[1]]);
+      return Promise.all([...first, ...second].map((slope) => slope.item()));
+    };
+    const [found, wanted] = [await slopes(backend), await slopes(exact)];
+    // Sums of 512 terms with roundings of 2⁻²⁴ · 1e3 at the decoder's steepest, which partly cancel.
+    for (const [i, slope] of found.entries()) expect(Math.abs(slope / wanted[i] - 1)).toBeLessThan(1e-3);
+    backend.dispose?.();
+  });
+});
+
 describe("the hybrid loss", () => {
   const schedule = linear(50);
   const x0 = images(exact, 16);

@@ -7,16 +7,18 @@ import {
   finalSample,
   forwardChain,
   forwardStep,
+  fromAlphaBars,
   linear,
   posterior,
   posteriorMeanFromNoise,
   respace,
   respacedModel,
+  type Schedule,
   sample,
   spacedTimes,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
-import { cpu, keep, liveTensors, randomStream, type Tensor, tensor, tidy, torchStream, webgpu } from "@pkg/tensor";
+import { cpu, keep, liveTensors, randomStream, type Tensor, tensor, torchStream, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -134,21 +136,21 @@ const backends = [
   { name: "webgpu", open: () => webgpu(), skip: !gpuAvailable },
 ];
 
-test.for(backends.filter(({ skip }) => !skip))(
-  "float32 tables give the sum that diffusers pins for UnCLIP, on $name",
-  async ({ open }) => {
-    const backend = await open();
-    const ramp = { forward: (x: Tensor, [t]: readonly number[]) => x.mul(t / (t + 1)) };
-    const x = tidy(() =>
-      tensor(
-        Float64Array.from({ length: 768 }, (_, i) => ((i % 192) * 4 + Math.floor(i / 192)) / 768),
-        { backend, shape: [4, 3, 8, 8] },
-      ),
-    );
-    const sum = async (precision: "float32" | "float64") => {
-      const run = sample(ancestral(cosine(1000, { precision })), ramp, [4, 3, 8, 8], torchStream(0), { from: { x } });
-      return (await finalSample(run)).abs().sum().item();
-    };
-    expect(Math.abs((await sum("float32")) - 252.26825)).toBeLessThan(1e-2);
-  },
-);
+describe.each(backends.filter(({ skip }) => !skip))("float32 tables on $name", ({ open }) => {
+  const ramp = { forward: (x: Tensor, [t]: readonly number[]) => x.mul(t / (t + 1)) };
+  const values = Float64Array.from({ length: 768 }, (_, i) => ((i % 192) * 4 + Math.floor(i / 192)) / 768);
+  const sum = async (schedule: Schedule) => {
+    const x = tensor(values, { backend: await open(), shape: [4, 3, 8, 8] });
+    const run = sample(ancestral(schedule), ramp, [4, 3, 8, 8], torchStream(0), { from: { x } });
+    return (await finalSample(run)).abs().sum().item();
+  };
+
+  test("give the sum that diffusers pins for UnCLIP", async () => {
+    expect(Math.abs((await sum(cosine(1000, { precision: "float32" }))) - 252.26825)).toBeLessThan(1e-2);
+  });
+
+  test("give the one that it pins for DDPM, which takes β from the ratios of ᾱ", async () => {
+    const { alphaBars } = linear(1000, { precision: "float32" });
+    expect(Math.abs((await sum(fromAlphaBars(alphaBars))) - 258.9606)).toBeLessThan(1e-2);
+  });
+});

@@ -95,6 +95,17 @@ test("bad use is refused", () => {
   expect(() => sampler.draw(4, 1, randomStream(0))).toThrow("lossAwareTimes: of 3 steps, used with a schedule of 4");
 });
 
+test("times and weights of one's own are checked", () => {
+  const x0 = randomStream(1).normal([2, 2], { backend });
+  const model = { forward: (x: Tensor) => x };
+  const loss = (times: number[], weights: number[]) => () =>
+    predictionLoss(model, linear(STEPS), x0, randomStream(0), { timesteps: () => ({ times, weights }) });
+  expect(loss([1, 2], [1, Number.NaN])).toThrow("timesteps: weights[1] is NaN, want finite numbers");
+  expect(loss([1, 2], [1])).toThrow("timesteps: 1 weights for 2 times, want one each");
+  expect(loss([1], [1])).toThrow("qSample: 1 times for a batch of 2, want one a sample");
+  expect(loss([1, 10], [1, 1])).toThrow("schedule: t is 10, want an integer in [0, 9]");
+});
+
 test("a loss reports each sample's step and error, from which the sampler learns where to draw", async () => {
   const schedule = linear(STEPS);
   const sampler = lossAwareTimes(STEPS, { history: 4 });

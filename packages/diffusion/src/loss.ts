@@ -138,7 +138,15 @@ function drawTimes(
   rng: RandomStream,
   { timesteps = uniformTimes() }: Pick<TimedOptions, "timesteps">,
 ): DrawnTimes {
-  return timesteps(steps, batch, rng);
+  const drawn = timesteps(steps, batch, rng);
+  if (drawn.weights.length !== drawn.times.length) {
+    throw new Error(`timesteps: ${drawn.weights.length} weights for ${drawn.times.length} times, want one each`);
+  }
+  const wrong = drawn.weights.findIndex((weight) => !Number.isFinite(weight));
+  if (wrong !== -1) {
+    throw new Error(`timesteps: weights[${wrong}] is ${drawn.weights[wrong]}, want finite numbers`);
+  }
+  return drawn;
 }
 
 /** [batch], the mean over each sample's elements. */

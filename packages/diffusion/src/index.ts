@@ -11,6 +11,7 @@ export {
   hutchinsonDivergence,
   type ProbeOptions,
 } from "./divergence.ts";
+export type { OdeOptions } from "./dormandPrince.ts";
 export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
@@ -41,6 +42,7 @@ export {
 export type { Model } from "./model.ts";
 export { type Nll, type NllOptions, nll } from "./nll.ts";
 export { noiseEnergies } from "./noiseEnergies.ts";
+export { type OdeLikelihood, type OdeLikelihoodOptions, odeLikelihood } from "./odeLikelihood.ts";
 export type { MixtureParts } from "./oracle/components.ts";
 export { type GaussianParts, gaussianOracle } from "./oracle/gaussian.ts";
 export { type MixtureOracle, mixtureOracle } from "./oracle/mixture.ts";
@@ -64,6 +66,15 @@ export {
   posteriorMeanFromNoise,
 } from "./posterior.ts";
 export { type Preconditioning, preconditioned, preconditioning } from "./preconditioned.ts";
+export {
+  encodeFlow,
+  type FlowOptions,
+  type FlowStep,
+  type ProbabilityFlow,
+  probabilityFlow,
+  type SampleFlowOptions,
+  sampleFlow,
+} from "./probabilityFlow.ts";
 export { type RespacedSchedule, respace, respacedModel } from "./respace.ts";
 export {
   finalSample,
@@ -78,6 +89,7 @@ export {
 } from "./sampler.ts";
 export { type AncestralOptions, ancestral, type MeanShift } from "./samplers/ancestral.ts";
 export type { AncestralNoise } from "./samplers/ancestralNoise.ts";
+export { type AnnealedLangevinOptions, annealedLangevin } from "./samplers/annealedLangevin.ts";
 export type { Churn } from "./samplers/churn.ts";
 export { type DdimOptions, ddim } from "./samplers/ddim.ts";
 export { ddimInversion } from "./samplers/ddimInversion.ts";
@@ -87,10 +99,16 @@ export { type DpmSolverOptions, dpmSolver } from "./samplers/dpmSolver.ts";
 export { type DpmSolverPlusPlusOptions, dpmSolverPlusPlus } from "./samplers/dpmSolverPlusPlus.ts";
 export { euler } from "./samplers/euler.ts";
 export { eulerAncestral } from "./samplers/eulerAncestral.ts";
+export { eulerMaruyama } from "./samplers/eulerMaruyama.ts";
 export type { KeptEstimate } from "./samplers/exponential.ts";
 export { heun } from "./samplers/heun.ts";
+export { gradientAscent, langevin, type ScoreWalkOptions } from "./samplers/langevin.ts";
 export { lms } from "./samplers/lms.ts";
+export { acceptance, type MetropolisOptions, metropolis } from "./samplers/metropolis.ts";
 export { type PndmOptions, pndm } from "./samplers/pndm.ts";
+export { type CorrectorOptions, predictorCorrector } from "./samplers/predictorCorrector.ts";
+export { reverseDiffusion } from "./samplers/reverseDiffusion.ts";
+export { rungeKutta } from "./samplers/rungeKutta.ts";
 export { type UniPcOptions, uniPc } from "./samplers/uniPc.ts";
 export { parseSampleState, serializeSampleState } from "./sampleState.ts";
 export {
@@ -131,6 +149,8 @@ export {
 export { implicitScoreMatching, slicedScoreMatchingVR } from "./scoreMatching/implicit.ts";
 export { annealedStep, largestDistance, levelCount, levelOverlap, levelRatio } from "./scoreMatching/noiseLevels.ts";
 export { slicedScoreMatching } from "./scoreMatching/sliced.ts";
+export { type BetaEnds, type Sde, subVpSde, veSde, vpSde } from "./sde.ts";
+export { type SdePath, type SdePathOptions, type SdeSpacing, sdePath } from "./sdePath.ts";
 export { exponential, karras, polyexponential, type SigmaRange } from "./sigmas.ts";
 export { type Spacing, spacedTimes } from "./spacing.ts";
 export {
@@ -155,6 +175,14 @@ export {
 } from "./variance.ts";
 export { type GammaCurve, linearGamma, type VdmOptions, vdmLoss } from "./vdm.ts";
 export { type ObjectiveReport, type VerifyOptions, verifyObjective } from "./verifyObjective.ts";
+export {
+  type Moments,
+  oraclePath,
+  type SamplerReport,
+  type SamplerRun,
+  type VerifySamplerOptions,
+  verifySampler,
+} from "./verifySampler.ts";
 export {
   convertWeight,
   type LossWeight,

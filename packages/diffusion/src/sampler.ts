@@ -107,7 +107,7 @@ export async function* sample(
 }
 
 /** The last step of a run: its x are the samples. */
-export async function finalSample(run: AsyncIterable<SampleStep>): Promise<Tensor> {
+export async function finalSample(run: AsyncIterable<Pick<SampleStep, "x">>): Promise<Tensor> {
   let last: Tensor | undefined;
   for await (const { x } of run) last = x;
   if (!last) throw new Error("finalSample: the run has no steps, want at least one");

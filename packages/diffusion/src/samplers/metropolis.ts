@@ -1,0 +1,79 @@
+// Langevin dynamics with Metropolis and Hastings' correction (MALA): samples of p itself, where its density is known up to a factor.
+
+import { ShapeError, type Tensor } from "@pkg/tensor";
+import { sumPerSample } from "../perSample.ts";
+import type { Sampler, SamplerCall, SamplerState } from "../sampler.ts";
+import { langevinStep, readScore, type ScoreWalkOptions, stationaryLevels } from "./langevin.ts";
+
+export interface MetropolisOptions extends ScoreWalkOptions {
+  /** log p up to a constant, [batch, ...] → [batch]: an energy's negative. No sample goes where it is −∞ or NaN; start elsewhere. */
+  logDensity(x: Tensor): Tensor;
+}
+
+/**
+ * Proposes y = x + τ s(x) + √(2τ) z and goes there with probability min(1, p(y) q(x | y) / p(x) q(y | x)), else stays; each sample on
+ * its own, on the device (Roberts & Tweedie 1996). p is stationary for every τ: a τ too large, or a score that is not p's, costs
+ * acceptance alone (aim for 0.57, or more in few dimensions).
+ *
+ * Memory: the score and log p at x, and how often each sample moved, which `acceptance` reads.
+ * @throws Error for steps < 1 and τ ≤ 0; ShapeError when log p is not [batch]
+ */
+export function metropolis(options: MetropolisOptions): Sampler {
+  const levels = stationaryLevels("metropolis", options);
+  const { stepSize } = options;
+  const { t } = levels[0];
+  const evaluate = (x: Tensor, predict: SamplerCall["predict"]) => {
+    const { score } = readScore(predict(x, t), x, options);
+    return { score, density: checkDensity(options.logDensity(x), x) };
+  };
+  return {
+    levels,
+    prior: options.prior ?? 1,
+    step({ x, memory, predict, rng }) {
+      const batch = x.shape[0];
+      const column = [batch, ...new Array<number>(x.rank - 1).fill(1)];
+      const [oldScore, oldDensity, moves] = memory;
+      const here = oldScore ? { score: oldScore, density: oldDensity } : evaluate(x, predict);
+      const proposal = langevinStep(x, here.score, stepSize, rng);
+      const there = evaluate(proposal, predict);
+      /** log q(to | from) up to a constant. */
+      const transition = (to: Tensor, from: Tensor, score: Tensor) => {
+        const miss = to.sub(from).sub(score.mul(stepSize)).square();
+        return sumPerSample(miss).mul(-1 / (4 * stepSize));
+      };
+      const ratio = there.density
+        .sub(here.density)
+        .add(transition(x, proposal, there.score))
+        .sub(transition(proposal, x, here.score));
+      // −log u of a uniform u is half of a χ² of two degrees.
+      const threshold = rng.normal([batch, 2], { backend: x.backend }).square().sum(1).mul(-0.5);
+      const isAccepted = threshold.less(ratio);
+      const choose = (moved: Tensor, stayed: Tensor) => isAccepted.reshape(column).where(moved, stayed);
+      const next = choose(proposal, x);
+      const score = choose(there.score, here.score);
+      const density = isAccepted.where(there.density, here.density);
+      const accepted = isAccepted.cast("float32");
+      return {
+        x: next,
+        denoised: readScore(score, next, { level: levels[0] }).denoised,
+        memory: [score, density, moves ? moves.add(accepted) : accepted],
+      };
+    },
+  };
+}
+
+/**
+ * The share of proposals that each sample accepted so far, [batch], from any state of a run of `metropolis`.
+ * @throws Error before the first step
+ */
+export function acceptance({ memory, step }: Pick<SamplerState, "memory" | "step">): Tensor {
+  const moves = memory.at(2);
+  if (!moves) throw new Error(`acceptance: a state of ${memory.length} tensors, want one of metropolis after a step`);
+  return moves.mul(1 / step);
+}
+
+function checkDensity(density: Tensor, x: Tensor): Tensor {
+  if (`${density.shape}` !== `${x.shape[0]}`)
+    throw new ShapeError(`metropolis: log densities of shape [${density.shape}], want [${x.shape[0]}], one a sample`);
+  return density;
+}

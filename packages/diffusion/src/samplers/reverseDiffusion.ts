@@ -1,0 +1,27 @@
+// The reverse diffusion sampler: the forward chain's own steps, turned round.
+
+import { convertAtLevel } from "../parameterization.ts";
+import type { NoisePath } from "../path.ts";
+import type { Sampler } from "../sampler.ts";
+
+/**
+ * x′ = (2 − r) x + G² s + G z, where the forward step between the levels is x = r x′ + G z (Song et al. 2021, eq. 46): G² is
+ * σ² − σ′² on σ-levels and β of a schedule's neighbours. Of weak order 1. A last step to the data is x̂₀.
+ */
+export function reverseDiffusion(path: NoisePath): Sampler {
+  const { levels, prior } = path;
+  return {
+    levels,
+    prior,
+    step({ x, index, predict, rng }) {
+      const [level, next] = levels.slice(index);
+      const denoised = path.denoise(predict(x, level.t), x, level);
+      if (next.noise === 0) return { x: denoised, denoised };
+      const ratio = level.signal / next.signal;
+      const variance = level.noise ** 2 - (ratio * next.noise) ** 2;
+      const score = convertAtLevel(level, denoised, { from: "data", to: "score", x });
+      const mean = x.mul(2 - ratio).add(score.mul(variance));
+      return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(variance))), denoised };
+    },
+  };
+}

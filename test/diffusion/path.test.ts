@@ -55,9 +55,10 @@ test("a path visits the asked steps or levels and ends at the data, or at the fi
   expect(sigmas[3]).toBe(0);
 });
 
-test("a step without a signal keeps 2⁻¹² of it, since samplers divide by it", () => {
+test("a step without a signal has σ = 4096, since samplers divide by the signal", () => {
   const [last] = discretePath(zeroTerminalSnr(schedule), { prediction: "velocity" }).levels;
-  expect(sigmaOf(last)).toBe(4096);
+  expect(sigmaOf(last)).toBeCloseTo(4096, 9);
+  expect(last.signal ** 2 + last.noise ** 2).toBeCloseTo(1, 12);
 });
 
 test("a path reads every kind of prediction", async () => {

@@ -41,8 +41,8 @@ export interface DiscretePathOptions extends PathOptions {
   readonly end?: "data" | "first step";
 }
 
-/** The signal of a level that has none (ᾱ_T = 0): σ is 4096 there, as diffusers has it, since samplers divide by the signal. */
-const LEAST_SIGNAL = 2 ** -12;
+/** The σ of a level that has no signal (ᾱ_T = 0): samplers divide by the signal. diffusers has the same. */
+const LARGEST_SIGMA = 4096;
 
 /**
  * The path of a schedule: x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε, started from N(0, I).
@@ -120,8 +120,7 @@ export function clipped(data: Tensor, clip: Clip): Tensor {
 function between(table: readonly NoiseLevel[], sigma: number): NoiseLevel {
   if (!(sigma > 0 && Number.isFinite(sigma))) throw new Error(`path: σ is ${sigma}, want a positive number`);
   const above = table.findIndex((level) => sigmaOf(level) >= sigma);
-  const signal = 1 / Math.hypot(1, sigma);
-  const level = { signal, noise: sigma * signal };
+  const level = preserving(sigma);
   if (above === 0 || above === -1) return { ...level, t: above === 0 ? 0 : table.length - 1 };
   const [low, high] = [table[above - 1], table[above]].map((neighbour) => Math.log(sigmaOf(neighbour)));
   return { ...level, t: above - 1 + (Math.log(sigma) - low) / (high - low) };
@@ -137,7 +136,13 @@ function ended(levels: readonly NoiseLevel[], last: NoiseLevel): readonly NoiseL
 }
 
 function withSignal(level: NoiseLevel): NoiseLevel {
-  return level.signal > 0 ? level : { ...level, signal: LEAST_SIGNAL };
+  return level.signal > 0 ? level : { ...level, ...preserving(LARGEST_SIGMA) };
+}
+
+/** The signal and noise of σ where their squares add up to 1. */
+function preserving(sigma: number): Pick<NoiseLevel, "signal" | "noise"> {
+  const signal = 1 / Math.hypot(1, sigma);
+  return { signal, noise: sigma * signal };
 }
 
 /** @throws Error unless there are numbers, each below the one before */

@@ -44,6 +44,8 @@ export interface GpuTarget {
   readonly profile: "direct" | "tiled";
   readonly workgroupMemory: number;
   readonly maxInvocations: number;
+  /** Whether products round their operands to float16. */
+  readonly half?: boolean;
   /** The tiling of a product that was found by timing on this device, if any. */
   readonly timed?: (kernel: string, product: Product, calls: Retiled) => Tiling | null;
 }

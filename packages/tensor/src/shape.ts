@@ -66,6 +66,13 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, k) => n === b[k]);
 }
 
+/** The first and the last element of storage that a layout reads. */
+export function spanOf({ shape, strides, offset }: Layout): readonly [first: number, last: number] {
+  const ways = shape.map((size, k) => Math.max(0, size - 1) * strides[k]);
+  const sum = (some: readonly number[]) => some.reduce((at, way) => at + way, offset);
+  return [sum(ways.filter((way) => way < 0)), sum(ways.filter((way) => way > 0))];
+}
+
 /** `[2, 3]`, as errors print it. */
 export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;

@@ -10,6 +10,7 @@ import { backward, forward, type Gather, pixelStrides, placing } from "./convGat
 import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./convNarrow.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { linearGrid } from "./dispatch.ts";
+import { halved } from "./half.ts";
 import { inShares, type Product, reader, type Tiling, tileConstants, tileGrid, tilingFor, writer } from "./tiles.ts";
 
 const WORKGROUP = 64;
@@ -27,33 +28,40 @@ export function inputCalls(call: GpuCall<InputAttrs>, tiling?: Tiling): KernelCa
 }
 
 /** In tiles, the result's taps are separate products whose sums run over the pixels. */
-export function weightCalls(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
+export function weightCalls(given: GpuCall<WeightAttrs>, tiling?: Tiling): KernelCall[] {
+  const [x, g] = given.inputs;
+  const [kh, kw, m, n] = given.outputs[0].shape;
+  const merged = { batches: 1, m, n, k: sizeOf(g.shape.slice(0, 3)), runs: 1 };
+  const product = { ...merged, batches: kh * kw };
+  if (!tiling && given.attrs.groups === 1) {
+    if (suitsNarrow(product, m, kh * kw, { ...merged, m: kh * kw * m }, given.target) && hasPixelRows(g)) {
+      return narrowImage(given, forward(x, g.shape, given.attrs), g, [kh, kw]);
+    }
+    if (suitsNarrow(product, n, kh * kw, { ...merged, n: kh * kw * n }, given.target) && hasPixelRows(x)) {
+      return narrowGradient(given, x, backward(g, x.shape, given.attrs), [kh, kw]);
+    }
+  }
+  const { rounding, call } = halved(given);
+  return [...rounding, ...pixelSums(call, tiling)];
+}
+
+function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
   const { inputs, outputs, attrs, target } = call;
   const [x, g] = inputs;
   const [kh, kw, m, outChannels] = outputs[0].shape;
   const { groups } = attrs;
   const n = outChannels / groups;
-  const gather = forward(x, g.shape, attrs);
   const isAligned = outChannels % 4 === 0 && (groups === 1 || n % 4 === 0);
   const constants = {
-    ...reader("Image", "image4", "image", isImageAligned(x, m, groups)),
-    ...reader("Gradient", "g4", "g", isAligned),
+    ...reader("Image", "image4", "image", isImageAligned(x, m, groups), target.half),
+    ...reader("Gradient", "g4", "g", isAligned, target.half),
     ...writer(isAligned),
   };
   const [batch] = g.shape;
   const pixels = batch * g.shape[1] * g.shape[2];
-  const params = { m, n, taps: [kh, kw], ...placing(gather) };
+  const params = { m, n, taps: [kh, kw], ...placing(forward(x, g.shape, attrs)) };
   const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
-  const tiling = given ?? chosen("conv2dWeight", product, call, weightCalls);
-  if (!given && groups === 1) {
-    const merged = { ...product, batches: 1 };
-    if (suitsNarrow(product, m, kh * kw, { ...merged, m: kh * kw * m }, target) && hasPixelRows(g)) {
-      return narrowImage(call, gather, g, [kh, kw]);
-    }
-    if (suitsNarrow(product, n, kh * kw, { ...merged, n: kh * kw * n }, target) && hasPixelRows(x)) {
-      return narrowGradient(call, x, backward(g, x.shape, attrs), [kh, kw]);
-    }
-  }
+  const tiling = given ?? chosen("conv2dWeight", product, call, pixelSums);
   if (!tiling) {
     const threads = kh * kw * Math.ceil(m / 4) * groups * Math.ceil(n / 4);
     return [
@@ -75,11 +83,39 @@ export function weightCalls(call: GpuCall<WeightAttrs>, given?: Tiling): KernelC
   }));
 }
 
-/**
- * A sum over taps and channels of an image: both the convolution and its input's cotangent. Where the image is spread, pixels of
- * the result that are alike modulo the spread meet the same taps, a part of all: they are products of their own, in one dispatch.
- */
+/** A sum over taps and channels of an image: both the convolution and its input's cotangent. */
 function gathered(
+  given: GpuCall<ConvAttrs>,
+  gather: Gather,
+  groups: number,
+  isTransposed: boolean,
+  tiling?: Tiling,
+): KernelCall[] {
+  const [image, w] = given.inputs;
+  const [kh, kw, channels, outChannels] = w.shape;
+  const [n, c] = isTransposed ? [channels, outChannels] : [outChannels, channels];
+  const merged = { batches: 1, m: sizeOf(image.shape.slice(0, 3)), n: kh * kw * n, k: c, runs: 1 };
+  const product = productOf(gather, [kh, kw], n, c);
+  const mayBeNarrow = !tiling && groups === 1 && hasPixelRows(image);
+  if (mayBeNarrow && suitsNarrow(product, n, kh * kw, merged, given.target)) {
+    return narrowResult(given, gather, w, [kh, kw], isTransposed, given.inputs[2]);
+  }
+  const { rounding, call } = halved(given);
+  return [...rounding, ...tapSums(call, { ...gather, image: call.inputs[0] }, groups, isTransposed, tiling)];
+}
+
+/**
+ * Where the image is spread, pixels of the result that are alike modulo the spread meet the same taps, a part of all: they are
+ * products of their own, in one dispatch.
+ */
+function productOf({ walked, spread }: Gather, [kh, kw]: readonly [number, number], n: number, k: number): Product {
+  const [batch, ...size] = walked;
+  const pixels = [0, 1].reduce((count, axis) => count * Math.ceil(size[axis] / spread[axis]), batch);
+  const batches = spread[0] * spread[1];
+  return { batches, m: pixels, n, k, runs: Math.ceil((kh * kw) / batches) };
+}
+
+function tapSums(
   call: GpuCall<ConvAttrs>,
   gather: Gather,
   groups: number,
@@ -91,14 +127,15 @@ function gathered(
   const [kh, kw, channels, outChannels] = w.shape;
   const inGroup = outChannels / groups;
   const [n, c] = isTransposed ? [channels, inGroup] : [inGroup, channels];
-  const [batch, ...size] = gather.walked;
-  const pixels = [0, 1].reduce((count, k) => count * Math.ceil(size[k] / gather.spread[k]), batch);
+  const product = productOf(gather, [kh, kw], n, c);
+  const { m: pixels, batches: classes } = product;
   const every = gather.spread.map((n, k) => n / commonDivisor(n, Math.abs(gather.step[k])));
   const bias = inputs[2] as View | undefined;
+  const [batch] = gather.walked;
   const isWeightAligned = outChannels % 4 === 0 && (groups === 1 || inGroup % 4 === 0);
   const constants = {
-    ...reader("Image", "image4", "image", isImageAligned(gather.image, c, groups)),
-    ...reader("Weight", "weight4", "weight", isWeightAligned),
+    ...reader("Image", "image4", "image", isImageAligned(gather.image, c, groups), target.half),
+    ...reader("Weight", "weight4", "weight", isWeightAligned, target.half),
     ...reader("Bias", "bias4", "bias", bias ? isImageAligned(bias, n, groups) : isWeightAligned),
     ...writer(n % 4 === 0),
     WEIGHT_IS_TRANSPOSED: isTransposed,
@@ -119,18 +156,11 @@ function gathered(
     bias_offset: bias?.offset ?? 0,
     bias_strides: bias ? pixelStrides(bias) : [0, 0, 0],
   };
-  const classes = gather.spread[0] * gather.spread[1];
-  const product = { batches: classes, m: pixels, n, k: c, runs: Math.ceil((kh * kw) / classes) };
   const tiling =
     given ??
     chosen(isTransposed ? "conv2dInput" : "conv2d", product, call, (other, tile) =>
-      gathered(other, gather, groups, isTransposed, tile),
+      tapSums(other, gather, groups, isTransposed, tile),
     );
-  const merged = { batches: 1, m: sizeOf(gather.image.shape.slice(0, 3)), n: kh * kw * n, k: c, runs: 1 };
-  const isNarrow = !given && groups === 1 && suitsNarrow(product, n, kh * kw, merged, target);
-  if (isNarrow && hasPixelRows(gather.image)) {
-    return narrowResult(call, gather, w, [kh, kw], isTransposed, bias);
-  }
   if (!tiling) {
     const threads = classes * Math.ceil(pixels / 4) * groups * Math.ceil(n / 4);
     return [

@@ -6,6 +6,7 @@ import { defineOp, float32, type GpuCall, type KernelCall, type View } from "../
 import { collapse, formatShape, type Layout, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import { checkFloats } from "./convShape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
+import { halved } from "./half.ts";
 import { matmulWasm } from "./matmulWasm.ts";
 import { rowMajor } from "./rowMajor.ts";
 import { inShares, type Product, reader, type Tiling, tileConstants, tileGrid, tilingFor, writer } from "./tiles.ts";
@@ -146,13 +147,19 @@ export const matmul = defineOp({
 });
 
 /** The kernel calls of a matrix product; a tuner gives the tiling. */
-export function matmulCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
+export function matmulCalls(given: GpuCall<undefined>, tiling?: Tiling): KernelCall[] {
+  const { rounding, call } = halved(given);
+  return [...rounding, ...productCalls(call, tiling)];
+}
+
+function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
   const { inputs, outputs, target } = call;
   const product = productOf(inputs);
   const [a, b, bias] = inputs;
-  const { constants, params } = describe([a, b, bias], outputs[0], product);
+  const { constants, params } = describe([a, b, bias], outputs[0], product, target.half);
   const tiling =
-    given ?? tilingFor(nameOf(a, b), product, target, (temporary, other) => matmulCalls({ ...call, temporary }, other));
+    given ??
+    tilingFor(nameOf(a, b), product, target, (temporary, other) => productCalls({ ...call, temporary }, other));
   if (!tiling) {
     const blocks = product.batches * Math.ceil(product.m / 4) * Math.ceil(product.n / 4);
     const workgroups = linearGrid(blocks, WORKGROUP);
@@ -176,6 +183,7 @@ function describe(
   [a, b, bias]: readonly [View, View, View | undefined],
   out: View,
   { batches, m, n, k }: Product,
+  isHalf = false,
 ): Pick<Required<KernelCall>, "constants" | "params"> {
   const [x, y] = [matrixOf(a), matrixOf(b)];
   const [batch, aBatch, bBatch, biasBatch] = collapse([out, a, b, bias ?? out].map(batchAxes));
@@ -185,8 +193,8 @@ function describe(
   const isBAligned = isAligned(b, y.step, bBatch);
   return {
     constants: {
-      ...reader("A", "a4", "a", isAligned(a, x.step, aBatch)),
-      ...reader("B", "b4", "b", isBAligned),
+      ...reader("A", "a4", "a", isAligned(a, x.step, aBatch), isHalf),
+      ...reader("B", "b4", "b", isBAligned, isHalf),
       ...reader("Bias", "bias4", "bias", bias ? isAligned(bias, biasStep, biasBatch) : isBAligned),
       ...writer(n % 4 === 0),
       A_IS_TRANSPOSED: x.isTransposed,

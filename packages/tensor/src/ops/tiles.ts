@@ -154,12 +154,20 @@ export function inShares(
   return [call(parts), sum];
 }
 
-/** How the kernels read four neighbouring elements of an input: at once where every such four is aligned. */
-export function reader(type: string, read: string, input: string, isAligned: boolean): Record<string, string> {
-  const lanes = ["i", "i + 1u", "i + 2u", "i + 3u"].map((i) => `${input}[${i}]`);
-  return isAligned
-    ? { [type]: "vec4<f32>", [read]: `return ${input}[i / 4u];` }
-    : { [type]: "f32", [read]: `return vec4<f32>(${lanes.join(", ")});` };
+/** How the kernels read four neighbouring elements of an input, float32 or halves: at once where every such four is aligned. */
+export function reader(
+  type: string,
+  read: string,
+  input: string,
+  isAligned: boolean,
+  isHalf = false,
+): Record<string, string> {
+  const lanes = ["i", "i + 1u", "i + 2u", "i + 3u"].map((i) =>
+    isHalf ? `unpack2x16float(${input}[(${i}) / 2u])[(${i}) % 2u]` : `${input}[${i}]`,
+  );
+  if (!isAligned) return { [type]: isHalf ? "u32" : "f32", [read]: `return vec4<f32>(${lanes.join(", ")});` };
+  const both = `return vec4<f32>(unpack2x16float(${input}[i / 4u].x), unpack2x16float(${input}[i / 4u].y));`;
+  return isHalf ? { [type]: "vec2<u32>", [read]: both } : { [type]: "vec4<f32>", [read]: `return ${input}[i / 4u];` };
 }
 
 /** How the kernels write up to four neighbouring elements of the result. */

@@ -116,10 +116,15 @@ function identify({ vendor, architecture, device, description }: GPUAdapterInfo)
 }
 
 /** What kernels may count on. @param profile by default `direct` on software adapters, else `tiled` */
-export function targetOf({ device: { limits }, isSoftware }: Device, profile?: GpuTarget["profile"]): GpuTarget {
+export function targetOf(
+  { device: { limits }, isSoftware }: Device,
+  profile: GpuTarget["profile"] = isSoftware ? "direct" : "tiled",
+  half = false,
+): GpuTarget {
   return {
-    profile: profile ?? (isSoftware ? "direct" : "tiled"),
+    profile,
     workgroupMemory: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    half,
   };
 }

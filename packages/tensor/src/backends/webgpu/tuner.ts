@@ -3,6 +3,7 @@
 import type { Backend, Buffer, Operand } from "../../backend.ts";
 import type { GpuTarget, KernelCall, Op, Temporary, View } from "../../op.ts";
 import { likelyTilings, type Product, type Retiled, type Tiling, tilingIn } from "../../ops/tiles.ts";
+import { spanOf } from "../../shape.ts";
 import { stopwatch } from "./stopwatch.ts";
 import { readTilings, type StoredTilings, writeTilings } from "./tilingStore.ts";
 
@@ -121,7 +122,7 @@ export async function search(
 }
 
 function lookUp(tuner: Tuner, kernel: string, product: Product, calls: Retiled): Tiling | null {
-  const name = classOf(kernel, product);
+  const name = classOf(tuner.target.half ? `half ${kernel}` : kernel, product);
   const known = tuner.found.get(name);
   if (known) return tilingIn(product, tuner.target, known.tile, known.shares);
   if (tuner.wanted && !tuner.wanted.has(name)) tuner.wanted.set(name, { product, calls });
@@ -179,7 +180,7 @@ class Scratch {
     const key = "temporary" in view ? view.temporary : (view as Operand).buffer; // what the backend handed to the rule
     let buffer = this.buffers.get(key);
     if (!buffer) {
-      const size = extentOf(view);
+      const size = 4 * Math.ceil((spanOf(view)[1] + 1) / 4); // in whole quads
       buffer = this.backend.allocate(size, "float32", "tune");
       const numbers = Float32Array.from({ length: size }, () => 2 * Math.random() - 1);
       this.backend.upload(buffer, "float32", numbers);
@@ -192,10 +193,4 @@ class Scratch {
   free(): void {
     for (const buffer of this.buffers.values()) this.backend.free(buffer);
   }
-}
-
-/** Elements from the buffer's first to the view's last, in whole quads. */
-function extentOf({ shape, strides, offset }: View): number {
-  const last = shape.reduce((sum, size, k) => sum + Math.max(0, size - 1) * strides[k], offset);
-  return 4 * Math.ceil((last + 1) / 4);
 }

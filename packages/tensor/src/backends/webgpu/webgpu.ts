@@ -35,6 +35,11 @@ export interface WebgpuOptions {
    */
   readonly toggles?: readonly string[];
   /**
+   * "mixed" rounds the operands of matrix products and convolutions to float16 and adds up in float32; all tensors stay float32. An
+   * operand from 65520 on becomes infinite: train with `lossScaling` of adamW. Default "float32".
+   */
+  readonly precision?: "float32" | "mixed";
+  /**
    * Uses the tilings of products that `tune` found on this adapter before: true for those in the user's cache, or the file that holds
    * them (in browsers a name). Default false: the choice is fixed, and with it the order in which sums are added.
    */
@@ -59,9 +64,10 @@ const MODE_READ = 1;
  * @throws Error when there is no WebGPU or no adapter, saying what is missing
  */
 export async function webgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
-  const { device, profile, tuned = false } = options;
+  const { device, profile, tuned = false, precision = "float32" } = options;
   const found = device ? givenDevice(device) : await requestDevice(options);
-  return tunable(found, targetOf(found, profile), tuned, (target) => new Webgpu(found, target, options));
+  const wanted = targetOf(found, profile, precision === "mixed");
+  return tunable(found, wanted, tuned, (target) => new Webgpu(found, target, options));
 }
 
 async function requestDevice({ adapter, toggles }: WebgpuOptions): Promise<Device> {

@@ -1,0 +1,94 @@
+// Mixed precision: rounding to float16 as files have it, and products of rounded operands that are as exact as those of float32.
+import { type Backend, type Tensor, tensor, webgpu } from "@pkg/tensor";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { decodeFloat16, encodeFloat16 } from "../../packages/tensor/src/halfFloat.ts";
+import type { Op } from "../../packages/tensor/src/op.ts";
+import { roundingCall } from "../../packages/tensor/src/ops/half.ts";
+import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../packages/tensor/src/ops/index.ts";
+import { apply } from "../../packages/tensor/src/tensor.ts";
+import { gpuAvailable } from "../setup/gpu.ts";
+import { exact } from "./checkCase.ts";
+import { type AnyOp, compare, distance, drawInputs, generator, place, runOp } from "./derived.ts";
+
+const products: readonly AnyOp[] = [matmul, conv2d, conv2dInput, conv2dWeight];
+const cases = products.flatMap((op) => op.cases.map((given, index) => ({ name: op.name, op, given, index })));
+
+/** What the devices compute with: the first two inputs rounded to float16, the others as they are. */
+function rounded(drawn: ReturnType<typeof drawInputs>): ReturnType<typeof drawInputs> {
+  const round = (values: readonly number[]) => [...decodeFloat16(encodeFloat16(Float32Array.from(values)))];
+  return drawn.map(({ input, values }, k) => ({ input, values: k < 2 ? round(values) : values }));
+}
+
+describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu with %s kernels", (profile) => {
+  let backend: Backend;
+  beforeAll(async () => {
+    backend = await webgpu({ poison: true, profile, precision: "mixed" });
+  });
+  afterAll(() => backend.dispose());
+
+  test("numbers are rounded to the same bits as in files: to even, to subnormals, to infinity, NaN to NaN", async () => {
+    const uniform = generator(1);
+    const drawn = Array.from({ length: 4000 }, () => (2 * uniform() - 1) * 2 ** Math.floor(44 * uniform() - 26));
+    const special = [
+      0,
+      -0,
+      1,
+      65504,
+      65519.99,
+      65520,
+      -65520,
+      1e38,
+      Infinity,
+      -Infinity,
+      2 ** -24,
+      2 ** -25,
+      3 * 2 ** -25,
+    ];
+    const ties = [1 + 2 ** -11, 1 + 3 * 2 ** -11, 2 ** -14 - 2 ** -25, -(2 ** -15) - 2 ** -25];
+    const values = Float32Array.from([...drawn, ...special, ...ties, NaN, 1.5, -1.5]);
+    expect(values.length % 4).toBe(0);
+    const round: Op = {
+      name: "round",
+      infer: ([{ shape }]) => [{ shape: [shape[0] / 2], dtype: "uint32" }],
+      gpu: ({ inputs: [a], outputs: [out] }) => [roundingCall(a, out)],
+      cases: [],
+      tolerance: {},
+    };
+    const [words] = apply(round, [tensor(values, { backend })], undefined, backend);
+    const halves = new Uint16Array(Uint32Array.from(await words.data()).buffer);
+    expect([...halves]).toEqual([...encodeFloat16(values)]);
+  });
+
+  test.each(cases)(
+    "$name, case $index, is that of rounded operands within float32's tolerance",
+    async ({ op, given, index }) => {
+      const drawn = drawInputs(given, index + 1);
+      const near = rounded(drawn);
+      const absolute = near.map(({ input, values }) => ({ input, values: values.map(Math.abs) }));
+      const shapes = drawn.map(({ input }) => input.shape);
+      const [reference] = runOp(op, place(near, exact), given.attrs, exact);
+      const [magnitudes] = runOp(op, place(absolute, exact), given.attrs, exact);
+      for (const layout of ["rows", "strided"] as const) {
+        const [found] = runOp(op, place(drawn, backend, layout), given.attrs, backend);
+        const { relative, message } = await compare(op.tolerance, found, reference, magnitudes, shapes);
+        expect(relative, message).toBeLessThanOrEqual(1);
+      }
+    },
+  );
+
+  test("products are within 1e-3 of those of the operands as they were, and not nearer than rounding lets them", async () => {
+    for (const { op, given } of cases.filter(({ index }) => index === 2)) {
+      const drawn = drawInputs(given, 7);
+      const run = (on: Backend): Tensor[] => runOp(op, place(drawn, on), given.attrs, on);
+      const far = await distance(run(backend), run(exact));
+      expect(far).toBeLessThan(1e-3);
+      expect(far).toBeGreaterThan(1e-5);
+    }
+  });
+
+  test("an operand beyond float16's range makes the product infinite, so that training notices", async () => {
+    const [large, small] = [tensor([[7e4]], { backend }), tensor([[1]], { backend })];
+    expect(await large.matmul(small).item()).toBe(Infinity);
+    expect(await large.neg().matmul(small).item()).toBe(-Infinity);
+  });
+});

@@ -20,6 +20,7 @@ import {
   spacedTimes,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 const EVERY: [string, () => Schedule][] = [
@@ -188,6 +189,32 @@ test("bad schedules are refused by the argument's name and value", () => {
   expect(() => fromBetas([])).toThrow("fromBetas: 0 steps, want a positive integer");
   expect(() => linear(0)).toThrow("linear: 0 steps");
   expect(() => linear(10, { start: -1 })).toThrow("schedule: β_0 is -1");
+});
+
+test("of any β in (0, 1] the posterior is finite, and its mean of the mean is the mean of the step it leads to", () => {
+  const beta = fc.oneof(fc.double({ min: 1e-14, max: 1, noNaN: true }), fc.constantFrom(1, 1e-14, 1e-4, 0.5));
+  fc.assert(
+    fc.property(fc.array(beta, { minLength: 1, maxLength: 12 }), (betas) => {
+      const schedule = fromBetas(betas);
+      for (let t = 0; t < betas.length; t++) {
+        for (let to = -1; to < t; to++) {
+          const q = posterior(schedule, t, to);
+          const alphas = betas.slice(to + 1, t + 1).map((b) => 1 - b);
+          const beta = 1 - alphas.reduce((product, alpha) => product * alpha, 1);
+          // The products have a rounding a step.
+          expect(Math.abs(q.beta - beta)).toBeLessThan(12 * 2 ** -52);
+          const [here, there] = [alphaBarAt(schedule, t), alphaBarAt(schedule, to)];
+          const mean = q.fromData + q.fromNoisy * Math.sqrt(here);
+          expect(Math.abs(mean - Math.sqrt(there))).toBeLessThan(1e-10);
+          // Var(fromNoisy x_t + √β̃ z | x₀) is the variance at `to`.
+          const variance = q.fromNoisy ** 2 * noiseVarianceAt(schedule, t) + q.variance;
+          expect(Math.abs(variance - noiseVarianceAt(schedule, to))).toBeLessThan(1e-10);
+          expect(Number.isFinite(posteriorLogVariance(schedule, t, to))).toBe(true);
+        }
+      }
+    }),
+    { seed: 1, numRuns: 300 },
+  );
 });
 
 test("the posterior is Bayes' rule", () => {

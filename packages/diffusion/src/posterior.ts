@@ -25,7 +25,7 @@ export function posterior(schedule: Schedule, t: number, to = t - 1): Posterior 
   const [here, there] = [noiseVarianceAt(schedule, t), noiseVarianceAt(schedule, to)];
   if (to >= t) throw new Error(`posterior: from step ${t} to ${to}, want an earlier one`);
   const signal = alphaBarAt(schedule, to);
-  const beta = to === t - 1 ? schedule.betas[t] : (here - there) / signal;
+  const beta = jumpBeta(schedule, t, to);
   return {
     fromData: (Math.sqrt(signal) * beta) / here,
     fromNoisy: (Math.sqrt(1 - beta) * there) / here,
@@ -67,4 +67,10 @@ export function posteriorMeanFromNoise(schedule: Schedule, x: Tensor, noise: Ten
   }
   const root = Math.sqrt(1 - beta);
   return x.mul(1 / root).sub(noise.mul(beta / (Math.sqrt(noiseVarianceAt(schedule, t)) * root)));
+}
+
+/** 1 − Π (1 − β_s) over the steps of a jump: the ratio of ᾱ has no value where they are 0, and few digits where β is small. */
+function jumpBeta({ betas }: Schedule, t: number, to: number): number {
+  if (to === t - 1) return betas[t];
+  return -Math.expm1(betas.subarray(to + 1, t + 1).reduce((sum, beta) => sum + Math.log1p(-beta), 0));
 }

@@ -1,6 +1,7 @@
 // Respacing: a schedule of some of another's steps, and the model that goes with it.
 
 import type { Model } from "./model.ts";
+import { posterior } from "./posterior.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /** A schedule whose step k is the jump over several steps of another. */
@@ -22,14 +23,11 @@ export function respace(schedule: Schedule, times: readonly number[]): RespacedS
   if (twice !== undefined) throw new Error(`respace: times has ${twice} twice, want each step once`);
   if (kept[0] === -1) throw new Error("respace: times has −1, which is the data, want steps of the schedule");
   const pairs = kept.map((t, k) => [t, kept[k - 1] ?? -1] as const);
-  const noiseVariances = Float64Array.from(kept, (t) => noiseVarianceAt(schedule, t));
   return {
     steps: kept.length,
-    betas: Float64Array.from(pairs, ([t, to], k) =>
-      to === t - 1 ? schedule.betas[t] : (noiseVariances[k] - noiseVarianceAt(schedule, to)) / alphaBarAt(schedule, to),
-    ),
+    betas: Float64Array.from(pairs, ([t, to]) => posterior(schedule, t, to).beta),
     alphaBars: Float64Array.from(kept, (t) => alphaBarAt(schedule, t)),
-    noiseVariances,
+    noiseVariances: Float64Array.from(kept, (t) => noiseVarianceAt(schedule, t)),
     pairs,
   };
 }

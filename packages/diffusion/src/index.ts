@@ -39,6 +39,11 @@ export {
   predictionLoss,
   type TimedOptions,
 } from "./loss.ts";
+export type { Features, Spread } from "./metrics/features.ts";
+export { type FeatureMoments, featureMoments, frechetDistance } from "./metrics/frechetDistance.ts";
+export { inceptionScore } from "./metrics/inceptionScore.ts";
+export { kernelDistance } from "./metrics/kernelDistance.ts";
+export { precisionRecall } from "./metrics/precisionRecall.ts";
 export type { Model } from "./model.ts";
 export { type Nll, type NllOptions, nll } from "./nll.ts";
 export { noiseEnergies } from "./noiseEnergies.ts";

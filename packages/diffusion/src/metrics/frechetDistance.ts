@@ -1,0 +1,72 @@
+// Fréchet's distance between Gaussians: FID, where they have the moments of features.
+
+import { symmetricEigen } from "../symmetricEigen.ts";
+import { checkFeatures, type Features } from "./features.ts";
+
+/** Mean and covariance of feature vectors. */
+export interface FeatureMoments {
+  readonly mean: ArrayLike<number>;
+  /** d rows of d, symmetric. */
+  readonly covariance: readonly ArrayLike<number>[];
+}
+
+/** The mean, and the covariance with n − 1 in its denominator. @throws Error for fewer than two samples */
+export function featureMoments(features: Features): { mean: Float64Array; covariance: Float64Array[] } {
+  const d = checkFeatures("featureMoments", features, 2);
+  const mean = Float64Array.from(
+    { length: d },
+    (_, i) => features.reduce((sum, row) => sum + row[i], 0) / features.length,
+  );
+  const covariance = Array.from({ length: d }, () => new Float64Array(d));
+  for (const row of features) {
+    const centred = mean.map((value, i) => row[i] - value);
+    for (let i = 0; i < d; i++) for (let j = 0; j <= i; j++) covariance[i][j] += centred[i] * centred[j];
+  }
+  for (let i = 0; i < d; i++) for (let j = 0; j <= i; j++) covariance[j][i] = covariance[i][j] /= features.length - 1;
+  return { mean, covariance };
+}
+
+/**
+ * ‖μ₁ − μ₂‖² + Tr(C₁ + C₂ − 2 (C₁ C₂)^½), the squared 2-Wasserstein distance of N(μ₁, C₁) and N(μ₂, C₂) (Dowson & Landau 1982; Heusel
+ * et al. 2017). The root's trace is that of (C₁^½ C₂ C₁^½)^½, which is symmetric: singular covariances, as fewer samples than
+ * features have, need no small multiple of I, and nothing is imaginary. Compare figures of the same number of samples only: the
+ * estimate is biased by it.
+ * @throws Error when sizes differ, or a covariance is not positive semidefinite
+ */
+export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
+  const d = a.mean.length;
+  for (const { mean, covariance } of [a, b]) {
+    if (mean.length !== d || covariance.length !== d || covariance.some((row) => row.length !== d))
+      throw new Error(`frechetDistance: a mean of ${mean.length} and a covariance of ${covariance.length}, want ${d}`);
+  }
+  const root = rootOf(a.covariance);
+  const between = rootOf(product(product(root, b.covariance), root));
+  let distance = 0;
+  for (let i = 0; i < d; i++)
+    distance += (a.mean[i] - b.mean[i]) ** 2 + a.covariance[i][i] + b.covariance[i][i] - 2 * between[i][i];
+  return Math.max(0, distance); // rounding may leave it below
+}
+
+/** The symmetric square root. What is within rounding of 0 is 0: its root would be far from it. */
+function rootOf(matrix: readonly ArrayLike<number>[]): Float64Array[] {
+  const d = matrix.length;
+  const { values, vectors } = symmetricEigen(matrix);
+  const rounding = d * Number.EPSILON * values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const least = values.reduce((low, value) => Math.min(low, value), 0);
+  if (!(least >= -1e3 * rounding))
+    throw new Error(`frechetDistance: a covariance has the eigenvalue ${least}, want none below 0`);
+  const roots = values.map((value) => (value > rounding ? Math.sqrt(value) : 0));
+  const scaled = vectors.map((row) => row.map((x, k) => x * roots[k]));
+  return scaled.map((row) => Float64Array.from(vectors, (other) => dot(row, other)));
+}
+
+/** a · b of symmetric b, whose rows are its columns. */
+function product(a: readonly ArrayLike<number>[], b: readonly ArrayLike<number>[]): Float64Array[] {
+  return a.map((row) => Float64Array.from(b, (column) => dot(row, column)));
+}
+
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += a[k] * b[k];
+  return sum;
+}

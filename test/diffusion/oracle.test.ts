@@ -25,7 +25,7 @@ import {
   sigmaPath,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
-import { type Backend, cpu, grad, randomStream, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
+import { type Backend, cpu, grad, liveTensors, randomStream, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
 import { afterAll, describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -288,6 +288,54 @@ test("the best denoiser of a mixture is the mean over the posterior, summed on a
   }
 });
 
+test("a classifier's slope leads from the mixture's score to one component's", async () => {
+  const [means, variances] = [
+    [
+      [-1, 0],
+      [1, 0.5],
+    ],
+    [0.3, 0.6],
+  ];
+  const oracle = mixtureOracle({ weights: [1, 4], means, variances });
+  const x = pointsOf(oracle);
+  const level = { signal: 0.8, noise: 0.6 };
+  for (const k of [0, 1]) {
+    const [slope] = grad((y) => oracle.logPosterior(y, level).slice(null, k).sum(), [x]);
+    const component = gaussianOracle({ mean: means[k], variance: variances[k] });
+    expect(await apart(oracle.score(x, level).add(slope), component.score(x, level))).toBeLessThan(1e-12);
+  }
+});
+
+test("a covariance comes back, of rank below d and with equal eigenvalues too", async () => {
+  const d = 12;
+  const factor = randomStream(8).host.normal([d, 5]);
+  const row = (i: number) => factor.subarray(5 * i, 5 * i + 5);
+  const covariance = Array.from({ length: d }, (_, i) =>
+    Array.from({ length: d }, (_, j) => row(i).reduce((sum, value, k) => sum + value * row(j)[k], 0)),
+  );
+  const oracle = gaussianOracle({ covariance });
+  for (const [i, found] of oracle.covariance().entries())
+    for (const [j, value] of found.entries()) expect(value).toBeCloseTo(covariance[i][j], 12);
+  // Without noise it has no density; with it the best denoiser is Σ (Σ + b² I)⁻¹ x: (Σ + b² I) E[ε | x] = b x.
+  const x = pointsOf(oracle);
+  expect(() => oracle.score(x)).toThrow("component 0 has no width at signal 1 and noise 0");
+  const noise = oracle.predictNoise(x, { signal: 1, noise: 0.5 });
+  const applied = noise.matmul(tensor(covariance, { backend: exact })).add(noise.mul(0.25));
+  expect(await apart(applied, x.mul(0.5))).toBeLessThan(1e-12 * 50);
+});
+
+test("nothing but results is left alive", () => {
+  for (const oracle of [mixtures["a mixture with covariances"], mixtures["a ring"]]) {
+    const x = pointsOf(oracle);
+    const before = liveTensors();
+    const made = (["logDensity", "score", "divergence", "denoise", "predictNoise"] as const).map((m) =>
+      oracle[m](x, LEVELS),
+    );
+    expect(liveTensors()).toBe(before + made.length);
+    for (const result of [x, ...made]) result.dispose();
+  }
+});
+
 test("a banana's score is the slope of its log density, with the divergence it tells", async () => {
   const density = banana({ length: 1.3, width: 0.4, bend: -0.7 });
   const x = pointsOf(density);
@@ -403,6 +451,8 @@ for (const { name: backendName, open, skip } of backends) {
         const [a, b] = [await found.data(), await wanted.data()];
         for (const [i, value] of b.entries()) expect(Math.abs(a[i] - value)).toBeLessThan(1e-4 * scale);
       }
+      const [slope] = grad((y) => oracle.logDensity(y, LEVELS[1]).sum(), [x]);
+      expect(await apart(slope, oracle.score(x, LEVELS[1]))).toBeLessThan(1e-4 * (1 + (await largest(slope))));
       const drawn = await oracle.sample(10, randomStream(3), { backend }).data();
       const again = await oracle.sample(10, randomStream(3), { backend: cpu() }).data();
       expect([...drawn]).toEqual([...again]);

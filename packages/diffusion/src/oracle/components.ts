@@ -142,5 +142,6 @@ function principalAxes(
   const { values, vectors } = symmetricEigen(matrix);
   const least = Math.min(...values);
   if (least < -1e-12 * size * d) throw new Error(`${name} has the eigenvalue ${least}, want none below 0`);
-  return { spread: values.map((value) => Math.max(0, value)), axes: vectors };
+  // What is lost in rounding is no width.
+  return { spread: values.map((value) => (value > 1e-14 * size * d ? value : 0)), axes: vectors };
 }

@@ -2,7 +2,7 @@
 
 import { addNoise, ones, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { perSample, sampleSize, sumPerSample } from "../perSample.ts";
-import { checkField, type NoisyScore, type Score } from "../score.ts";
+import { checkField, type NoisyScore } from "../score.ts";
 import { checkSigma, checkSigmas } from "./noiseLevels.ts";
 
 export interface DenoisingOptions {
@@ -19,6 +19,7 @@ export interface DenoisingOptions {
  *
  * With `controlVariate` it is E[½‖s(x̃)‖² + (s(x̃) − s(x))·ε / σ] + ½ d / σ², of the same expectation (Wang et al. 2020): for σ → 0 the
  * second term becomes εᵀ∇s ε, Hutchinson's estimate, and the objective `slicedScoreMatchingVR` but for the constant.
+ * @param score also gets σ, once a sample; one that was trained at a single σ need not take it
  * @param x [batch, ...], drawn from p
  * @param sigma the standard deviation of the noise, above 0
  * @param rng takes one draw, ε
@@ -26,7 +27,7 @@ export interface DenoisingOptions {
  * @throws Error for a σ that is not positive; ShapeError when s is not of x's shape
  */
 export function denoisingScoreMatching(
-  score: Score,
+  score: NoisyScore,
   x: Tensor,
   sigma: number,
   rng: RandomStream,

@@ -5,12 +5,13 @@ import {
   type CorrectorOptions,
   euler,
   finalSample,
+  gaussianOracle,
   gradientAscent,
   karras,
   langevin,
   type Model,
   metropolis,
-  oraclePath,
+  type NoisePath,
   predictorCorrector,
   reverseDiffusion,
   type Sampler,
@@ -55,6 +56,11 @@ function mixtureLogDensity(x: Tensor): Tensor {
     .mul(-0.5 / modes.variance);
   return left.add(logOdds(x, 0).softplus()).reshape([x.shape[0]]);
 }
+/** A path on which a denoiser of x₀ + σ ε answers. */
+const answered = (path: NoisePath, denoiser: (y: Tensor, sigma: number) => Tensor): NoisePath => ({
+  ...path,
+  denoise: (_, x, { signal, noise }) => denoiser(x.mul(1 / signal), noise / signal),
+});
 const identity: Model = { forward: (x) => x };
 
 async function valuesOf(sampler: Sampler, model: Model, draws: number, seed: number, from?: Tensor): Promise<number[]> {
@@ -68,18 +74,18 @@ test.each([
   [0.02, 0.25, 0.2604166667],
 ])("Langevin's stationary variance for τ = %d on N(0, %d) is %d", async (stepSize, variance, wanted) => {
   expect((2 * stepSize) / (1 - (1 - stepSize / variance) ** 2)).toBeCloseTo(wanted, 9);
-  const { runs } = await verifySampler((steps) => langevin({ steps, stepSize }), {
+  const data = gaussianOracle({ variance, shape: [1] });
+  const { runs } = await verifySampler((steps) => langevin({ steps, stepSize }), data, {
     model: gaussianScore(variance),
-    data: { mean: 0, variance },
     steps: [300],
   });
   expect(runs[0].variance).toBeCloseTo(wanted, 8);
 });
 
 test("a Langevin step too large for the score diverges as 1 − τ/s² says", async () => {
-  const { runs } = await verifySampler((steps) => langevin({ steps, stepSize: 2.5 }), {
+  const data = gaussianOracle({ variance: 1, shape: [1] });
+  const { runs } = await verifySampler((steps) => langevin({ steps, stepSize: 2.5 }), data, {
     model: gaussianScore(1),
-    data: { mean: 0, variance: 1 },
     steps: [10],
   });
   let variance = 1;
@@ -196,7 +202,7 @@ async function acceptanceOnGaussian(stepSize: number): Promise<number> {
 
 describe("annealed Langevin dynamics", () => {
   const sigmas = Array.from({ length: 20 }, (_, k) => 10 * 1e-3 ** (k / 19));
-  const path = oraclePath(sigmaPath(sigmas), mixtureDenoiser);
+  const path = answered(sigmaPath(sigmas), mixtureDenoiser);
 
   test("finds the weights of separate modes, which plain Langevin dynamics leave as they were", async () => {
     const draws = 4000;
@@ -218,11 +224,12 @@ describe("annealed Langevin dynamics", () => {
   test("has at each level the step ε σ² / σ_L², and ends at x + σ_L² s", async () => {
     const levels = [4, 2];
     const variance = 1;
-    const gaussian = oraclePath(sigmaPath(levels), (y, sigma) => y.mul(variance / (variance + sigma ** 2)));
+    const gaussian = answered(sigmaPath(levels), (y, sigma) => y.mul(variance / (variance + sigma ** 2)));
     for (const denoise of [true, false]) {
       const { runs } = await verifySampler(
         () => annealedLangevin(gaussian, { stepSize: 0.3, stepsPerLevel: 3, denoise }),
-        { data: { mean: 0, variance }, steps: [1] },
+        gaussianOracle({ variance, shape: [1] }),
+        { steps: [1] },
       );
       let wanted = 16;
       for (const sigma of levels) {
@@ -243,7 +250,7 @@ describe("annealed Langevin dynamics", () => {
 const gpuTest = test.skipIf(!gpuAvailable);
 gpuTest("on the GPU every sampler draws the same noise", async () => {
   const gpu = await webgpu();
-  const path = oraclePath(sigmaPath(karras(4, { min: 0.1, max: 4 })), mixtureDenoiser);
+  const path = answered(sigmaPath(karras(4, { min: 0.1, max: 4 })), mixtureDenoiser);
   const samplers: [string, Sampler, Model][] = [
     ["langevin", langevin({ steps: 4, stepSize: 0.05 }), gaussianScore(1)],
     ["metropolis", metropolis({ steps: 4, stepSize: 0.3, logDensity: (x) => x.square().mul(-0.5) }), gaussianScore(1)],

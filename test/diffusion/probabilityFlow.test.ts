@@ -11,7 +11,6 @@ import {
   type Model,
   type NoisePath,
   odeLikelihood,
-  oraclePath,
   probabilityFlow,
   sampleFlow,
   sdePath,
@@ -27,6 +26,11 @@ import { gpuAvailable } from "../setup/gpu.ts";
 
 const backend = cpu({ precision: "float64" });
 const identity: Model = { forward: (x) => x };
+/** A path on which a denoiser of x₀ + σ ε answers. */
+const answered = (path: NoisePath, denoiser: (y: Tensor, sigma: number) => Tensor): NoisePath => ({
+  ...path,
+  denoise: (_, x, { signal, noise }) => denoiser(x.mul(1 / signal), noise / signal),
+});
 const [mean, variance] = [0.3, 0.25];
 
 /** E[x₀ | x₀ + σ ε = y] of N(0.3, 1/4). */
@@ -75,7 +79,7 @@ async function lastOf(run: AsyncIterable<FlowStep>): Promise<FlowStep> {
 
 describe.each(paths)("on the path of %s", (_, path) => {
   const { noisiest, cleanest } = probabilityFlow(path, identity);
-  const exact = oraclePath(path, gaussian);
+  const exact = answered(path, gaussian);
 
   test("adaptive sampling follows the flow to its tolerance", async () => {
     const start = tensor([-1.5, 0.2, 2], { backend }).mul(path.prior);
@@ -132,7 +136,7 @@ describe.each(paths)("on the path of %s", (_, path) => {
 describe("the likelihood of a mixture", () => {
   // The prior misses the data's mean, 0.4 in each direction: in nats 2 · 0.4 · 4 / σ_max at most, within four deviations.
   const sigma = 0.05;
-  const path = oraclePath(sigmaPath(exponential(2, { min: sigma, max: 1e6 })), mixtureDenoiser);
+  const path = answered(sigmaPath(exponential(2, { min: sigma, max: 1e6 })), mixtureDenoiser);
   const points = [
     [0.8, 1.3],
     [-1.1, -0.6],
@@ -180,7 +184,7 @@ describe("the likelihood of a mixture", () => {
 });
 
 test("data encoded and drawn again are the data, but for the last denoising", async () => {
-  const path = oraclePath(sdePath(vpSde(), { smallestTime: 1e-5 }), mixtureDenoiser);
+  const path = answered(sdePath(vpSde(), { smallestTime: 1e-5 }), mixtureDenoiser);
   const data = [
     [0.7, 1.1],
     [-0.9, -1.3],
@@ -195,7 +199,7 @@ test("data encoded and drawn again are the data, but for the last denoising", as
 test("a smaller tolerance costs more calls and the fixed path's levels none", async () => {
   const counts: number[] = [];
   for (const tolerance of [1e-2, 1e-4, 1e-6]) {
-    const path = oraclePath(sigmaPath(karras(18)), mixtureDenoiser);
+    const path = answered(sigmaPath(karras(18)), mixtureDenoiser);
     const run = sampleFlow(path, identity, [5, 2], randomStream(1), { backend, rtol: tolerance, atol: tolerance });
     counts.push((await lastOf(run)).evaluations);
   }
@@ -204,7 +208,7 @@ test("a smaller tolerance costs more calls and the fixed path's levels none", as
 });
 
 test("a run frees what it made", async () => {
-  const path = oraclePath(sigmaPath(karras(18)), mixtureDenoiser);
+  const path = answered(sigmaPath(karras(18)), mixtureDenoiser);
   const before = liveTensors();
   const x = await finalSample(sampleFlow(path, identity, [4, 2], randomStream(1), { backend }));
   x.dispose();
@@ -216,7 +220,7 @@ test("a run frees what it made", async () => {
 
 test.skipIf(!gpuAvailable)("the GPU finds the same samples and likelihoods", async () => {
   const gpu = await webgpu();
-  const path = oraclePath(sigmaPath(exponential(2, { min: 0.05, max: 20 })), mixtureDenoiser);
+  const path = answered(sigmaPath(exponential(2, { min: 0.05, max: 20 })), mixtureDenoiser);
   const [wanted, found] = await Promise.all(
     [backend, gpu].map(async (on) => {
       const options = { backend: on, rtol: 1e-4, atol: 1e-4 };

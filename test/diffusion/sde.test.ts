@@ -3,6 +3,7 @@ import {
   euler,
   eulerMaruyama,
   finalSample,
+  gaussianOracle,
   heun,
   oraclePath,
   predictorCorrector,
@@ -18,7 +19,7 @@ import {
   veSde,
   vpSde,
 } from "@pkg/diffusion";
-import { cpu, randomStream, type Tensor } from "@pkg/tensor";
+import { cpu, randomStream, type Tensor, wasm } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 
 const backend = cpu({ precision: "float64" });
@@ -27,14 +28,8 @@ const sdes: [string, Sde][] = [
   ["sub-VP", subVpSde()],
   ["VE", veSde()],
 ];
-const data = { mean: 0.3, variance: 0.25 };
-
-/** E[x₀ | x₀ + σ ε = y] of the Gaussian data. */
-function denoiser(y: Tensor, sigma: number): Tensor {
-  const share = data.variance / (data.variance + sigma ** 2);
-  return y.affine(share, (1 - share) * data.mean);
-}
-const gaussianPath = (sde: Sde, options: SdePathOptions) => oraclePath(sdePath(sde, options), denoiser);
+const data = gaussianOracle({ mean: [0.3], variance: 0.25 });
+const gaussianPath = (sde: Sde, options: SdePathOptions) => oraclePath(sdePath(sde, options), data);
 
 describe.each(sdes)("%s", (_, sde) => {
   test("the marginal obeys the equations of its moments: signal′ = f signal, (noise²)′ = 2 f noise² + g²", () => {
@@ -57,24 +52,22 @@ describe.each(sdes)("%s", (_, sde) => {
   });
 
   test("with the exact score the reverse SDE by Euler and Maruyama tends to the data", async () => {
-    const { runs, order } = await verifySampler((steps) => eulerMaruyama(gaussianPath(sde, { steps })), {
-      data,
-      steps: [100, 200, 400, 800],
+    const { runs, order } = await verifySampler((steps) => eulerMaruyama(gaussianPath(sde, { steps })), data, {
+      steps: [50, 100, 200, 400],
     });
     // On VE's geometric σ the terms of first order add up to ∫ (u − 1) / (1 + u)³ du = 0 with u = σ² / variance.
     const wanted = sde.drift(1) === 0 ? 2 : 1;
     expect(Math.abs((order ?? 0) - wanted)).toBeLessThan(0.3);
-    expect(runs[3].error).toBeLessThan(0.02);
+    expect(runs[3].error).toBeLessThan(0.03);
     expect(runs[3].error).toBeLessThan(runs[0].error);
   });
 
   test("reverse diffusion too", async () => {
-    const { order, runs } = await verifySampler((steps) => reverseDiffusion(gaussianPath(sde, { steps })), {
-      data,
-      steps: [100, 200, 400, 800],
+    const { order, runs } = await verifySampler((steps) => reverseDiffusion(gaussianPath(sde, { steps })), data, {
+      steps: [50, 100, 200, 400],
     });
     expect(Math.abs((order ?? 0) - 1)).toBeLessThan(0.3);
-    expect(runs[3].error).toBeLessThan(0.02);
+    expect(runs[3].error).toBeLessThan(0.03);
   });
 
   test("the solvers of the ODE have their orders", async () => {
@@ -85,7 +78,8 @@ describe.each(sdes)("%s", (_, sde) => {
     ] as const) {
       const { order } = await verifySampler(
         (steps) => solver(gaussianPath(sde, { steps, spacing: "logSnr", end: "smallest time" })),
-        { data, steps: [32, 64, 128, 256] },
+        data,
+        { steps: [32, 64, 128, 256] },
       );
       expect(Math.abs((order ?? 0) - wanted)).toBeLessThan(0.2);
     }
@@ -100,7 +94,7 @@ describe.each(sdes)("%s", (_, sde) => {
 
 test("one step of Euler and Maruyama's method is the formula's", async () => {
   const path = gaussianPath(vpSde(), { steps: 2, end: "smallest time", smallestTime: 0.2 });
-  const { runs } = await verifySampler(() => eulerMaruyama(path), { data, steps: [2] });
+  const { runs } = await verifySampler(() => eulerMaruyama(path), data, { steps: [2] });
   let [mean, variance] = [0, 1];
   for (const [t, next] of [
     [1, 0.6],
@@ -124,7 +118,7 @@ test("reverse diffusion on σ-levels is x + (σ² − σ′²) s + √(σ² − 
     end: "smallest time",
     smallestTime: 0.5,
   });
-  const { runs } = await verifySampler(() => reverseDiffusion(path), { data, steps: [1] });
+  const { runs } = await verifySampler(() => reverseDiffusion(path), data, { steps: [1] });
   const factor = 1 - (16 - 4) / (0.25 + 16);
   expect(runs[0].variance).toBeCloseTo(factor ** 2 * 16 + 12, 12);
   expect(runs[0].mean).toBeCloseTo((12 / 16.25) * 0.3, 12);
@@ -166,8 +160,9 @@ test("a path reads a score", async () => {
 test("a corrector brings the predictor's samples nearer to the data", async () => {
   const path = gaussianPath(veSde(), { steps: 20 });
   const draws = 20_000;
+  const fast = await wasm();
   const measure = async (sampler: ReturnType<typeof euler>) => {
-    const { runs } = await verifySampler(() => sampler, { data, steps: [20], draws });
+    const { runs } = await verifySampler(() => sampler, data, { steps: [20], draws, backend: fast });
     return runs[0];
   };
   const predictor = reverseDiffusion(path);
@@ -178,7 +173,8 @@ test("a corrector brings the predictor's samples nearer to the data", async () =
 });
 
 test("with norms of its own a sample does not see its batch", async () => {
-  const path = gaussianPath(vpSde(), { steps: 5 });
+  const vectors = gaussianOracle({ variance: 0.25, shape: [3] });
+  const path = oraclePath(sdePath(vpSde(), { steps: 5 }), vectors);
   const sampler = predictorCorrector(reverseDiffusion(path), path, { norms: "sample", snr: 0.05 });
   const identity = { forward: (x: Tensor) => x };
   const draw = async (batch: number) =>

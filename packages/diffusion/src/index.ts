@@ -53,6 +53,7 @@ export { type GaussianParts, gaussianOracle } from "./oracle/gaussian.ts";
 export { type MixtureOracle, mixtureOracle } from "./oracle/mixture.ts";
 export { oracleModel } from "./oracle/model.ts";
 export { type Density, type Noising, type Oracle, oracleScore } from "./oracle/oracle.ts";
+export { oraclePath } from "./oracle/path.ts";
 export { banana, type CircleOptions, checkerboard, eightGaussians, ring } from "./oracle/planar.ts";
 export { convertAtLevel, convertPrediction, type Prediction, predictionTarget } from "./parameterization.ts";
 export {
@@ -182,7 +183,6 @@ export { type GammaCurve, linearGamma, type VdmOptions, vdmLoss } from "./vdm.ts
 export { type ObjectiveReport, type VerifyOptions, verifyObjective } from "./verifyObjective.ts";
 export {
   type Moments,
-  oraclePath,
   type SamplerReport,
   type SamplerRun,
   type VerifySamplerOptions,

@@ -1,9 +1,9 @@
 // Measures what a sampler does to data that are known: its bias, and its order in the number of steps.
 
-import { type Backend, cpu, randomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { type Backend, cpu, randomStream, tensor, tidy } from "@pkg/tensor";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
-import type { NoisePath } from "./path.ts";
+import type { Oracle } from "./oracle/oracle.ts";
 import { finalSample, type NoiseSource, type Sampler, sample } from "./sampler.ts";
 
 /** Mean and variance of one coordinate. */
@@ -24,7 +24,7 @@ export interface SamplerRun extends Moments {
 export interface SamplerReport {
   readonly runs: readonly SamplerRun[];
   /**
-   * p of a difference between step counts that falls as steps^−p, fitted to neighbouring runs: a constant bias (of the levels' ends, or
+   * p of differences between step counts that fall as steps^−p, fitted to neighbouring runs: a constant bias (of the levels' ends, or
    * the prior) is no part of it. Undefined when there is nothing to fit: fewer than three counts, differences that are rounding alone,
    * or draws of a sampler that adds noise of its own.
    */
@@ -32,10 +32,8 @@ export interface SamplerReport {
 }
 
 export interface VerifySamplerOptions {
-  /** The exact model of the data. Default: none is asked, for samplers on an `oraclePath`. */
+  /** What the sampler asks, `oracleModel`. Default: x ↦ x, for samplers on an `oraclePath`, which listen to nothing. */
   readonly model?: Model;
-  /** Of the data without noise. */
-  readonly data: Moments;
   /** Each the same multiple of the one before. Default 16, 32, 64, 128. */
   readonly steps?: readonly number[];
   /**
@@ -50,24 +48,28 @@ export interface VerifySamplerOptions {
 }
 
 /**
- * Runs a sampler at growing numbers of steps on data of one dimension whose exact model is known.
+ * Runs a sampler at growing numbers of steps on data that are known.
+ *
  * On Gaussian data samplers without thresholds are affine in what they start from and in their noise; then mean and variance come
  * without any chance. Else give `draws`: the estimates come with standard errors, and the order, of samplers without noise of their
  * own, from the root mean square between samples of the same start.
  * @param samplerOf the sampler of a number of steps
+ * @param oracle of one dimension
  * @throws Error for a sampler that is not affine when no draws are given, and for steps that do not rise
  */
 export async function verifySampler(
   samplerOf: (steps: number) => Sampler,
+  oracle: Oracle,
   {
-    model = ASKED_FOR_NOTHING,
-    data,
+    model = UNHEARD,
     steps = [16, 32, 64, 128],
     draws,
     seed = 0,
     backend = cpu({ precision: "float64" }),
-  }: VerifySamplerOptions,
+  }: VerifySamplerOptions = {},
 ): Promise<SamplerReport> {
+  if (oracle.mean.length !== 1)
+    throw new Error(`verifySampler: an oracle of ${oracle.mean.length} dimensions, want one`);
   if (steps.length === 0 || steps.some((count, k) => !(count >= 1) || (k > 0 && count <= steps[k - 1])))
     throw new Error(`verifySampler: steps are ${steps.join(", ")}, want rising positive integers`);
   if (draws !== undefined && !(Number.isInteger(draws) && draws >= 2))
@@ -80,20 +82,12 @@ export async function verifySampler(
     const outcome = draws
       ? await estimated(sampler, model, draws, seed, backend)
       : await affineMoments(sampler, model, backend);
-    const target = momentsAt(data, sampler.levels[sampler.levels.length - 1]);
+    const target = momentsAt(oracle, sampler.levels[sampler.levels.length - 1]);
     runs.push({ steps: count, ...outcome.moments, error: distance(outcome.moments, target), ...outcome.errors });
     if (before) differences.push(difference(before, outcome));
     before = outcome;
   }
   return { runs, order: fittedOrder(steps, differences) };
-}
-
-/** A path on which the data's own denoiser answers whatever the model says. @param denoiser E[x₀ | x₀ + σ ε = y] */
-export function oraclePath<Path extends NoisePath>(path: Path, denoiser: (y: Tensor, sigma: number) => Tensor): Path {
-  return {
-    ...path,
-    denoise: (_, x, { signal, noise }) => denoiser(x.mul(1 / signal), noise / signal),
-  };
 }
 
 /** What a run gave: moments, and the samples that they are of when those are comparable. */
@@ -103,10 +97,10 @@ interface Outcome {
   readonly samples?: Float64Array;
 }
 
-const ASKED_FOR_NOTHING: Model = { forward: (x) => x };
+const UNHEARD: Model = { forward: (x) => x };
 
-function momentsAt({ mean, variance }: Moments, { signal, noise }: NoiseLevel): Moments {
-  return { mean: signal * mean, variance: signal ** 2 * variance + noise ** 2 };
+function momentsAt(oracle: Oracle, { signal, noise }: NoiseLevel): Moments {
+  return { mean: signal * oracle.mean[0], variance: signal ** 2 * oracle.covariance()[0][0] + noise ** 2 };
 }
 
 function distance(a: Moments, b: Moments): number {
@@ -118,35 +112,33 @@ function distance(a: Moments, b: Moments): number {
  * noise 1 in draw k alone: what they end at, less sample 0, are the coefficients of independent normal numbers.
  */
 async function affineMoments(sampler: Sampler, model: Model, backend: Backend): Promise<Outcome> {
-  const run = (start: readonly number[], rng: NoiseSource) => {
-    const x = tensor(Float64Array.from(start), { backend });
-    return finalSample(sample(sampler, model, x.shape, rng, { from: { x } }));
+  const column = (values: Float64Array) => tensor(values, { backend, shape: [values.length, 1] });
+  const run = (start: Float64Array, draw: (index: number) => Float64Array) => {
+    const x = column(start);
+    let count = 0;
+    const rng: NoiseSource = {
+      normal(shape) {
+        if (`${shape}` !== `${x.shape}`)
+          throw new Error(`verifySampler: the sampler draws [${shape}] for x [${x.shape}], is not affine: want draws`);
+        return column(draw(count++));
+      },
+    };
+    const end = finalSample(sample(sampler, model, x.shape, rng, { from: { x } }));
+    return end.then((x) => ({ x, count }));
   };
-  let draws = 0;
-  const counting: NoiseSource = {
-    normal: (shape) => {
-      draws++;
-      return tensor(new Float64Array(shape[0]), { backend, shape: [shape[0]] });
-    },
-  };
-  (await run([0], counting)).dispose();
-  const batch = 3 + draws;
-  let draw = 0;
-  const oneAtATime: NoiseSource = {
-    normal: (shape) => {
-      const values = new Float64Array(batch);
-      values[3 + draw++] = 1;
-      return tensor(values, { backend, shape });
-    },
-  };
-  const start = Array.from({ length: batch }, (_, k) => (k === 1 || k === 2 ? k * sampler.prior : 0));
-  const x = await run(start, oneAtATime);
+  const trial = await run(new Float64Array(1), () => new Float64Array(1));
+  trial.x.dispose();
+  const batch = 3 + trial.count;
+  const unit = (at: number, value = 1) => Float64Array.from({ length: batch }, (_, k) => (k === at ? value : 0));
+  const start = unit(1, sampler.prior);
+  start[2] = 2 * sampler.prior;
+  const { x } = await run(start, (index) => unit(3 + index));
   const ends = await x.data();
   x.dispose();
   const [mean, once, twice] = ends;
   if (!(Math.abs(twice - 2 * once + mean) <= 1e-9 * (Math.abs(twice) + Math.abs(mean) + 1e-3))) {
     throw new Error(
-      `verifySampler: from 0, 1 and 2 times the prior it gets to ${mean}, ${once} and ${twice}, which is not affine: want draws`,
+      `verifySampler: from 0, 1 and 2 times the prior it gets to ${mean}, ${once} and ${twice}, is not affine: want draws`,
     );
   }
   let variance = (once - mean) ** 2;
@@ -162,7 +154,7 @@ async function estimated(
   backend: Backend,
 ): Promise<Outcome> {
   const rng = randomStream(seed);
-  const x = tidy(() => rng.normal([draws], { backend }).mul(sampler.prior));
+  const x = tidy(() => rng.normal([draws, 1], { backend }).mul(sampler.prior));
   let isNoisy = false;
   const watched: NoiseSource = {
     normal: (shape, options) => {
@@ -170,7 +162,7 @@ async function estimated(
       return rng.normal(shape, options);
     },
   };
-  const end = await finalSample(sample(sampler, model, [draws], watched, { from: { x } }));
+  const end = await finalSample(sample(sampler, model, [draws, 1], watched, { from: { x } }));
   const samples = Float64Array.from(await end.data());
   for (const used of [x, end]) used.dispose();
   const meanOf = (of: (value: number) => number) => samples.reduce((sum, value) => sum + of(value), 0) / draws;

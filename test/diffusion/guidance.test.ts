@@ -10,6 +10,8 @@ import {
   dropLabels,
   dynamicThreshold,
   finalSample,
+  fixedLarge,
+  fixedSmall,
   type LogProbability,
   levelAt,
   linear,
@@ -315,32 +317,33 @@ describe("classifier guidance", () => {
   const slope: LogProbability = (x, _, labels) => x.mul(tensor(labels, { backend: exact })).add(5);
   const halved: Model = { forward: (x) => x.mul(0.5) };
 
-  test.each(["fixedSmall", "fixedLarge"] as const)(
-    "moves the mean of each ancestral step by γ Σ ∇ log p: %s",
-    async (variance) => {
-      // ∇ log p is the label itself, everywhere: a step is a x + b with a of the unguided chain.
-      const gamma = 1.5;
-      let wanted = LABELS.map((_, k) => k + 1);
-      for (let t = 999; t >= 0; t--) {
-        const { signal, noise } = levelAt(schedule, t);
-        const q = posterior(schedule, t);
-        const factor = (q.fromData * (1 - 0.5 * noise)) / signal + q.fromNoisy;
-        const sigma2 = variance === "fixedSmall" ? q.variance : q.beta;
-        wanted = wanted.map((x, k) => factor * x + gamma * sigma2 * LABELS[k]);
-      }
-      const start = tensor(Float64Array.of(1, 2, 3, 4, 5), { backend: exact });
-      for (const at of ["x", "mean"] as const) {
-        const sampler = ancestral(schedule, {
-          variance,
-          clip: false,
-          shift: classifierShift(slope, { scale: gamma, at }),
-        });
-        const run = sample(sampler, halved, [5], silent, { labels: LABELS, from: { x: start } });
-        const found = await (await finalSample(run)).data();
-        for (const [k, value] of wanted.entries()) expect(found[k] / value).toBeCloseTo(1, 9);
-      }
-    },
-  );
+  test.each([
+    ["small variances, of nothing in the last step", fixedSmall({ first: "clamp" })],
+    ["large variances, of β̃ of the step before in the last", fixedLarge()],
+  ])("moves the mean of each ancestral step by γ Σ ∇ log p: %s", async (name, variance) => {
+    // ∇ log p is the label itself, everywhere: a step is a x + b with a of the unguided chain.
+    const gamma = 1.5;
+    let wanted = LABELS.map((_, k) => k + 1);
+    for (let t = 999; t >= 0; t--) {
+      const { signal, noise } = levelAt(schedule, t);
+      const q = posterior(schedule, t);
+      const factor = (q.fromData * (1 - 0.5 * noise)) / signal + q.fromNoisy;
+      const large = t === 0 ? posterior(schedule, 1).variance : q.beta;
+      const sigma2 = name.startsWith("small") ? q.variance : large;
+      wanted = wanted.map((x, k) => factor * x + gamma * sigma2 * LABELS[k]);
+    }
+    const start = tensor(Float64Array.of(1, 2, 3, 4, 5), { backend: exact });
+    for (const at of ["x", "mean"] as const) {
+      const sampler = ancestral(schedule, {
+        variance,
+        clip: false,
+        shift: classifierShift(slope, { scale: gamma, at }),
+      });
+      const run = sample(sampler, halved, [5], silent, { labels: LABELS, from: { x: start } });
+      const found = await (await finalSample(run)).data();
+      for (const [k, value] of wanted.entries()) expect(found[k] / value).toBeCloseTo(1, 9);
+    }
+  });
 
   test("of the mean looks at x_t, or at μ with the time of the next level; small variances end unguided", async () => {
     const seen: [number, number][] = [];

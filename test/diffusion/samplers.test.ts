@@ -1,21 +1,28 @@
 // Samplers against closed forms on Gaussian data, and against the sums that diffusers' scheduler tests pin.
 import {
   alphaBarAt,
+  analytic,
   ancestral,
   ddim,
   discretePath,
   euler,
   finalSample,
+  fixedLarge,
+  fixedSmall,
   heun,
   karras,
+  learned,
+  learnedRange,
   linear,
   type Model,
   type NoiseSource,
+  noiseVarianceAt,
+  type ReverseVariance,
   type Sampler,
   sample,
   sigmaPath,
 } from "@pkg/diffusion";
-import { type Backend, cpu, randomStream, type Tensor, tensor, torchStream, webgpu } from "@pkg/tensor";
+import { type Backend, concat, cpu, randomStream, type Tensor, tensor, torchStream, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -41,13 +48,31 @@ async function finalVariance(sampler: Sampler, model: Model = gaussianModel(0.25
   const unit = (at: number) =>
     tensor(
       Float64Array.from({ length: batch }, (_, k) => Number(k === at)),
-      { backend: exact },
+      { backend: exact, shape: [batch, 1] },
     );
   let draws = 0;
   const oneAtATime = { normal: () => unit(++draws) } satisfies NoiseSource;
-  const x = await finalSample(sample(sampler, model, [batch], oneAtATime, { from: { x: unit(0).mul(sampler.prior) } }));
+  const x = await finalSample(
+    sample(sampler, model, [batch, 1], oneAtATime, { from: { x: unit(0).mul(sampler.prior) } }),
+  );
   return await x.square().sum().item();
 }
+
+/** A noise prediction, and in the second channel what tells the variance. */
+function withChannel(model: Model, raw: (t: number) => number): Model {
+  return {
+    forward(x, times) {
+      const channel = x.mul(0).add(raw(times[0]));
+      return concat([model.forward(x, times), channel], -1);
+    },
+  };
+}
+
+/** A rule of one's own. */
+const constantVariance: ReverseVariance = {
+  isLearned: false,
+  logVariance: ({ x }) => x.mul(0).add(Math.log(0.01)),
+};
 
 /** The best denoiser for data from N(0, variance) with noise of a standard deviation σ, which is its time. */
 const gaussianDenoiser = (variance: number): Model => ({
@@ -57,7 +82,7 @@ const gaussianDenoiser = (variance: number): Model => ({
 describe("on data from N(0, 1/4) with the exact noise prediction the samples' variance is", () => {
   test.each([
     ["ancestral, small variance", ancestral(schedule, { clip: false }), 0.2461252114],
-    ["ancestral, large variance", ancestral(schedule, { clip: false, variance: "fixedLarge" }), 0.250752075],
+    ["ancestral, large variance", ancestral(schedule, { clip: false, variance: fixedLarge() }), 0.250752075],
     ["DDIM of 10 steps", ddim(schedule, { steps: 10, clip: false }), 0.1399721299],
     ["DDIM of 1,000 steps", ddim(schedule, { steps: 1000, clip: false }), 0.2484975472],
   ])("%s: %#", async (_, sampler, wanted) => {
@@ -69,6 +94,45 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
     ["Heun's method", heun(sigmaPath(karras(18))), 0.2783877576],
   ])("%s on Karras' levels: %#", async (_, sampler, wanted) => {
     expect(await finalVariance(sampler, gaussianDenoiser(0.25))).toBeCloseTo(wanted, 9);
+  });
+
+  test.each([
+    ["of range at its lower end", learnedRange(), () => -1, fixedSmall()],
+    ["of range at its upper end", learnedRange(), () => 1, fixedLarge()],
+    ["of a constant", learned(), () => Math.log(0.01), constantVariance],
+  ])("ancestral with a learned variance %s: that of the fixed one", async (_, variance, raw, fixed) => {
+    const of = (rule: ReverseVariance) => ancestral(schedule, { steps: 50, variance: rule, clip: false });
+    const wanted = await finalVariance(of(fixed));
+    expect(await finalVariance(of(variance), withChannel(gaussianModel(0.25), raw))).toBeCloseTo(wanted, 12);
+  });
+
+  test.each([100, 10, 3])(
+    "that of the data but for the last step's, with the optimal variance in %d steps",
+    async (steps) => {
+      // Γ_t = E ε̂² of the exact prediction: reverse steps are then the true conditionals, whatever their length.
+      const energies = Array.from({ length: 1000 }, (_, t) => {
+        const [alphaBar, noise] = [alphaBarAt(schedule, t), noiseVarianceAt(schedule, t)];
+        return noise / (alphaBar * 0.25 + noise);
+      });
+      const sampler = ancestral(schedule, { steps, variance: analytic(energies), clip: false });
+      // The last step ends at E[x₀ | x_0]; the start is N(0, 1), not the last marginal, whose variance is less by 3/4 ᾱ.
+      const unknown = 0.25 * energies[0];
+      const leak = alphaBarAt(schedule, sampler.levels[0].t);
+      expect(Math.abs((await finalVariance(sampler)) - (0.25 - unknown))).toBeLessThan(leak);
+    },
+  );
+
+  test("that of ancestral without clipping, when the mean is found from the noise", async () => {
+    const direct = ancestral(schedule, { steps: 50, mean: "noise" });
+    const plain = ancestral(schedule, { steps: 50, clip: false });
+    expect(await finalVariance(direct)).toBeCloseTo(await finalVariance(plain), 12);
+    // Data wider than the clip.
+    const x = tensor([2, -1.5], { backend: exact, shape: [2, 1] });
+    const end = async (sampler: Sampler) =>
+      (await finalSample(sample(sampler, gaussianModel(100), [2, 1], randomStream(1), { from: { x } }))).data();
+    const [a, b, clipped] = [await end(direct), await end(plain), await end(ancestral(schedule, { steps: 50 }))];
+    expect(Math.abs(a[0] / b[0] - 1)).toBeLessThan(1e-9);
+    expect(Math.abs(a[0] - clipped[0])).toBeGreaterThan(1);
   });
 
   test("Euler's method on the schedule's own levels is DDIM", async () => {
@@ -159,6 +223,10 @@ test("a run cannot start from what does not fit it", async () => {
 test("bad options are refused", async () => {
   expect(() => ddim(schedule, { eta: -0.1 })).toThrow("ddim: eta is -0.1, want a number in [0, 1]");
   expect(() => ancestral(schedule, { steps: 1001 })).toThrow("spacedTimes: 1001 steps of a schedule of 1000");
+  const single = sample(ancestral(schedule, { variance: learnedRange() }), ramp, [2, 3], torchStream(0), {
+    backend: exact,
+  });
+  await expect(finalSample(single)).rejects.toThrow("want [2,6]");
   const run = sample(ddim(schedule), ramp, [1], torchStream(0));
   await expect(finalSample(run)).rejects.toThrow(
     "sample: the model has no parameters to tell its backend, want the backend option",

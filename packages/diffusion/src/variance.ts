@@ -15,6 +15,8 @@ export interface ReverseVariance {
    * @throws Error for a t or `to` out of range
    */
   logVariance(step: ReverseStep): Tensor;
+  /** The same in float64 for a single step, where the model has no say in it. */
+  readonly logVarianceAt?: (schedule: Schedule, t: number, to: number) => number;
 }
 
 /** The steps that variances are asked for. */
@@ -128,6 +130,7 @@ export function splitVariance(
 function fixed(log: (schedule: Schedule, t: number, to: number) => number): ReverseVariance {
   return {
     isLearned: false,
+    logVarianceAt: log,
     logVariance: ({ schedule, x, times, to }) =>
       perSample(
         x,

@@ -62,8 +62,8 @@ export function classifierGuidance(
 }
 
 /**
- * γ Σ ∇ log p(y | ·), added to the mean of each step of `ancestral` (Dhariwal & Nichol 2021, algorithm 1). The variance of the last
- * step is 0 with "fixedSmall": it is not guided then.
+ * γ Σ ∇ log p(y | ·), added to the mean of each step of `ancestral` (Dhariwal & Nichol 2021, algorithm 1). Σ is the
+ * sampler's variance: by default it is next to nothing in the step to the data, which is not guided then.
  * @param options `at`: where the gradient is taken. "x" (default): at x_t with its time, as the algorithm and OpenAI's code have it.
  * "mean": at μ with the time of the level that the step leads to, the point around which the paper's derivation expands (the time
  * of x_t in the last step, since classifiers know none of clean data)

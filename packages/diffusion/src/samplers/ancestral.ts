@@ -5,10 +5,11 @@ import type { Tensor, TensorLike } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import { convertPrediction, type Prediction } from "../parameterization.ts";
 import { type Clip, clipped } from "../path.ts";
-import { posterior } from "../posterior.ts";
+import { posterior, posteriorMeanFromNoise } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
 import type { Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
+import { fixedSmall, type ReverseVariance, splitVariance } from "../variance.ts";
 
 /** What is added to the mean of a step, of x's shape: how a classifier guides it (`classifierShift`). */
 export type MeanShift = (step: {
@@ -17,6 +18,7 @@ export type MeanShift = (step: {
   readonly level: NoiseLevel;
   readonly next: NoiseLevel;
   readonly mean: Tensor;
+  /** σ² of the step, of x's shape or to be broadcast to it. */
   readonly variance: TensorLike;
   readonly labels?: Conditioning["labels"];
 }) => Tensor;
@@ -25,28 +27,38 @@ export interface AncestralOptions {
   /** How many steps of the schedule to visit. Default: all. */
   readonly steps?: number;
   readonly spacing?: Spacing;
-  /** The reverse variance: β̃_t ("fixedSmall") or β_t ("fixedLarge"). Default fixedSmall. */
-  readonly variance?: "fixedSmall" | "fixedLarge";
+  /**
+   * The variance of the reverse steps. A learned one takes the second half of the model's channels. Default: β̃_t, and nothing in the
+   * step to the data, which only `shift` could notice.
+   */
+  readonly variance?: ReverseVariance;
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
   /** What keeps x̂₀ where data can be. Default true: [−1, 1]. */
   readonly clip?: Clip;
+  /**
+   * How μ is found: from the clipped x̂₀ and x_t ("data"; default, as Ho et al.'s code does it), or from ε̂ as their algorithm 2 states
+   * it, where clipping has no part ("noise").
+   */
+  readonly mean?: "data" | "noise";
   /** Default: none. */
   readonly shift?: MeanShift;
 }
 
 /**
- * x_{t−1} = μ̃(x̂₀, x_t) + σ_t z, z ~ N(0, I), no noise in the last step (Ho et al. 2020, algorithm 2, by way of a clipped x̂₀ as
- * their code does it).
+ * x_{t−1} = μ + σ_t z, z ~ N(0, I), no noise in the last step, with μ = μ̃(x̂₀, x_t) of a clipped x̂₀, or
+ * μ = (x_t − β_t / √(1 − ᾱ_t) ε̂) / √α_t (Ho et al. 2020, algorithm 2); the same if nothing is clipped.
+ * @throws Error for steps out of range; from a step whose variance is learned when the model has not twice the channels
  */
 export function ancestral(
   schedule: Schedule,
   {
     steps = schedule.steps,
     spacing,
-    variance = "fixedSmall",
-    prediction = "noise",
+    variance = fixedSmall({ first: "clamp" }),
+    prediction: kind = "noise",
     clip = true,
+    mean: of = "data",
     shift,
   }: AncestralOptions = {},
 ): Sampler {
@@ -55,19 +67,31 @@ export function ancestral(
     levels,
     prior: 1,
     step({ x, index, predict, rng, labels }) {
-      const [level, nextLevel] = levels.slice(index);
-      const [t, next] = [level.t, nextLevel.t];
-      const q = posterior(schedule, t, next);
-      const times = new Array<number>(x.shape[0]).fill(t);
-      const data = convertPrediction(schedule, predict(x, t), { from: prediction, to: "data", x, times });
-      const denoised = clipped(data, clip);
-      const sigma2 = variance === "fixedSmall" ? q.variance : q.beta;
-      const unshifted = denoised.mul(q.fromData).add(x.mul(q.fromNoisy));
+      const [level, next] = levels.slice(index);
+      const times = new Array<number>(x.shape[0]).fill(level.t);
+      const { prediction, raw } = splitVariance(predict(x, level.t), variance, x.shape);
+      const read = (to: Prediction) => convertPrediction(schedule, prediction, { from: kind, to, x, times });
+      const denoised = clipped(read("data"), clip);
+      const q = posterior(schedule, level.t, next.t);
+      const unshifted =
+        of === "data"
+          ? denoised.mul(q.fromData).add(x.mul(q.fromNoisy))
+          : posteriorMeanFromNoise(schedule, x, read("noise"), level.t, next.t);
+      const to = next.t;
+      const logVariance =
+        variance.logVarianceAt?.(schedule, level.t, to) ??
+        variance.logVariance({ schedule, x, times, to: times.map(() => to), raw });
       const mean = shift
-        ? unshifted.add(shift({ x, level, next: nextLevel, mean: unshifted, variance: sigma2, labels }))
+        ? unshifted.add(shift({ x, level, next, mean: unshifted, variance: scaledExp(logVariance, 1), labels }))
         : unshifted;
-      if (next === -1) return { x: mean, denoised };
-      return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(sigma2))), denoised };
+      if (to === -1) return { x: mean, denoised };
+      const noise = rng.normal(x.shape, { backend: x.backend });
+      return { x: mean.add(noise.mul(scaledExp(logVariance, 1 / 2))), denoised };
     },
   };
+}
+
+/** e^{factor · log}. */
+function scaledExp(log: number | Tensor, factor: number): number | Tensor {
+  return typeof log === "number" ? Math.exp(factor * log) : log.mul(factor).exp();
 }

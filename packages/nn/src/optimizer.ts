@@ -1,6 +1,17 @@
 // AdamW with learning-rate schedules and gradient clipping. Its state is tensors and one number, so that runs can resume.
 
-import { adamWStep, ones, sumOfSquares, type Tensor, tidy, valueAndGrad, zerosLike } from "@pkg/tensor";
+import {
+  adamWStep,
+  lossScaleStep,
+  ones,
+  sumOfSquares,
+  type Tensor,
+  tensor,
+  tidy,
+  valueAndGrad,
+  vjp,
+  zerosLike,
+} from "@pkg/tensor";
 import { checkState, type StateDict } from "./module.ts";
 
 /** A learning rate as a function of the number of updates so far. */
@@ -16,17 +27,25 @@ export interface AdamWOptions {
   readonly weightDecay?: number;
   /** Scales the gradient down to this L2 norm over all parameters, when it is longer. Default: no clipping. */
   readonly clipNorm?: number;
+  /**
+   * Differentiates the loss times a scale, so that small gradients survive float16 (`webgpu({ precision: "mixed" })`), and divides by it
+   * afterwards. The scale doubles after `interval` updates; where a gradient is not finite it is halved and the update skipped
+   * (Micikevicius et al. 2018). Default off; `initial` is 65536, a power of two, and `interval` 2000.
+   */
+  readonly lossScaling?: boolean | { readonly initial?: number; readonly interval?: number };
 }
 
 /** An optimizer of a fixed list of parameters. */
 export interface Optimizer {
   /** One update that lowers `loss`; returns its value before the update. Everything in between is freed. */
   minimize(loss: () => Tensor): Tensor;
-  /** One update with given gradients, one a parameter; they stay yours. */
+  /** One update with given gradients, one a parameter, of the loss times `lossScale` if there is one; they stay yours. */
   step(gradients: readonly Tensor[]): void;
-  /** Updates so far. */
+  /** Updates so far, with those that loss scaling skipped. */
   readonly steps: number;
-  /** The moments by "first.0", "second.0", …; with `steps` all that a resumed run needs. */
+  /** With loss scaling the present scale, a scalar: yours to dispose of. */
+  lossScale(): Tensor | undefined;
+  /** The moments by "first.0", "second.0", …, and "lossScale" if there is one; with `steps` all that a resumed run needs. */
   state(): Map<string, Tensor>;
   /** @throws ShapeError listing what does not fit; nothing is changed then */
   load(state: StateDict, steps: number): void;
@@ -38,7 +57,14 @@ export interface Optimizer {
  */
 export function adamW(
   parameters: readonly Tensor[],
-  { lr, betas: [beta1, beta2] = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0, clipNorm = 0 }: AdamWOptions,
+  {
+    lr,
+    betas: [beta1, beta2] = [0.9, 0.999],
+    epsilon = 1e-8,
+    weightDecay = 0,
+    clipNorm = 0,
+    lossScaling = false,
+  }: AdamWOptions,
 ): Optimizer {
   const inRange = (name: string, value: number, fits: boolean, wanted: string) => {
     if (!fits) throw new Error(`adamW: ${name} is ${value}, want ${wanted}`);
@@ -49,11 +75,23 @@ export function adamW(
   inRange("epsilon", epsilon, epsilon > 0, "a positive number");
   inRange("weightDecay", weightDecay, weightDecay >= 0, "a number ≥ 0");
   inRange("clipNorm", clipNorm, clipNorm >= 0, "a number ≥ 0");
+  const { initial = 2 ** 16, interval = 2000 } = typeof lossScaling === "object" ? lossScaling : {};
+  inRange("lossScaling.initial", initial, Number.isInteger(Math.log2(initial)) && initial >= 1, "a power of two ≥ 1");
+  inRange("lossScaling.interval", interval, Number.isInteger(interval) && interval > 0, "a positive integer");
   if (parameters.length === 0) throw new Error("adamW: no parameters, want at least one");
 
   const blank = (p: Tensor) => tidy(() => zerosLike(p).contiguous());
   const moments = { first: parameters.map(blank), second: parameters.map(blank) };
+  // The scale, the updates since it changed, 1 − β₁ᵗ and 1 − β₂ᵗ of the t updates that were not skipped.
+  const scaling = lossScaling === false ? null : tensor([initial, 0, 0, 0], { backend: parameters[0].backend });
   let steps = 0;
+
+  /** What adamWStep scales the gradients by; `state` is the next update's from here on. */
+  const unscale = (gradients: readonly Tensor[], state: Tensor): Tensor => {
+    const [next, control] = lossScaleStep(sumOfSquares(gradients), state, { interval, clipNorm, beta1, beta2 });
+    state.assign(next);
+    return control;
+  };
 
   const optimizer: Optimizer = {
     get steps() {
@@ -61,8 +99,14 @@ export function adamW(
     },
     minimize(loss) {
       return tidy(() => {
-        const { value, grads } = valueAndGrad(loss, parameters);
-        optimizer.step(grads);
+        const scale = optimizer.lossScale();
+        if (!scale) {
+          const { value, grads } = valueAndGrad(loss, parameters);
+          optimizer.step(grads);
+          return value;
+        }
+        const { value, pullback } = vjp(loss, parameters);
+        optimizer.step(pullback(scale));
         return value;
       });
     },
@@ -72,7 +116,7 @@ export function adamW(
       }
       tidy(() => {
         steps++;
-        const scale = clipScale(gradients, clipNorm);
+        const scale = scaling ? unscale(gradients, scaling) : clipScale(gradients, clipNorm);
         const attrs = {
           learningRate: typeof lr === "number" ? lr : lr(steps - 1),
           beta1,
@@ -90,8 +134,14 @@ export function adamW(
         }
       });
     },
+    lossScale: () => scaling?.slice(0),
     state: () =>
-      new Map(Object.entries(moments).flatMap(([name, tensors]) => tensors.map((m, k) => [`${name}.${k}`, m]))),
+      new Map([
+        ...Object.entries(moments).flatMap(([name, tensors]) =>
+          tensors.map((m, k): [string, Tensor] => [`${name}.${k}`, m]),
+        ),
+        ...(scaling ? [["lossScale", scaling] as const] : []),
+      ]),
     load(state, count) {
       const own = optimizer.state();
       const shapes = (tensors: StateDict) => new Map([...tensors].map(([path, { shape }]) => [path, shape]));

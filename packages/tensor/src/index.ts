@@ -17,6 +17,7 @@ export { addNoise, dropout } from "./noise.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
 export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";
 export { emaStep } from "./ops/ema.ts";
+export { type LossScaleAttrs, lossScaleStep } from "./ops/lossScale.ts";
 export { sumOfSquares } from "./ops/sumSquares.ts";
 export {
   type DrawOptions,

@@ -13,6 +13,7 @@ export * from "./functions.ts";
 export * from "./gather.ts";
 export * from "./gatherAlong.ts";
 export * from "./groupNorm.ts";
+export * from "./lossScale.ts";
 export * from "./matmul.ts";
 export * from "./noiseAdd.ts";
 export * from "./random.ts";

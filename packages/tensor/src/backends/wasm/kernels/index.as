@@ -5,7 +5,7 @@ export * from "./elementwise";
 export { matmul, pack_b, sum_shares } from "./matmul";
 export { useScratch } from "./memory";
 export * from "./norm";
-export { adam_w, ema } from "./optimizer";
+export { adam_w, ema, loss_scale } from "./optimizer";
 export {
   dropout, noise_add, random_bits, random_integers, random_normal, random_signs, random_trials, random_uniform,
 } from "./random";

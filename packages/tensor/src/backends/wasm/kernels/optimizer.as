@@ -3,14 +3,44 @@ import { splat } from "./functions";
 import { element } from "./memory";
 
 /**
+ * The next state and the control of an update with scaled gradients, whose squares add up to `squares`; one row. The formula stands
+ * in ops/lossScale.ts.
+ */
+export function loss_scale(
+  _begin: i32, _end: i32, next: usize, control: usize, squares: usize, state: usize,
+  clip: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, interval: f32, least: f32, most: f32,
+): void {
+  const scale = load<f32>(state);
+  const total = load<f32>(squares);
+  const isFinite = (reinterpret<u32>(total) & 0x7f800000) != 0x7f800000;
+  const since = load<f32>(state, 4) + 1;
+  const grows = since >= interval;
+  const first = isFinite ? beta1 * load<f32>(state, 8) + rest1 : load<f32>(state, 8);
+  const second = isFinite ? beta2 * load<f32>(state, 12) + rest2 : load<f32>(state, 12);
+  const larger = grows ? min<f32>(scale * 2, most) : scale;
+  const factor = clip > 0 ? min<f32>(1, clip * scale / (sqrt<f32>(total) + f32(1e-12))) : f32(1);
+  store<f32>(next, isFinite ? larger : max<f32>(scale / 2, least));
+  store<f32>(next, isFinite && !grows ? since : f32(0), 4);
+  store<f32>(next, first, 8);
+  store<f32>(next, second, 12);
+  store<f32>(control, isFinite ? factor / scale : f32(0));
+  store<f32>(control, isFinite ? f32(1) / first : f32(1), 4);
+  store<f32>(control, isFinite ? f32(1) / sqrt<f32>(second) : f32(1), 8);
+}
+
+/**
  * Elements [begin, end), begin a multiple of four: m = β₁m + (1 − β₁)g·s; v = β₂v + (1 − β₂)(g·s)²;
- * p = p − decay · p − step · m / (√v · unbias + ε).
+ * p = p − decay · p − step · m / (√v · unbias + ε). Scaled ones find s and factors of step and unbias in `scale`, and do nothing
+ * where s is 0.
  */
 export function adam_w(
   begin: i32, end: i32, p: usize, m: usize, v: usize, g: usize, scale: usize,
-  step: f32, unbias: f32, decay: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, epsilon: f32,
+  learningRate: f32, correction: f32, decay: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, epsilon: f32, isScaled: i32,
 ): void {
+  if (isScaled && load<f32>(scale) == 0) return;
   const s = v128.load_splat<f32>(scale);
+  const step = isScaled ? learningRate * load<f32>(scale, 4) : learningRate;
+  const unbias = isScaled ? correction * load<f32>(scale, 8) : correction;
   for (let i = begin; i < end; i += 4) {
     const gradient = f32x4.mul(v128.load(element(g, i)), s);
     const own = f32x4.mul(splat(rest2), f32x4.mul(gradient, gradient));

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import {
   ancestral,
   ddim,
+  ddimInversion,
   discretePath,
+  dpmSolverPlusPlus,
   euler,
   finalSample,
   inpaint,
@@ -14,11 +16,11 @@ import {
   type Model,
   type NoiseSource,
   parseSampleState,
-  type Sampler,
   sample,
   serializeSampleState,
   slerp,
   startFrom,
+  uniPc,
 } from "@pkg/diffusion";
 import { cpu, full, randomStream, serializeSafetensors, type Tensor, tensor, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
@@ -106,7 +108,8 @@ describe("inpainting", () => {
           Array.from({ length: 16 }, (_, k) => Number(k % 3 === 0)),
           { backend, shape: [4, 4, 1], dtype: "bool" },
         );
-        for (const sampler of [ancestral(schedule, { steps: 5 }), euler(discretePath(schedule, { steps: 5 }))]) {
+        const path = discretePath(schedule, { steps: 5 });
+        for (const sampler of [ancestral(schedule, { steps: 5 }), euler(path), dpmSolverPlusPlus(path), uniPc(path)]) {
           const edit = inpaint(sampler, { image, keep, resample: { times: 2 } });
           const x = await finalSample(sample(edit, ramp, [2, 4, 4, 1], randomStream(1), { backend }));
           const [found, known] = [await x.data(), await image.data()];
@@ -229,6 +232,27 @@ describe("interpolation on the sphere", () => {
     expect(await between.slice([1, 2]).data()).toEqual(await alone.data());
   });
 
+  test("of what DDIM inversion makes of two samples leads from one to the other", async () => {
+    // On N(0, 1/4) the way to the noise and back multiplies by a number, and so keeps angles: the arc of the noises is that of the data.
+    const model: Model = {
+      forward: (x, [t]) => {
+        const { signal, noise } = levelAt(schedule, t);
+        return x.mul(noise / (signal ** 2 / 4 + noise ** 2));
+      },
+    };
+    const path = discretePath(schedule, { steps: 50 });
+    const [a, b] = [row(0.4, -0.3, 0.6), row(-0.2, 0.5, 0.1)];
+    const inverted = (x: Tensor) =>
+      finalSample(sample(ddimInversion(path, { iterations: 60 }), model, [1, 3], silent, { from: { x } }));
+    const [noiseA, noiseB] = [await inverted(a), await inverted(b)];
+    for (const weight of [0, 0.3, 1]) {
+      const from = { x: await slerp(noiseA, noiseB, weight) };
+      const found = await (await finalSample(sample(euler(path), model, [1, 3], silent, { from }))).data();
+      for (const [k, value] of (await (await slerp(a, b, weight)).data()).entries())
+        expect(found[k]).toBeCloseTo(value, 9);
+    }
+  });
+
   test("of parallel vectors, and of 0, is the straight line; of opposite ones there is none", async () => {
     expect(await (await slerp(row(1, 1), row(3, 3), 0.5)).array()).toEqual([[2, 2]]);
     expect(await (await slerp(row(0, 0), row(3, 1), 0.5)).array()).toEqual([[1.5, 0.5]]);
@@ -241,15 +265,8 @@ describe("interpolation on the sphere", () => {
 });
 
 describe("a run's state as bytes", () => {
-  /** A sampler that remembers: the mean of this estimate and the one before, with noise. */
-  const remembering: Sampler = {
-    ...euler(discretePath(schedule, { steps: 8 })),
-    step({ x, index, memory, predict, rng }) {
-      const denoised = predict(x, this.levels[index].t);
-      const mean = memory.length > 0 ? denoised.add(memory[0]).mul(0.5) : denoised;
-      return { x: x.sub(mean.mul(0.1)).add(rng.normal(x.shape, { backend: x.backend })), denoised, memory: [denoised] };
-    },
-  };
+  /** Of two earlier estimates and new noise a step. */
+  const remembering = dpmSolverPlusPlus(discretePath(schedule, { steps: 8 }), { order: 3, eta: 1 });
 
   for (const { name, open } of [
     { name: "cpu float64", open: async () => exact },
@@ -266,7 +283,7 @@ describe("a run's state as bytes", () => {
         whole = state.x;
       }
       const { state, rng: stream } = parseSampleState(saved ?? new Uint8Array(), backend);
-      expect([state.step, state.memory.length]).toEqual([3, 1]);
+      expect([state.step, state.memory.length]).toEqual([3, 2]);
       const again = randomStream(0);
       again.restore(stream);
       const rest = await finalSample(sample(remembering, ramp, [2, 3], again, { from: state }));
@@ -278,21 +295,21 @@ describe("a run's state as bytes", () => {
     const directory = temporaryDirectory();
     const file = join(directory, "state.safetensors");
     const rng = randomStream(11);
-    const sampler = ancestral(schedule, { steps: 6 });
     let whole: Tensor | undefined;
-    for await (const state of sample(sampler, ramp, [2, 3], rng, { backend: cpu() })) {
+    for await (const state of sample(remembering, ramp, [2, 3], rng, { backend: cpu() })) {
       if (state.step === 2) writeFileSync(file, await serializeSampleState(state, rng));
       whole = state.x;
     }
     const script = await bundled(
       `import { readFileSync } from "node:fs";
-      import { ancestral, finalSample, linear, parseSampleState, sample } from "@pkg/diffusion";
+      import { discretePath, dpmSolverPlusPlus, finalSample, linear, parseSampleState, sample } from "@pkg/diffusion";
       import { cpu, randomStream } from "@pkg/tensor";
       const { state, rng } = parseSampleState(readFileSync(process.argv[2]), cpu());
       const stream = randomStream(0);
       stream.restore(rng);
       const ramp = { forward: (x, [t]) => x.mul(t / (t + 1)) };
-      const run = sample(ancestral(linear(1000), { steps: 6 }), ramp, [2, 3], stream, { from: state });
+      const sampler = dpmSolverPlusPlus(discretePath(linear(1000), { steps: 8 }), { order: 3, eta: 1 });
+      const run = sample(sampler, ramp, [2, 3], stream, { from: state });
       console.log(JSON.stringify([...await (await finalSample(run)).data()]));`,
       directory,
     );

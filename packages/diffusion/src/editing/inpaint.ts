@@ -21,7 +21,7 @@ export interface InpaintOptions {
 
 /**
  * A sampler that after each step replaces what is known by the image at the noise of the next level (Lugmayr et al. 2022, RePaint,
- * eq. 8), and so ends with the image itself there, bit for bit. With `resample` every stretch of `length` steps, but the one that
+ * eq. 8), and so ends at the data with the image itself there, bit for bit. With `resample` every stretch of `length` steps, but the one that
  * ends at the data, is walked `times` times: between, noise leads back to its beginning in one jump (algorithm 1 for a length of 1).
  * Jumps count as steps and call no model; what multistep methods remember ends at them.
  * @throws Error unless length and times are positive integers, or when sampling if the image does not broadcast to the batch

@@ -21,7 +21,10 @@ import { predictedPart } from "./predictedPart.ts";
 export type LogProbability = (x: Tensor, times: readonly number[], labels: readonly number[]) => Tensor;
 
 export interface ClassifierGuidanceOptions {
-  /** Where the model's times stand: its schedule, or what tells the level of a time, such as `path.at` for times that are σ. */
+  /**
+   * Where the model's times stand: its schedule, or what tells the level of a time: `path.at` for times that are σ,
+   * `(t) => sde.level(t / 999)` for those of a variance-preserving SDE.
+   */
   readonly levels: Schedule | ((t: number) => NoiseLevel);
   /** γ, of any sign. Default 1: the conditional distribution itself. */
   readonly scale?: number;

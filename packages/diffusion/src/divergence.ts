@@ -60,8 +60,8 @@ export function exactDivergence(field: Field, x: Tensor): FieldDivergence {
 
 /**
  * vᵀ ∇f v, the mean over probes: an unbiased estimate of tr ∇f when E[v vᵀ] = I (Hutchinson 1990), at one pullback a probe.
- * A pullback is the cheaper way to it: `jvp` would take two. With Rademacher probes its variance is Σ_{i≠j} over the symmetric part
- * A of ∇f of 2 A_ij², with normal ones 2 ‖A‖².
+ * `jvp` would take two pullbacks for the same. With A the symmetric part of ∇f, its variance is 2 Σ_{i≠j} A_ij² for a Rademacher probe and
+ * 2 Σ_ij A_ij² for a normal one.
  * @param probes from `drawProbes`; the same ones at every step keep an ODE smooth
  * @throws Error without probes; ShapeError when one, or f(x), is not of x's shape
  */

@@ -7,7 +7,7 @@ import { klOf } from "./klDivergence.ts";
 import type { Model } from "./model.ts";
 import { convertPrediction, type Prediction } from "./parameterization.ts";
 import { type Clip, clipped } from "./path.ts";
-import { perSample } from "./perSample.ts";
+import { perSample, sumPerSample } from "./perSample.ts";
 import { posterior, posteriorLogVariance } from "./posterior.ts";
 import { alphaBarAt, type Schedule } from "./schedule.ts";
 import { fixedSmall, type ReverseVariance, splitVariance } from "./variance.ts";
@@ -33,7 +33,7 @@ export interface ReverseProcess {
 export function priorTerm(schedule: Schedule, x0: Tensor): Tensor {
   const alphaBar = alphaBarAt(schedule, schedule.steps - 1);
   const rest = -Math.log1p(-alphaBar) - alphaBar;
-  return perSampleSum(x0.square().mul(alphaBar).add(rest).mul(0.5));
+  return sumPerSample(x0.square().mul(alphaBar).add(rest).mul(0.5));
 }
 
 /**
@@ -77,7 +77,7 @@ export function termsOf(
   // Both means have the same share of x_t, so their difference is that of the data.
   const kl = () => {
     const difference = x0.sub(data).mul(column((t) => posterior(schedule, t).fromData));
-    return perSampleSum(
+    return sumPerSample(
       klOf(
         difference,
         column((t) => posteriorLogVariance(schedule, t)),
@@ -86,7 +86,7 @@ export function termsOf(
     );
   };
   // The last step's mean is x̂₀.
-  const reconstruction = () => perSampleSum(decoder.logLikelihood(x0, { mean: data, logVariance }).neg());
+  const reconstruction = () => sumPerSample(decoder.logLikelihood(x0, { mean: data, logVariance }).neg());
   const firsts = times.filter((t) => t === 0).length;
   if (firsts === 0) return kl();
   if (firsts === times.length) return reconstruction();
@@ -99,9 +99,4 @@ export function termsOf(
 /** −log₂ p a dimension, of nats of the whole sample. */
 export function bitsPerDim(nats: number, dimensions: number): number {
   return nats / (dimensions * Math.LN2);
-}
-
-/** The sum over all axes but the first. */
-function perSampleSum(x: Tensor): Tensor {
-  return x.rank === 1 ? x : x.flatten(1).sum(1);
 }

@@ -6,6 +6,7 @@ import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess, termsOf } from 
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { type Prediction, predictionTarget } from "./parameterization.ts";
+import { meanPerSample, sampleSize } from "./perSample.ts";
 import type { Schedule } from "./schedule.ts";
 import { type DrawnTimes, type TimestepSampler, uniformTimes } from "./timestepSampler.ts";
 import { learnedRange, splitVariance } from "./variance.ts";
@@ -89,10 +90,10 @@ export function boundLoss(
   const drawn = drawTimes(schedule, x0, rng, { timesteps });
   const { noisy } = qSample(schedule, x0, drawn.times, rng);
   const nats = boundTerms(model, schedule, { x0, x: noisy, times: drawn.times }, { ...reverse, labels, rng });
-  const bits = nats.mul(bitsPerDim(schedule.steps, x0.size / x0.shape[0]));
+  const bits = nats.mul(bitsPerDim(schedule.steps, sampleSize(x0)));
   const prior = priorTerm(schedule, x0)
     .mean()
-    .mul(bitsPerDim(1, x0.size / x0.shape[0]));
+    .mul(bitsPerDim(1, sampleSize(x0)));
   return average(bits, drawn, { report }).add(prior);
 }
 
@@ -128,7 +129,7 @@ export function hybridLoss(
     { x0, x: noisy, times, predicted: predicted.detach(), raw },
     { ...reverse, prediction, variance },
   );
-  const bits = nats.mul(bitsPerDim(schedule.steps, x0.size / x0.shape[0]));
+  const bits = nats.mul(bitsPerDim(schedule.steps, sampleSize(x0)));
   return average(weighted(errors, weights).add(bits.mul(lambda)), drawn, { report });
 }
 
@@ -163,8 +164,7 @@ function squaredErrors(
     readonly times: readonly number[];
   },
 ): Tensor {
-  const errors = predicted.sub(predictionTarget(schedule, prediction, known)).square();
-  return errors.rank === 1 ? errors : errors.flatten(1).mean(1);
+  return meanPerSample(predicted.sub(predictionTarget(schedule, prediction, known)).square());
 }
 
 function weighted(errors: Tensor, weights: readonly number[] | undefined): Tensor {

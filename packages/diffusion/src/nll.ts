@@ -7,6 +7,7 @@ import { discretisedDecoder } from "./decoder.ts";
 import { type Estimate, estimate } from "./estimate.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
+import { sampleSize } from "./perSample.ts";
 import type { Schedule } from "./schedule.ts";
 
 export interface NllOptions extends ReverseProcess, Pick<Conditioning, "labels"> {
@@ -46,7 +47,8 @@ export async function nll(
     throw new Error(`nll: repeats is ${repeats}, want a positive integer`);
   await decoder.check(x0);
   const batch = x0.shape[0];
-  const bits = (nats: readonly number[]) => nats.map((value) => bitsPerDim(value, x0.size / batch));
+  const size = sampleSize(x0);
+  const bits = (nats: readonly number[]) => nats.map((value) => bitsPerDim(value, size));
   const prior = bits(await read(tidy(() => priorTerm(schedule, x0))));
   const totals = Array.from({ length: repeats }, () => prior.slice());
   const terms: Estimate[] = [];
@@ -70,7 +72,7 @@ export async function nll(
     terms.push(estimate(drawn));
   }
   const total = estimate(totals.flat());
-  const nats = (x0.size / batch) * Math.LN2;
+  const nats = size * Math.LN2;
   return {
     total,
     nats: { mean: total.mean * nats, standardError: total.standardError * nats },

@@ -12,6 +12,11 @@ export function sumPerSample(x: Tensor): Tensor {
   return x.reshape([x.shape[0], sampleSize(x)]).sum(1);
 }
 
+/** The mean over each sample's elements: [batch, ...] → [batch]. */
+export function meanPerSample(x: Tensor): Tensor {
+  return sumPerSample(x).mul(1 / sampleSize(x));
+}
+
 /** d, the number of a sample's elements. */
 export function sampleSize({ shape }: Tensor): number {
   return shape.slice(1).reduce((a, b) => a * b, 1);

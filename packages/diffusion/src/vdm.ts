@@ -3,6 +3,7 @@
 import type { Conditioning } from "@pkg/nn";
 import { addNoise, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
 import type { Model } from "./model.ts";
+import { meanPerSample } from "./perSample.ts";
 
 /** γ(t) = −log SNR of t in [0, 1], rising: x_t = √sigmoid(−γ) x₀ + √sigmoid(γ) ε. */
 export interface GammaCurve {
@@ -68,6 +69,5 @@ export function vdmLoss(
     );
   const { noisy, noise } = addNoise(x0, root(1), root(-1), rng);
   const errors = model.forward(noisy, times.map(label), { labels, rng }).sub(noise).square();
-  const perSample = errors.rank === 1 ? errors : errors.flatten(1).mean(1);
-  return perSample.mul(tensor(weights, { backend })).mean();
+  return meanPerSample(errors).mul(tensor(weights, { backend })).mean();
 }

@@ -40,6 +40,14 @@ describe("the exact divergence", () => {
     expect(one).toBeLessThan(1e-12);
   });
 
+  test("needs room for one row of ∇f at a time, not for all d", () => {
+    const own = cpu({ precision: "float64" });
+    const wide = randomStream(1).normal([4, 256], { backend: own });
+    const size = own.memory().bytes;
+    tidy(() => exactDivergence((y) => y.sin(), wide));
+    expect(own.memory().peakBytes).toBeLessThan(20 * size);
+  });
+
   test("leaves nothing behind but its result", () => {
     tidy(() => exactDivergence(linearField, x));
     const before = liveTensors();

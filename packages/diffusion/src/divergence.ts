@@ -1,6 +1,6 @@
 // The divergence tr ∇f of a vector field: exactly, and by Hutchinson's estimate.
 
-import { type RandomStream, ShapeError, type Tensor, tensor, tidy, vjp } from "@pkg/tensor";
+import { type RandomStream, ShapeError, type Tensor, tensor, tidy, vjp, zeros } from "@pkg/tensor";
 import { sampleSize, sumPerSample } from "./perSample.ts";
 import { bracket, checkField } from "./score.ts";
 
@@ -47,14 +47,19 @@ export function exactDivergence(field: Field, x: Tensor): FieldDivergence {
     const { value, pullback } = vjp((y) => checkField("exactDivergence", field(y), y), [x]);
     const [batch, ...dims] = x.shape;
     const size = sampleSize(x);
-    const partials = Array.from({ length: size }, (_, k) => {
-      const unit = tensor(
-        Float32Array.from({ length: size }, (_, i) => Number(i === k)),
-        { backend: x.backend, shape: [1, ...dims] },
-      );
-      return pullback(unit.expand(x.shape))[0].reshape([batch, size]).slice(null, k);
-    });
-    return { value, divergence: partials.reduce((a, b) => a.add(b)) };
+    let divergence = zeros([batch], { backend: x.backend });
+    for (let k = 0; k < size; k++) {
+      // Freed one by one: together the rows of ∇f would be d times as large as x.
+      divergence = tidy(() => {
+        const unit = tensor(
+          Float32Array.from({ length: size }, (_, i) => Number(i === k)),
+          { backend: x.backend, shape: [1, ...dims] },
+        );
+        const row = pullback(unit.expand(x.shape))[0].reshape([batch, size]);
+        return divergence.add(row.slice(null, k));
+      });
+    }
+    return { value, divergence };
   });
 }
 

@@ -7,8 +7,11 @@ import {
   classifierShift,
   convertPrediction,
   ddim,
+  discretePath,
+  dpmSolverPlusPlus,
   dropLabels,
   dynamicThreshold,
+  euler,
   finalSample,
   fixedLarge,
   fixedSmall,
@@ -19,6 +22,7 @@ import {
   type NoiseSource,
   type Prediction,
   posterior,
+  type Sampler,
   sample,
 } from "@pkg/diffusion";
 import { parameters, unet } from "@pkg/nn";
@@ -280,6 +284,41 @@ describe("classifier-free guidance", () => {
     expect(() => classifierFree(oracle, { scale: 2, rescale: 1.5 })).toThrow("rescale is 1.5, want it in [0, 1]");
     expect(() => classifierFree(oracle, { scale: 2, interval: [5, 1] })).toThrow("interval is [5, 1], want rising");
   });
+});
+
+test("strong guidance ends at its label when ε̂ follows the clipped x̂₀, and away from it when DDIM keeps the model's own", async () => {
+  // Two narrow classes at ±1, told exactly.
+  const narrow: Model = {
+    forward(x, [t], { labels = [] } = {}) {
+      const { signal, noise } = levelAt(schedule, t);
+      const total = signal ** 2 * 0.01 + noise ** 2;
+      const side = x.mul(signal / total).tanh(); // E[class | x] of classes that are as likely
+      const column = tensor(
+        labels.map((label) => (label === null ? 0 : 2 * label - 1)),
+        { backend: x.backend },
+      );
+      const isNone = column.equal(0);
+      return x.sub(isNone.where(side, column).mul(signal)).mul(noise / total);
+    },
+  };
+  const labels = Array.from({ length: 100 }, (_, k) => k % 2);
+  const rightBy = async (sampler: Sampler) => {
+    const model = classifierFree(narrow, { scale: 6 });
+    const run = sample(sampler, model, [100], randomStream(1), { labels, backend: exact });
+    const found = await (await finalSample(run)).data();
+    return labels.filter((label, k) => Math.sign(found[k]) === 2 * label - 1).length;
+  };
+  const path = discretePath(schedule, { steps: 20, clip: true });
+  for (const sampler of [
+    ancestral(schedule, { steps: 50 }),
+    ddim(schedule, { steps: 20, rederiveNoise: true }),
+    ddim(schedule, { steps: 20, clip: false }),
+    euler(path),
+    dpmSolverPlusPlus(path),
+  ]) {
+    expect(await rightBy(sampler)).toBe(100);
+  }
+  expect(await rightBy(ddim(schedule, { steps: 20 }))).toBeLessThan(50);
 });
 
 const backends = [

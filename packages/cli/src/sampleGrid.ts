@@ -49,11 +49,11 @@ export async function writeGrid(
 ): Promise<boolean> {
   const shape = [count, image.height, image.width, settings.model.inChannels];
   const schedule = scheduleOf(settings);
+  const asked = labels && Array.from({ length: count }, (_, k) => labels[k % labels.length]);
   const samplers: Record<SamplerName, Sampler> = {
-    ddim: ddim(schedule, { steps }),
+    ddim: ddim(schedule, { steps, rederiveNoise: asked !== undefined }), // else guidance would lead away from the label
     ancestral: ancestral(schedule, { steps }),
   };
-  const asked = labels && Array.from({ length: count }, (_, k) => labels[k % labels.length]);
   const guided = asked ? classifierFree(model, { scale: guidance }) : model;
   const run = sample(samplers[sampler], guided, shape, randomStream(seed).split("samples"), { labels: asked });
   let last: Tensor | undefined;

@@ -106,7 +106,7 @@ export { type DpmSolverPlusPlusOptions, dpmSolverPlusPlus } from "./samplers/dpm
 export { euler } from "./samplers/euler.ts";
 export { eulerAncestral } from "./samplers/eulerAncestral.ts";
 export { eulerMaruyama } from "./samplers/eulerMaruyama.ts";
-export type { KeptEstimate } from "./samplers/exponential.ts";
+export type { Integrand } from "./samplers/exponential.ts";
 export { heun } from "./samplers/heun.ts";
 export { gradientAscent, langevin, type ScoreWalkOptions } from "./samplers/langevin.ts";
 export { lms } from "./samplers/lms.ts";

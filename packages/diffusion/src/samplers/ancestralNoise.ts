@@ -3,6 +3,7 @@
 import type { Tensor } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoiseSource } from "../sampler.ts";
+import { checkNonNegative } from "./checkOptions.ts";
 
 export interface AncestralNoise {
   /** η: 0 is deterministic, 1 as noisy as the reversed forward process. In [0, 1], by default 1. */
@@ -22,7 +23,7 @@ export interface AncestralSplit {
 /** @throws Error when eta is not in [0, 1], or scale is below 0 */
 export function checkAncestral(name: string, { eta = 1, scale = 1 }: AncestralNoise): void {
   if (!(eta >= 0 && eta <= 1)) throw new Error(`${name}: eta is ${eta}, want a number in [0, 1]`);
-  if (!(scale >= 0)) throw new Error(`${name}: scale is ${scale}, want a number from 0 on`);
+  checkNonNegative(name, { scale });
 }
 
 /** σ_up² = η² σ′² (1 − σ′² / σ²) and σ_down² = σ′² − σ_up²: with η = 1 the posterior of the forward process. */

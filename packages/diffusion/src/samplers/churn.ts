@@ -4,7 +4,7 @@ import type { Tensor } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { NoiseSource } from "../sampler.ts";
-import { checkNonNegative } from "./multistep.ts";
+import { checkNonNegative } from "./checkOptions.ts";
 
 /** How much noise each step adds before it takes more away; by default none. */
 export interface Churn {

@@ -4,8 +4,9 @@ import { lambdaOf, type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, combination, noiseIn } from "./along.ts";
+import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
-import { checkOrder, newest, orderAt, places } from "./multistep.ts";
+import { newest, orderAt, places } from "./multistep.ts";
 import { interpolatoryWeights } from "./weights.ts";
 
 export interface DeisOptions {

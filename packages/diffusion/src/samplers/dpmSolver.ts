@@ -5,14 +5,14 @@ import { lambdaOf, type NoiseLevel } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
-import { exponentialStep, type KeptEstimate } from "./exponential.ts";
-import { checkOrder } from "./multistep.ts";
+import { checkOrder } from "./checkOptions.ts";
+import { exponentialStep, type Integrand } from "./exponential.ts";
 
 export interface DpmSolverOptions {
   /** As many calls of the model a step, in [1, 3]. Default 3. */
   readonly order?: number;
   /** What is taken to be a polynomial in λ: ε̂ (DPM-Solver; default), or x̂₀ (DPM-Solver++, which stays stable under guidance). */
-  readonly of?: KeptEstimate;
+  readonly of?: Integrand;
 }
 
 /**

@@ -4,8 +4,9 @@ import { lambdaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
+import { checkNonNegative, checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
-import { checkNonNegative, checkOrder, newest, orderAt, places } from "./multistep.ts";
+import { newest, orderAt, places } from "./multistep.ts";
 
 export interface DpmSolverPlusPlusOptions {
   /** How many estimates a step has, in [1, 3]: order 1 is DDIM. Default 2. */

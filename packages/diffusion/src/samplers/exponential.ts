@@ -9,11 +9,11 @@ import { exponentialMoments, interpolatoryWeights } from "./weights.ts";
  * What is taken to be a polynomial: x̂₀ (DPM-Solver++: x / noise moves by ∫ x̂₀ de^λ), or ε̂ (DPM-Solver: x / signal moves by
  * ∫ ε̂ de^−λ).
  */
-export type KeptEstimate = "data" | "noise";
+export type Integrand = "data" | "noise";
 
 /**
  * What stands for the moment h ∫ e^{−h(1−s)} s ds of a slope: itself, or B(h) / 2 with UniPC's B₁ = h ("bh1") or
- * B₂ = 1 − e^−h ("bh2"; the midpoint form of DPM-Solver). All agree to h².
+ * B₂ = 1 − e^−h ("bh2"; the midpoint form of DPM-Solver). They differ by O(h²).
  */
 export type SlopeMoment = "exact" | "bh1" | "bh2";
 
@@ -22,7 +22,7 @@ export interface ExponentialStep {
   readonly to: NoiseLevel;
   /** Where the estimates are, in units of the step in λ: 0 is at `from`, 1 at `to`. */
   readonly nodes: readonly number[];
-  readonly of: KeptEstimate;
+  readonly of: Integrand;
   /** Default "exact". */
   readonly slope?: SlopeMoment;
   /** How much noise the step takes away beyond the ODE's, for new noise to take its place; only of data. Default 0. */

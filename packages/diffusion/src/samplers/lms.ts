@@ -4,7 +4,8 @@ import { sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { combination, noiseIn } from "./along.ts";
-import { checkOrder, newest, places } from "./multistep.ts";
+import { checkOrder } from "./checkOptions.ts";
+import { newest, places } from "./multistep.ts";
 import { evenMoments, interpolatoryWeights } from "./weights.ts";
 
 /**

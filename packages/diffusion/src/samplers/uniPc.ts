@@ -5,8 +5,9 @@ import { lambdaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
+import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
-import { checkOrder, orderAt, places } from "./multistep.ts";
+import { orderAt, places } from "./multistep.ts";
 
 export interface UniPcOptions {
   /** p of UniP-p and UniC-p, in [1, 3]. Default 2. */

@@ -26,7 +26,7 @@ import {
   sample,
 } from "@pkg/diffusion";
 import { parameters, unet } from "@pkg/nn";
-import { cpu, grad, randomStream, stack, type Tensor, tensor, webgpu, zeros } from "@pkg/tensor";
+import { type Backend, cpu, grad, randomStream, stack, type Tensor, tensor, wasm, webgpu, zeros } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -276,6 +276,7 @@ describe("classifier-free guidance", () => {
   test("refuses calls without labels and strengths that are none", () => {
     const model = classifierFree(oracle, { scale: 2 });
     expect(() => model.forward(X, at(1))).toThrow("classifierFree: no labels in the call, want one a sample");
+    expect(() => model.forward(X, at(1), { labels: [0] })).toThrow("classifierFree: 1 labels for a batch of 5");
     expect(() => classifierFree(oracle, { scale: Number.NaN })).toThrow("scale is NaN, want a finite number");
     expect(() => classifierFree(oracle, { weight: Number.POSITIVE_INFINITY })).toThrow("weight is Infinity");
     expect(() => classifierFree(oracle, {} as ClassifierFreeOptions)).toThrow("neither scale nor weight, want one");
@@ -323,6 +324,7 @@ test("strong guidance ends at its label when ε̂ follows the clipped x̂₀, an
 
 const backends = [
   { name: "cpu", open: async () => cpu(), skip: false },
+  { name: "wasm", open: () => wasm(), skip: false },
   { name: "webgpu", open: () => webgpu(), skip: !gpuAvailable },
 ];
 
@@ -348,6 +350,41 @@ for (const { name, open, skip } of backends) {
     );
     expect(samples.shape).toEqual([2, 8, 8, 1]);
     expect(samples.backend).toBe(backend);
+  });
+}
+
+for (const { name, open, skip } of backends) {
+  test.skipIf(skip)(`rescaling, thresholds and a classifier give on ${name} what float64 gives`, async () => {
+    const values = randomStream(6).host.normal([3, 4, 5], { std: 2 });
+    const on = (backend: Backend) => {
+      const x = tensor(values, { backend, shape: [3, 4, 5] });
+      const model: Model = {
+        forward: (x, _, { labels = [] } = {}) =>
+          x
+            .mul(
+              tensor(
+                labels.map((label) => [[label === null ? 0.5 : label]]),
+                { backend },
+              ),
+            )
+            .add(x.square().mul(0.1)),
+      };
+      const slope: LogProbability = (x, _, labels) =>
+        x.flatten(1).square().mean(1).mul(tensor(labels, { backend })).neg();
+      const call = [x, [10, 400, 999], { labels: [1, 2, 3] }] as const;
+      return [
+        classifierFree(model, { scale: 3, rescale: 0.7, interval: [100, 999] }).forward(...call),
+        classifierGuidance(model, slope, { levels: schedule, scale: 2, conditional: true }).forward(...call),
+        dynamicThreshold({ quantile: 0.9, max: 3 })(x),
+      ];
+    };
+    const backend = await open();
+    for (const [k, found] of on(backend).entries()) {
+      const wanted = await on(exact)[k].data();
+      // A dozen float32 roundings of numbers up to 20.
+      for (const [i, value] of (await found.data()).entries())
+        expect(Math.abs(value - wanted[i])).toBeLessThan(12 * 20 * 2 ** -24);
+    }
   });
 }
 

@@ -30,7 +30,8 @@ export type ClassifierFreeOptions = GuidanceStrength & {
  *
  * Rescaled, the guided prediction g becomes g (1 + φ (std(ε_c) / std(g) − 1)), standard deviations over all axes but the batch.
  * A limited interval is that of Kynkäänniemi et al. 2024, who give it in σ; for the steps of a schedule, `path.at(sigma).t` tells it.
- * @throws Error unless exactly one of scale and weight is given and all numbers are finite; from forward for a call without labels
+ * @throws Error unless exactly one of scale and weight is given and all numbers are finite; from forward for a call without labels,
+ * or with too few or many
  */
 export function classifierFree(model: Model, { scale, weight, rescale = 0, interval }: ClassifierFreeOptions): Model {
   const extra = checkStrength(scale, weight);
@@ -42,6 +43,8 @@ export function classifierFree(model: Model, { scale, weight, rescale = 0, inter
     forward(x, times, conditioning = {}) {
       const { labels } = conditioning;
       if (!labels) throw new Error("classifierFree: no labels in the call, want one a sample");
+      if (labels.length !== x.shape[0])
+        throw new Error(`classifierFree: ${labels.length} labels for a batch of ${x.shape[0]}, want one a sample`);
       const nobody = labels.map(() => null);
       const weights = times.map((t) => (t >= from && t <= to ? extra : 0));
       if (weights.every((w) => w === 0)) return model.forward(x, times, conditioning);

@@ -187,6 +187,61 @@ describe("the same under two names:", () => {
   });
 });
 
+describe.each([1e-5, 0.01, 0.9, 1.1, 4])("a step of h = %d between uneven ones is exact", (h) => {
+  /** 1 − 2λ + λ²/2 + c λ³ and its derivatives. */
+  const polynomial = (cubic: number) => (lambda: number) => [
+    1 - 2 * lambda + lambda ** 2 / 2 + cubic * lambda ** 3,
+    -2 + lambda + 3 * cubic * lambda ** 2,
+    1 + 6 * cubic * lambda,
+    6 * cubic,
+  ];
+  const lambdas = [0, 1, 2.3, 3.1, 4.1].map((place) => 0.4 + h * place);
+  const ends = lambdas.slice(3);
+
+  /** What the step from lambdas[3] makes of x = 0 at signal 1, given what was estimated before it. */
+  async function lastStep(
+    solver: (path: NoisePath) => Sampler,
+    prediction: "data" | "noise",
+    of: (lambda: number) => readonly number[],
+    memory: readonly number[],
+  ): Promise<number> {
+    const whole = sigmaPath(
+      lambdas.map((lambda) => Math.exp(-lambda)),
+      { prediction, label: (sigma) => -Math.log(sigma) },
+    );
+    const path = { ...whole, levels: whole.levels.slice(0, -1) };
+    const model: Model = { forward: (x, [t]) => x.mul(0).add(of(t)[0]) };
+    const one = (value: number) => tensor([value], { backend });
+    const from = { x: one(0), step: 3, memory: memory.map(one) };
+    return (await finalSample(sample(solver(path), model, [1], randomStream(0), { from }))).item();
+  }
+
+  test("for x̂₀ that is a parabola in λ: DPM-Solver++(3M) and UniP-3", async () => {
+    const of = polynomial(0);
+    // ∫ e^λ p dλ = e^λ (p − p′ + p″)
+    const [start, end] = ends.map((lambda) => {
+      const [p, first, second] = of(lambda);
+      return Math.exp(lambda) * (p - first + second);
+    });
+    const wanted = Math.exp(-ends[1]) * (end - start);
+    const earlier = [lambdas[2], lambdas[1]].map((lambda) => of(lambda)[0]);
+    const full = { order: 3, lowerOrderFinal: false };
+    const multistep = await lastStep((path) => dpmSolverPlusPlus(path, full), "data", of, earlier);
+    expect(multistep / wanted).toBeCloseTo(1, 8);
+    const predictor = (path: NoisePath) => uniPc(path, { ...full, corrector: false });
+    expect((await lastStep(predictor, "data", of, [0, ...earlier])) / wanted).toBeCloseTo(1, 8);
+  });
+
+  test("for ε̂ that is a cubic in λ: DEIS of order 4 over log σ", async () => {
+    const of = polynomial(0.3);
+    // ∫ p de^−λ = e^−λ (p + p′ + p″ + p‴)
+    const [start, end] = ends.map((lambda) => Math.exp(-lambda) * of(lambda).reduce((a, b) => a + b));
+    const earlier = [lambdas[2], lambdas[1], lambdas[0]].map((lambda) => of(lambda)[0]);
+    const solver = (path: NoisePath) => deis(path, { order: 4, over: "log sigma", lowerOrderFinal: false });
+    expect((await lastStep(solver, "noise", of, earlier)) / (end - start)).toBeCloseTo(1, 8);
+  });
+});
+
 test("LMS on even steps has the coefficients of Adams and Bashforth", async () => {
   // The last of four steps, with ε̂ = t: x − x′ = Σ c_j t_j for σ from 1 to 0, σ being even.
   const path = sigmaPath([4, 3, 2, 1], { prediction: "noise", label: (sigma) => sigma ** 5 });

@@ -19,8 +19,8 @@ export function qSample(
   checkTimes("qSample", x0, times);
   return noised(
     x0,
-    times.map((t) => alphaBarAt(schedule, t)),
-    times.map((t) => noiseVarianceAt(schedule, t)),
+    () => times.map((t) => alphaBarAt(schedule, t)),
+    () => times.map((t) => noiseVarianceAt(schedule, t)),
     rng,
   );
 }
@@ -39,15 +39,13 @@ export function forwardStep(
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
   checkTimes("forwardStep", x, times);
-  for (const t of times) noiseVarianceAt(schedule, t); // refuses what is no step
-  if (times.includes(-1)) throw new Error("forwardStep: t is −1, the data, which no step leads to: want 0 or later");
-  const betas = times.map((t) => schedule.betas[t]);
-  return noised(
-    x,
-    betas.map((beta) => 1 - beta),
-    betas,
-    rng,
-  );
+  const betas = () =>
+    times.map((t) => {
+      if (t === -1) throw new Error("forwardStep: t is −1, the data, which no step leads to: want 0 or later");
+      noiseVarianceAt(schedule, t); // refuses what is no step
+      return schedule.betas[t];
+    });
+  return noised(x, () => betas().map((beta) => 1 - beta), betas, rng);
 }
 
 /**
@@ -72,12 +70,12 @@ export function* forwardChain(
 
 function noised(
   x: Tensor,
-  signalVariances: readonly number[],
-  noiseVariances: readonly number[],
+  signalVariances: () => readonly number[],
+  noiseVariances: () => readonly number[],
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
   const [signal, noise] = [signalVariances, noiseVariances].map((values) =>
-    tensor(values.map(Math.sqrt), { backend: x.backend }),
+    tensor(() => values().map(Math.sqrt), { backend: x.backend }),
   );
   return addNoise(x, signal, noise, rng);
 }

@@ -1,7 +1,7 @@
 // Training objectives in discrete time: the squared error of a prediction, the variational bound, and both together.
 
 import type { Conditioning } from "@pkg/nn";
-import { keep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { keep, perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
 import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess, termsOf } from "./bound.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
@@ -56,7 +56,7 @@ export function predictionLoss(
 ): Tensor {
   const drawn = drawTimes(schedule, x0, rng, options);
   const { times } = drawn;
-  const weights = weight && times.map((t) => checkWeight(weight(schedule, t), t));
+  const weights = weight && (() => times.map((t) => checkWeight(weight(schedule, t), t)));
   const { noisy, noise } = qSample(schedule, x0, times, rng);
   const predicted = model.forward(noisy, times, { labels, rng });
   const errors = squaredErrors(schedule, predicted, { prediction, data: x0, noise, times });
@@ -119,7 +119,7 @@ export function hybridLoss(
   const { timesteps, report, ...reverse } = options;
   const drawn = drawTimes(schedule, x0, rng, { timesteps });
   const { times } = drawn;
-  const weights = weight && times.map((t) => checkWeight(weight(schedule, t), t));
+  const weights = weight && (() => times.map((t) => checkWeight(weight(schedule, t), t)));
   const { noisy, noise } = qSample(schedule, x0, times, rng);
   const output = model.forward(noisy, times, { labels, rng });
   const { prediction: predicted, raw } = splitVariance(output, variance, x0.shape);
@@ -133,13 +133,40 @@ export function hybridLoss(
   return average(weighted(errors, weights).add(bits.mul(lambda)), drawn, { report });
 }
 
+/** Steps of one draw, values of `perStep`; `isEqual` when all weights are 1. */
+interface Drawn extends DrawnTimes {
+  readonly isEqual: boolean;
+}
+
 function drawTimes(
   { steps }: Schedule,
   { shape: [batch] }: Tensor,
   rng: RandomStream,
   { timesteps = uniformTimes() }: Pick<TimedOptions, "timesteps">,
-): DrawnTimes {
-  const drawn = timesteps(steps, batch, rng);
+): Drawn {
+  let drawn: DrawnTimes = { times: [], weights: [] };
+  const times = perStep(() => {
+    drawn = checkDrawn(timesteps(steps, batch, rng));
+    return [...drawn.times];
+  });
+  const isEqual = hasEqualWeights(drawn);
+  const weights = perStep(() => {
+    // A captured step has one way of taking the mean.
+    if (hasEqualWeights(drawn) !== isEqual) {
+      throw new Error(
+        `loss: the weights of the draw are ${isEqual ? "not" : "all"} 1, unlike at first, want another capture`,
+      );
+    }
+    return [...drawn.weights];
+  });
+  return { times, weights, isEqual };
+}
+
+function hasEqualWeights({ weights }: DrawnTimes): boolean {
+  return weights.every((weight) => weight === 1);
+}
+
+function checkDrawn(drawn: DrawnTimes): DrawnTimes {
   if (drawn.weights.length !== drawn.times.length) {
     throw new Error(`timesteps: ${drawn.weights.length} weights for ${drawn.times.length} times, want one each`);
   }
@@ -167,14 +194,14 @@ function squaredErrors(
   return meanPerSample(predicted.sub(predictionTarget(schedule, prediction, known)).square());
 }
 
-function weighted(errors: Tensor, weights: readonly number[] | undefined): Tensor {
+function weighted(errors: Tensor, weights: (() => readonly number[]) | undefined): Tensor {
   return weights ? errors.mul(tensor(weights, { backend: errors.backend })) : errors;
 }
 
 /** The mean of [batch] losses with the weights of the draw. */
-function average(losses: Tensor, { times, weights }: DrawnTimes, { report }: Pick<TimedOptions, "report">): Tensor {
+function average(losses: Tensor, { times, weights, isEqual }: Drawn, { report }: Pick<TimedOptions, "report">): Tensor {
   report?.({ times, losses: keep(losses.detach()) });
-  return weights.every((weight) => weight === 1) ? losses.mean() : weighted(losses, weights).mean();
+  return isEqual ? losses.mean() : weighted(losses, () => weights).mean();
 }
 
 function checkWeight(weight: number, t: number): number {

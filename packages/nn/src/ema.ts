@@ -1,6 +1,6 @@
 // An exponential moving average of a module's parameters, which samples better than the parameters themselves.
 
-import { emaStep, type Tensor, tidy } from "@pkg/tensor";
+import { emaStep, perStep, type Tensor, tidy } from "@pkg/tensor";
 import { loadStateDict, type StateDict, stateDict } from "./module.ts";
 
 /** The average, under the paths of the module's state. */
@@ -28,12 +28,15 @@ export function ema(module: object, decay = 0.9999): Ema {
       return updates;
     },
     update() {
-      const d = Math.min(decay, (1 + updates) / (10 + updates));
-      updates++;
       tidy(() => {
+        const attrs = perStep(() => {
+          const d = Math.min(decay, (1 + updates) / (10 + updates));
+          updates++;
+          return { weight: 1 - d };
+        });
         for (const [path, parameter] of stateDict(module)) {
           const average = averages.get(path);
-          if (average) average.assign(emaStep(average, parameter, 1 - d));
+          if (average) average.assign(emaStep(average, parameter, attrs));
         }
       });
     },

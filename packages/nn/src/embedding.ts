@@ -19,14 +19,18 @@ export function sinusoidalEmbedding(
     throw new Error(`sinusoidalEmbedding: ${channels} channels, want an even number of them`);
   }
   const half = channels / 2;
-  const values = new Float32Array(times.length * channels);
-  for (const [row, t] of times.entries()) {
-    for (let k = 0; k < half; k++) {
-      const angle = t * maxPeriod ** (-k / half);
-      values[row * channels + k] = Math.cos(angle);
-      values[row * channels + half + k] = Math.sin(angle);
+  const values = (): Float32Array => {
+    const table = new Float32Array(times.length * channels);
+    for (const [row, t] of times.entries()) {
+      if (!Number.isFinite(t)) throw new Error(`sinusoidalEmbedding: time ${t}, want finite numbers`);
+      for (let k = 0; k < half; k++) {
+        const angle = t * maxPeriod ** (-k / half);
+        table[row * channels + k] = Math.cos(angle);
+        table[row * channels + half + k] = Math.sin(angle);
+      }
     }
-  }
+    return table;
+  };
   return tensor(values, { backend, shape: [times.length, channels] });
 }
 
@@ -34,8 +38,8 @@ export function sinusoidalEmbedding(
 export interface Embedding {
   /** [classes, channels] */
   readonly weight: Tensor;
-  /** indices (integers in [0, classes)) → [indices.length, channels] */
-  forward(indices: readonly number[]): Tensor;
+  /** indices (integers in [0, classes)), or a function that gives them at every step → [indices.length, channels] */
+  forward(indices: readonly number[] | (() => readonly number[])): Tensor;
 }
 
 /** @throws Error from forward for an index outside of the table */
@@ -43,9 +47,13 @@ export function embedding(classes: number, channels: number, init: InitOptions):
   const layer: Embedding = {
     weight: fanInUniform([classes, channels], channels, init),
     forward(indices) {
-      const wrong = indices.find((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
-      if (wrong !== undefined) throw new Error(`embedding: index ${wrong}, want an integer in [0, ${classes - 1}]`);
-      return layer.weight.gather(tensor(Int32Array.from(indices), { backend: layer.weight.backend }));
+      const checked = (): Int32Array => {
+        const given = typeof indices === "function" ? indices() : indices;
+        const wrong = given.find((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
+        if (wrong !== undefined) throw new Error(`embedding: index ${wrong}, want an integer in [0, ${classes - 1}]`);
+        return Int32Array.from(given);
+      };
+      return layer.weight.gather(tensor(checked, { backend: layer.weight.backend }));
     },
   };
   return layer;

@@ -4,6 +4,7 @@ import {
   adamWStep,
   lossScaleStep,
   ones,
+  perStep,
   sumOfSquares,
   type Tensor,
   tensor,
@@ -115,16 +116,12 @@ export function adamW(
         throw new Error(`adamW: ${gradients.length} gradients for ${parameters.length} parameters, want one each`);
       }
       tidy(() => {
-        steps++;
+        const attrs = perStep(() => {
+          steps++;
+          const learningRate = typeof lr === "number" ? lr : lr(steps - 1);
+          return { learningRate, beta1, beta2, epsilon, weightDecay, t: steps };
+        });
         const scale = scaling ? unscale(gradients, scaling) : clipScale(gradients, clipNorm);
-        const attrs = {
-          learningRate: typeof lr === "number" ? lr : lr(steps - 1),
-          beta1,
-          beta2,
-          epsilon,
-          weightDecay,
-          t: steps,
-        };
         for (const [k, p] of parameters.entries()) {
           const [first, second] = [moments.first[k], moments.second[k]];
           const [pNext, mNext, vNext] = adamWStep(p, gradients[k], first, second, scale, attrs);

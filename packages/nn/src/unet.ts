@@ -193,7 +193,7 @@ function embed(
   const time = model.time2.forward(model.time1.forward(sinusoidalEmbedding(times, channels, { backend })).silu());
   if (!model.classes || classes === undefined) return time.silu();
   const none = classes;
-  return time.add(model.classes.forward(times.map((_, k) => labels?.[k] ?? none))).silu();
+  return time.add(model.classes.forward(() => times.map((_, k) => classOf(labels?.[k] ?? null, none)))).silu();
 }
 
 function checkCall(
@@ -207,14 +207,17 @@ function checkCall(
   }
   if (times.length !== shape[0])
     throw new Error(`unet: ${times.length} times for a batch of ${shape[0]}, want one a sample`);
-  const wrong = times.find((t) => !Number.isFinite(t));
-  if (wrong !== undefined) throw new Error(`unet: time ${wrong}, want finite numbers`);
   if (!labels) return;
   if (classes === undefined) throw new Error("unet: labels given to a model without classes, want none");
   if (labels.length !== shape[0])
     throw new Error(`unet: ${labels.length} labels for a batch of ${shape[0]}, want one a sample`);
-  const unknown = labels.find((label) => label !== null && !(Number.isInteger(label) && label >= 0 && label < classes));
-  if (unknown !== undefined) throw new Error(`unet: label ${unknown}, want null or an integer in [0, ${classes - 1}]`);
+}
+
+/** The row of a label in the table of classes, whose last stands for none. */
+function classOf(label: number | null, classes: number): number {
+  if (label === null) return classes;
+  if (Number.isInteger(label) && label >= 0 && label < classes) return label;
+  throw new Error(`unet: label ${label}, want null or an integer in [0, ${classes - 1}]`);
 }
 
 function checkConfig(config: UnetConfig): void {

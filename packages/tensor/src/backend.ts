@@ -26,6 +26,40 @@ export interface MemoryInfo {
   readonly reservedBytes: number;
 }
 
+/** What was queued between two moments, as a backend that can queue it again noted it. */
+export interface Recording {
+  /** How it differs from a run before; null where the same commands were queued. */
+  difference(before: Recording): Difference | null;
+  /**
+   * The commands, on buffers of their own, ready to be queued again.
+   * @param outputs what was allocated meanwhile and is still in use: all of it
+   * @throws OutOfMemoryError; Error where other buffers outlived the recording
+   */
+  replay(outputs: readonly Buffer[]): Replay;
+}
+
+/** How one run differed from another. */
+export interface Difference {
+  readonly reason: string;
+  /**
+   * `ops`: other ops ran; `place`: the same, with operands elsewhere or by other kernels; `numbers`: only numbers differ, and these are
+   * not computed anew.
+   */
+  readonly kind: "ops" | "place" | "numbers";
+}
+
+/** Recorded commands. */
+export interface Replay {
+  /**
+   * Queues them. Attributes that are computed anew are read again.
+   * @param outputs get what the outputs of the recorded run got
+   * @param uploads called once the device is known to be there: what the host writes, in the order of the recorded run
+   */
+  run(outputs: readonly Buffer[], uploads: () => readonly ArrayLike<number>[]): void;
+  /** Gives the buffers back. */
+  dispose(): void;
+}
+
 export interface Backend {
   /** Says what runs the kernels: "cpu: float32", "webgpu: NVIDIA H100 …". */
   readonly name: string;
@@ -41,6 +75,11 @@ export interface Backend {
   /** Resolves once everything queued so far has run. @throws what went wrong on the device */
   settled(): Promise<void>;
   memory(): MemoryInfo;
+  /**
+   * Notes what is queued until the function that it returns is called. Absent where nothing would be gained.
+   * @param isLive tells attributes that are computed anew whenever the commands are replayed
+   */
+  record?(isLive: (attrs: unknown) => boolean): () => Recording;
   /** Frees everything; tensors of this backend are gone. */
   dispose(): void;
 }

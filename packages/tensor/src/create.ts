@@ -4,6 +4,7 @@ import type { Backend } from "./backend.ts";
 import { Storage, tidy } from "./memory.ts";
 import type { NumberArray } from "./op.ts";
 import { fill } from "./ops/index.ts";
+import { currentSession, refuseInCapture } from "./session.ts";
 import { checkShape, contiguousLayout, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
 import { apply, fromStorage, type NestedNumbers, type Tensor } from "./tensor.ts";
 
@@ -13,25 +14,42 @@ export interface CreateOptions {
   readonly dtype?: DType;
 }
 
+/** Numbers for a tensor: nested arrays, or a typed array. */
+export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
+
 /**
  * A tensor of given numbers.
- * @param values a number, nested arrays, or a typed array (whose type is taken unless `dtype` is given: Int32Array → int32, Uint32Array → uint32)
+ * @param values a number, nested arrays, or a typed array (whose type is taken unless `dtype` is given: Int32Array → int32,
+ * Uint32Array → uint32); or a function that gives them, which in a captured function is called again at every step: it may read
+ * values of `perStep`, and change nothing
  * @param options `shape` arranges flat values; without it the nesting of `values` is the shape
- * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values
+ * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values; Error for values that are no function, nor
+ * from `perStep`, in a captured function
  */
 export function tensor(
-  values: NestedNumbers | NumberArray | Uint8Array,
+  values: TensorValues | (() => TensorValues),
   { backend, shape, dtype }: Partial<CreateOptions> & { readonly backend: Backend; readonly shape?: Shape },
 ): Tensor {
-  const flat = typeof values === "object" && ArrayBuffer.isView(values) ? values : flatten(values);
-  const natural = typeof values === "object" && ArrayBuffer.isView(values) ? [values.length] : shapeOf(values);
+  const session = currentSession();
+  if (typeof values !== "function" && !session?.isLive(values)) {
+    refuseInCapture("tensor of given values", "a function that gives them");
+  }
+  let natural: Shape = [];
+  let type: DType = "float32";
+  const read = (): ArrayLike<number> => {
+    const given = typeof values === "function" ? values() : values;
+    type = dtype ?? (given instanceof Int32Array ? "int32" : given instanceof Uint32Array ? "uint32" : "float32");
+    const isFlat = typeof given === "object" && ArrayBuffer.isView(given);
+    natural = isFlat ? [given.length] : shapeOf(given);
+    return isFlat ? given : flatten(given);
+  };
+  const flat = session ? session.upload(read) : read();
   const wanted = checkShape("tensor", shape ?? natural);
   if (sizeOf(wanted) !== flat.length) {
     throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);
   }
-  const type = dtype ?? (flat instanceof Int32Array ? "int32" : flat instanceof Uint32Array ? "uint32" : "float32");
   const storage = new Storage(backend, flat.length, type, "tensor");
-  if (flat.length > 0) backend.upload(storage.buffer, type, flat);
+  backend.upload(storage.buffer, type, flat);
   return fromStorage(storage, contiguousLayout(wanted));
 }
 
@@ -65,10 +83,7 @@ export function arange(start: number, end: number, options: CreateOptions & { re
     throw new Error(`arange: from ${start} to ${end} in steps of ${step}, want finite bounds and a step that is not 0`);
   }
   const count = Math.max(0, Math.ceil((end - start) / step));
-  return tensor(
-    Array.from({ length: count }, (_, k) => start + k * step),
-    options,
-  );
+  return tensor(() => Array.from({ length: count }, (_, k) => start + k * step), options);
 }
 
 function shapeOf(values: NestedNumbers): number[] {

@@ -21,10 +21,11 @@ export function crossEntropy(
   const classes = logits.shape.at(-1);
   if (classes === undefined) throw new ShapeError("crossEntropy: logits [], want [..., classes]");
   const shape = logits.shape.slice(0, -1);
-  if (!(labels instanceof Tensor)) checkLabels(labels, shape, classes);
   return tidy(() => {
     const right =
-      labels instanceof Tensor ? labels : tensor(Int32Array.from(labels), { backend: logits.backend, shape });
+      labels instanceof Tensor
+        ? labels
+        : tensor(() => checkedLabels(labels, shape, classes), { backend: logits.backend, shape });
     if (right.dtype !== "int32" || !sameShape(right.shape, shape)) {
       throw new ShapeError(
         `crossEntropy: logits ${formatShape(logits.shape)}, labels ${right.dtype} ${formatShape(right.shape)}, want int32 ${formatShape(shape)}`,
@@ -39,7 +40,7 @@ export function crossEntropy(
   });
 }
 
-function checkLabels(labels: ArrayLike<number>, shape: Shape, classes: number): void {
+function checkedLabels(labels: ArrayLike<number>, shape: Shape, classes: number): Int32Array {
   if (labels.length !== sizeOf(shape)) {
     throw new ShapeError(`crossEntropy: ${labels.length} labels for ${formatShape(shape)}, want ${sizeOf(shape)}`);
   }
@@ -48,4 +49,5 @@ function checkLabels(labels: ArrayLike<number>, shape: Shape, classes: number): 
       throw new Error(`crossEntropy: label ${label}, want an integer from 0 to ${classes - 1}`);
     }
   }
+  return Int32Array.from(labels);
 }

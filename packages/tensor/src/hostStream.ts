@@ -3,6 +3,7 @@
 import { tensor } from "./create.ts";
 import type { RandomState, RandomStream } from "./random.ts";
 import { checkCount, integerDraw, normalDraw, signDraw, trialDraw, uniformDraw } from "./random.ts";
+import { perStep, refuseInCapture } from "./session.ts";
 import { type Shape, sizeOf } from "./shape.ts";
 
 /** What makes the numbers, its parameters checked. */
@@ -19,23 +20,27 @@ export interface HostSource {
 
 /** The stream over a source. */
 export function hostStream(source: HostSource): RandomStream {
-  const uniform = (shape: Shape) => source.uniforms(sizeOf(shape), 0, 1);
+  const draws = (): HostSource => {
+    refuseInCapture("a draw on the host", "it in perStep, or a tensor drawn");
+    return source;
+  };
+  const uniform = (shape: Shape) => draws().uniforms(sizeOf(shape), 0, 1);
   const host: RandomStream["host"] = {
     normal(shape, options) {
       const { scale, shift } = normalDraw(shape, options);
-      return source.normals(sizeOf(shape), shift, scale);
+      return draws().normals(sizeOf(shape), shift, scale);
     },
     uniform(shape, options) {
       const { scale, shift } = uniformDraw(shape, options);
-      return source.uniforms(sizeOf(shape), shift, shift + scale);
+      return draws().uniforms(sizeOf(shape), shift, shift + scale);
     },
     integers(low, high, shape) {
       const { bound } = integerDraw(low, high, shape);
-      return source.integers(sizeOf(shape), low, bound);
+      return draws().integers(sizeOf(shape), low, bound);
     },
     rademacher(shape) {
       signDraw(shape);
-      return Float32Array.from(source.integers(sizeOf(shape), 0, 2), (bit) => 2 * bit - 1);
+      return Float32Array.from(draws().integers(sizeOf(shape), 0, 2), (bit) => 2 * bit - 1);
     },
     bernoulli(probability, shape) {
       trialDraw(probability, shape);
@@ -44,20 +49,42 @@ export function hostStream(source: HostSource): RandomStream {
   };
   return {
     host,
-    normal: (shape, { backend, ...options }) => tensor(host.normal(shape, options), { backend, shape }),
-    uniform: (shape, { backend, ...options }) => tensor(host.uniform(shape, options), { backend, shape }),
-    integers: (low, high, shape, { backend }) => tensor(host.integers(low, high, shape), { backend, shape }),
-    rademacher: (shape, { backend }) => tensor(host.rademacher(shape), { backend, shape }),
+    normal: (shape, { backend, ...options }) =>
+      tensor(
+        perStep(() => host.normal(shape, options)),
+        { backend, shape },
+      ),
+    uniform: (shape, { backend, ...options }) =>
+      tensor(
+        perStep(() => host.uniform(shape, options)),
+        { backend, shape },
+      ),
+    integers: (low, high, shape, { backend }) =>
+      tensor(
+        perStep(() => host.integers(low, high, shape)),
+        { backend, shape },
+      ),
+    rademacher: (shape, { backend }) =>
+      tensor(
+        perStep(() => host.rademacher(shape)),
+        { backend, shape },
+      ),
     bernoulli: (probability, shape, { backend }) =>
-      tensor(host.bernoulli(probability, shape), { backend, shape, dtype: "bool" }),
+      tensor(
+        perStep(() => host.bernoulli(probability, shape)),
+        { backend, shape, dtype: "bool" },
+      ),
     permutation(n) {
       checkCount(n);
-      return source.permutation(n);
+      return draws().permutation(n);
     },
     next: () => uniform([])[0],
     split: (label) => source.split(label),
     state: () => source.state(),
-    restore: (state) => source.restore(state),
+    restore(state) {
+      refuseInCapture("restoring a random stream", "that outside");
+      source.restore(state);
+    },
     take: () => null,
   };
 }

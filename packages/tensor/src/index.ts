@@ -7,7 +7,18 @@ export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.t
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuner.ts";
 export { type WebgpuBackend, type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
-export { arange, type CreateOptions, full, ones, onesLike, tensor, zeros, zerosLike } from "./create.ts";
+export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture.ts";
+export {
+  arange,
+  type CreateOptions,
+  full,
+  ones,
+  onesLike,
+  type TensorValues,
+  tensor,
+  zeros,
+  zerosLike,
+} from "./create.ts";
 export { crossEntropy } from "./crossEntropy.ts";
 export { detectNonFinite, type NumericsRow, numericsReport } from "./debug.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
@@ -16,7 +27,7 @@ export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
 export { addNoise, dropout } from "./noise.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
 export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";
-export { emaStep } from "./ops/ema.ts";
+export { type EmaAttrs, emaStep } from "./ops/ema.ts";
 export { type LossScaleAttrs, lossScaleStep } from "./ops/lossScale.ts";
 export { sumOfSquares } from "./ops/sumSquares.ts";
 export {
@@ -36,6 +47,7 @@ export {
   type SafetensorsTensor,
   serializeSafetensors,
 } from "./safetensors.ts";
+export { perStep } from "./session.ts";
 export { type DType, type Shape, ShapeError } from "./shape.ts";
 export { type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";
 export { type TorchCudaOptions, torchCudaStream } from "./torchCuda.ts";

@@ -1,6 +1,7 @@
 // Who owns a tensor: reference-counted storage, tidy scopes, and the garbage collector as a safety net.
 
 import type { Backend, Buffer } from "./backend.ts";
+import { refuseInCapture } from "./session.ts";
 import type { DType } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -98,8 +99,9 @@ export function tidy<Result>(f: () => Result): Result {
   }
 }
 
-/** Takes a tensor out of every scope: it lives until disposed or collected. Returns it. */
+/** Takes a tensor out of every scope: it lives until disposed or collected. Returns it. @throws Error in a captured function */
 export function keep<T extends Tensor>(tensor: T): T {
+  refuseInCapture("keeping a tensor", "it returned, or assigned to one made outside");
   for (const scope of scopes) {
     if (scope.tensors.delete(tensor)) collected.register(tensor, tensor.slot, tensor);
   }

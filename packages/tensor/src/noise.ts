@@ -3,6 +3,7 @@
 import { tidy } from "./memory.ts";
 import { dropout as dropoutOp, noiseAdd } from "./ops/index.ts";
 import type { RandomStream } from "./random.ts";
+import { perStep } from "./session.ts";
 import { apply, type Tensor } from "./tensor.ts";
 
 // For checking operands, which does not depend on the draw, before one is taken.
@@ -26,7 +27,7 @@ export function addNoise(
 ): { noisy: Tensor; noise: Tensor } {
   const { backend, shape } = x0;
   noiseAdd.infer([x0, signal, noise], ANY_DRAW);
-  const draw = rng.take();
+  const draw = perStep(() => rng.take());
   if (draw) {
     const [noisy, epsilon] = apply(noiseAdd, [x0, signal, noise], draw, backend);
     return { noisy, noise: epsilon };
@@ -48,8 +49,11 @@ export function addNoise(
 export function dropout(x: Tensor, rate: number, rng: RandomStream): Tensor {
   dropoutOp.infer([x], { ...ANY_DRAW, rate });
   if (rate === 0) return x;
-  const draw = rng.take();
-  if (draw) return apply(dropoutOp, [x], { ...draw, rate }, x.backend)[0];
+  const attrs = perStep(() => {
+    const draw = rng.take();
+    return draw && { ...draw, rate };
+  });
+  if (attrs) return apply(dropoutOp, [x], attrs, x.backend)[0];
   const { backend, shape } = x;
   return tidy(() =>
     x.mul(

@@ -126,6 +126,11 @@ export interface Op<Attrs = undefined> {
   readonly cpu?: (outputs: readonly NdArray[], inputs: readonly NdArray[], attrs: Attrs) => void;
   /** The kernel calls on the GPU. */
   readonly gpu?: (call: GpuCall<Attrs>) => readonly KernelCall[];
+  /**
+   * The kernel parameters that follow from attributes which may change from step to step (draws, learning rates), by name: where a
+   * captured step is replayed, they alone are computed again.
+   */
+  readonly perStep?: (attrs: Attrs, inputs: readonly Spec[]) => NonNullable<KernelCall["params"]>;
   /** The kernel calls on the WebAssembly backend, run one after another; null where it has none and `cpu` has to do. */
   readonly wasm?: (operands: WasmOperands<Attrs>) => readonly WasmCall[] | null;
   /** Input layouts that the rules take as they are; others are copied to row-major order first. Default: row-major only. */

@@ -5,6 +5,7 @@ import { integers, normals, signs, trialBound, trials, uniforms } from "./distri
 import type { Op } from "./op.ts";
 import { randomIntegers, randomNormal, randomSigns, randomTrials, randomUniform } from "./ops/index.ts";
 import { type Draw, halves, multiplyHigh, philox, words } from "./philox.ts";
+import { perStep, refuseInCapture } from "./session.ts";
 import { checkShape, type Shape, sizeOf } from "./shape.ts";
 import { apply, type Tensor } from "./tensor.ts";
 
@@ -164,11 +165,13 @@ class PhiloxStream implements RandomStream {
     ) {
       throw new Error(`restore: ${JSON.stringify(state)}, want a state of ${GENERATOR}`);
     }
+    refuseInCapture("restoring a random stream", "that outside");
     this.key = keyOf("restore", BigInt(key ?? 0));
     this.index = Number(index);
   }
 
   take(): Draw {
+    refuseInCapture("a draw on the host", "it in perStep, or a tensor drawn");
     return { key: this.key, index: this.index++ };
   }
 
@@ -178,7 +181,8 @@ class PhiloxStream implements RandomStream {
     shape: Shape,
     backend: Backend,
   ): Tensor {
-    return apply(op, [], { ...given, ...this.take(), shape }, backend)[0];
+    const attrs = perStep(() => ({ ...given, ...this.take(), shape }));
+    return apply(op, [], attrs, backend)[0];
   }
 }
 

@@ -2,12 +2,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import type { Backend, Operand } from "./backend.ts";
-import { isRecording, isTracked, type Origin, record } from "./graph.ts";
+import { isRecording, isTracked, type Origin, record, releaseAlias } from "./graph.ts";
 import { adopt, disown, type Slot, Storage } from "./memory.ts";
 import type { NumberArray, Op } from "./op.ts";
 import { type BiasOptions, type ConvOptions, convAttrs, convShape } from "./ops/convShape.ts";
 import * as ops from "./ops/index.ts";
 import type { Slice } from "./ops/views.ts";
+import { currentSession, refuseInCapture, type Whereabouts } from "./session.ts";
 import {
   broadcastShapes,
   contiguousLayout,
@@ -59,6 +60,7 @@ export class Tensor {
     this.layout = layout;
     this.dtype = dtype;
     this.origin = origin;
+    currentSession()?.bear(this);
   }
 
   get shape(): Shape {
@@ -90,6 +92,7 @@ export class Tensor {
 
   /** The elements in row-major order, once they are computed; a copy. Bools come as 0 and 1. */
   async data(): Promise<NumberArray> {
+    refuseInCapture("reading a tensor", "it returned, and read outside");
     const source = this.materialised();
     const pending = this.backend.download(source.storage.buffer, this.dtype, source.layout.offset, this.size);
     if (source !== this) source.dispose();
@@ -116,6 +119,8 @@ export class Tensor {
   /** Frees the elements (once no other view of them lives). Any later use throws. */
   dispose(): void {
     if (this.slot.storage === null) return;
+    const session = currentSession();
+    if (session && !session.isBorn(this)) refuseInCapture(`disposing ${this}, which was made outside,`, "that outside");
     this.slot.storage.release();
     this.slot.storage = null;
     disown(this);
@@ -137,8 +142,12 @@ export class Tensor {
     if (isRecording() && (isTracked(this) || isTracked(value))) {
       throw new Error("assign: called inside a function that is being differentiated, want it outside");
     }
+    const session = currentSession();
+    if (session?.isArgument(this))
+      throw new Error("assign: to an argument of a captured function, want a tensor from outside");
+    session?.find(this);
     const source = value.materialised();
-    this.storage.release();
+    if (source.storage === this.storage || !session?.displace(this)) this.storage.release();
     this.slot.storage = source.storage.retain();
     this.layout = source.layout;
     if (source !== value) source.dispose();
@@ -147,6 +156,7 @@ export class Tensor {
 
   /** The same value as a constant: no gradient flows through it. */
   detach(): Tensor {
+    currentSession()?.find(this);
     return owned(new Tensor(this.backend, this.storage.retain(), this.layout, this.dtype, newOrigin()));
   }
 
@@ -830,6 +840,11 @@ export type Observer = (op: Op<unknown>, inputs: readonly Tensor[], outputs: rea
 
 let observer: Observer | null = null;
 
+/** Internal: whether somebody is told of every op. */
+export function isObserved(): boolean {
+  return observer !== null;
+}
+
 /** Internal: has `next` told of every op from now on; returns who was told before. */
 export function observe(next: Observer | null): Observer | null {
   const before = observer;
@@ -841,7 +856,7 @@ export function observe(next: Observer | null): Observer | null {
  * Runs an op: checks the operands, infers the result, runs the kernel, records it where somebody differentiates.
  * @throws Error for disposed operands and for operands of several backends; what the op's `infer` throws
  */
-export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: Attrs, backend: Backend): Tensor[] {
+export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: Attrs, backend: Backend): Tensor[] {
   for (const [i, input] of inputs.entries()) {
     if (input.disposed) throw new Error(`${op.name}: operand ${i}, ${input}, is disposed, want a live tensor`);
     if (input.backend !== backend) {
@@ -851,6 +866,14 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: At
   if (op.inPlace && isRecording() && inputs.some(isTracked)) {
     throw new Error(`${op.name}: called inside a function that is being differentiated, want it outside`);
   }
+  const session = currentSession();
+  if (session) {
+    for (const input of inputs) session.find(input);
+    if (session.isLive(given) && !op.perStep) {
+      throw new Error(`${op.name}: takes attributes of each step, want an op that declares them (perStep)`);
+    }
+  }
+  const attrs = session ? session.targetOf(given) : given;
   const takenOver = op.inPlace?.map((input) => () => takeOver(inputs[input]));
   const outputs = op.view
     ? [reread(op, inputs[0], attrs)]
@@ -860,7 +883,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: At
     const { inputs: savedInputs, outputs: savedOutputs } = op.saves ?? {};
     record(
       op as Op<unknown>, // a node hands its attrs to no other op than its own
-      attrs,
+      given,
       inputs.map((input, i) => input.alias(savedInputs ? !savedInputs.includes(i) : op.saves !== undefined)),
       outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
     );
@@ -873,6 +896,21 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: At
 function toTensor(value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
   if (value instanceof Tensor) return value;
   return apply(ops.fill, [], { value, dtype }, like.backend)[0];
+}
+
+/** Internal: overwrites the elements of a row-major tensor, for all who hold its storage, with those of another. */
+export function overwrite(target: Tensor, source: Tensor): void {
+  if (target.size > 0) target.backend.run(ops.copy, [operandOf(target)], [operandOf(source)], undefined);
+}
+
+/** Internal: gives a tensor back the storage that it had, with the elements that it has now. */
+export function putBack(tensor: Tensor, { storage, layout }: Whereabouts): void {
+  const value = tensor.alias(false);
+  tensor.storage.release();
+  tensor.slot.storage = storage;
+  tensor.layout = layout;
+  overwrite(tensor, value);
+  releaseAlias(value);
 }
 
 /** A tensor over elements that its backend holds already. */

@@ -62,6 +62,7 @@ export const adamW = defineOp<AdamWAttrs>({
       },
     ];
   },
+  perStep: (attrs, [, , , , scale]) => constantsOf(attrs, isScaled(scale)),
   wasm({ inputs: [, g, , , scale], outputs, attrs }) {
     const { step, unbias, decay, beta1, beta2, rest1, rest2, epsilon } = constantsOf(attrs, isScaled(scale));
     const numbers = [step, unbias, decay, beta1, beta2, rest1, rest2, epsilon, isScaled(scale) ? 1 : 0];

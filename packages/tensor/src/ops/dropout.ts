@@ -42,6 +42,7 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
       },
     ];
   },
+  perStep: drawParams,
   wasm: ({ inputs: [x], outputs: [out], attrs }) => [
     {
       kernel: "dropout",

@@ -9,8 +9,13 @@ import { elementReader } from "./elementwise.ts";
 
 const WORKGROUP = 64;
 
+/** The weight of the new value. */
+export interface EmaAttrs {
+  readonly weight: number;
+}
+
 /** average + weight · (value − average). Not differentiable; see `Tensor.lerp` for a blend that is. */
-export const ema = defineOp<{ readonly weight: number }>({
+export const ema = defineOp<EmaAttrs>({
   name: "ema",
   infer([average, value]) {
     if (!sameShape(average.shape, value.shape)) {
@@ -38,6 +43,7 @@ export const ema = defineOp<{ readonly weight: number }>({
       },
     ];
   },
+  perStep: ({ weight }) => ({ weight }),
   wasm: ({ inputs: [, value], outputs: [out], attrs: { weight } }) => [
     { kernel: "ema", rows: sizeOf(out.shape), grain: grainOf(1), args: [out, value, weight] },
   ],
@@ -56,6 +62,6 @@ export const ema = defineOp<{ readonly weight: number }>({
 });
 
 /** The average after one more value; see `ema`. */
-export function emaStep(average: Tensor, value: Tensor, weight: number): Tensor {
-  return run(ema, [average, value], { weight })[0];
+export function emaStep(average: Tensor, value: Tensor, attrs: EmaAttrs): Tensor {
+  return run(ema, [average, value], attrs)[0];
 }

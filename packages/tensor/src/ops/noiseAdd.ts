@@ -56,6 +56,7 @@ export const noiseAdd = defineOp<Draw>({
       },
     ];
   },
+  perStep: drawParams,
   wasm({ inputs: [x0, signal, noise], outputs, attrs: draw }) {
     const size = sizeOf(x0.shape);
     const args = [...outputs, ...drawNumbers(draw), x0, signal, noise, size / x0.shape[0], size];

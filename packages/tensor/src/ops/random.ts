@@ -115,7 +115,7 @@ export const randomTrials = random<TrialDraw>({
 });
 
 /** The parameters that say where in which stream a kernel's words lie. */
-export function drawParams({ key, index }: Draw): { key: readonly number[]; draw: readonly number[] } {
+export function drawParams({ key, index }: Draw): Readonly<Record<"key" | "draw", readonly number[]>> {
   return { key, draw: halves(index) };
 }
 
@@ -150,6 +150,7 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cas
         },
       ];
     },
+    perStep: drawParams,
     wasm: ({ outputs: [out], attrs }) => [
       {
         kernel: wasm,

@@ -47,7 +47,7 @@ export function writeParams(
 }
 
 /** Writes one parameter, into parameters at a byte offset. @throws Error when it is wrongly sized */
-function writeField(
+export function writeField(
   target: DataView,
   at: number,
   { name, scalar, offset, count }: Field,

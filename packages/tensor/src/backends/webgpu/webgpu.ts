@@ -16,7 +16,9 @@ import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./d
 import { writeParams } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type GpuBuffer, Pool } from "./pool.ts";
+import { replayOf } from "./replay.ts";
 import { Stagings } from "./stagings.ts";
+import { type OpRun, Tape } from "./tape.ts";
 import { tunable } from "./tuner.ts";
 import { patiently } from "./wait.ts";
 
@@ -88,6 +90,7 @@ class Webgpu implements WebgpuBackend {
   private readonly uniforms: GPUBuffer;
   private readonly uniformBytes = new DataView(new ArrayBuffer(SLOT * SLOTS));
   private readonly poison: GPUBuffer | null;
+  private tape: Tape | null = null;
   private usedSlots = 0;
   /** Counts the batches of commands handed to the device. */
   private batch = 0;
@@ -130,22 +133,23 @@ class Webgpu implements WebgpuBackend {
   allocate(size: number, _dtype: DType, label: string): GpuBuffer {
     this.check();
     const buffer = this.pool.take(size * 4, label);
+    this.tape?.took(buffer);
     if (this.poison) this.fillWithPoison(buffer, this.poison);
     return buffer;
   }
 
   free(buffer: object): void {
-    this.pool.give(buffer as GpuBuffer); // a backend sees no buffers but its own
+    this.give(buffer as GpuBuffer); // a backend sees no buffers but its own
   }
 
   upload(buffer: object, dtype: DType, data: ArrayLike<number>): void {
     this.check();
-    const { gpu, usedIn } = buffer as GpuBuffer; // a backend sees no buffers but its own
+    const target = buffer as GpuBuffer; // a backend sees no buffers but its own
+    this.tape?.uploaded(target, dtype);
+    if (data.length === 0) return;
     // Commands that still wait in the encoder may read what this buffer held before it was pooled.
-    if (usedIn === this.batch) this.flush();
-    this.counts.uploads++;
-    const bytes = arrayOf(dtype, data);
-    this.device.queue.writeBuffer(gpu, 0, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (target.usedIn === this.batch) this.flush();
+    this.write(target, dtype, data);
   }
 
   async download(buffer: object, dtype: DType, offset: number, length: number): Promise<NumberArray> {
@@ -179,8 +183,23 @@ class Webgpu implements WebgpuBackend {
         return { temporary: temporaries.length - 1, size };
       },
     });
-    for (const call of calls) this.dispatch(op.name, call, temporaries);
-    for (const temporary of temporaries) this.pool.give(temporary);
+    for (const call of calls) this.dispatch({ op, inputs, attrs }, call, temporaries);
+    for (const temporary of temporaries) this.give(temporary);
+  }
+
+  record(isLive: (attrs: unknown) => boolean): () => Tape {
+    const prepare = () => {
+      this.check();
+      this.flush();
+    };
+    const write = this.write.bind(this);
+    const player = { device: this.device, pool: this.pool, counters: this.counts, prepare, write };
+    const tape = new Tape(isLive, (whole, outputs) => replayOf(whole, outputs, player));
+    this.tape = tape;
+    return () => {
+      this.tape = null;
+      return tape;
+    };
   }
 
   async settled(): Promise<void> {
@@ -202,20 +221,33 @@ class Webgpu implements WebgpuBackend {
     this.device.destroy();
   }
 
-  private dispatch(label: string, call: KernelCall, temporaries: readonly GpuBuffer[]): void {
-    const kernel = this.pipelines.get(label, call);
+  private dispatch<Attrs>(run: OpRun<Attrs>, call: KernelCall, temporaries: readonly GpuBuffer[]): void {
+    const { name } = run.op;
+    const kernel = this.pipelines.get(name, call);
     if (this.usedSlots === SLOTS) this.flush();
     const slot = this.usedSlots++ * SLOT;
     if (kernel.params) writeParams(this.uniformBytes, slot, kernel.params, call.params ?? {});
     const places = call.bindings.map((binding) => placeOf(binding, temporaries));
     for (const { buffer } of places) buffer.usedIn = this.batch;
-    const bindGroup = this.bindGroups.get(label, kernel.bindings, places);
+    const bindGroup = this.bindGroups.get(name, kernel.bindings, places);
     this.pass ??= this.commands().beginComputePass();
     this.pass.setPipeline(kernel.pipeline);
     this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
     const [x, y = 1] = call.workgroups;
     this.pass.dispatchWorkgroups(x, y);
     this.counts.dispatches++;
+    this.tape?.dispatched(run, kernel, call, places);
+  }
+
+  private give(buffer: GpuBuffer): void {
+    this.tape?.gave(buffer);
+    this.pool.give(buffer);
+  }
+
+  private write({ gpu }: GpuBuffer, dtype: DType, data: ArrayLike<number>): void {
+    this.counts.uploads++;
+    const bytes = arrayOf(dtype, data);
+    this.device.queue.writeBuffer(gpu, 0, bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Hands what is queued to the device. */

@@ -1,0 +1,157 @@
+// A recorded step ready to be queued again: a flat list of pipelines, bind groups, offsets and workgroups over buffers of its own.
+
+import type { Replay } from "../../backend.ts";
+import type { KernelCall } from "../../op.ts";
+import type { DType } from "../../shape.ts";
+import { BindGroups } from "./bindGroups.ts";
+import type { Counting } from "./counters.ts";
+import { type Field, writeField, writeParams } from "./params.ts";
+import { type Lifetime, planMemory } from "./plan.ts";
+import type { GpuBuffer, Pool } from "./pool.ts";
+import type { Noted, Tape } from "./tape.ts";
+
+/** What a replay uses of the backend. */
+export interface Player {
+  readonly device: GPUDevice;
+  readonly pool: Pool;
+  readonly counters: Counting;
+  /** Throws what the device reported, and hands over what is queued. */
+  prepare(): void;
+  write(buffer: GpuBuffer, dtype: DType, data: ArrayLike<number>): void;
+}
+
+/** A dispatch whose parameters follow, some of them, from attributes computed anew. */
+interface LiveParams {
+  /** In bytes. */
+  readonly at: number;
+  readonly fields: readonly Field[];
+  values(): NonNullable<KernelCall["params"]>;
+}
+
+const SLOT = 256;
+const [COPY_DST, UNIFORM] = [8, 0x40];
+/** Dispatches in a command buffer: the device starts on the first while the next is encoded. */
+const BATCH = 256;
+
+/**
+ * @param outputs the transients that are copied out
+ * @throws OutOfMemoryError
+ */
+export function replayOf(tape: Tape, outputs: readonly number[], player: Player): Replay {
+  const { device, pool, counters } = player;
+  const { buffers, bufferOf } = place(tape, outputs, pool);
+  // Slots of parameters that change come first, to be written in one go.
+  const isLive = ({ live }: Noted) => live !== null;
+  const order = tape.dispatches.map((_, k) => k);
+  const slots = new Array<number>(order.length);
+  const sorted = [
+    ...order.filter((k) => isLive(tape.dispatches[k])),
+    ...order.filter((k) => !isLive(tape.dispatches[k])),
+  ];
+  for (const [slot, k] of sorted.entries()) slots[k] = slot * SLOT;
+  const liveBytes = tape.dispatches.filter(isLive).length * SLOT;
+
+  const params = device.createBuffer({
+    label: "capture",
+    size: Math.max(SLOT, order.length * SLOT),
+    usage: UNIFORM | COPY_DST,
+  });
+  counters.buffers++;
+  const bytes = new DataView(new ArrayBuffer(params.size));
+  const bindGroups = new BindGroups(device, params, counters);
+  const list = tape.dispatches.map(({ op, kernel, params: given, places, workgroups: [x, y] }, k) => {
+    if (kernel.params) writeParams(bytes, slots[k], kernel.params, given ?? {});
+    const moved = places.map(({ buffer, offset, transient }) => ({ buffer: bufferOf(transient) ?? buffer, offset }));
+    return {
+      pipeline: kernel.pipeline,
+      bindGroup: bindGroups.get(op.name, kernel.bindings, moved),
+      offsets: kernel.params ? [slots[k]] : [],
+      x,
+      y,
+    };
+  });
+  device.queue.writeBuffer(params, 0, bytes.buffer);
+  const changing = liveParams(tape, slots);
+
+  return {
+    run(results, uploads) {
+      player.prepare();
+      for (const [k, data] of uploads().entries()) {
+        const target = bufferOf(tape.uploads[k].transient);
+        if (target && data.length > 0) player.write(target, tape.uploads[k].dtype, data);
+      }
+      for (const { at, fields, values } of changing) {
+        const now = values();
+        for (const field of fields) writeField(bytes, at, field, now[field.name]);
+      }
+      if (liveBytes > 0) device.queue.writeBuffer(params, 0, bytes.buffer, 0, liveBytes);
+
+      let from = 0;
+      do {
+        const encoder = device.createCommandEncoder();
+        const pass = encoder.beginComputePass();
+        const to = Math.min(from + BATCH, list.length);
+        let current: GPUComputePipeline | null = null;
+        for (; from < to; from++) {
+          const { pipeline, bindGroup, offsets, x, y } = list[from];
+          if (pipeline !== current) pass.setPipeline(pipeline);
+          current = pipeline;
+          pass.setBindGroup(0, bindGroup, offsets);
+          pass.dispatchWorkgroups(x, y);
+        }
+        pass.end();
+        if (from === list.length) {
+          for (const [k, result] of results.entries()) {
+            const source = bufferOf(outputs[k]);
+            const { gpu, bytes: size } = result as GpuBuffer; // a backend sees no buffers but its own
+            if (source && size > 0) encoder.copyBufferToBuffer(source.gpu, 0, gpu, 0, size);
+          }
+        }
+        device.queue.submit([encoder.finish()]);
+        counters.submits++;
+      } while (from < list.length);
+      counters.dispatches += list.length;
+      counters.replays++;
+    },
+    dispose() {
+      for (const buffer of buffers.splice(0)) pool.give(buffer);
+      params.destroy();
+    },
+  };
+}
+
+/** Buffers for the transients of a tape. */
+function place(tape: Tape, outputs: readonly number[], pool: Pool) {
+  const lifetimes = tape.transients.map(({ capacity: size, first, last }): Lifetime => ({ size, first, last }));
+  // The host writes before the first command, and results are copied after the last.
+  for (const { transient: k } of tape.uploads) lifetimes[k] = { ...lifetimes[k], first: -1 };
+  for (const k of outputs) if (k >= 0) lifetimes[k] = { ...lifetimes[k], last: tape.dispatches.length };
+  const used = lifetimes.map((_, k) => k).filter((k) => lifetimes[k].last >= 0);
+  const { sizes, places } = planMemory(used.map((k) => lifetimes[k]));
+  const buffers: GpuBuffer[] = [];
+  try {
+    for (const size of sizes) buffers.push(pool.take(size, "capture"));
+  } catch (error) {
+    for (const buffer of buffers) pool.give(buffer);
+    throw error;
+  }
+  const byTransient = new Map(used.map((k, i) => [k, buffers[places[i]]]));
+  return { buffers, bufferOf: (transient: number) => byTransient.get(transient) };
+}
+
+/** @throws Error where an op's perStep rule does not give what its kernel got */
+function liveParams({ dispatches }: Tape, slots: readonly number[]): LiveParams[] {
+  return dispatches.flatMap(({ op, live, kernel, params = {} }, k) => {
+    if (!live) return [];
+    const values = () => op.perStep?.(live.attrs, live.inputs) ?? {};
+    const now = values();
+    const fields = (kernel.params?.fields ?? []).filter(({ name }) => name in now);
+    for (const { name } of fields) {
+      if (`${now[name]}` === `${params[name]}`) continue;
+      throw new Error(
+        `${op.name}: perStep gives ${name} = ${now[name]}, and the kernel got ${params[name]}, want the same`,
+      );
+    }
+    return [{ at: slots[k], fields, values }];
+  });
+}

@@ -1,0 +1,157 @@
+// Captured training and prediction steps of a U-Net: the bits of plain ones, and nothing created.
+import { cosine, minSnrWeight, noisePrediction, predictionLoss } from "@pkg/diffusion";
+import { adamW, ema, parameters, unet, warmup } from "@pkg/nn";
+import { type Backend, capture, cpu, randomStream, type Tensor, tidy, torchStream, wasm, webgpu } from "@pkg/tensor";
+import { describe, expect, test } from "vitest";
+import { gpuAvailable } from "../setup/gpu.ts";
+
+const openers: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
+  { name: "cpu", open: async () => cpu(), skip: false },
+  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
+  { name: "webgpu", open: webgpu, skip: !gpuAvailable },
+];
+const CONFIG = { inChannels: 1, channels: 8, multipliers: [1, 2], blocks: 1, dropout: 0.2, classes: 3 };
+const BATCH = 2;
+const schedule = cosine(100);
+
+/** A training run of its own: everything that a step changes, and the step. */
+function training(backend: Backend, streams: typeof randomStream | typeof torchStream = randomStream) {
+  const rng = streams(7);
+  const model = unet(CONFIG, { backend, rng: randomStream(1) });
+  const optimizer = adamW(parameters(model), { lr: warmup(1e-2, 4), weightDecay: 0.1, clipNorm: 1 });
+  const average = ema(model, 0.9);
+  const step = (x0: Tensor, labels: readonly (number | null)[]) => {
+    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng, { labels }));
+    average.update();
+    return loss;
+  };
+  const state = async (): Promise<ArrayLike<number>[]> => {
+    const all = [...parameters(model), ...optimizer.state().values(), ...average.state().values()];
+    return Promise.all(all.map((value) => value.data()));
+  };
+  return { model, optimizer, average, rng, step, state };
+}
+
+/** A batch of its own for each step. */
+function batch(k: number, backend: Backend): { x0: Tensor; labels: (number | null)[] } {
+  const x0 = randomStream(k).normal([BATCH, 8, 8, 1], { backend });
+  return { x0, labels: [k % 3, k % 2 ? null : 1] };
+}
+
+for (const { name, open, skip } of openers) {
+  describe.skipIf(skip)(`on ${name}`, () => {
+    for (const [stream, streams] of Object.entries({ randomStream, torchStream })) {
+      test(`captured training steps have the bits of plain ones, draws by ${stream}`, async () => {
+        const backend = await open();
+        const [plain, other] = [training(backend, streams), training(backend, streams)];
+        const captured = capture(other.step);
+        const losses = new Set<number>();
+        for (let k = 0; k < 9; k++) {
+          const { x0, labels } = batch(k, backend);
+          const [wanted, found] = [tidy(() => plain.step(x0, labels)), captured(x0, labels)];
+          // The first is a warm-up, two are compared, and the eighth is compared again.
+          expect(captured.isReplaying).toBe(name === "webgpu" && k >= 3 && k !== 7);
+          const loss = await found.item();
+          expect(loss).toBe(await wanted.item());
+          losses.add(loss);
+          for (const value of [x0, wanted, found]) value.dispose();
+        }
+        expect(losses.size).toBe(9);
+        expect(await other.state()).toEqual(await plain.state());
+        expect([other.optimizer.steps, other.average.updates]).toEqual([9, 9]);
+        expect(other.rng.state()).toEqual(plain.rng.state());
+        backend.dispose();
+      });
+    }
+
+    test("a captured forward pass predicts as the model does, at the times of each call", async () => {
+      const backend = await open();
+      const { model } = training(backend);
+      const predict = capture((x: Tensor, times: readonly number[]) => model.forward(x, times));
+      for (let k = 0; k < 5; k++) {
+        const { x0 } = batch(k, backend);
+        const times = [10 * k, 99 - k];
+        expect(await predict(x0, times).data()).toEqual(await model.forward(x0, times).data());
+      }
+      expect(() => predict(batch(0, backend).x0, [1, Number.NaN])).toThrow("time NaN, want finite numbers");
+      backend.dispose();
+    });
+
+    test("loss scaling is captured too", async () => {
+      const backend = await open();
+      const make = () => {
+        const [rng, model] = [
+          randomStream(3),
+          unet({ ...CONFIG, classes: undefined }, { backend, rng: randomStream(1) }),
+        ];
+        const optimizer = adamW(parameters(model), { lr: 1e-2, lossScaling: { interval: 2 } });
+        return {
+          step: (x0: Tensor) => optimizer.minimize(() => noisePrediction(model, schedule, x0, rng)),
+          state: () => Promise.all([...parameters(model), ...optimizer.state().values()].map((value) => value.data())),
+        };
+      };
+      const [plain, other] = [make(), make()];
+      const captured = capture(other.step);
+      for (let k = 0; k < 6; k++) {
+        const { x0 } = batch(k, backend);
+        expect(await captured(x0).item()).toBe(await plain.step(x0).item());
+      }
+      expect(await other.state()).toEqual(await plain.state());
+      backend.dispose();
+    });
+
+    test("losses weighted by step are captured too", async () => {
+      const backend = await open();
+      const { model } = training(backend);
+      const make = () => {
+        const rng = randomStream(3);
+        return (x0: Tensor) => predictionLoss(model, schedule, x0, rng, { weight: minSnrWeight() });
+      };
+      const [plain, captured] = [make(), capture(make())];
+      for (let k = 0; k < 5; k++) {
+        const { x0 } = batch(k, backend);
+        expect(await captured(x0).item()).toBe(await plain(x0).item());
+      }
+      backend.dispose();
+    });
+  });
+}
+
+describe.skipIf(!gpuAvailable)("on webgpu", () => {
+  test("after the warm-up a training step creates no buffers, bind groups and pipelines, plain or replayed", async () => {
+    const backend = await webgpu();
+    const { step } = training(backend);
+    const captured = capture(step);
+    const { x0, labels } = batch(0, backend);
+    const runs = { plain: () => tidy(() => step(x0, labels)), captured: () => captured(x0, labels) };
+    for (const [run, once] of Object.entries(runs)) {
+      for (let k = 0; k < 4; k++) once().dispose();
+      const before = backend.counters();
+      for (let k = 0; k < 3; k++) once().dispose();
+      const after = backend.counters();
+      const { buffers, bindGroups, pipelines } = before;
+      expect(after).toMatchObject({
+        buffers,
+        bindGroups,
+        pipelines,
+        replays: run === "plain" ? 0 : before.replays + 3,
+      });
+      expect(after.dispatches).toBeGreaterThan(before.dispatches + 300);
+    }
+    backend.dispose();
+  });
+
+  test("labels that are not arguments are noticed when they change", async () => {
+    const backend = await webgpu();
+    const { model } = training(backend);
+    let labels = [0, 1];
+    const captured = capture((x: Tensor, times: readonly number[]) => model.forward(x, times, { labels }));
+    const { x0 } = batch(0, backend);
+    for (let k = 0; k < 4; k++) captured(x0, [1, 2]);
+    expect(captured.isReplaying).toBe(true);
+    labels = [2, 2];
+    for (let k = 4; k < 7; k++) captured(x0, [1, 2]);
+    expect(() => captured(x0, [1, 2])).toThrow(/not the same at every step: the values of tensor \d+ \(of 2 numbers\)/);
+    backend.dispose();
+  });
+});

@@ -1,8 +1,22 @@
 // The experiments, in the order of the documents.
 
 import type { Experiment } from "../experiment.ts";
+import { annealing } from "./annealing.ts";
+import { bound } from "./bound.ts";
 import { guidance } from "./guidance.ts";
+import { langevin } from "./langevin.ts";
+import { lowDensity } from "./lowDensity.ts";
+import { noiseIsScore } from "./noiseIsScore.ts";
 import { parameterization } from "./parameterization.ts";
 import { traceCost } from "./traceCost.ts";
 
-export const experiments: readonly Experiment[] = [parameterization, traceCost, guidance];
+export const experiments: readonly Experiment[] = [
+  parameterization,
+  bound,
+  lowDensity,
+  traceCost,
+  langevin,
+  annealing,
+  noiseIsScore,
+  guidance,
+];

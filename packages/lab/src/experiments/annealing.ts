@@ -23,6 +23,7 @@ const ORACLE = mixtureOracle({
   ],
   variances: 0.25,
 });
+const [LARGEST, SMALLEST] = [8, 0.1];
 const SAMPLES = 4000;
 const STEPS = 1200;
 
@@ -32,7 +33,7 @@ export const annealing: Experiment = {
   claim:
     "S2, multiple noise perturbations: Langevin dynamics is run for each noise level, from the largest down, which is called annealed Langevin dynamics (Song & Ermon 2019, section 3.2.2 on the weights of modes).",
   async run({ backend, rng }) {
-    const sigmas = exponential(20, { min: 0.1, max: 8 });
+    const sigmas = exponential(20, { min: SMALLEST, max: LARGEST });
     const path = sigmaPath(sigmas, { prediction: "score" });
     const clean: Model = { forward: (x) => ORACLE.score(x) };
     const noisy = oracleModel(ORACLE, (sigma) => ({ signal: 1, noise: sigma }), "score");
@@ -53,7 +54,7 @@ export const annealing: Experiment = {
     const error = Math.sqrt((WEIGHT * (1 - WEIGHT)) / SAMPLES);
     return {
       text: [
-        `Two Gaussians of weight ${WEIGHT} and ${(1 - WEIGHT).toFixed(1)}, eight apart, with their exact scores; ${SAMPLES} samples from uniform noise. After ${STEPS} steps Langevin dynamics has ${last(series.Langevin)} of them at the heavier one, as many as began on its side; annealed from σ = ${sigmas[0]} to ${sigmas[sigmas.length - 1]} it has ${last(series["annealed Langevin"])}. The standard error of a share of ${WEIGHT} is ${error.toFixed(3)}.`,
+        `Two Gaussians of weight ${WEIGHT} and ${(1 - WEIGHT).toFixed(1)}, eight apart, with their exact scores; ${SAMPLES} samples from uniform noise. After ${STEPS} steps Langevin dynamics has ${last(series.Langevin)} of them at the heavier one, as many as began on its side; annealed from σ = ${LARGEST} to ${SMALLEST} it has ${last(series["annealed Langevin"])}. The standard error of a share of ${WEIGHT} is ${error.toFixed(3)}.`,
       ],
       charts: [lines("Share of samples at the heavier mode", { x: "step", y: "share" }, series)],
     };

@@ -20,14 +20,16 @@ import { energyDistance } from "../distance.ts";
 import type { Experiment } from "../experiment.ts";
 import { pointNetwork, train } from "../training.ts";
 
-const ORACLE = mixtureOracle({
-  means: [
-    [-2, 0],
-    [2, 0],
-  ],
-  variances: 0.1,
-});
-const SIGMAS = exponential(12, { min: 0.1, max: 4 });
+const MEANS = [
+  [-2, -1],
+  [2, 0],
+  [0, 2.5],
+];
+const WEIGHTS = [0.6, 0.3, 0.1];
+const VARIANCE = 0.08;
+const ORACLE = mixtureOracle({ weights: WEIGHTS, means: MEANS, variances: VARIANCE });
+const LARGEST = 4;
+const SIGMAS = exponential(12, { min: 0.1, max: LARGEST });
 const SAMPLES = 1000;
 /** Half of the side of the square in which scores are compared, and the places of a side. */
 const REACH = 4;
@@ -57,12 +59,12 @@ export const lowDensity: Experiment = {
       side.flatMap((y) => side.map((x) => [x, y])),
       { backend },
     );
-    const level = { signal: 1, noise: SIGMAS[0] };
+    const level = { signal: 1, noise: LARGEST };
     const read = async (x: { data(): Promise<ArrayLike<number>> }) => x.data();
     const errors = {
       implicit: relative(await read(implicitScore(grid)), await read(ORACLE.score(grid))),
       denoising: relative(
-        await read(noisyScore(grid, new Array<number>(PLACES ** 2).fill(SIGMAS[0]))),
+        await read(noisyScore(grid, new Array<number>(PLACES ** 2).fill(LARGEST))),
         await read(ORACLE.score(grid, level)),
       ),
     };
@@ -101,29 +103,28 @@ export const lowDensity: Experiment = {
     };
     const real = await ORACLE.sample(SAMPLES, rng.split("real"), { backend }).data();
     const panels: Record<string, ArrayLike<number>> = { data: real };
-    const found: [string, string, string][] = [["the data themselves", share(real), "0"]];
+    const found: string[][] = [["the data themselves", ...shares(real), "0"]];
     for (const [name, run] of Object.entries(runs)) {
       const points = await (await finalSample(run)).data();
       panels[name] = points;
-      found.push([name, share(points), energyDistance(points, real).toFixed(3)]);
+      found.push([name, ...shares(points), energyDistance(points, real).toFixed(3)]);
     }
     return {
       text: [
-        `Two Gaussians at (±2, 0) with variance 0.1. The score that implicit score matching learned is compared with ∇ log p on a grid, by how far log p lies below its maximum; that of denoising score matching with ∇ log q_σ at the largest σ = ${SIGMAS[0]}, where sampling starts. The error is ‖s − ∇ log‖ / ‖∇ log‖, the median over the places of a region.`,
-        `Then ${SAMPLES} samples from N(0, 9 I) and N(0, σ₁² I): how many end within three standard deviations of one of the Gaussians, and the squared energy distance to the data.`,
+        `Three Gaussians of weights ${WEIGHTS.join(", ")} and variance ${VARIANCE}. The score that implicit score matching learned is compared with ∇ log p on a grid, by how far log p lies below its maximum; that of denoising score matching with ∇ log q_σ at the largest σ = ${LARGEST}, where sampling starts. The error is ‖s − ∇ log‖ / ‖∇ log‖, the median over the places of a region.`,
+        `Then ${SAMPLES} samples from N(0, 9 I) and N(0, σ₁² I): how many end within three standard deviations of each of the Gaussians, and the squared energy distance to the data.`,
       ],
       tables: [
         {
           title: "Error of the score",
-          columns: [
-            "log p below its maximum by",
-            "of the grid",
-            "implicit, of p",
-            `denoising, of q at σ = ${SIGMAS[0]}`,
-          ],
+          columns: ["log p below its maximum by", "of the grid", "implicit, of p", `denoising, of q at σ = ${LARGEST}`],
           rows,
         },
-        { title: "Samples", columns: ["by", "at a Gaussian", "squared energy distance"], rows: found },
+        {
+          title: "Samples",
+          columns: ["by", ...WEIGHTS.map((weight) => `at that of ${weight}`), "squared energy distance"],
+          rows: found,
+        },
       ],
       charts: [clouds("Samples", panels, { extent: REACH })],
     };
@@ -149,12 +150,14 @@ function relative(found: ArrayLike<number>, wanted: ArrayLike<number>): number[]
   });
 }
 
-/** How many points lie within three standard deviations of a component. */
-function share(points: ArrayLike<number>): string {
-  let near = 0;
-  for (let i = 0; i < points.length; i += 2)
-    if (Math.hypot(Math.abs(points[i]) - 2, points[i + 1]) < 3 * Math.sqrt(0.1)) near++;
-  return percent(near / (points.length / 2));
+/** How many points lie within three standard deviations of each component. */
+function shares(points: ArrayLike<number>): string[] {
+  return MEANS.map(([x, y]) => {
+    let near = 0;
+    for (let i = 0; i < points.length; i += 2)
+      if (Math.hypot(points[i] - x, points[i + 1] - y) < 3 * Math.sqrt(VARIANCE)) near++;
+    return percent(near / (points.length / 2));
+  });
 }
 
 function median(values: readonly number[]): number {

@@ -60,6 +60,7 @@ function mixtureLogDensity(x: Tensor): Tensor {
 const answered = (path: NoisePath, denoiser: (y: Tensor, sigma: number) => Tensor): NoisePath => ({
   ...path,
   denoise: (_, x, { signal, noise }) => denoiser(x.mul(1 / signal), noise / signal),
+  score: undefined,
 });
 const identity: Model = { forward: (x) => x };
 

@@ -30,6 +30,7 @@ const identity: Model = { forward: (x) => x };
 const answered = (path: NoisePath, denoiser: (y: Tensor, sigma: number) => Tensor): NoisePath => ({
   ...path,
   denoise: (_, x, { signal, noise }) => denoiser(x.mul(1 / signal), noise / signal),
+  score: undefined,
 });
 const [mean, variance] = [0.3, 0.25];
 

@@ -5,6 +5,7 @@ import {
   finalSample,
   gaussianOracle,
   heun,
+  oracleModel,
   oraclePath,
   predictorCorrector,
   reverseDiffusion,
@@ -170,6 +171,19 @@ test("a corrector brings the predictor's samples nearer to the data", async () =
   const corrected = await measure(predictorCorrector(predictor, path, { corrections: 2 }));
   const standardError = corrected.standardErrors?.variance ?? Number.NaN;
   expect(Math.abs(alone.variance - 0.25)).toBeGreaterThan(Math.abs(corrected.variance - 0.25) + 4 * standardError);
+});
+
+test("where noise is little the score keeps its digits in float32, since it is read without x̂₀", async () => {
+  // At t = 1e-3 sub-VP's noise is 1.1e-4: by way of x̂₀ the score would be off by 6e-8 / 1.2e-8 of x's unit.
+  const path = sdePath(subVpSde(), { steps: 50 });
+  const sampler = predictorCorrector(reverseDiffusion(path), path);
+  const model = oracleModel(data, (t) => subVpSde().level(t / 999), "score");
+  const [exact, single] = await Promise.all(
+    [backend, cpu()].map(async (on) =>
+      (await finalSample(sample(sampler, model, [64, 1], randomStream(5), { backend: on }))).data(),
+    ),
+  );
+  for (const [k, x] of exact.entries()) expect(Math.abs(x - single[k])).toBeLessThan(1e-4);
 });
 
 test("with norms of its own a sample does not see its batch", async () => {

@@ -19,6 +19,11 @@ export interface NoisePath {
   at(sigma: number): NoiseLevel;
   /** x̂₀ from what the model predicted for x at a level. */
   denoise(predicted: Tensor, x: Tensor, level: NoiseLevel): Tensor;
+  /**
+   * ∇ log q at a level from what the model predicted, where that needs no x̂₀: by way of it digits get lost where noise is little
+   * (`readScore`). Whoever replaces `denoise` replaces this too.
+   */
+  score?(predicted: Tensor, x: Tensor, level: NoiseLevel): Tensor;
 }
 
 export interface PathOptions {
@@ -73,6 +78,7 @@ export function discretePath(
     levels: ended(chosen, end === "data" ? levelAt(schedule, -1) : table[0]),
     prior: 1,
     at,
+    score: scoreReader(prediction, clip),
     denoise: (predicted, x, level) => {
       if (prediction !== "mean")
         return clipped(convertAtLevel(level, predicted, { from: prediction, to: "data", x }), clip);
@@ -105,9 +111,22 @@ export function sigmaPath(
     levels: [...sigmas.map(at), { t: 0, signal: 1, noise: 0 }],
     prior: sigmas[0],
     at,
+    score: scoreReader(prediction, clip),
     denoise: (predicted, x, level) =>
       clipped(convertAtLevel(level, predicted, { from: prediction, to: "data", x }), clip),
   };
+}
+
+/** ∇ log q = (signal · x̂₀ − x) / noise² at a level: of the prediction itself, or by way of x̂₀ where that is clipped. */
+export function readScore(path: NoisePath, predicted: Tensor, x: Tensor, level: NoiseLevel): Tensor {
+  if (path.score) return path.score(predicted, x, level);
+  return convertAtLevel(level, path.denoise(predicted, x, level), { from: "data", to: "score", x });
+}
+
+/** `score` of a path on which the model predicts so; none where x̂₀ is clipped. */
+export function scoreReader(prediction: Prediction, clip: Clip): NoisePath["score"] {
+  if (clip !== false || prediction === "mean") return undefined;
+  return (predicted, x, level) => convertAtLevel(level, predicted, { from: prediction, to: "score", x });
 }
 
 /** An estimate of the data, kept where data can be. */

@@ -2,7 +2,7 @@
 
 import type { NoiseLevel } from "./level.ts";
 import { convertAtLevel, type Prediction } from "./parameterization.ts";
-import { type Clip, clipped, type NoisePath } from "./path.ts";
+import { type Clip, clipped, type NoisePath, scoreReader } from "./path.ts";
 import type { Sde } from "./sde.ts";
 
 /** A path whose levels are times of an SDE. */
@@ -56,6 +56,7 @@ export function sdePath(
     levels: end === "data" ? [...noisy.map(sde.level), data] : noisy.map(sde.level),
     prior: sde.prior,
     at: (sigma) => sde.level(sde.time(sigma)),
+    score: scoreReader(prediction, clip),
     denoise: (predicted, x, level) =>
       clipped(convertAtLevel(level, predicted, { from: prediction, to: "data", x }), clip),
   };

@@ -5,5 +5,9 @@ import type { Oracle } from "./oracle.ts";
 
 /** The same path, on which E[x₀ | x] of the oracle answers whatever the model predicts: `sample` takes any model with it. */
 export function oraclePath<Path extends NoisePath>(path: Path, oracle: Oracle): Path {
-  return { ...path, denoise: (_, x, level) => oracle.denoise(x, level) };
+  return {
+    ...path,
+    denoise: (_, x, level) => oracle.denoise(x, level),
+    score: (_, x, level) => oracle.score(x, level),
+  };
 }

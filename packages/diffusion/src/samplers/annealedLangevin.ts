@@ -1,7 +1,6 @@
 // Annealed Langevin dynamics: from much noise to little, some Langevin steps at each level (NCSN).
 
-import { convertAtLevel } from "../parameterization.ts";
-import type { NoisePath } from "../path.ts";
+import { type NoisePath, readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { checkStepSize, langevinStep } from "./langevin.ts";
 
@@ -37,9 +36,10 @@ export function annealedLangevin(
     prior: path.prior,
     step({ x, index, predict, rng }) {
       const level = walked[index] ?? last;
-      const denoised = path.denoise(predict(x, level.t), x, level);
+      const predicted = predict(x, level.t);
+      const denoised = path.denoise(predicted, x, level);
       if (index === walked.length) return { x: denoised, denoised };
-      const score = convertAtLevel(level, denoised, { from: "data", to: "score", x });
+      const score = readScore(path, predicted, x, level);
       return { x: langevinStep(x, score, stepSize * (level.noise / last.noise) ** 2, rng), denoised };
     },
   };

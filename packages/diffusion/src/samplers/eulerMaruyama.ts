@@ -1,6 +1,6 @@
 // The reverse-time SDE by Euler and Maruyama's method.
 
-import { convertAtLevel } from "../parameterization.ts";
+import { readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import type { SdePath } from "../sdePath.ts";
 
@@ -15,10 +15,11 @@ export function eulerMaruyama(path: SdePath): Sampler {
     prior,
     step({ x, index, predict, rng }) {
       const [level, t] = [levels[index], times[index]];
-      const denoised = path.denoise(predict(x, level.t), x, level);
+      const predicted = predict(x, level.t);
+      const denoised = path.denoise(predicted, x, level);
       if (levels[index + 1].noise === 0) return { x: denoised, denoised };
       const step = t - times[index + 1];
-      const score = convertAtLevel(level, denoised, { from: "data", to: "score", x });
+      const score = readScore(path, predicted, x, level);
       const [drift, diffusion] = [sde.drift(t), sde.diffusion(t)];
       const mean = x.mul(1 - drift * step).add(score.mul(diffusion ** 2 * step));
       const noise = rng.normal(x.shape, { backend: x.backend }).mul(diffusion * Math.sqrt(step));

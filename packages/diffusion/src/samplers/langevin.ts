@@ -64,7 +64,7 @@ export function checkStepSize(name: string, stepSize: number): void {
 }
 
 /** The score that a prediction tells, and x̂₀: x itself where there is no noise. */
-export function readScore(
+export function scoreAt(
   predicted: Tensor,
   x: Tensor,
   { level = DATA, prediction = "score" }: Pick<ScoreWalkOptions, "level" | "prediction">,
@@ -85,7 +85,7 @@ function walk(
     levels,
     prior: options.prior ?? 1,
     step({ x, index, predict, rng }) {
-      const { score, denoised } = readScore(predict(x, levels[index].t), x, options);
+      const { score, denoised } = scoreAt(predict(x, levels[index].t), x, options);
       return { x: move(x, score, rng), denoised };
     },
   };

@@ -3,7 +3,7 @@
 import { ShapeError, type Tensor } from "@pkg/tensor";
 import { sumPerSample } from "../perSample.ts";
 import type { Sampler, SamplerCall, SamplerState } from "../sampler.ts";
-import { langevinStep, readScore, type ScoreWalkOptions, stationaryLevels } from "./langevin.ts";
+import { langevinStep, type ScoreWalkOptions, scoreAt, stationaryLevels } from "./langevin.ts";
 
 export interface MetropolisOptions extends ScoreWalkOptions {
   /** log p up to a constant, [batch, ...] → [batch]: an energy's negative. No sample goes where it is −∞ or NaN; start elsewhere. */
@@ -23,7 +23,7 @@ export function metropolis(options: MetropolisOptions): Sampler {
   const { stepSize } = options;
   const { t } = levels[0];
   const evaluate = (x: Tensor, predict: SamplerCall["predict"]) => {
-    const { score } = readScore(predict(x, t), x, options);
+    const { score } = scoreAt(predict(x, t), x, options);
     return { score, density: checkDensity(options.logDensity(x), x) };
   };
   return {
@@ -55,7 +55,7 @@ export function metropolis(options: MetropolisOptions): Sampler {
       const accepted = isAccepted.cast("float32");
       return {
         x: next,
-        denoised: readScore(score, next, { level: levels[0] }).denoised,
+        denoised: scoreAt(score, next, { level: levels[0] }).denoised,
         memory: [score, density, moves ? moves.add(accepted) : accepted],
       };
     },

@@ -2,8 +2,7 @@
 
 import type { Tensor } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
-import { convertAtLevel } from "../parameterization.ts";
-import type { NoisePath } from "../path.ts";
+import { type NoisePath, readScore } from "../path.ts";
 import { sumPerSample } from "../perSample.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
 
@@ -46,8 +45,7 @@ export function predictorCorrector(
       if (level.noise === 0) return predicted;
       let { x } = predicted;
       for (let k = 0; k < corrections; k++) {
-        const denoised = path.denoise(call.predict(x, level.t), x, level);
-        const score = convertAtLevel(level, denoised, { from: "data", to: "score", x });
+        const score = readScore(path, call.predict(x, level.t), x, level);
         x = correct(x, score, call.rng, { scale: snr * (level.signal / below.signal), norms });
       }
       return { ...predicted, x };

@@ -1,7 +1,6 @@
 // The reverse diffusion sampler: the forward chain's own steps, turned round.
 
-import { convertAtLevel } from "../parameterization.ts";
-import type { NoisePath } from "../path.ts";
+import { type NoisePath, readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 
 /**
@@ -15,11 +14,12 @@ export function reverseDiffusion(path: NoisePath): Sampler {
     prior,
     step({ x, index, predict, rng }) {
       const [level, next] = levels.slice(index);
-      const denoised = path.denoise(predict(x, level.t), x, level);
+      const predicted = predict(x, level.t);
+      const denoised = path.denoise(predicted, x, level);
       if (next.noise === 0) return { x: denoised, denoised };
       const ratio = level.signal / next.signal;
       const variance = level.noise ** 2 - (ratio * next.noise) ** 2;
-      const score = convertAtLevel(level, denoised, { from: "data", to: "score", x });
+      const score = readScore(path, predicted, x, level);
       const mean = x.mul(2 - ratio).add(score.mul(variance));
       return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(variance))), denoised };
     },

@@ -1,10 +1,18 @@
-// What a backend can do at most on this machine: a large copy, chained multiply-adds where they can be had, and a small matmul.
+// What a backend can do at most on this machine: a large copy, and chained multiply-adds.
 import fmaChain from "@pkg/kernels/fma_chain.wgsl";
 import { type Backend, ones, tensor, tidy } from "@pkg/tensor";
 import { defineOp, float32 } from "../packages/tensor/src/op.ts";
 import { apply } from "../packages/tensor/src/tensor.ts";
-import { clockRamp } from "./measure.ts";
-import type { Ceilings } from "./report.ts";
+import { CLOCK_RAMP, isGpu } from "./contender.ts";
+import { wasmChain } from "./wasmChain.ts";
+
+/** What a machine can do at most, measured in the same run: cases are shown as shares of it. */
+export interface Ceilings {
+  /** FLOP/s of chained multiply-adds, where it was measured. */
+  readonly flops?: number;
+  /** Bytes/s of a large copy, read plus written. */
+  readonly bandwidth: number;
+}
 
 const LOOPS = 64;
 const WORKGROUP = 64;
@@ -26,13 +34,22 @@ const chain = defineOp<{ readonly groups: number }>({
 
 /** Measures the ceilings of a backend. */
 export async function measureCeilings(backend: Backend): Promise<Ceilings> {
-  const isGpu = backend.name.startsWith("webgpu");
-  const elements = isGpu ? 2 ** 25 : 2 ** 22;
+  const elements = isGpu(backend) ? 2 ** 26 : 2 ** 22;
   const x = ones([elements], { backend }).contiguous();
   const copy = await best(backend, () => x.affine(1, 0).dispose());
   x.dispose();
   const bandwidth = (8 * elements) / copy;
-  if (!isGpu) return { bandwidth };
+  if (backend.name.startsWith("wasm")) return { bandwidth, flops: await wasmFlops(backend) };
+  return backend.name.startsWith("webgpu") ? { bandwidth, flops: await gpuFlops(backend) } : { bandwidth };
+}
+
+/** One thread's rate for each of the backend's threads: as if they did not share a core. */
+async function wasmFlops({ name }: Backend): Promise<number> {
+  const [, threads] = /(\d+) thread/.exec(name) ?? [name, "1"];
+  return Number(threads) * (await wasmChain(name.includes("fma")));
+}
+
+async function gpuFlops(backend: Backend): Promise<number> {
   const m = tensor([0.5, 0.25, 0.125, 0.0625], { backend });
   const seconds = async (groups: number) => best(backend, () => apply(chain, [m], { groups }, backend)[0].dispose());
   // As many invocations as take some milliseconds: a software adapter needs few, a GPU many.
@@ -42,7 +59,8 @@ export async function measureCeilings(backend: Backend): Promise<Ceilings> {
     groups = Math.min(MOST_GROUPS, 4 * groups);
     took = await seconds(groups);
   }
-  return { bandwidth, flops: (groups * WORKGROUP * FLOP_EACH) / took };
+  m.dispose();
+  return (groups * WORKGROUP * FLOP_EACH) / took;
 }
 
 /** FLOP/s of a matmul that takes some milliseconds: roughly what to expect of the cases. */
@@ -59,7 +77,7 @@ export async function probeRate(backend: Backend): Promise<number> {
 async function best(backend: Backend, run: () => void): Promise<number> {
   let shortest = Number.POSITIVE_INFINITY;
   const start = performance.now();
-  for (let k = 0; k < 5 || performance.now() - start < clockRamp(backend); k++) {
+  for (let k = 0; k < 5 || (isGpu(backend) && performance.now() - start < CLOCK_RAMP); k++) {
     const began = performance.now();
     tidy(run);
     await backend.settled();

@@ -1,87 +1,113 @@
 // `pnpm bench`: every kernel on every backend of this machine, checked against float64, timed, and set against the ceilings.
 import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { type Backend, cpu, wasm, webgpu } from "@pkg/tensor";
+import { cpu, wasm } from "@pkg/tensor";
 import type { BenchCase } from "./case.ts";
 import { attentions } from "./cases/attention.ts";
 import { contractions } from "./cases/contraction.ts";
 import { memoryBound } from "./cases/memoryBound.ts";
-import { measureCeilings, probeRate } from "./ceilings.ts";
-import { endToEndTable, measureEndToEnd } from "./endToEnd.ts";
-import { type Contender, FULL, type Measurement, measure, QUICK } from "./measure.ts";
-import { type Ceilings, table } from "./report.ts";
+import { training } from "./cases/training.ts";
+import { type Ceilings, measureCeilings, probeRate } from "./ceilings.ts";
+import { ours } from "./contender.ts";
+import { measureEndToEnd, type Stage } from "./endToEnd.ts";
+import { type AdapterFacts, adapterFacts, environment, finished } from "./environment.ts";
+import { measureGpuCosts } from "./gpuCosts.ts";
+import { openGpu } from "./gpuDevice.ts";
+import { htmlReport } from "./htmlReport.ts";
+import { FULL, type Measurement, type Missing, measure, QUICK } from "./measure.ts";
+import { describeCeilings, endToEndTable, table } from "./report.ts";
+import { type BackendFacts, type BenchResult, SCHEMA } from "./result.ts";
 
 const HELP = `pnpm bench [flags]
   --filter <text>    cases whose name or size contains it
-  --backend <name>   cpu, wasm or webgpu; may be repeated (default: all that can be had)
-  --quick            fewer samples, and no case that takes longer than 0.3 s
-  --json <file>      write everything measured as JSON
+  --backend <name>   cpu, wasm or webgpu; may be repeated (default: all that can be had, with --quick not cpu)
+  --quick            under 90 s: fewer samples, no case over 0.1 s, 5 steps of sampling
+  --json <file>      write everything measured as JSON, for bench:compare
+  --html <file>      write a report with plots, one file that needs no network
 `;
 
 const { values: flags } = parseArgs({
   options: {
     filter: { type: "string", default: "" },
-    backend: { type: "string", multiple: true, default: ["cpu", "wasm", "webgpu"] },
+    backend: { type: "string", multiple: true },
     quick: { type: "boolean", default: false },
     json: { type: "string" },
+    html: { type: "string" },
     help: { type: "boolean", default: false },
   },
 });
 if (flags.help) process.stdout.write(HELP);
-else await main();
+else process.exitCode = await main();
 
-async function main(): Promise<void> {
-  const openers: Record<string, () => Promise<Backend>> = {
-    cpu: async () => cpu(),
-    wasm: () => wasm(),
-    webgpu: () => webgpu(),
+async function main(): Promise<number> {
+  let adapter: AdapterFacts | undefined;
+  const openers: Record<string, () => Promise<Omit<Stage, "label" | "expectedRate">>> = {
+    cpu: async () => ({ backend: cpu() }),
+    wasm: async () => ({ backend: await wasm() }),
+    webgpu: async () => {
+      const { backend, adapter: found, device } = await openGpu();
+      adapter = adapterFacts(found, device);
+      return { backend, device };
+    },
   };
-  const environment = {
-    node: process.version,
-    cpu: `${cpus()[0].model} × ${cpus().length}`,
-    platform: process.platform,
-  };
-  say(`${environment.cpu}, Node ${environment.node}`);
-  const contenders: Contender[] = [];
-  const ceilings = new Map<string, Ceilings>();
-  for (const label of flags.backend) {
+  const began = environment();
+  const effort = flags.quick ? QUICK : FULL;
+  say(`${began.cpu} × ${began.cores}, Node ${began.node}`);
+  const stages: Stage[] = [];
+  const backends: BackendFacts[] = [];
+  const measured = new Map<string, Ceilings>();
+  for (const label of flags.backend ?? (flags.quick ? ["wasm", "webgpu"] : Object.keys(openers))) {
     const open = openers[label];
     if (!open) throw new Error(`--backend ${label}: want ${Object.keys(openers).join(" or ")}`);
     try {
-      const backend = await open();
-      contenders.push({ label, backend, expectedRate: await probeRate(backend) });
-      ceilings.set(label, await measureCeilings(backend));
-      say(`${backend.name}: ${describe(ceilings.get(label))}`);
+      const opened = await open();
+      const { backend, device } = opened;
+      const stage = { ...opened, label, expectedRate: await probeRate(backend) };
+      const ceilings = await measureCeilings(backend);
+      const costs = device && (await measureGpuCosts(device));
+      stages.push(stage);
+      measured.set(label, ceilings);
+      backends.push({ label, name: backend.name, ceilings, ...(costs && { costs }) });
+      say(`${backend.name}: ${describeCeilings(ceilings, costs)}`);
     } catch (error) {
       say(`${label}: not measured: ${error instanceof Error ? error.message : error}`);
     }
   }
-  const all: BenchCase[] = [...contractions, ...attentions, ...memoryBound];
-  const cases = all.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter));
-  const effort = flags.quick ? QUICK : FULL;
-  const measurements: Measurement[] = [];
-  for (const given of cases) {
-    const found = await measure(given, contenders, effort);
-    measurements.push(...found);
-    process.stderr.write(`${given.name} ${given.size}: ${found.length} of ${contenders.length} backends\n`);
+  const contenders = stages.map(({ label, backend, expectedRate }) => ours(label, backend, expectedRate));
+  const all: BenchCase[] = [...contractions, ...attentions, ...memoryBound, ...training];
+  const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
+  for (const given of all.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {
+    const outcome = await measure(given, contenders, effort);
+    measurements.push(...outcome.measurements);
+    failures.push(...outcome.failures);
+    absent.push(...outcome.absent);
+    const note = `${given.name} ${given.size}: ${outcome.measurements.length} of ${contenders.length} backends`;
+    process.stderr.write(`${note}\n`);
+    for (const failure of outcome.failures) process.stderr.write(`${failed(failure)}\n`);
   }
-  say(`\n${table(measurements, ceilings)}`);
-  const networks = await measureEndToEnd(flags.filter, contenders, effort);
-  say(`\n${endToEndTable(networks)}`);
-  if (flags.json) {
-    const backends = contenders.map(({ label, backend }) => ({ label, name: backend.name, ...ceilings.get(label) }));
-    writeFileSync(flags.json, `${JSON.stringify({ schema: 1, environment, backends, measurements, networks })}\n`);
-  }
-  for (const { backend } of contenders) backend.dispose();
+  if (measurements.length > 0) say(`\n${table(measurements, measured)}`);
+  const whole = await measureEndToEnd(flags.filter, stages, effort);
+  failures.push(...whole.failures);
+  absent.push(...whole.absent);
+  if (whole.networks.length > 0) say(`\n${endToEndTable(whole.networks)}`);
+  for (const failure of failures) say(failed(failure));
+  const result: BenchResult = {
+    schema: SCHEMA,
+    environment: { ...finished(began), ...(adapter && { adapter }) },
+    backends,
+    measurements,
+    networks: whole.networks,
+    failures,
+    absent,
+  };
+  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
+  if (flags.html) writeFileSync(flags.html, await htmlReport(result));
+  for (const { backend } of stages) backend.dispose();
+  return failures.length > 0 ? 1 : 0;
 }
 
-function describe(ceilings: Ceilings | undefined): string {
-  const parts = [
-    ceilings?.flops && `${(ceilings.flops / 1e9).toFixed(1)} GFLOP/s of multiply-adds`,
-    ceilings && `${(ceilings.bandwidth / 1e9).toFixed(1)} GB/s of copying`,
-  ];
-  return parts.filter(Boolean).join(", ");
+function failed({ name, size, backend, reason }: Missing): string {
+  return `FAILED ${name} ${size} on ${backend}: ${reason}`;
 }
 
 function say(line: string): void {

@@ -1,28 +1,36 @@
-// Times one case on several backends in turn, after checking that each computes the right thing.
-import { type Backend, cpu, type Tensor, tidy } from "@pkg/tensor";
+// Times one case for several contenders in turn, after checking that each computes the right thing.
+import { cpu, tidy } from "@pkg/tensor";
 import { type BenchCase, drawInputs } from "./case.ts";
+import { CLOCK_RAMP, type Contender, type Solver, solverOn } from "./contender.ts";
+import { type Spread, spread } from "./statistics.ts";
 
-/** A backend in the bench, and how fast it may be, to leave out what would take minutes. */
-export interface Contender {
-  readonly label: string;
-  readonly backend: Backend;
-  /** A rough rate in FLOP/s. */
-  readonly expectedRate: number;
-}
-
-export interface Measurement {
+export interface Measurement extends Spread {
   readonly name: string;
   readonly size: string;
   readonly backend: string;
   readonly flop: number;
   readonly bytes: number;
-  /** Milliseconds a run, one entry a sample. */
+  /** Milliseconds a run, one entry a sample; the samples of one round lie at one index for all contenders. */
   readonly samples: readonly number[];
-  readonly median: number;
-  readonly p10: number;
-  readonly p90: number;
   readonly error: number;
   readonly tolerance: number;
+}
+
+/** A contender that did not get a time. */
+export interface Missing {
+  readonly name: string;
+  readonly size: string;
+  readonly backend: string;
+  readonly reason: string;
+}
+
+/** What came of a case. */
+export interface Outcome {
+  readonly measurements: readonly Measurement[];
+  /** Wrong results and errors. */
+  readonly failures: readonly Missing[];
+  /** Left out, for want of the operation or of time. */
+  readonly absent: readonly Missing[];
 }
 
 /** How long to measure. */
@@ -36,6 +44,10 @@ export interface Effort {
   readonly mostTime: number;
   /** Cases that move more bytes than this are left out where no backend is a GPU. */
   readonly mostBytes: number;
+  /** Networks whose training step would take more milliseconds than this are left out on a backend. */
+  readonly mostStepTime: number;
+  /** Steps of whole sampling runs. */
+  readonly sampleSteps: number;
 }
 
 export const FULL: Effort = {
@@ -44,125 +56,136 @@ export const FULL: Effort = {
   warmTime: 2000,
   mostTime: 3000,
   mostBytes: Number.POSITIVE_INFINITY,
+  mostStepTime: 30_000,
+  sampleSteps: 50,
 };
-export const QUICK: Effort = { samples: 5, sampleTime: 10, warmTime: 300, mostTime: 200, mostBytes: 2 ** 25 };
+export const QUICK: Effort = {
+  samples: 5,
+  sampleTime: 5,
+  warmTime: 60,
+  mostTime: 100,
+  mostBytes: 2 ** 25,
+  mostStepTime: 3000,
+  sampleSteps: 5,
+};
 
-/**
- * Checks and times a case on each contender that is fast enough for it, sample by sample in turn.
- * @throws Error when a backend's error is beyond the tolerance: a wrong result has no speed
- */
-export async function measure(
-  given: BenchCase,
-  contenders: readonly Contender[],
-  effort: Effort,
-): Promise<Measurement[]> {
-  const work = Math.max(given.flop, given.bytes / 4);
-  const entered = contenders.filter(({ expectedRate }) => (work / expectedRate) * 1000 <= effort.mostTime);
+interface Runner {
+  readonly label: string;
+  readonly solver: Solver;
+  readonly error: number;
+  readonly repeats: number;
+  readonly samples: number[];
+}
+
+/** Checks and times a case for each contender that is fast enough for it, sample by sample in turn. */
+export async function measure(given: BenchCase, contenders: readonly Contender[], effort: Effort): Promise<Outcome> {
+  const { name, size, flop, bytes, tolerance } = given;
+  const work = Math.max(flop, bytes / 4);
+  const entered = contenders.filter(
+    ({ expectedRate, isGpu }) => (work / expectedRate) * 1000 <= effort.mostTime && (isGpu || !given.onlyGpu),
+  );
+  const [failures, absent]: [Missing[], Missing[]] = [[], []];
+  const note = (list: Missing[], backend: string, reason: string) => list.push({ name, size, backend, reason });
+  for (const { label } of contenders.filter((contender) => !entered.includes(contender))) {
+    note(absent, label, given.onlyGpu ? "for GPUs only" : "too slow for this size");
+  }
   // A large problem costs the reference seconds: it is for machines that do it in passing.
-  if (given.bytes > effort.mostBytes && entered.every(({ expectedRate }) => expectedRate < 1e12)) return [];
-  const reference = entered.length > 0 ? await solve(given) : [];
-  const runners = [];
-  for (const { label, backend } of entered) {
-    const inputs = drawInputs(given, backend);
-    const began = performance.now();
-    const error = await check(given, label, inputs, reference);
-    const tooSlow = performance.now() - began > 4 * effort.mostTime; // with compilation and reading back
-    if (tooSlow) {
-      for (const input of inputs) input.dispose();
-      continue;
+  if (bytes > effort.mostBytes && entered.every(({ isGpu }) => !isGpu)) {
+    for (const { label } of entered) note(absent, label, "too large for a quick run");
+    return { measurements: [], failures, absent };
+  }
+  let reference: readonly ArrayLike<number>[] = [];
+  try {
+    if (entered.length > 0) reference = await solveExactly(given);
+  } catch (error) {
+    note(failures, "the reference", error instanceof Error ? error.message : String(error));
+    return { measurements: [], failures, absent };
+  }
+  const runners: Runner[] = [];
+  for (const contender of entered) {
+    const { label } = contender;
+    let solver: Solver | string | undefined;
+    try {
+      const began = performance.now();
+      solver = await contender.prepare(given);
+      if (typeof solver === "string") {
+        note(absent, label, solver);
+        continue;
+      }
+      const error = relativeError(await solver.outputs(), reference);
+      if (!(error <= tolerance)) {
+        throw new Error(`relative L2 error ${error}, want at most ${tolerance}: a wrong result has no speed`);
+      }
+      // With compilation and reading back.
+      if (performance.now() - began > 4 * effort.mostTime) {
+        note(absent, label, "too slow for this size");
+        await solver.dispose();
+        continue;
+      }
+      const repeats = await warm(solver, contender.isGpu ? CLOCK_RAMP : 0, effort);
+      runners.push({ label, solver, error, repeats, samples: [] });
+    } catch (error) {
+      note(failures, label, error instanceof Error ? error.message : String(error));
+      if (typeof solver === "object") await solver.dispose();
     }
-    const repeats = await warm(given, backend, inputs, effort);
-    runners.push({ label, backend, inputs, error, repeats, samples: [] as number[] });
   }
   for (let round = 0; round < effort.samples; round++) {
-    for (const { backend, inputs, repeats, samples } of runners)
-      samples.push(await time(given, backend, inputs, repeats));
+    for (const { label, solver, repeats, samples } of runners) {
+      try {
+        samples.push(await solver.time(repeats));
+      } catch (error) {
+        note(failures, label, error instanceof Error ? error.message : String(error));
+        runners.splice(
+          runners.findIndex((runner) => runner.solver === solver),
+          1,
+        );
+      }
+    }
   }
-  return runners.map(({ label, inputs, error, samples }) => {
-    for (const input of inputs) input.dispose();
-    const sorted = [...samples].sort((a, b) => a - b);
-    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-    const { name, size, flop, bytes, tolerance } = given;
-    return {
-      name,
-      size,
-      backend: label,
-      flop,
-      bytes,
-      samples,
-      median: at(0.5),
-      p10: at(0.1),
-      p90: at(0.9),
-      error,
-      tolerance,
-    };
-  });
+  const measurements = [];
+  for (const { label, solver, error, samples } of runners) {
+    await solver.dispose();
+    measurements.push({ name, size, backend: label, flop, bytes, samples, ...spread(samples), error, tolerance });
+  }
+  return { measurements, failures, absent };
 }
 
 /** The reference's answer, or that to the part of the problem that stands for it. */
-async function solve(given: BenchCase): Promise<Float64Array[]> {
+async function solveExactly(given: BenchCase): Promise<readonly ArrayLike<number>[]> {
   const exact = cpu({ precision: "float64" });
   const inputs = drawInputs(given, exact);
-  const outputs = tidy(() => [...given.run(given.part ? given.part.inputs(inputs) : inputs)]);
-  return Promise.all(outputs.map(async (output) => Float64Array.from(await output.data())));
+  const part = tidy(() => [...(given.part?.inputs(inputs) ?? inputs)]);
+  const solver = solverOn(exact, { ...given, part: undefined }, part);
+  const outputs = await solver.outputs();
+  await solver.dispose();
+  for (const input of inputs) if (!part.includes(input)) input.dispose();
+  return outputs;
 }
 
-async function check(
-  given: BenchCase,
-  label: string,
-  inputs: readonly Tensor[],
-  reference: readonly Float64Array[],
-): Promise<number> {
-  const outputs = tidy(() => {
-    const all = given.run(inputs);
-    return given.part ? [...given.part.outputs(all)] : [...all];
-  });
+/** ‖found − wanted‖ / ‖wanted‖ over all outputs. @throws Error where there are more or fewer elements than wanted */
+function relativeError(found: readonly ArrayLike<number>[], wanted: readonly ArrayLike<number>[]): number {
+  const sizes = (outputs: readonly ArrayLike<number>[]) => outputs.map(({ length }) => length).join(" and ");
+  if (sizes(found) !== sizes(wanted)) throw new Error(`outputs of ${sizes(found)} elements, want ${sizes(wanted)}`);
   let [errors, norms] = [0, 0];
-  for (const [k, output] of outputs.entries()) {
-    const found = await output.data();
-    for (let i = 0; i < found.length; i++) {
-      errors += (found[i] - reference[k][i]) ** 2;
-      norms += reference[k][i] ** 2;
+  for (const [k, values] of wanted.entries()) {
+    for (let i = 0; i < values.length; i++) {
+      errors += (found[k][i] - values[i]) ** 2;
+      norms += values[i] ** 2;
     }
-    output.dispose();
   }
-  const error = Math.sqrt(errors / norms);
-  if (!(error <= given.tolerance)) {
-    throw new Error(
-      `${given.name} ${given.size} on ${label}: relative L2 error ${error}, want at most ${given.tolerance}`,
-    );
-  }
-  return error;
-}
-
-/** Milliseconds of work in which a GPU that idled raises its clocks: an H100 measured threefold times before that. */
-export function clockRamp({ name }: Backend): number {
-  return name.startsWith("webgpu") && !/swiftshader|llvmpipe/i.test(name) ? 800 : 0;
+  return Math.sqrt(errors / norms);
 }
 
 /** Runs until three times in a row agree within 5 %, and GPUs at full clocks. Returns how many runs make a sample. */
-async function warm(
-  given: BenchCase,
-  backend: Backend,
-  inputs: readonly Tensor[],
-  { sampleTime, warmTime }: Effort,
-): Promise<number> {
+async function warm(solver: Solver, clockRamp: number, { sampleTime, warmTime }: Effort): Promise<number> {
   const began = performance.now();
   let [repeats, agreeing, before] = [1, 0, Number.POSITIVE_INFINITY];
-  const least = clockRamp(backend);
   const elapsed = () => performance.now() - began;
-  while (elapsed() < least || (agreeing < 3 && elapsed() < warmTime)) {
-    const each = await time(given, backend, inputs, repeats);
+  while (elapsed() < clockRamp || (agreeing < 3 && elapsed() < warmTime)) {
+    const each = await solver.time(repeats);
     agreeing = Math.abs(each - before) <= 0.05 * each ? agreeing + 1 : 0;
     before = each;
     repeats = Math.max(1, Math.min(4096, Math.ceil(sampleTime / each)));
   }
   return repeats;
-}
-
-async function time(given: BenchCase, backend: Backend, inputs: readonly Tensor[], repeats: number): Promise<number> {
-  const began = performance.now();
-  for (let k = 0; k < repeats; k++) tidy(() => void given.run(inputs));
-  await backend.settled();
-  return (performance.now() - began) / repeats;
 }

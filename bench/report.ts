@@ -1,13 +1,8 @@
-// The bench's results as a table for the terminal and as JSON.
+// The bench's results as tables for the terminal.
+import type { Ceilings } from "./ceilings.ts";
+import type { EndToEnd } from "./endToEnd.ts";
+import type { GpuCosts } from "./gpuCosts.ts";
 import type { Measurement } from "./measure.ts";
-
-/** What a machine can do at most, measured in the same run: cases are shown as shares of it. */
-export interface Ceilings {
-  /** FLOP/s of chained multiply-adds, where it was measured. */
-  readonly flops?: number;
-  /** Bytes/s of a large copy, read plus written. */
-  readonly bandwidth: number;
-}
 
 /** One line a measurement; times in milliseconds, ratios against the first backend of the same case. */
 export function table(measurements: readonly Measurement[], ceilings: ReadonlyMap<string, Ceilings>): string {
@@ -17,42 +12,100 @@ export function table(measurements: readonly Measurement[], ceilings: ReadonlyMa
       m.name,
       m.size,
       m.backend,
-      number(m.median),
-      `${number(m.p10)}–${number(m.p90)}`,
-      number(m.flop / m.median / 1e6),
-      number(m.bytes / m.median / 1e6),
+      digits(m.median),
+      `${digits(m.p10)}–${digits(m.p90)}`,
+      digits(m.flop / m.median / 1e6),
+      digits(m.bytes / m.median / 1e6),
       percent(shareOf(m, ceilings.get(m.backend))),
-      `${number(first.median / m.median)}×`,
+      `${digits(first.median / m.median)}×`,
       m.error.toExponential(1),
       m.tolerance.toExponential(0),
     ];
   });
-  return align([
-    ["kernel", "size", "backend", "ms", "p10–p90", "GFLOP/s", "GB/s", "of ceiling", `speed-up`, "error", "allowed"],
-    ...rows,
-  ]);
+  return align(
+    [
+      ["kernel", "size", "backend", "ms", "p10–p90", "GFLOP/s", "GB/s", "of ceiling", "speed-up", "error", "allowed"],
+      ...rows,
+    ],
+    3,
+  );
+}
+
+/** What is known of a backend before any case runs. */
+export function describeCeilings(ceilings: Ceilings, costs?: GpuCosts): string {
+  return [
+    ceilings.flops && `${digits(ceilings.flops / 1e9)} GFLOP/s of multiply-adds`,
+    `${digits(ceilings.bandwidth / 1e9)} GB/s of copying`,
+    costs && `${digits(costs.encodeDispatch)} µs to encode a dispatch and ${digits(costs.runDispatch)} to run it`,
+    costs && `${digits(costs.bindGroup)} µs a bind group`,
+    costs && `${digits(costs.readbackMs)} ms to read 4 bytes back`,
+    costs && `${digits(costs.upload / 1e9)} GB/s of uploading`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
+/** One line a network and backend. */
+export function endToEndTable(results: readonly EndToEnd[]): string {
+  const rows = results.map((r) => {
+    const { batch, steps, total } = r.sampling;
+    return [
+      r.network,
+      r.backend,
+      `${r.batch}`,
+      digits(r.trainStep.median),
+      `${digits(r.trainStep.p10)}–${digits(r.trainStep.p90)}`,
+      digits((1000 * r.batch) / r.trainStep.median),
+      digits(r.encode),
+      digits(r.firstStep),
+      `${r.ops}`,
+      `${r.calls?.dispatches ?? ""}`,
+      `${r.calls?.bindGroups ?? ""}`,
+      mebibytes(r.allocatedBytes),
+      mebibytes(r.peakBytes),
+      `${steps} × ${digits(total / steps)} for ${batch}`,
+    ];
+  });
+  return align(
+    [
+      [
+        ...["network", "backend", "batch", "train step ms", "p10–p90", "images/s", "JavaScript ms", "first step ms"],
+        ...["ops", "dispatches", "new bind groups", "MiB asked for", "peak MiB", "sampling, ms"],
+      ],
+      ...rows,
+    ],
+    2,
+  );
 }
 
 /** The larger of its shares of the arithmetic and the memory ceiling. */
-function shareOf({ flop, bytes, median }: Measurement, ceilings: Ceilings | undefined): number | undefined {
+export function shareOf(
+  { flop, bytes, median }: Pick<Measurement, "flop" | "bytes" | "median">,
+  ceilings: Ceilings | undefined,
+): number | undefined {
   if (!ceilings) return undefined;
   const memory = bytes / (median / 1000) / ceilings.bandwidth;
   return ceilings.flops ? Math.max(memory, flop / (median / 1000) / ceilings.flops) : memory;
+}
+
+/** Three significant digits. */
+export function digits(value: number): string {
+  if (value >= 1000) return value.toFixed(0);
+  return value.toPrecision(3);
 }
 
 function percent(share: number | undefined): string {
   return share === undefined ? "" : `${(100 * share).toFixed(0)} %`;
 }
 
-/** Three significant digits. */
-function number(value: number): string {
-  if (value >= 1000) return value.toFixed(0);
-  return value.toPrecision(3);
+function mebibytes(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(0);
 }
 
-function align(rows: readonly (readonly string[])[]): string {
+/** Columns as wide as their widest cell; the first `left` of them begin at the left. */
+export function align(rows: readonly (readonly string[])[], left: number): string {
   const widths = rows[0].map((_, k) => Math.max(...rows.map((row) => row[k].length)));
   return rows
-    .map((row) => row.map((cell, k) => (k < 3 ? cell.padEnd(widths[k]) : cell.padStart(widths[k]))).join("  "))
+    .map((row) => row.map((cell, k) => (k < left ? cell.padEnd(widths[k]) : cell.padStart(widths[k]))).join("  "))
     .join("\n");
 }

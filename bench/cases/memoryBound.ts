@@ -1,14 +1,15 @@
-// Kernels that move more than they compute: norms, elementwise chains, reductions, the optimizer's update, random numbers.
-import { adamWStep, addNoise, grad, randomStream } from "@pkg/tensor";
+// Kernels that move more than they compute: norms, elementwise chains, reductions, and random numbers.
+import { addNoise, grad, randomStream } from "@pkg/tensor";
 import type { BenchCase } from "../case.ts";
 
 const FLOAT = 4;
 
-function groupNorm(batch: number, side: number, channels: number): BenchCase[] {
+/** Alone, and with the gradients of image, scale and bias. */
+export function groupNorm(batch: number, side: number, channels: number, groups = 32): BenchCase[] {
   const shape = [batch, side, side, channels];
   const elements = batch * side * side * channels;
-  const options = { groups: 32, activation: "silu" } as const;
-  const size = `${batch}×${side}²×${channels}`;
+  const options = { groups, activation: "silu" } as const;
+  const size = `${batch}×${side}²×${channels}${groups === 32 ? "" : `, ${groups} groups`}`;
   return [
     {
       name: "groupNorm + SiLU",
@@ -16,8 +17,9 @@ function groupNorm(batch: number, side: number, channels: number): BenchCase[] {
       flop: 12 * elements,
       bytes: 2 * FLOAT * elements,
       inputs: [shape, [channels], [channels]],
-      run: ([x, scale, bias]) => [x.groupNorm(scale, bias, options)],
+      solve: ([x, scale, bias]) => [x.groupNorm(scale, bias, options)],
       tolerance: 5e-6,
+      problem: { kind: "groupNorm", groups },
     },
     {
       name: "groupNorm + SiLU with gradient",
@@ -25,9 +27,10 @@ function groupNorm(batch: number, side: number, channels: number): BenchCase[] {
       flop: 40 * elements,
       bytes: 5 * FLOAT * elements,
       inputs: [shape, [channels], [channels], shape],
-      run: ([x, scale, bias, g]) =>
+      solve: ([x, scale, bias, g]) =>
         grad((x, scale, bias) => x.groupNorm(scale, bias, options).mul(g).sum(), [x, scale, bias]),
       tolerance: 2e-5,
+      problem: { kind: "groupNorm with gradient", groups },
     },
   ];
 }
@@ -42,7 +45,7 @@ function elementwise(elements: number): BenchCase[] {
       flop: elements,
       bytes: 3 * FLOAT * elements,
       inputs: [shape, shape],
-      run: ([a, b]) => [a.add(b)],
+      solve: ([a, b]) => [a.add(b)],
       tolerance: 1e-7,
     },
     {
@@ -51,7 +54,7 @@ function elementwise(elements: number): BenchCase[] {
       flop: 10 * elements,
       bytes: 2 * FLOAT * elements,
       inputs: [shape],
-      run: ([a]) => [a.silu()],
+      solve: ([a]) => [a.silu()],
       tolerance: 1e-6,
     },
     {
@@ -60,43 +63,44 @@ function elementwise(elements: number): BenchCase[] {
       flop: elements,
       bytes: FLOAT * elements,
       inputs: [{ shape, range: [0, 1] }],
-      run: ([a]) => [a.sum()],
+      solve: ([a]) => [a.sum()],
       tolerance: 5e-6,
     },
-    {
-      name: "AdamW",
-      size,
-      flop: 15 * elements,
-      bytes: 7 * FLOAT * elements,
-      inputs: [shape, shape, shape, { shape, range: [0, 1] }, { shape: [], range: [1, 1] }],
-      run: ([p, g, m, v, scale]) =>
-        adamWStep(p, g, m, v, scale, {
-          learningRate: 1e-3,
-          beta1: 0.9,
-          beta2: 0.999,
-          epsilon: 1e-8,
-          weightDecay: 0,
-          t: 10,
-        }),
-      tolerance: 1e-6,
-    },
-    {
-      name: "normal",
-      size,
-      flop: 80 * elements,
-      bytes: FLOAT * elements,
-      inputs: [[1]],
-      run: ([{ backend }]) => [randomStream(0).normal([elements], { backend })],
-      tolerance: 0,
-    },
+    ...draws(elements, size),
     {
       name: "noise-add",
       size,
       flop: 83 * elements,
       bytes: 3 * FLOAT * elements,
       inputs: [[64, elements / 64], [64], [64]],
-      run: ([x0, signal, noise]) => Object.values(addNoise(x0, signal, noise, randomStream(0))),
+      solve: ([x0, signal, noise]) => Object.values(addNoise(x0, signal, noise, randomStream(0))),
       tolerance: 1e-7,
+    },
+  ];
+}
+
+/** Random numbers have the same bits everywhere. */
+function draws(elements: number, size: string): BenchCase[] {
+  const shared = { size, bytes: FLOAT * elements, inputs: [[1]], tolerance: 0 };
+  const [shape, seed] = [[elements], 0];
+  return [
+    {
+      name: "Philox bits",
+      ...shared,
+      flop: 65 * elements,
+      solve: ([{ backend }]) => [randomStream(seed).integers(-(2 ** 31), 2 ** 31 - 1, shape, { backend })],
+    },
+    {
+      name: "uniform",
+      ...shared,
+      flop: 67 * elements,
+      solve: ([{ backend }]) => [randomStream(seed).uniform(shape, { backend })],
+    },
+    {
+      name: "normal",
+      ...shared,
+      flop: 80 * elements,
+      solve: ([{ backend }]) => [randomStream(seed).normal(shape, { backend })],
     },
   ];
 }
@@ -109,7 +113,7 @@ function softmax(rows: number, columns: number): BenchCase {
     flop: 12 * elements,
     bytes: 2 * FLOAT * elements,
     inputs: [{ shape: [rows, columns], range: [-8, 8] }],
-    run: ([x]) => [x.softmax()],
+    solve: ([x]) => [x.softmax()],
     tolerance: 1e-5,
   };
 }

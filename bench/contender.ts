@@ -1,0 +1,73 @@
+// Who takes part in the bench: here our backends; libraries beside them are in peer.ts.
+import { type Backend, type Tensor, tidy } from "@pkg/tensor";
+import { type BenchCase, drawInputs, type Stepper } from "./case.ts";
+
+/** Somebody who solves cases. */
+export interface Contender {
+  readonly label: string;
+  /** A rough rate in FLOP/s, to leave out what would take minutes. */
+  readonly expectedRate: number;
+  /** A GPU, and no software that imitates one. */
+  readonly isGpu: boolean;
+  /** Gets ready for a case. Returns why it has no way to solve it, if so. */
+  prepare(given: BenchCase): Promise<Solver | string>;
+}
+
+/** A contender with the inputs of one case. */
+export interface Solver {
+  /** The results of the first run, or the part of them that is checked; row-major. */
+  outputs(): Promise<readonly ArrayLike<number>[]>;
+  /** Milliseconds a run. */
+  time(repeats: number): Promise<number>;
+  dispose(): void | Promise<void>;
+}
+
+/** One of our backends. */
+export function ours(label: string, backend: Backend, expectedRate: number): Contender {
+  return {
+    label,
+    expectedRate,
+    isGpu: isGpu(backend),
+    prepare: async (given) => solverOn(backend, given, drawInputs(given, backend)),
+  };
+}
+
+/** Solves a case, or a part of it, on a backend with these inputs, which it disposes of. */
+export function solverOn(backend: Backend, { solve, part }: BenchCase, inputs: readonly Tensor[]): Solver {
+  let stepper: Stepper | undefined;
+  if (typeof solve !== "function") stepper = solve.begin(inputs);
+  const first = () => (typeof solve === "function" ? solve(inputs) : (stepper?.first() ?? []));
+  const run = typeof solve === "function" ? () => void solve(inputs) : () => stepper?.step();
+  return {
+    async outputs() {
+      const made = tidy(() => {
+        const all = first();
+        return part ? [...part.outputs(all)] : [...all];
+      });
+      const values = [];
+      for (const output of made) {
+        values.push(await output.data());
+        output.dispose();
+      }
+      return values;
+    },
+    async time(repeats) {
+      const began = performance.now();
+      for (let k = 0; k < repeats; k++) tidy(run);
+      await backend.settled();
+      return (performance.now() - began) / repeats;
+    },
+    dispose() {
+      stepper?.dispose();
+      for (const input of inputs) input.dispose();
+    },
+  };
+}
+
+/** Whether a GPU stands behind a backend. */
+export function isGpu({ name }: Backend): boolean {
+  return name.startsWith("webgpu") && !/swiftshader|llvmpipe/i.test(name);
+}
+
+/** Milliseconds of work in which a GPU that idled raises its clocks: an H100 measured threefold times before that. */
+export const CLOCK_RAMP = 800;

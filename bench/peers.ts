@@ -1,0 +1,149 @@
+// `pnpm bench:peers`: the same problems on the libraries that people would use instead, in turn with ours, and the ratios.
+import { spawnSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Backend, wasm, webgpu } from "@pkg/tensor";
+import { peerCases } from "./cases/peers.ts";
+import { probeRate } from "./ceilings.ts";
+import { type Contender, ours } from "./contender.ts";
+import { environment, finished } from "./environment.ts";
+import { htmlReport } from "./htmlReport.ts";
+import { type Effort, FULL, type Measurement, type Missing, measure } from "./measure.ts";
+import { type Peer, startPeer } from "./peer.ts";
+import { comparison } from "./peerReport.ts";
+import { type BenchResult, SCHEMA } from "./result.ts";
+
+const HELP = `pnpm bench:peers [flags]
+  --filter <text>    cases whose name or size contains it
+  --peer <label>     contenders whose label contains it, besides ours; may be repeated (default: all that can be had)
+  --without <label>  contenders left out; may be repeated
+  --quick            fewer samples
+  --json <file>      write everything measured as JSON
+  --html <file>      write a report with plots
+`;
+
+const { values: flags } = parseArgs({
+  options: {
+    filter: { type: "string", default: "" },
+    peer: { type: "string", multiple: true, default: [""] },
+    without: { type: "string", multiple: true, default: [] },
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    html: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
+const folder = join(dirname(process.argv[1]), "peers");
+const EFFORT: Effort = { ...FULL, samples: 9, warmTime: 500, mostTime: 8000 };
+const QUICK: Effort = { ...EFFORT, samples: 3, warmTime: 100 };
+
+if (flags.help) process.stdout.write(HELP);
+else process.exitCode = await main();
+
+async function main(): Promise<number> {
+  install();
+  const backends: Backend[] = [];
+  const contenders: Contender[] = [];
+  const descriptions: Record<string, string> = {};
+  for (const [kind, open] of Object.entries({ wasm, webgpu })) {
+    const label = `tweedie ${kind}`;
+    if (flags.without.some((text) => label.includes(text))) continue;
+    try {
+      const backend = await open();
+      backends.push(backend);
+      contenders.push(ours(label, backend, await probeRate(backend)));
+      descriptions[label] = backend.name;
+    } catch (error) {
+      say(`${label}: not measured: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  const peers = await startPeers(contenders);
+  for (const { label, description } of peers) descriptions[label] = description;
+  contenders.push(...peers);
+  for (const [label, description] of Object.entries(descriptions)) say(`${label}: ${description}`);
+  const began = environment();
+  const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
+  for (const given of peerCases.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {
+    const outcome = await measure(given, contenders, flags.quick ? QUICK : EFFORT);
+    measurements.push(...outcome.measurements);
+    failures.push(...outcome.failures);
+    absent.push(...outcome.absent);
+    say(`${given.name} ${given.size}`);
+    say(comparison(outcome.measurements));
+    for (const { backend, reason } of outcome.absent) say(`  ${backend}: ${reason}`);
+    for (const { name, size, backend, reason } of outcome.failures)
+      say(`FAILED ${name} ${size} on ${backend}: ${reason}`);
+  }
+  const result: BenchResult = {
+    schema: SCHEMA,
+    environment: finished(began),
+    backends: Object.entries(descriptions).map(([label, name]) => ({ label, name })),
+    measurements,
+    networks: [],
+    failures,
+    absent,
+  };
+  say(`load average ${result.environment.load.map((value) => value.toFixed(1)).join(" → ")}`);
+  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
+  if (flags.html) writeFileSync(flags.html, await htmlReport(result));
+  for (const peer of peers) peer.stop();
+  for (const backend of backends) backend.dispose();
+  return failures.length > 0 ? 1 : 0;
+}
+
+async function startPeers(own: readonly Contender[]): Promise<Peer[]> {
+  const isGpu = own.some((contender) => contender.isGpu);
+  // Software adapters run a kernel for minutes where nobody stops them: theirs are expected to be as fast as ours.
+  const webgpuRate = own.find(({ label }) => label.endsWith("webgpu"))?.expectedRate;
+  const node = (library: string, device: string) => [process.execPath, join(folder, "host.mjs"), library, device];
+  const python = (program: string, library: string) => [program, join(folder, "host.py"), library];
+  // Debian's packages belong to /usr/bin/python3, which need not be the first in the path.
+  const withPython = (library: string) => ["python3", "/usr/bin/python3"].map((program) => python(program, library));
+  const commands: Record<string, readonly (readonly string[])[]> = {
+    "tfjs wasm": [node("tfjs", "wasm")],
+    "jax-js wasm": [node("jax", "wasm")],
+    "onnxruntime-web wasm": [node("onnx", "wasm")],
+    numpy: withPython("numpy"),
+    torch: withPython("torch"),
+    "tfjs webgpu": [node("tfjs", "webgpu")],
+    "jax-js webgpu": [node("jax", "webgpu")],
+    "onnxruntime-web webgpu": [node("onnx", "webgpu")],
+  };
+  const peers: Peer[] = [];
+  for (const [label, candidates] of Object.entries(commands)) {
+    if (!flags.peer.some((text) => label.includes(text)) || flags.without.some((text) => label.includes(text)))
+      continue;
+    const options = {
+      label,
+      isGpu: isGpu && /webgpu|torch/.test(label),
+      ...(label.endsWith("webgpu") && { expectedRate: webgpuRate }),
+    };
+    const reasons: string[] = [];
+    for (const command of candidates) {
+      const peer = await startPeer({ ...options, command });
+      if (typeof peer === "string") reasons.push(peer);
+      else {
+        peers.push(peer);
+        break;
+      }
+    }
+    if (reasons.length === candidates.length) {
+      const help = /numpy|torch/.test(label) ? `; Debian has it: apt-get install python3-${label}` : "";
+      say(`${label}: not measured: ${reasons.join("; ")}${help}`);
+    }
+  }
+  return peers;
+}
+
+/** The peers' packages, which nobody needs but this command. */
+function install(): void {
+  if (existsSync(join(folder, "node_modules"))) return;
+  say("installing bench/peers (npm ci)");
+  const { status } = spawnSync("npm", ["ci"], { cwd: folder, stdio: "inherit", shell: process.platform === "win32" });
+  if (status !== 0) throw new Error(`bench:peers: npm ci in ${folder} failed`);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

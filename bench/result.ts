@@ -1,0 +1,42 @@
+// What a run of the bench leaves: the file that `--json` writes and that comparisons and reports read.
+import { readFileSync } from "node:fs";
+import type { Ceilings } from "./ceilings.ts";
+import type { EndToEnd } from "./endToEnd.ts";
+import type { Environment } from "./environment.ts";
+import type { GpuCosts } from "./gpuCosts.ts";
+import type { Measurement, Missing } from "./measure.ts";
+
+/** Raised when a reader of older files would misread newer ones. */
+export const SCHEMA = 2;
+
+/** A backend of ours, or a library measured beside it. */
+export interface BackendFacts {
+  readonly label: string;
+  /** What runs the kernels. */
+  readonly name: string;
+  /** Of ours. */
+  readonly ceilings?: Ceilings;
+  /** Of WebGPU. */
+  readonly costs?: GpuCosts;
+}
+
+export interface BenchResult {
+  readonly schema: typeof SCHEMA;
+  readonly environment: Environment;
+  readonly backends: readonly BackendFacts[];
+  readonly measurements: readonly Measurement[];
+  readonly networks: readonly EndToEnd[];
+  readonly failures: readonly Missing[];
+  readonly absent: readonly Missing[];
+}
+
+/** @throws Error for a file that is no result, or of another schema */
+export function readResult(file: string): BenchResult {
+  const result: BenchResult = JSON.parse(readFileSync(file, "utf8"));
+  if (result.schema !== SCHEMA) {
+    throw new Error(
+      `${file}: schema ${result.schema}, want ${SCHEMA} (a file that bench --json of these sources wrote)`,
+    );
+  }
+  return result;
+}

@@ -1,0 +1,23 @@
+import { expect, test } from "vitest";
+import { comparison, ownLabel, ratioOf } from "../../bench/peerReport.ts";
+import { measurement } from "./made.ts";
+
+test("ratios are taken round by round, so that load that hits both cancels", () => {
+  const ours = measurement("conv2d", [1, 10, 2], { backend: "tweedie wasm" });
+  const theirs = measurement("conv2d", [2, 20, 4], { backend: "tfjs wasm" });
+  expect(ratioOf(ours, theirs)).toBe(0.5);
+});
+
+test("WebGPU is measured against WebGPU, everything else against WebAssembly", () => {
+  expect(ownLabel("jax-js webgpu")).toBe("tweedie webgpu");
+  expect(ownLabel("numpy")).toBe("tweedie wasm");
+});
+
+test("each peer's line has its ratio; ours has none", () => {
+  const lines = comparison([
+    measurement("conv2d", [1, 1], { backend: "tweedie wasm" }),
+    measurement("conv2d", [4, 4], { backend: "torch" }),
+  ]).split("\n");
+  expect(lines[0]).not.toContain("ours takes");
+  expect(lines[1]).toContain("ours takes 0.25×");
+});

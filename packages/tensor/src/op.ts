@@ -46,6 +46,8 @@ export interface GpuTarget {
   readonly maxInvocations: number;
   /** Whether products round their operands to float16. */
   readonly half?: boolean;
+  /** The matrices, m × k and k × n in float16, that a subgroup of so many threads multiplies at once, adding up in float32. */
+  readonly matrix?: { readonly m: number; readonly n: number; readonly k: number; readonly subgroup: number };
   /** The tiling of a product that was found by timing on this device, if any. */
   readonly timed?: (kernel: string, product: Product, calls: Retiled) => Tiling | null;
 }

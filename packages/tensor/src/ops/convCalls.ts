@@ -11,6 +11,7 @@ import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } 
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { halved } from "./half.ts";
+import { type MatrixProduct, matrixCalls } from "./matrixCalls.ts";
 import { inShares, type Product, reader, type Tiling, tileConstants, tileGrid, tilingFor, writer } from "./tiles.ts";
 
 const WORKGROUP = 64;
@@ -42,7 +43,54 @@ export function weightCalls(given: GpuCall<WeightAttrs>, tiling?: Tiling): Kerne
     }
   }
   const { rounding, call } = halved(given);
-  return [...rounding, ...pixelSums(call, tiling)];
+  const byMatrices = !tiling && given.attrs.groups === 1 ? matrixCalls(call, weightProduct(call)) : null;
+  return [...rounding, ...(byMatrices ?? pixelSums(call, tiling))];
+}
+
+/** For matrix units: the image's pixels are the terms, and each tap is a product of its own. */
+function weightProduct({ inputs: [x, g], outputs: [out], attrs }: GpuCall<WeightAttrs>): MatrixProduct {
+  const [kh, kw, m, n] = out.shape;
+  return {
+    product: { batches: kh * kw, m, n, k: sizeOf(g.shape.slice(0, 3)), runs: 1 },
+    a: x,
+    aIsTransposed: true,
+    aBatch: 0,
+    placing: placing(forward(x, g.shape, attrs)),
+    taps: [kh, kw],
+    tapsAreBatches: true,
+    b: g,
+    bIsTransposed: false,
+    bStep: n,
+    bTap: 0,
+    bBatch: 0,
+    bias: undefined,
+    biasStrides: [0, 0, 0],
+    biasBatch: 0,
+  };
+}
+
+/** For matrix units: the sum over taps, where the image's pixels are the rows. */
+function tapProduct({ inputs }: GpuCall<ConvAttrs>, gather: Gather, isTransposed: boolean): MatrixProduct {
+  const [a, b, bias] = inputs;
+  const [kh, kw, channels, outChannels] = b.shape;
+  const [n, k] = isTransposed ? [channels, outChannels] : [outChannels, channels];
+  return {
+    product: { ...productOf(gather, [kh, kw], n, k), batches: 1 },
+    a,
+    aIsTransposed: false,
+    aBatch: 0,
+    placing: placing(gather),
+    taps: [kh, kw],
+    tapsAreBatches: false,
+    b,
+    bIsTransposed: isTransposed,
+    bStep: outChannels,
+    bTap: channels * outChannels,
+    bBatch: 0,
+    bias,
+    biasStrides: bias ? pixelStrides(bias) : [0, 0, 0],
+    biasBatch: 0,
+  };
 }
 
 function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
@@ -101,7 +149,10 @@ function gathered(
     return narrowResult(given, gather, w, [kh, kw], isTransposed, given.inputs[2]);
   }
   const { rounding, call } = halved(given);
-  return [...rounding, ...tapSums(call, { ...gather, image: call.inputs[0] }, groups, isTransposed, tiling)];
+  const rounded = { ...gather, image: call.inputs[0] };
+  const isPlain = groups === 1 && gather.spread.every((n) => n === 1);
+  const byMatrices = !tiling && isPlain ? matrixCalls(call, tapProduct(call, rounded, isTransposed)) : null;
+  return [...rounding, ...(byMatrices ?? tapSums(call, rounded, groups, isTransposed, tiling))];
 }
 
 /**

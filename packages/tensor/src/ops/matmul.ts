@@ -8,6 +8,7 @@ import { checkFloats } from "./convShape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
 import { halved } from "./half.ts";
 import { matmulWasm } from "./matmulWasm.ts";
+import { type MatrixProduct, matrixCalls } from "./matrixCalls.ts";
 import { rowMajor } from "./rowMajor.ts";
 import { inShares, type Product, reader, type Tiling, tileConstants, tileGrid, tilingFor, writer } from "./tiles.ts";
 
@@ -149,7 +150,44 @@ export const matmul = defineOp({
 /** The kernel calls of a matrix product; a tuner gives the tiling. */
 export function matmulCalls(given: GpuCall<undefined>, tiling?: Tiling): KernelCall[] {
   const { rounding, call } = halved(given);
-  return [...rounding, ...productCalls(call, tiling)];
+  const byMatrices = tiling ? null : matrixCalls(call, matrixProduct(call));
+  return [...rounding, ...(byMatrices ?? productCalls(call, tiling))];
+}
+
+/** As a convolution of images of one row: what the kernel for matrix units takes; null where several strides lead to the products. */
+function matrixProduct({ inputs, outputs: [out] }: GpuCall<undefined>): MatrixProduct | null {
+  const [a, b, bias] = inputs;
+  const product = productOf(inputs);
+  const [x, y] = [matrixOf(a), matrixOf(b)];
+  const [batch, ...batchSteps] = collapse([out, a, b, bias ?? out].map(batchAxes));
+  if (batch.shape.length > 1) return null;
+  const [aBatch, bBatch, biasBatch] = batchSteps.map(({ strides }) => strides[0] ?? 0);
+  const size = [1, x.isTransposed ? product.k : product.m];
+  return {
+    product,
+    a,
+    aIsTransposed: x.isTransposed,
+    aBatch,
+    placing: {
+      size,
+      image_size: size,
+      scale: [1, 1],
+      shift: [0, 0],
+      step: [0, 0],
+      image_offset: a.offset,
+      image_strides: [0, 0, x.step],
+    },
+    taps: [1, 1],
+    tapsAreBatches: false,
+    b,
+    bIsTransposed: y.isTransposed,
+    bStep: y.step,
+    bTap: 0,
+    bBatch,
+    bias,
+    biasStrides: [0, 0, bias ? rowStep(bias) : 0],
+    biasBatch: bias ? biasBatch : 0,
+  };
 }
 
 function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
@@ -187,7 +225,7 @@ function describe(
 ): Pick<Required<KernelCall>, "constants" | "params"> {
   const [x, y] = [matrixOf(a), matrixOf(b)];
   const [batch, aBatch, bBatch, biasBatch] = collapse([out, a, b, bias ?? out].map(batchAxes));
-  const biasStep = bias && bias.shape[bias.shape.length - 2] > 1 ? bias.strides[bias.strides.length - 2] : 0;
+  const biasStep = bias ? rowStep(bias) : 0;
   const isAligned = ({ offset }: View, step: number, { strides }: Layout) =>
     [offset, step, ...strides].every((n) => n % 4 === 0);
   const isBAligned = isAligned(b, y.step, bBatch);
@@ -243,6 +281,11 @@ function nameOf(a: View, b: View): string {
 
 function hasContiguousAxis({ shape, strides }: Layout): boolean {
   return strides.slice(-2).includes(1) || shape.slice(-2).includes(1);
+}
+
+/** From one row to the next. */
+function rowStep({ shape, strides }: Layout): number {
+  return shape[shape.length - 2] > 1 ? strides[strides.length - 2] : 0;
 }
 
 function hasContiguousRows({ shape, strides }: Layout): boolean {

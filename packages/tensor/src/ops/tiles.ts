@@ -137,7 +137,7 @@ export function tileGrid({ batches, m, n }: Product, { tile, shares }: Tiling): 
 /** The calls for sums in shares: one that makes `out`, or one that makes the shares and one that adds them up in their order. */
 export function inShares(
   { outputs: [out], temporary }: Pick<GpuCall<unknown>, "outputs" | "temporary">,
-  { shares }: Tiling,
+  { shares }: Pick<Tiling, "shares">,
   call: (into: View | Temporary) => KernelCall,
 ): KernelCall[] {
   if (shares === 1) return [call(out)];

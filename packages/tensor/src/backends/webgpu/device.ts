@@ -33,6 +33,9 @@ const WANTED_LIMITS = [
   "maxStorageBuffersPerShaderStage",
 ] as const;
 
+/** Matrix units; Dawn has the feature only with the toggle allow_unsafe_apis. */
+const MATRICES = "chromium-experimental-subgroup-matrix";
+
 // Dawn aborts the process when the object that create() returns is collected while its devices live.
 let dawn: GPU | undefined;
 
@@ -93,7 +96,9 @@ export function describeAdapter({ info }: GPUAdapter): string {
 
 /** A device with the adapter's own limits rather than the low defaults. */
 export async function openDevice(adapter: GPUAdapter): Promise<Device> {
-  const features = ["timestamp-query", "shader-f16", "subgroups"].filter((name) => adapter.features.has(name));
+  const features = ["timestamp-query", "shader-f16", "subgroups", MATRICES].filter((name) =>
+    adapter.features.has(name),
+  );
   const device = await adapter.requestDevice({
     requiredFeatures: features as GPUFeatureName[], // names newer than the type definitions
     requiredLimits: Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]])),
@@ -117,14 +122,46 @@ function identify({ vendor, architecture, device, description }: GPUAdapterInfo)
 
 /** What kernels may count on. @param profile by default `direct` on software adapters, else `tiled` */
 export function targetOf(
-  { device: { limits }, isSoftware }: Device,
+  { device, isSoftware }: Device,
   profile: GpuTarget["profile"] = isSoftware ? "direct" : "tiled",
   half = false,
 ): GpuTarget {
+  const { limits } = device;
   return {
     profile,
     workgroupMemory: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     half,
+    matrix: half ? matrixUnit(device) : undefined,
   };
+}
+
+/** What the types of WebGPU do not know yet. */
+interface MatrixInfo {
+  readonly subgroupMinSize?: number;
+  readonly subgroupMaxSize?: number;
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+    readonly componentType: string;
+    readonly resultComponentType: string;
+  }>;
+}
+
+/** The largest matrices in float16 with sums in float32 that the device multiplies; only where all subgroups have one size. */
+export function matrixUnit({
+  features,
+  adapterInfo,
+}: {
+  readonly features: { has(name: string): boolean };
+  readonly adapterInfo: MatrixInfo;
+}): GpuTarget["matrix"] {
+  const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs = [] } = adapterInfo;
+  if (![MATRICES, "shader-f16", "subgroups"].every((name) => features.has(name))) return undefined;
+  if (subgroupMinSize === undefined || subgroupMinSize !== subgroupMaxSize) return undefined;
+  const [best] = [...subgroupMatrixConfigs]
+    .filter((one) => one.componentType === "f16" && one.resultComponentType === "f32")
+    .sort((one, other) => other.M * other.N * other.K - one.M * one.N * one.K);
+  return best && { m: best.M, n: best.N, k: best.K, subgroup: subgroupMinSize };
 }

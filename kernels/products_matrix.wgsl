@@ -1,0 +1,231 @@
+// out[s, p, i, j] = Σ_{tap, k} a[place(i or k, tap), k or i] · b[tap, k, j] + bias[i, j]: halves, by the matrix units of subgroups.
+enable f16;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+alias Half = f16;
+alias A = vec4<Half>;
+alias B = vec4<Half>;
+alias Bias = vec4<f32>;
+alias Out = vec4<f32>;
+const A_IS_TRANSPOSED = false; // whether a's contiguous axis is i: then its pixels are the k
+const B_IS_TRANSPOSED = false; // whether b's contiguous axis is k
+const TAPS_ARE_BATCHES = false; // whether each tap is a product of its own
+const HAS_BIAS = false;
+const M = 16u; // sizes of the matrices that a subgroup multiplies: M × K and K × N
+const N = 16u;
+const K = 16u;
+const TILE_M = 64u;
+const TILE_N = 64u;
+const TILE_K = 32u;
+const GRID_M = 2u; // subgroups that make a tile
+const GRID_N = 2u;
+const SUBGROUP = 32u; // threads of one
+fn a4(i: u32) -> vec4<Half> { return a[i / 4u]; }
+fn b4(i: u32) -> vec4<Half> { return b[i / 4u]; }
+fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
+fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
+alias Left = subgroup_matrix_left<Half, K, M>;
+alias Right = subgroup_matrix_right<Half, N, K>;
+alias Sum = subgroup_matrix_result<f32, N, M>;
+fn load_left(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&a_tile, at, A_STEP); }
+fn load_right(at: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&b_tile, at, B_STEP); }
+fn multiply(x: Left, y: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(x, y, sum); }
+fn store(at: u32, sum: Sum) { subgroupMatrixStore<row_major>(&c_tile, at, sum, N); }
+
+const THREADS = GRID_M * GRID_N * SUBGROUP;
+const ROWS = TILE_M / GRID_M / M; // matrices of a subgroup
+const COLUMNS = TILE_N / GRID_N / N;
+const SKEW = 8u; // halves that keep rows of a tile from meeting in one bank
+const A_RUNS = select(TILE_M, TILE_K, A_IS_TRANSPOSED);
+const A_LENGTH = select(TILE_K, TILE_M, A_IS_TRANSPOSED);
+const A_STEP = A_LENGTH + SKEW;
+const B_RUNS = select(TILE_K, TILE_N, B_IS_TRANSPOSED);
+const B_LENGTH = select(TILE_N, TILE_K, B_IS_TRANSPOSED);
+const B_STEP = B_LENGTH + SKEW;
+const NOWHERE = 0xffffffffu;
+
+struct Params {
+  batches: u32,
+  m: u32,
+  n: u32,
+  k: u32, // under each tap
+  shares: u32,
+  taps: vec2<u32>,
+  size: vec2<u32>, // height and width of what a's pixels walk
+  image_size: vec2<u32>,
+  scale: vec2<i32>, // place = pixel · scale + shift + tap · step
+  shift: vec2<i32>,
+  step: vec2<i32>,
+  image_offset: u32,
+  image_strides: vec3<u32>, // of images, rows and columns
+  a_batch: u32, // from one product's matrix to the next
+  b_offset: u32,
+  b_step: u32, // from one contiguous run of b to the next
+  b_tap: u32,
+  b_batch: u32,
+  bias_offset: u32,
+  bias_strides: vec3<u32>, // of images, rows and columns
+  bias_batch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<A>;
+@group(0) @binding(2) var<storage, read> b: array<B>;
+@group(0) @binding(3) var<storage, read> bias: array<Bias>;
+@group(0) @binding(4) var<storage, read_write> out: array<Out>;
+
+var<workgroup> a_tile: array<Half, A_RUNS * A_STEP>; // [i][k], or [k][i] where a is transposed
+var<workgroup> b_tile: array<Half, B_RUNS * B_STEP>; // [k][j], or [j][k]
+var<workgroup> c_tile: array<f32, GRID_M * GRID_N * M * N>; // [subgroup][i][j] of one matrix each
+var<workgroup> origins: array<Origin, A_RUNS>; // of a's runs
+
+/** A pixel of a: where its image begins in storage, and where its first tap falls. */
+struct Origin {
+  base: u32,
+  place: vec2<i32>,
+}
+
+fn origin(p: u32, pixels: u32) -> Origin {
+  if (p >= pixels) {
+    return Origin(0u, vec2<i32>(-0x40000000));
+  }
+  let place = vec2<i32>(vec2<u32>(p / params.size.y % params.size.x, p % params.size.y)) * params.scale + params.shift;
+  return Origin(params.image_offset + p / params.size.y / params.size.x * params.image_strides.x, place);
+}
+
+/** The address of the pixel under a tap. */
+fn address(start: Origin, under: vec2<i32>) -> u32 {
+  let place = start.place + under;
+  if (any(place < vec2<i32>(0)) || any(vec2<u32>(place) >= params.image_size)) {
+    return NOWHERE;
+  }
+  return start.base + u32(place.x) * params.image_strides.y + u32(place.y) * params.image_strides.z;
+}
+
+/** Zero in lanes from `end` on; what stands there in storage may be anything, NaN too. */
+fn cut_lanes(x: vec4<Half>, end: u32) -> vec4<Half> {
+  return select(vec4<Half>(), x, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end));
+}
+
+/** Writes what lies inside of out of four outputs of row i; the first share adds the bias. */
+fn write_row(slab: u32, i: u32, j: u32, sums: vec4<f32>) {
+  if (i >= params.m || j >= params.n) {
+    return;
+  }
+  var x = sums;
+  if (HAS_BIAS && slab < params.batches) {
+    let pixel = vec3<u32>(i / params.size.y / params.size.x, i / params.size.y % params.size.x, i % params.size.y);
+    x += bias4(params.bias_offset + slab * params.bias_batch + dot(pixel, params.bias_strides) + j);
+  }
+  write((slab * params.m + i) * params.n + j, x, params.n - j);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(local_invocation_index) thread: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let tiles = (vec2<u32>(params.m, params.n) + vec2<u32>(TILE_M, TILE_N) - 1u) / vec2<u32>(TILE_M, TILE_N);
+  let tile = group.x + group.y * groups.x;
+  let slab = tile / (tiles.x * tiles.y); // share · batches + batch
+  let share = slab / params.batches;
+  if (share >= params.shares) {
+    return;
+  }
+  let batch = slab % params.batches;
+  let first_i = tile / tiles.y % tiles.x * TILE_M;
+  let first_j = tile % tiles.y * TILE_N;
+  let k_tiles = (params.k + TILE_K - 1u) / TILE_K;
+  let steps = select(params.taps.x * params.taps.y, 1u, TAPS_ARE_BATCHES) * k_tiles;
+  let length = (steps + params.shares - 1u) / params.shares;
+  let first = min(share * length, steps);
+  let last = min(first + length, steps);
+
+  // Subgroups are taken to be runs of neighbouring threads.
+  let subgroup = thread / SUBGROUP;
+  let first_row = subgroup / GRID_N * ROWS * M;
+  let first_column = subgroup % GRID_N * COLUMNS * N;
+
+  if (!A_IS_TRANSPOSED) {
+    for (var run = thread; run < A_RUNS; run += THREADS) { origins[run] = origin(first_i + run, params.m); }
+    workgroupBarrier();
+  }
+  var sums: array<Sum, ROWS * COLUMNS>;
+  for (var step = first; step < last; step++) {
+    let tap = select(step / k_tiles, batch, TAPS_ARE_BATCHES);
+    let first_k = step % k_tiles * TILE_K;
+    if (A_IS_TRANSPOSED) {
+      for (var run = thread; run < A_RUNS; run += THREADS) { origins[run] = origin(first_k + run, params.k); }
+      workgroupBarrier();
+    }
+    let under = vec2<i32>(vec2<u32>(tap / params.taps.y, tap % params.taps.y)) * params.step;
+    let a_first = select(first_k, first_i, A_IS_TRANSPOSED);
+    let a_end = select(params.k, params.m, A_IS_TRANSPOSED);
+    for (var quad = thread; quad < A_RUNS * A_LENGTH / 4u; quad += THREADS) {
+      let run = quad / (A_LENGTH / 4u);
+      let along = quad % (A_LENGTH / 4u) * 4u;
+      let at = address(origins[run], under);
+      var x = vec4<Half>();
+      if (at != NOWHERE && a_first + along < a_end) {
+        x = cut_lanes(a4(at + batch * params.a_batch + a_first + along), a_end - a_first - along);
+      }
+      let to = run * A_STEP + along;
+      a_tile[to] = x.x;
+      a_tile[to + 1u] = x.y;
+      a_tile[to + 2u] = x.z;
+      a_tile[to + 3u] = x.w;
+    }
+    let b_start = params.b_offset + batch * params.b_batch + tap * params.b_tap;
+    let b_first = select(first_j, first_k, B_IS_TRANSPOSED);
+    let b_end = select(params.n, params.k, B_IS_TRANSPOSED);
+    let b_first_run = select(first_k, first_j, B_IS_TRANSPOSED);
+    let b_runs = select(params.k, params.n, B_IS_TRANSPOSED);
+    for (var quad = thread; quad < B_RUNS * B_LENGTH / 4u; quad += THREADS) {
+      let run = quad / (B_LENGTH / 4u);
+      let along = quad % (B_LENGTH / 4u) * 4u;
+      var x = vec4<Half>();
+      if (b_first_run + run < b_runs && b_first + along < b_end) {
+        let at = b_start + (b_first_run + run) * params.b_step + b_first + along;
+        x = cut_lanes(b4(at), b_end - b_first - along);
+      }
+      let to = run * B_STEP + along;
+      b_tile[to] = x.x;
+      b_tile[to + 1u] = x.y;
+      b_tile[to + 2u] = x.z;
+      b_tile[to + 3u] = x.w;
+    }
+    workgroupBarrier();
+    for (var k = 0u; k < TILE_K; k += K) {
+      var right: array<Right, COLUMNS>;
+      for (var c = 0u; c < COLUMNS; c++) {
+        let column = first_column + c * N;
+        right[c] = load_right(select(k * B_STEP + column, column * B_STEP + k, B_IS_TRANSPOSED));
+      }
+      for (var r = 0u; r < ROWS; r++) {
+        let row = first_row + r * M;
+        let left = load_left(select(row * A_STEP + k, k * A_STEP + row, A_IS_TRANSPOSED));
+        for (var c = 0u; c < COLUMNS; c++) {
+          sums[r * COLUMNS + c] = multiply(left, right[c], sums[r * COLUMNS + c]);
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+
+  for (var r = 0u; r < ROWS; r++) {
+    for (var c = 0u; c < COLUMNS; c++) {
+      store(subgroup * M * N, sums[r * COLUMNS + c]);
+      workgroupBarrier();
+      for (var quad = thread % SUBGROUP; quad < M * N / 4u; quad += SUBGROUP) {
+        let i = quad / (N / 4u);
+        let j = quad % (N / 4u) * 4u;
+        let at = subgroup * M * N + i * N + j;
+        let x = vec4<f32>(c_tile[at], c_tile[at + 1u], c_tile[at + 2u], c_tile[at + 3u]);
+        write_row(slab, first_i + first_row + r * M + i, first_j + first_column + c * N + j, x);
+      }
+      workgroupBarrier();
+    }
+  }
+}

@@ -50,6 +50,11 @@ test("a path visits the asked steps or levels and ends at the data, or at the fi
   expect(discretePath(schedule, { steps: 4 }).levels.map(({ t }) => t)).toEqual([750, 500, 250, 0, -1]);
   expect(discretePath(schedule, { times: [999, 3] }).levels.map(({ t }) => t)).toEqual([999, 3, -1]);
   expect(discretePath(schedule, { times: [999, 3], end: "first step" }).levels[2]).toEqual(levelAt(schedule, 0));
+  // No step leads from the first step to itself, not even by rounding.
+  const [min, max] = [0, 999].map((t) => sigmaOf(levelAt(schedule, t)));
+  const first = { end: "first step" } as const;
+  expect(discretePath(schedule, { steps: 4, ...first }).levels.map(({ t }) => t)).toEqual([750, 500, 250, 0]);
+  expect(discretePath(schedule, { sigmas: karras(10, { min, max }), ...first }).levels).toHaveLength(10);
   const sigmas = discretePath(schedule, { sigmas: karras(3, { min: 0.1, max: 10 }) }).levels.map(sigmaOf);
   for (const [k, sigma] of karras(3, { min: 0.1, max: 10 }).entries()) expect(sigmas[k]).toBeCloseTo(sigma, 9);
   expect(sigmas[3]).toBe(0);

@@ -97,6 +97,14 @@ const evenPath = discretePath(schedule, even);
 const evenVelocityPath = discretePath(schedule, { ...even, prediction: "velocity" });
 const bent = linear(1000, { start: 0.01 });
 
+/** Karras' levels from the last step to the first, asked at whole steps; then a step of no length, which lets UniPC correct x. */
+function karrasPath(prediction: "noise" | "velocity"): NoisePath {
+  const [min, max] = [0, 999].map((t) => sigmaOf(levelAt(schedule, t)));
+  const path = discretePath(schedule, { prediction, sigmas: karras(10, { min, max }), end: "first step" });
+  const levels = path.levels.map((level) => ({ ...level, t: Math.round(level.t) }));
+  return { ...path, levels: [...levels, levels[levels.length - 1]] };
+}
+
 type Start = (fixture: { readonly start: Tensor; readonly noise: Tensor }) => {
   readonly x: Tensor;
   readonly step?: number;
@@ -241,6 +249,24 @@ const goldens: Golden[] = [
     sum: 13979.9433,
     within: 1e-2,
     from: largest,
+  },
+  {
+    name: "UniPC on Karras' levels",
+    sampler: uniPc(karrasPath("noise")),
+    sum: 0.2925 * 768,
+    within: 1e-3 * 768,
+  },
+  {
+    name: "UniPC of velocity on Karras' levels",
+    sampler: uniPc(karrasPath("velocity")),
+    sum: 0.1966 * 768,
+    within: 1e-3 * 768,
+  },
+  {
+    name: "DPM-Solver++(2M) of velocity on Karras' levels",
+    sampler: dpmSolverPlusPlus(karrasPath("velocity")),
+    sum: 0.2096 * 768,
+    within: 1e-3 * 768,
   },
   {
     name: "EDM Euler",

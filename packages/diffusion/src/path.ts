@@ -145,11 +145,12 @@ function between(table: readonly NoiseLevel[], sigma: number): NoiseLevel {
   return { ...level, t: above - 1 + (Math.log(sigma) - low) / (high - low) };
 }
 
-/** Levels with the one at the end after them, unless they end there. @throws Error when they end below it, or there is no step */
+/** Levels with the one at the end after them, unless they end there but for rounding. @throws Error when below it, or without a step */
 function ended(levels: readonly NoiseLevel[], last: NoiseLevel): readonly NoiseLevel[] {
   const [before, end] = [levels[levels.length - 1], last].map(sigmaOf);
-  if (before < end) throw new Error(`discretePath: σ falls to ${before}, want at least the first step's, ${end}`);
-  if (before > end) return [...levels, last];
+  if (before < end * (1 - 1e-9))
+    throw new Error(`discretePath: σ falls to ${before}, want at least the first step's, ${end}`);
+  if (before > end * (1 + 1e-9)) return [...levels, last];
   if (levels.length === 1) throw new Error("discretePath: from the first step to itself, want a step above it");
   return levels;
 }

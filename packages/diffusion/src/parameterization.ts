@@ -1,7 +1,8 @@
 // What a network may predict of noised data (ε, x₀, v, the score, the posterior mean), and the one map between all of them.
 
-import { type Tensor, tensor } from "@pkg/tensor";
+import type { Tensor } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "./level.ts";
+import { perSample } from "./perSample.ts";
 import { posterior } from "./posterior.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -110,9 +111,4 @@ function combine(given: Mix, wanted: Mix, { t, signal, noise }: NoiseLevel, from
     ofX: (wanted.data * given.noise - wanted.noise * given.data) / determinant,
     ofPrediction: (wanted.noise * signal - wanted.data * noise) / determinant,
   };
-}
-
-/** One number a sample, shaped to broadcast over [batch, ...]. */
-function perSample({ rank, backend }: Tensor, values: readonly number[]): Tensor {
-  return tensor(values, { backend, shape: [values.length, ...new Array<number>(rank - 1).fill(1)] });
 }

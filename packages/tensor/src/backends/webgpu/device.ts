@@ -47,15 +47,16 @@ async function platformGpu(toggles: readonly string[] = TOGGLES): Promise<GPU | 
   if (typeof navigator !== "undefined" && navigator.gpu) return navigator.gpu;
   if (dawn) return dawn;
   const { process } = globalThis as { process?: NodeProcess }; // the types of Node are not a browser's
-  if (!process) return "this browser has no WebGPU";
-  if (!hasVulkanLoader(process)) return "there is no Vulkan loader (libvulkan.so.1)";
+  if (!process) return "this browser has no WebGPU, want Chrome or Edge from 113, Safari from 26, or Firefox from 141";
+  if (!hasVulkanLoader(process))
+    return "there is no Vulkan loader, want libvulkan.so.1: of the GPU's driver, or Debian's libvulkan1";
   try {
     const name = "webgpu"; // not a literal, so that bundlers for browsers leave it alone
     const { create } = (await import(/* @vite-ignore */ name)) as Dawn; // the package declares its types as globals
     dawn = create([...toggles]);
     return dawn;
   } catch (error) {
-    return `the npm package webgpu cannot be loaded (${error instanceof Error ? error.message.split("\n", 1)[0] : error})`;
+    return `the npm package webgpu cannot be loaded (${error instanceof Error ? error.message.split("\n", 1)[0] : error}), want it beside @pkg/tensor: npm install webgpu`;
   }
 }
 
@@ -76,7 +77,10 @@ export async function findAdapter(toggles?: readonly string[]): Promise<GPUAdapt
   const gpu = await platformGpu(toggles);
   if (typeof gpu === "string") return gpu;
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  return adapter ?? "WebGPU finds no adapter (no GPU, or no Vulkan driver for it)";
+  return (
+    adapter ??
+    "WebGPU finds no adapter, want a GPU with a driver for Vulkan, Metal or Direct3D 12 (Debian's mesa-vulkan-drivers for AMD and Intel)"
+  );
 }
 
 /** Whether the adapter computes on the CPU. */

@@ -11,7 +11,7 @@ export interface OdeOptions {
   readonly maxSteps?: number;
 }
 
-/** After an accepted step; the tensors live until the next is asked for. */
+/** After an accepted step; the tensors live until the next is asked for, those of the last state until they are disposed. */
 export interface OdeStep {
   readonly t: number;
   readonly state: readonly Tensor[];
@@ -35,6 +35,7 @@ export type OdeField = (t: number, state: readonly Tensor[]) => readonly Tensor[
  * by a PI controller (Dormand & Prince 1980; Hairer, Nørsett & Wanner 1993, sections II.4 and IV.2). The error's norm is read back once
  * a step.
  * @param state tensors of [batch, ...] each; the field's are the same
+ * @param time what errors call t
  * @throws Error for tolerances ≤ 0 and the like, for values that are not finite, and when maxSteps don't do
  */
 export async function* dormandPrince(
@@ -43,6 +44,7 @@ export async function* dormandPrince(
   from: number,
   to: number,
   { rtol = 1e-5, atol = 1e-5, maxSteps = 1000 }: OdeOptions = {},
+  time = "t",
 ): AsyncGenerator<OdeStep, void, void> {
   checkOptions(from, to, { rtol, atol, maxSteps });
   const direction = Math.sign(to - from);
@@ -53,41 +55,44 @@ export async function* dormandPrince(
   let size = FIRST_STEP * Math.abs(to - from);
   let [step, refused, evaluations, lastError] = [0, 0, 1, FIRST_ERROR];
   let wasRefused = false;
-  while (t !== to) {
-    if (step + refused >= maxSteps) {
-      throw new Error(
-        `ode: ${maxSteps} steps from ${from} got to ${t}, short of ${to}: want more maxSteps or tolerances above rtol ${rtol} and atol ${atol}`,
-      );
+  try {
+    while (t !== to) {
+      if (step + refused >= maxSteps) {
+        throw new Error(
+          `ode: ${maxSteps} steps from ${time} = ${from} got to ${t}, short of ${to}: want more maxSteps or tolerances above rtol ${rtol} and atol ${atol}`,
+        );
+      }
+      const isLast = size >= Math.abs(to - t) - smallest;
+      const next = isLast ? to : t + direction * size;
+      const trial = tidy(() => attempt(field, t, y, slope, next - t, { rtol, atol }));
+      evaluations += STAGES - 1;
+      const [error, faults] = await trial.report.data();
+      trial.report.dispose();
+      if (faults > 0) {
+        throw new Error(
+          `ode: the field between ${time} = ${t} and ${next} is NaN or infinite for ${faults} samples, want finite values`,
+        );
+      }
+      if (error > 1) {
+        for (const tensor of [...trial.y, ...trial.slope]) tensor.dispose();
+        size = Math.abs(next - t) * Math.max(LEAST_FACTOR, SAFETY * error ** -(1 / ORDER));
+        refused++;
+        wasRefused = true;
+        continue;
+      }
+      for (const tensor of [...y, ...slope]) tensor.dispose();
+      ({ y, slope } = trial);
+      step++;
+      const bounded = Math.max(error, 1e-10);
+      const factor = SAFETY * bounded ** -(0.7 / ORDER) * lastError ** (0.4 / ORDER);
+      const largest = wasRefused ? 1 : LARGEST_FACTOR; // no growth right after a refusal
+      size = Math.abs(next - t) * Math.min(largest, Math.max(LEAST_FACTOR, factor));
+      [lastError, wasRefused, t] = [Math.max(error, FIRST_ERROR), false, next];
+      yield { t, state: y, slope, step, refused, evaluations };
     }
-    const isLast = size >= Math.abs(to - t) - smallest;
-    const next = isLast ? to : t + direction * size;
-    const trial = tidy(() => attempt(field, t, y, slope, next - t, { rtol, atol }));
-    evaluations += STAGES - 1;
-    const [error, faults] = await trial.report.data();
-    trial.report.dispose();
-    if (faults > 0) {
-      throw new Error(
-        `ode: the field between ${t} and ${next} is NaN or infinite for ${faults} samples, want finite values`,
-      );
-    }
-    if (error > 1) {
-      for (const tensor of [...trial.y, ...trial.slope]) tensor.dispose();
-      size = Math.abs(next - t) * Math.max(LEAST_FACTOR, SAFETY * error ** -(1 / ORDER));
-      refused++;
-      wasRefused = true;
-      continue;
-    }
-    for (const tensor of [...y, ...slope]) tensor.dispose();
-    ({ y, slope } = trial);
-    step++;
-    const bounded = Math.max(error, 1e-10);
-    const factor = SAFETY * bounded ** -(0.7 / ORDER) * lastError ** (0.4 / ORDER);
-    const largest = wasRefused ? 1 : LARGEST_FACTOR; // no growth right after a refusal
-    size = Math.abs(next - t) * Math.min(largest, Math.max(LEAST_FACTOR, factor));
-    [lastError, wasRefused, t] = [Math.max(error, FIRST_ERROR), false, next];
-    yield { t, state: y, slope, step, refused, evaluations };
+  } finally {
+    for (const tensor of slope) tensor.dispose();
   }
-  for (const tensor of slope) tensor.dispose();
 }
 
 /** The first step tried, as a share of the way. */

@@ -1,14 +1,14 @@
 // The likelihood of data under the probability-flow ODE.
 
 import type { Conditioning } from "@pkg/nn";
-import { concat, type Tensor, tidy, vjp } from "@pkg/tensor";
+import { concat, full, type Tensor, tidy, vjp, zeros } from "@pkg/tensor";
 import { checkProbes, exactDivergence } from "./divergence.ts";
 import { dormandPrince, type OdeOptions } from "./dormandPrince.ts";
 import { sigmaOf } from "./level.ts";
 import type { Model } from "./model.ts";
 import type { NoisePath } from "./path.ts";
 import { sampleSize, sumPerSample } from "./perSample.ts";
-import { probabilityFlow } from "./probabilityFlow.ts";
+import { probabilityFlow, TIME } from "./probabilityFlow.ts";
 
 export interface OdeLikelihoodOptions extends OdeOptions, Pick<Conditioning, "labels"> {
   /**
@@ -60,35 +60,31 @@ export async function odeLikelihood(
     return [value, concat(each, 1)];
   };
   const [from, to] = [cleanest, noisiest].map((level) => Math.log(sigmaOf(level)));
-  const gains = tidy(() => x0.reshape([batch, -1]).sum(1, { keepAxes: true }).mul(0));
-  const start = [x0, gains.expand([batch, probes?.length ?? 1])];
-  const run = dormandPrince((t, [y]) => tidy(() => divergences(y, t)), start, from, to, options);
+  const gains = zeros([batch, probes?.length ?? 1], { backend: x0.backend });
+  const run = dormandPrince((t, [y]) => tidy(() => divergences(y, t)), [x0, gains], from, to, options, TIME);
   for await (const { t, state, evaluations } of run) {
     if (t !== to) continue;
     const [y, gained] = state;
-    return tidy(() => {
+    const result = tidy(() => {
       const latent = y.mul(noisiest.signal);
-      const size = sampleSize(x0);
-      const constant = size * Math.log((noisiest.signal / path.prior) * Math.sqrt(1 / (2 * Math.PI)));
+      const constant = sampleSize(x0) * Math.log((noisiest.signal / path.prior) * Math.sqrt(1 / (2 * Math.PI)));
       const logPrior = sumPerSample(latent.square()).affine(-0.5 / path.prior ** 2, constant);
-      return {
-        logLikelihood: logPrior.add(gained.mean(1)),
-        standardError: errorOfMean(gained, !probes),
-        latent,
-        evaluations,
-      };
+      const logLikelihood = logPrior.add(gained.mean(1));
+      return { logLikelihood, standardError: errorOfMean(gained, !probes), latent, evaluations };
     });
+    for (const used of [y, gained, gains]) used.dispose();
+    return result;
   }
   throw new Error("odeLikelihood: the ODE ended before the path's first level");
 }
 
 /** The standard error of the mean over axis 1. */
 function errorOfMean(values: Tensor, isExact: boolean): Tensor {
-  const count = values.shape[1];
-  if (isExact) return values.mean(1).mul(0);
-  if (count === 1) return values.mean(1).mul(0).add(Number.POSITIVE_INFINITY);
+  const [batch, count] = values.shape;
+  if (isExact) return zeros([batch], { backend: values.backend });
+  if (count === 1) return full([batch], Number.POSITIVE_INFINITY, { backend: values.backend });
   return values
-    .variance(1, { correction: 1 })
+    .variance(1)
     .mul(1 / count)
     .sqrt();
 }

@@ -89,7 +89,9 @@ export async function* sampleFlow(
   const end = path.levels[path.levels.length - 1];
   for await (const step of walk(path, flow, y, { from: flow.noisiest, to: flow.cleanest, options })) {
     yield step;
-    if (step.level === flow.cleanest && end.noise === 0) yield { ...step, x: step.denoised, level: end };
+    if (step.level !== flow.cleanest || end.noise > 0) continue;
+    step.x.dispose();
+    yield { ...step, x: step.denoised, level: end };
   }
 }
 
@@ -108,6 +110,9 @@ export async function* encodeFlow(
   yield* walk(path, flow, x0.detach(), { from: flow.cleanest, to: flow.noisiest, options });
 }
 
+/** The flow's time, in errors. */
+export const TIME = "log σ";
+
 async function* walk(
   path: NoisePath,
   flow: ProbabilityFlow,
@@ -117,7 +122,7 @@ async function* walk(
   const [start, end] = [from, to].map((level) => Math.log(sigmaOf(level)));
   const field = (t: number, [state]: readonly Tensor[]) => [flow.slope(state, t)];
   try {
-    for await (const { t, state, slope, ...counts } of dormandPrince(field, [y], start, end, options)) {
+    for await (const { t, state, slope, ...counts } of dormandPrince(field, [y], start, end, options, TIME)) {
       const level = t === end ? to : path.at(Math.exp(t));
       const { x, denoised } = tidy(() => ({ x: state[0].mul(level.signal), denoised: state[0].sub(slope[0]) }));
       yield { x, denoised, level, ...counts };

@@ -124,6 +124,35 @@ for (const { name, open, skip } of openers) {
       step.dispose();
     });
 
+    test("a step that throws on the host gives back what it took, and later ones go on", async () => {
+      const f = (x: Tensor, given: readonly (number | null)[]) => {
+        const checked = perStep(() => {
+          if (given.includes(null)) throw new Error("no number");
+          return [Number(given[0])];
+        });
+        return x.mul(tensor(() => checked, { backend }));
+      };
+      const step = capture(f);
+      const x = tensor([1, 2], { backend });
+      for (let k = 0; k < 9; k++) {
+        const before = liveTensors();
+        if (k % 2) expect(() => step(x, [null])).toThrow("no number");
+        else tidy(() => void step(x, [k]));
+        // What is the capture's own was made in its first calls.
+        if (k > 3) expect(liveTensors()).toBe(before);
+      }
+      expect(await step(x, [3]).data()).toEqual(Float32Array.of(3, 6));
+      step.dispose();
+    });
+
+    test("work on a second backend is refused", () => {
+      const other = cpu();
+      const y = tensor([1, 2], { backend: other });
+      const step = capture((x: Tensor) => [x.add(1), y.add(1)]);
+      expect(() => step(tensor([1], { backend }))).toThrow(`capture: works on ${backend.name} and on ${other.name}`);
+      step.dispose();
+    });
+
     test("an argument cannot be assigned to", () => {
       const step = capture((x: Tensor) => x.assign(x.add(1)));
       const x = tensor([1], { backend });

@@ -160,10 +160,15 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
       const storage = new Storage(backend, sizeOf(shape), dtype, "capture");
       return fromStorage(storage, contiguousLayout(shape));
     });
-    this.replay.run(
-      tensors.map(({ storage }) => storage.buffer),
-      uploads,
-    );
+    try {
+      this.replay.run(
+        tensors.map(({ storage }) => storage.buffer),
+        uploads,
+      );
+    } catch (error) {
+      for (const tensor of tensors) tensor.dispose();
+      throw error;
+    }
     return template(tensors) as Result; // f gave the template
   }
 
@@ -173,7 +178,7 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
     this.backend ??= args.find(isTensor)?.backend ?? null;
     const { backend } = this;
     const inputs = backend?.record ? this.takeArguments() : args.filter(isTensor).map((arg) => arg.detach());
-    const session = new Session(inputs, backend?.record !== undefined);
+    const session = new Session(backend, inputs, backend?.record !== undefined);
     const stop = backend?.record?.((attrs) => session.isLive(attrs));
     let recording: Recording | undefined;
     let template: Template = () => undefined;
@@ -196,7 +201,7 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
       recording = stop?.();
       if (!backend?.record) for (const input of inputs) input.dispose();
     }
-    this.backend ??= [...session.found.keys(), ...outputs].at(0)?.backend ?? null;
+    this.backend = session.backend;
     try {
       if (recording) this.compare({ session, recording, template, outputs: outputs.map(outputOf) }, obstacle);
     } catch (error) {

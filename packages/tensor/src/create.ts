@@ -31,6 +31,7 @@ export function tensor(
   { backend, shape, dtype }: Partial<CreateOptions> & { readonly backend: Backend; readonly shape?: Shape },
 ): Tensor {
   const session = currentSession();
+  session?.use(backend);
   if (typeof values !== "function" && !session?.isLive(values)) {
     refuseInCapture("tensor of given values", "a function that gives them");
   }

@@ -1,5 +1,6 @@
 // What a captured function does beside queueing work: the host values that each step computes anew, and the tensors it meets.
 
+import type { Backend } from "./backend.ts";
 import type { Storage } from "./memory.ts";
 import type { Layout } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -31,6 +32,8 @@ export class Session {
   readonly found = new Map<Tensor, Whereabouts>();
   /** Tensors of `found` that were assigned other storage; the old one belongs to this map. */
   readonly displaced = new Map<Tensor, Whereabouts>();
+  /** Where the function computes. */
+  backend: Backend | null;
   private readonly born = new WeakSet<Tensor>();
   /** What `perStep` gave → its target. */
   private readonly targets = new WeakMap<object, object>();
@@ -40,7 +43,8 @@ export class Session {
   private computing: "" | "value" | "upload" = "";
 
   /** @param isRecorded whether storage that a tensor loses is to be kept until the end */
-  constructor(args: readonly Tensor[], isRecorded: boolean) {
+  constructor(backend: Backend | null, args: readonly Tensor[], isRecorded: boolean) {
+    this.backend = backend;
     this.args = args;
     this.isRecorded = isRecorded;
   }
@@ -98,6 +102,13 @@ export class Session {
     return this.args.includes(tensor);
   }
 
+  /** Notes where something is computed. @throws Error where that is a second backend, whose work would not be replayed */
+  use(backend: Backend): void {
+    this.backend ??= backend;
+    if (backend === this.backend) return;
+    throw new Error(`capture: works on ${this.backend.name} and on ${backend.name}, want one backend`);
+  }
+
   /** Notes a tensor that is made now. */
   bear(tensor: Tensor): void {
     this.born.add(tensor);
@@ -143,7 +154,8 @@ export function currentSession(): Session | null {
  * functions that are not captured this is `compute()`. Of a captured function (see `capture`) a replay runs `compute` alone, and
  * puts what it gives into the very object that was returned at first; so that nothing goes on with old numbers, its elements may
  * be read only inside of `perStep` and of functions handed to `tensor`, where the captured function would throw otherwise.
- * @param compute may advance what it closes over (a count of steps, a random stream); null where there is nothing to compute
+ * @param compute may advance what it closes over (a count of steps, a random stream), and has to read it anew: a number that the
+ * captured function worked out before stays what it was. Null where there is nothing to compute
  */
 export function perStep<T extends object | null>(compute: () => T): T {
   return current && !current.isComputing ? current.value(compute) : compute();

@@ -868,6 +868,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   }
   const session = currentSession();
   if (session) {
+    session.use(backend);
     for (const input of inputs) session.find(input);
     if (session.isLive(given) && !op.perStep) {
       throw new Error(`${op.name}: takes attributes of each step, want an op that declares them (perStep)`);

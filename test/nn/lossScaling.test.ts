@@ -1,6 +1,6 @@
 // Loss scaling: it changes nothing while gradients are finite, skips those that are not, resumes to the bit, and saves small gradients.
-import { adamW, type Optimizer } from "@pkg/nn";
-import { type Backend, cpu, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
+import { adamW, type Optimizer, parameters, unet } from "@pkg/nn";
+import { type Backend, cpu, randomStream, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -101,6 +101,33 @@ test.skipIf(!gpuAvailable)("in mixed precision gradients that float16 rounds to 
   expect(Math.abs(a - 0.5)).toBeGreaterThan(0.02);
   expect(Math.abs(b + 0.25)).toBeGreaterThan(0.02);
   backend.dispose();
+});
+
+test.skipIf(!gpuAvailable)("a U-Net trains in mixed precision as it does in float32", async () => {
+  const trained = await Promise.all(
+    (["float32", "mixed"] as const).map(async (precision) => {
+      const backend = await webgpu({ precision });
+      const rng = randomStream(3);
+      const model = unet(
+        { inChannels: 1, channels: 8, multipliers: [1, 2], blocks: 1, attentionLevels: [1] },
+        { backend, rng: rng.split("weights") },
+      );
+      const lossScaling = precision === "mixed" && { initial: 1024, interval: 2 };
+      const optimizer = adamW(parameters(model), { lr: 2e-3, clipNorm: 1, lossScaling });
+      const losses: number[] = [];
+      for (let step = 0; step < 4; step++) {
+        const noise = rng.normal([2, 8, 8, 1], { backend });
+        losses.push(await optimizer.minimize(() => model.forward(noise, [1, 2]).sub(noise).square().mean()).item());
+      }
+      expect(await optimizer.lossScale()?.item()).toBe(precision === "mixed" ? 4096 : undefined);
+      backend.dispose();
+      return losses;
+    }),
+  );
+  const [single, mixed] = trained;
+  expect(single[3]).toBeLessThan(single[0]);
+  // Halves have 11 bits; an update as large as any is 1 % of a weight, and a rounded gradient can turn one that is about zero.
+  for (const [k, loss] of single.entries()) expect(Math.abs(mixed[k] - loss)).toBeLessThan(1e-3 * loss);
 });
 
 test("options out of range are refused", () => {

@@ -1,8 +1,17 @@
 // Mixed precision: rounding to float16 as files have it, and products of rounded operands that are as exact as those of float32.
-import { type Backend, type Tensor, tensor, webgpu } from "@pkg/tensor";
+import { type Backend, type Shape, type Tensor, tensor, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeFloat16, encodeFloat16 } from "../../packages/tensor/src/halfFloat.ts";
 import type { Op } from "../../packages/tensor/src/op.ts";
+import { backward, forward } from "../../packages/tensor/src/ops/convGather.ts";
+import { narrowImage, narrowResult } from "../../packages/tensor/src/ops/convNarrow.ts";
+import {
+  type ConvAttrs,
+  convAttrs,
+  convShape,
+  type InputAttrs,
+  type WeightAttrs,
+} from "../../packages/tensor/src/ops/convShape.ts";
 import { roundingCall } from "../../packages/tensor/src/ops/half.ts";
 import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../packages/tensor/src/ops/index.ts";
 import { apply } from "../../packages/tensor/src/tensor.ts";
@@ -84,6 +93,39 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu wit
       expect(far).toBeLessThan(1e-3);
       expect(far).toBeGreaterThan(1e-5);
     }
+  });
+
+  test("convolutions whose taps stand side by side round the same numbers", async () => {
+    const [x, w] = [
+      [2, 6, 7, 3],
+      [3, 3, 3, 20],
+    ];
+    const attrs = convAttrs(x, w, { padding: 1 });
+    const y = convShape("conv2d", x, w, attrs);
+    const ways: readonly [AnyOp, readonly Shape[], ConvAttrs][] = [
+      [
+        {
+          ...conv2dInput,
+          gpu: ({ inputs: [g, v], ...call }) => narrowResult(call, backward(g, x, attrs), v, [3, 3], true, undefined),
+        },
+        [y, w],
+        { ...attrs, inputShape: x } as InputAttrs,
+      ],
+      [
+        { ...conv2dWeight, gpu: ({ inputs: [a, g], ...call }) => narrowImage(call, forward(a, y, attrs), g, [3, 3]) },
+        [x, y],
+        { ...attrs, kernelSize: [3, 3] } as WeightAttrs,
+      ],
+    ];
+    for (const [op, inputs, given] of ways) {
+      const drawn = drawInputs({ inputs }, 1);
+      const run = (on: Backend, values: typeof drawn) => runOp(op, place(values, on), given, on);
+      expect(await distance(run(backend, drawn), run(exact, rounded(drawn)))).toBeLessThan(1e-6);
+    }
+  });
+
+  test("the backend's name says so", () => {
+    expect(backend.name).toMatch(/, products in float16$/);
   });
 
   test("an operand beyond float16's range makes the product infinite, so that training notices", async () => {

@@ -107,7 +107,8 @@ class Webgpu implements WebgpuBackend {
     { budget, poison = false }: WebgpuOptions,
   ) {
     this.device = device;
-    this.name = `webgpu: ${description}`;
+    const mixed = `, products in float16${target.matrix ? " by matrix units" : ""}`;
+    this.name = `webgpu: ${description}${target.half ? mixed : ""}`;
     this.target = target;
     this.pipelines = new Pipelines(device, this.counts);
     this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });

@@ -48,6 +48,14 @@ const faults = [
     only: "conv2d",
   },
   {
+    name: "a tap too many: pixels of a strided gradient meet those of another class",
+    file: "kernels/conv2d_direct.wgsl",
+    from: "tap_y += TAP_Y",
+    to: "tap_y += 1u",
+    tests: ["tensor/ops"],
+    only: "conv2dInput",
+  },
+  {
     name: "a bounds mask dropped: an elementwise kernel writes past the end",
     file: "kernels/elementwise.wgsl",
     from: "  if (i >= params.size) {\n    return;\n  }\n",

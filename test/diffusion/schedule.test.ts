@@ -188,7 +188,7 @@ test("bad schedules are refused by the argument's name and value", () => {
   expect(() => fromBetas([0.1, Number.NaN])).toThrow("schedule: β_1 is NaN");
   expect(() => fromBetas([])).toThrow("fromBetas: 0 steps, want a positive integer");
   expect(() => linear(0)).toThrow("linear: 0 steps");
-  expect(() => linear(10, { start: -1 })).toThrow("schedule: β_0 is -1");
+  expect(() => linear(10, { start: -1 })).toThrow("linear: start is -1");
 });
 
 test("of any β in (0, 1] the posterior is finite, and its mean of the mean is the mean of the step it leads to", () => {

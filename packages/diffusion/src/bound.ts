@@ -96,7 +96,9 @@ export function termsOf(
     .where(reconstruction(), kl());
 }
 
-/** −log₂ p a dimension, of nats of the whole sample. */
+/** −log₂ p a dimension, of nats of the whole sample. @throws Error unless dimensions is a positive integer */
 export function bitsPerDim(nats: number, dimensions: number): number {
+  if (!(Number.isInteger(dimensions) && dimensions > 0))
+    throw new Error(`bitsPerDim: ${dimensions} dimensions, want a positive integer`);
   return nats / (dimensions * Math.LN2);
 }

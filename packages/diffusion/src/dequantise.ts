@@ -1,6 +1,7 @@
 // Uniform dequantisation: images on a grid as continuous data, for likelihoods that are densities.
 
 import type { RandomStream, Tensor } from "@pkg/tensor";
+import { bitsPerDim } from "./bound.ts";
 
 /**
  * Images on 256 levels k = 0 … 255, given as k / 127.5 − 1, as continuous data (k + u) / 128 − 1 with u uniform in [0, 1)
@@ -13,9 +14,7 @@ export function dequantise(
   rng: RandomStream,
   { levels = 256 }: { readonly levels?: number } = {},
 ): Tensor {
-  if (!(Number.isInteger(levels) && levels >= 2)) {
-    throw new Error(`dequantise: levels is ${levels}, want an integer from 2 on`);
-  }
+  checkLevels("dequantise", levels);
   const half = (levels - 1) / 2;
   return images
     .affine(half, half)
@@ -34,5 +33,11 @@ export function dequantisedBits(
   dimensions: number,
   { levels = 256 }: { readonly levels?: number } = {},
 ): number {
-  return nats / (dimensions * Math.LN2) + Math.log2(levels / 2);
+  checkLevels("dequantisedBits", levels);
+  return bitsPerDim(nats, dimensions) + Math.log2(levels / 2);
+}
+
+function checkLevels(name: string, levels: number): void {
+  if (!(Number.isInteger(levels) && levels >= 2))
+    throw new Error(`${name}: levels is ${levels}, want an integer from 2 on`);
 }

@@ -34,6 +34,8 @@ export function drawProbes(
 ): Tensor[] {
   if (!(Number.isInteger(count) && count > 0))
     throw new Error(`drawProbes: ${count} probes, want a positive integer of them`);
+  if (distribution !== "rademacher" && distribution !== "normal")
+    throw new Error(`drawProbes: distribution is "${distribution}", want rademacher or normal`);
   return Array.from({ length: count }, () => rng[distribution](shape, { backend }));
 }
 

@@ -3,7 +3,7 @@
 import type { Conditioning } from "@pkg/nn";
 import type { RandomStream, Tensor } from "@pkg/tensor";
 import type { Model } from "./model.ts";
-import { perSample } from "./perSample.ts";
+import { checkBatch, checkPredicted, perSample } from "./perSample.ts";
 
 export interface EdmLossOptions extends Pick<Conditioning, "labels"> {
   /** P_mean: the mean of ln σ. Default −1.2. */
@@ -22,7 +22,8 @@ export interface EdmLossOptions extends Pick<Conditioning, "labels"> {
  * @param x0 [batch, ...]
  * @param rng draws σ, ε, and the model's dropout masks
  * @returns [], the mean over batch and elements
- * @throws Error when deviation is below 0, or sigmaData is not positive
+ * @throws Error when mean or deviation is not finite, deviation below 0, or sigmaData not positive; ShapeError when the prediction
+ * is not of x0's shape
  */
 export function edmLoss(
   denoiser: Model,
@@ -30,11 +31,17 @@ export function edmLoss(
   rng: RandomStream,
   { mean = -1.2, deviation = 1.2, sigmaData = 0.5, labels }: EdmLossOptions = {},
 ): Tensor {
-  if (!(deviation >= 0)) throw new Error(`edmLoss: deviation is ${deviation}, want a number from 0 on`);
-  if (!(sigmaData > 0)) throw new Error(`edmLoss: sigmaData is ${sigmaData}, want a positive number`);
+  checkBatch("edmLoss", x0);
+  if (!Number.isFinite(mean)) throw new Error(`edmLoss: mean is ${mean}, want a finite number`);
+  if (!(deviation >= 0 && Number.isFinite(deviation)))
+    throw new Error(`edmLoss: deviation is ${deviation}, want a number from 0 on`);
+  if (!(sigmaData > 0 && Number.isFinite(sigmaData)))
+    throw new Error(`edmLoss: sigmaData is ${sigmaData}, want a positive number`);
   const sigmas = Array.from(rng.host.normal([x0.shape[0]]), (normal) => Math.exp(mean + deviation * normal));
   const noisy = x0.add(rng.normal(x0.shape, { backend: x0.backend }).mul(perSample(x0, sigmas)));
-  const error = denoiser.forward(noisy, sigmas, { labels, rng }).sub(x0);
+  const predicted = denoiser.forward(noisy, sigmas, { labels, rng });
+  checkPredicted("edmLoss", predicted, x0);
+  const error = predicted.sub(x0);
   const roots = sigmas.map((sigma) => Math.hypot(sigma, sigmaData) / (sigma * sigmaData));
   return error.mul(perSample(x0, roots)).square().mean();
 }

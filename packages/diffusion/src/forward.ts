@@ -1,6 +1,7 @@
 // The forward process: noising data in one jump, by one step, and along the whole chain.
 
 import { addNoise, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { checkPerSample } from "./perSample.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /**
@@ -16,10 +17,10 @@ export function qSample(
   times: readonly number[],
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
-  checkTimes("qSample", x0, times);
+  checkPerSample("qSample", x0, times);
   return noised(
     x0,
-    () => times.map((t) => alphaBarAt(schedule, t)),
+    () => times.map((t) => alphaBarAt(schedule, checkStep("qSample", t))),
     () => times.map((t) => noiseVarianceAt(schedule, t)),
     rng,
   );
@@ -38,11 +39,10 @@ export function forwardStep(
   times: readonly number[],
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
-  checkTimes("forwardStep", x, times);
+  checkPerSample("forwardStep", x, times);
   const betas = () =>
     times.map((t) => {
-      if (t === -1) throw new Error("forwardStep: t is −1, the data, which no step leads to: want 0 or later");
-      noiseVarianceAt(schedule, t); // refuses what is no step
+      noiseVarianceAt(schedule, checkStep("forwardStep", t)); // refuses what is no step
       return schedule.betas[t];
     });
   return noised(x, () => betas().map((beta) => 1 - beta), betas, rng);
@@ -80,8 +80,8 @@ function noised(
   return addNoise(x, signal, noise, rng);
 }
 
-function checkTimes(name: string, { shape }: Tensor, times: readonly number[]): void {
-  if (times.length !== shape[0]) {
-    throw new Error(`${name}: ${times.length} times for a batch of ${shape[0]}, want one a sample`);
-  }
+/** −1 is the data, of which other functions know. */
+function checkStep(name: string, t: number): number {
+  if (t === -1) throw new Error(`${name}: t is −1, the data, which no step leads to: want 0 or later`);
+  return t;
 }

@@ -6,7 +6,7 @@ import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess, termsOf } from 
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { type Prediction, predictionTarget } from "./parameterization.ts";
-import { meanPerSample, sampleSize } from "./perSample.ts";
+import { checkBatch, checkPredicted, meanPerSample, sampleSize } from "./perSample.ts";
 import type { Schedule } from "./schedule.ts";
 import { type DrawnTimes, type TimestepSampler, uniformTimes } from "./timestepSampler.ts";
 import { learnedRange, splitVariance } from "./variance.ts";
@@ -45,7 +45,7 @@ export interface HybridOptions extends BoundLossOptions {
  * @param x0 [batch, ...], of about unit scale (images in [−1, 1])
  * @param rng draws t, ε, and the model's dropout masks
  * @returns [], the mean over batch and elements
- * @throws Error when a weight is not finite, naming the step
+ * @throws Error when a weight is negative or not finite, naming the step; ShapeError when the prediction is not of x0's shape
  */
 export function predictionLoss(
   model: Model,
@@ -140,10 +140,12 @@ interface Drawn extends DrawnTimes {
 
 function drawTimes(
   { steps }: Schedule,
-  { shape: [batch] }: Tensor,
+  x0: Tensor,
   rng: RandomStream,
   { timesteps = uniformTimes() }: Pick<TimedOptions, "timesteps">,
 ): Drawn {
+  checkBatch("loss", x0);
+  const [batch] = x0.shape;
   let drawn: DrawnTimes = { times: [], weights: [] };
   const times = perStep(() => {
     drawn = checkDrawn(timesteps(steps, batch, rng));
@@ -191,6 +193,7 @@ function squaredErrors(
     readonly times: readonly number[];
   },
 ): Tensor {
+  checkPredicted("loss", predicted, known.data);
   return meanPerSample(predicted.sub(predictionTarget(schedule, prediction, known)).square());
 }
 
@@ -205,7 +208,7 @@ function average(losses: Tensor, { times, weights, isEqual }: Drawn, { report }:
 }
 
 function checkWeight(weight: number, t: number): number {
-  if (!Number.isFinite(weight))
-    throw new Error(`predictionLoss: the weight of step ${t} is ${weight}, want a finite number`);
+  if (!(weight >= 0 && Number.isFinite(weight)))
+    throw new Error(`predictionLoss: the weight of step ${t} is ${weight}, want a finite number from 0 on`);
   return weight;
 }

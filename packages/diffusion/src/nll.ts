@@ -7,7 +7,7 @@ import { discretisedDecoder } from "./decoder.ts";
 import { type Estimate, estimate } from "./estimate.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
-import { sampleSize } from "./perSample.ts";
+import { checkBatch, sampleSize } from "./perSample.ts";
 import type { Schedule } from "./schedule.ts";
 
 export interface NllOptions extends ReverseProcess, Pick<Conditioning, "labels"> {
@@ -45,6 +45,7 @@ export async function nll(
 ): Promise<Nll> {
   if (!(Number.isInteger(repeats) && repeats >= 1))
     throw new Error(`nll: repeats is ${repeats}, want a positive integer`);
+  checkBatch("nll", x0);
   await decoder.check(x0);
   const batch = x0.shape[0];
   const size = sampleSize(x0);

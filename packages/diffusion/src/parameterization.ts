@@ -2,7 +2,7 @@
 
 import type { Tensor } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "./level.ts";
-import { perSample } from "./perSample.ts";
+import { checkPerSample, checkPredicted, perSample } from "./perSample.ts";
 import { posterior } from "./posterior.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -33,7 +33,8 @@ interface Combination {
  * @param prediction [batch, ...], of kind `from`
  * @param x [batch, ...], the noised data that it was made from
  * @param times one step a sample
- * @throws Error where `from` does not tell x₀ and ε apart: noise or score at ᾱ = 0
+ * @throws Error where `from` does not tell x₀ and ε apart: noise or score at ᾱ = 0 (but one of the other), data at the data; for a
+ * wrong number of times, or one out of range; ShapeError for a prediction that is not of x's shape
  */
 export function convertPrediction(
   schedule: Schedule,
@@ -45,6 +46,8 @@ export function convertPrediction(
     times,
   }: { readonly from: Prediction; readonly to: Prediction; readonly x: Tensor; readonly times: readonly number[] },
 ): Tensor {
+  checkPredicted("convertPrediction", prediction, x);
+  checkPerSample("convertPrediction", x, times);
   if (from === to) return prediction;
   const combinations = times.map((t) => {
     const [given, wanted] = [from, to].map((kind) => stepMix(schedule, kind, t));
@@ -56,7 +59,7 @@ export function convertPrediction(
 
 /**
  * A prediction of one kind from one of another, where all samples stand at one level: x = signal · x₀ + noise · ε.
- * @throws Error where `from` does not tell x₀ and ε apart
+ * @throws Error where `from` does not tell x₀ and ε apart; ShapeError for a prediction that is not of x's shape
  */
 export function convertAtLevel(
   level: NoiseLevel,
@@ -67,17 +70,23 @@ export function convertAtLevel(
     x,
   }: { readonly from: Exclude<Prediction, "mean">; readonly to: Exclude<Prediction, "mean">; readonly x: Tensor },
 ): Tensor {
+  checkPredicted("convertAtLevel", prediction, x);
   if (from === to) return prediction;
   const { ofX, ofPrediction } = combine(levelMix(level, from), levelMix(level, to), level, from);
   return x.mul(ofX).add(prediction.mul(ofPrediction));
 }
 
-/** What a model should predict for data and noise that are known. @param times one step a sample */
+/**
+ * What a model should predict for data and noise that are known.
+ * @param times one step a sample
+ * @throws Error for a wrong number of times, or one out of range
+ */
 export function predictionTarget(
   schedule: Schedule,
   kind: Prediction,
   { data, noise, times }: { readonly data: Tensor; readonly noise: Tensor; readonly times: readonly number[] },
 ): Tensor {
+  checkPerSample("predictionTarget", data, times);
   if (kind === "noise") return noise;
   if (kind === "data") return data;
   const mixes = times.map((t) => stepMix(schedule, kind, t));
@@ -92,19 +101,24 @@ function stepMix(schedule: Schedule, kind: Prediction, t: number): Mix {
   return { data: fromData + fromNoisy * level.signal, noise: fromNoisy * level.noise };
 }
 
-function levelMix({ signal, noise }: NoiseLevel, kind: Exclude<Prediction, "mean">): Mix {
+function levelMix({ t, signal, noise }: NoiseLevel, kind: Exclude<Prediction, "mean">): Mix {
   if (kind === "noise") return { data: 0, noise: 1 };
   if (kind === "data") return { data: 1, noise: 0 };
   if (kind === "velocity") return { data: -noise, noise: signal };
+  if (kind !== "score") throw new Error(`prediction: "${kind}", want noise, data, velocity, score or mean`);
+  if (noise === 0) throw new Error(`prediction: a score at t = ${t}, where there is no noise: want a noisier level`);
   return { data: 0, noise: -1 / noise };
 }
 
 /** Solves x = signal · x₀ + noise · ε and the given mix for the wanted one. */
 function combine(given: Mix, wanted: Mix, { t, signal, noise }: NoiseLevel, from: Prediction): Combination {
+  // Noise and score tell each other without x, also where they tell nothing else.
+  if (given.data === 0 && wanted.data === 0) return { ofX: 0, ofPrediction: wanted.noise / given.noise };
   const determinant = signal * given.noise - noise * given.data;
   if (determinant === 0) {
+    const lost = signal === 0 ? "ᾱ is 0, says nothing of the data" : "there is no noise, says nothing of it";
     throw new Error(
-      `convertPrediction: ${from} at step ${t}, where ᾱ is 0, says nothing of the data: want velocity or data`,
+      `convertPrediction: ${from} at step ${t}, where ${lost}: want velocity or ${signal === 0 ? "data" : "noise"}`,
     );
   }
   return {

@@ -71,6 +71,7 @@ export function discretePath(
   const chosen = sigmas
     ? checkFalling("discretePath", "sigmas", sigmas).map(at)
     : checkFalling("discretePath", "times", times ?? spacedTimes(schedule.steps, steps, spacing)).map((t) => {
+        if (t === -1) throw new Error("discretePath: times has −1, the data, where paths end anyway: want steps alone");
         noiseVarianceAt(schedule, t); // refuses what is no step
         return table[t];
       });

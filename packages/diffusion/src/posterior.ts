@@ -1,6 +1,7 @@
 // The posterior q(x_{t−1} | x_t, x₀) of the forward process: its mean from the data or from the noise, and its variance.
 
 import type { Tensor } from "@pkg/tensor";
+import { checkPredicted } from "./perSample.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /** μ̃ = fromData · x₀ + fromNoisy · x_t and β̃ (Ho et al. 2020, eq. 7), for a step from t to any earlier one. */
@@ -22,6 +23,7 @@ export type FirstVariance = "nextVariance" | "clamp";
 
 /** @param to the step that follows in sampling, below t; −1 is the data. @throws Error when t or `to` are no such steps */
 export function posterior(schedule: Schedule, t: number, to = t - 1): Posterior {
+  if (t === -1) throw new Error("posterior: t is −1, the data, from which no step leads on: want 0 or later");
   const [here, there] = [noiseVarianceAt(schedule, t), noiseVarianceAt(schedule, to)];
   if (to >= t) throw new Error(`posterior: from step ${t} to ${to}, want an earlier one`);
   const signal = alphaBarAt(schedule, to);
@@ -56,9 +58,11 @@ export function posteriorLogVariance(
  * algorithm 2 states. It is `fromData · x̂₀ + fromNoisy · x_t` where x̂₀ is not clipped, and another value where it is.
  * @param x [batch, ...] at step t
  * @param noise of x's shape, true or predicted
- * @throws Error when t or `to` are no steps as in `posterior`, or ᾱ_t is 0, where the noise says nothing of the data
+ * @throws Error when t or `to` are no steps as in `posterior`, or ᾱ_t is 0, where the noise says nothing of the data;
+ * ShapeError for noise that is not of x's shape
  */
 export function posteriorMeanFromNoise(schedule: Schedule, x: Tensor, noise: Tensor, t: number, to = t - 1): Tensor {
+  checkPredicted("posteriorMeanFromNoise", noise, x);
   const { beta } = posterior(schedule, t, to);
   if (beta === 1) {
     throw new Error(

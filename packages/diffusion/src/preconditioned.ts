@@ -1,7 +1,7 @@
 // EDM's preconditioning: a denoiser of any noise level from a network whose input and output have unit scale.
 
 import type { Model } from "./model.ts";
-import { perSample } from "./perSample.ts";
+import { checkPerSample, checkPredicted, perSample } from "./perSample.ts";
 
 /** EDM's coefficients at a noise level (Karras et al. 2022, table 1). */
 export interface Preconditioning {
@@ -45,6 +45,7 @@ export function preconditioned<Network extends Model>(
   return {
     network,
     forward(x, sigmas, conditioning) {
+      checkPerSample("preconditioned", x, sigmas, "σ");
       const at = sigmas.map((sigma) => preconditioning(sigma, sigmaData));
       const column = (of: (coefficients: Preconditioning) => number) => perSample(x, at.map(of));
       const output = network.forward(
@@ -52,6 +53,7 @@ export function preconditioned<Network extends Model>(
         at.map((c) => c.noise),
         conditioning,
       );
+      checkPredicted("preconditioned", output, x);
       return x.mul(column((c) => c.skip)).add(output.mul(column((c) => c.out)));
     },
   };

@@ -106,12 +106,13 @@ export async function* sample(
   }
 }
 
-/** The last step of a run: its x are the samples. */
-export async function finalSample(run: AsyncIterable<Pick<SampleStep, "x">>): Promise<Tensor> {
-  let last: Tensor | undefined;
-  for await (const { x } of run) last = x;
+/** The last step of a run: its x are the samples. What its sampler remembers is freed. */
+export async function finalSample(run: AsyncIterable<Pick<SampleStep, "x"> & Partial<SampleStep>>): Promise<Tensor> {
+  let last: (Pick<SampleStep, "x"> & Partial<SampleStep>) | undefined;
+  for await (const step of run) last = step;
   if (!last) throw new Error("finalSample: the run has no steps, want at least one");
-  return last;
+  for (const tensor of last.memory ?? []) if (tensor !== last.x) tensor.dispose();
+  return last.x;
 }
 
 /** Waits for a step, and looks at what the model gave in it. */

@@ -8,26 +8,24 @@ export interface BetaRange extends TableOptions {
   readonly end?: number;
 }
 
-/** β rises linearly (Ho et al. 2020, section 4). Ends are those of 1000 steps whatever `steps` is. */
+/**
+ * β rises linearly (Ho et al. 2020, section 4). Ends are those of 1000 steps whatever `steps` is.
+ * @throws Error, as all schedules, for steps that are no positive integer, or other numbers out of range, naming them
+ */
 export function linear(steps = 1000, { start = 1e-4, end = 0.02, precision }: BetaRange = {}): Schedule {
   checkSteps("linear", steps);
+  checkEnds("linear", { start, end });
   return fromBetas(linspace(start, end, steps, precision), { precision });
 }
 
 /** √β rises linearly between the square roots of linear's ends (the "quad" of Ho et al.'s and DDIM's code). */
 export function quadratic(steps = 1000, { start = 1e-4, end = 0.02, precision }: BetaRange = {}): Schedule {
-  return scaledLinear(steps, { start, end, precision });
+  return rootLinear("quadratic", steps, { start, end, precision });
 }
 
 /** √β rises linearly, between the ends of latent diffusion (Rombach et al. 2022): `quadratic` with other ends. */
 export function scaledLinear(steps = 1000, { start = 0.00085, end = 0.012, precision }: BetaRange = {}): Schedule {
-  checkSteps("scaledLinear", steps);
-  if (!(start >= 0 && end >= 0)) throw new Error(`scaledLinear: β from ${start} to ${end}, want numbers in (0, 1]`);
-  const roots = linspace(Math.sqrt(start), Math.sqrt(end), steps, precision);
-  return fromBetas(
-    roots.map((root) => root ** 2),
-    { precision },
-  );
+  return rootLinear("scaledLinear", steps, { start, end, precision });
 }
 
 /**
@@ -39,6 +37,9 @@ export function cosine(
   { offset = 0.008, maxBeta = 0.999, precision }: TableOptions & { offset?: number; maxBeta?: number } = {},
 ): Schedule {
   checkSteps("cosine", steps);
+  if (!(offset >= 0 && Number.isFinite(offset)))
+    throw new Error(`cosine: offset is ${offset}, want a finite number from 0 on`);
+  checkCap("cosine", maxBeta);
   return ofSignal(steps, (s) => Math.cos(((s + offset) / (1 + offset)) * (Math.PI / 2)) ** 2, { maxBeta, precision });
 }
 
@@ -54,6 +55,11 @@ export function sigmoid(
   }: TableOptions & { start?: number; end?: number; temperature?: number; maxBeta?: number } = {},
 ): Schedule {
   checkSteps("sigmoid", steps);
+  if (!(end > start && Number.isFinite(end - start)))
+    throw new Error(`sigmoid: from ${start} to ${end}, want finite numbers, the second larger`);
+  if (!(temperature > 0 && Number.isFinite(temperature)))
+    throw new Error(`sigmoid: temperature is ${temperature}, want a positive number`);
+  checkCap("sigmoid", maxBeta);
   const logistic = (x: number) => 1 / (1 + Math.exp(-x / temperature));
   const [high, low] = [logistic(end), logistic(start)];
   return ofSignal(steps, (s) => (high - logistic(s * (end - start) + start)) / (high - low), { maxBeta, precision });
@@ -73,11 +79,37 @@ export function zeroTerminalSnr({ steps, alphaBars }: Schedule, { precision }: T
   if (steps < 2) throw new Error(`zeroTerminalSnr: a schedule of ${steps} steps, want at least two`);
   const roots = alphaBars.map(Math.sqrt);
   const [first, last] = [roots[0], roots[steps - 1]];
+  if (!(last > 0 || roots.indexOf(0) === steps - 1) || first === last)
+    throw new Error(`zeroTerminalSnr: √ᾱ from ${first} to ${last}, want ᾱ that falls, and to 0 in the last step alone`);
   const rescaled = roots.map((root) => (((root - last) * first) / (first - last)) ** 2);
   return fromBetas(
     rescaled.map((alphaBar, t) => 1 - alphaBar / (t === 0 ? 1 : rescaled[t - 1])),
     { precision },
   );
+}
+
+function rootLinear(name: string, steps: number, { start, end, precision }: BetaRange & Ends): Schedule {
+  checkSteps(name, steps);
+  checkEnds(name, { start, end });
+  const roots = linspace(Math.sqrt(start), Math.sqrt(end), steps, precision);
+  return fromBetas(
+    roots.map((root) => root ** 2),
+    { precision },
+  );
+}
+
+interface Ends {
+  readonly start: number;
+  readonly end: number;
+}
+
+function checkEnds(name: string, ends: Ends): void {
+  for (const [end, beta] of Object.entries(ends))
+    if (!(beta > 0 && beta <= 1)) throw new Error(`${name}: ${end} is ${beta}, want a β in (0, 1]`);
+}
+
+function checkCap(name: string, maxBeta: number): void {
+  if (!(maxBeta > 0 && maxBeta <= 1)) throw new Error(`${name}: maxBeta is ${maxBeta}, want a β in (0, 1]`);
 }
 
 /** β of each step from ᾱ as a function of the share of time gone by, capped. */

@@ -1,7 +1,7 @@
 // Scores: vector fields s(x) ≈ ∇ log p(x), given by a network or as the downhill slope of an energy.
 
 import { grad, type Shape, ShapeError, type Tensor, tidy } from "@pkg/tensor";
-import { perSample } from "./perSample.ts";
+import { checkPerSample, perSample } from "./perSample.ts";
 
 /** s(x) ≈ ∇ log p(x), of each sample alone: [batch, ...] → the same. */
 export type Score = (x: Tensor) => Tensor;
@@ -25,9 +25,15 @@ export function scoreOfEnergy<Rest extends readonly unknown[]>(
 /**
  * s(x, σ) = f(x) / σ of a network that does not see σ (Song & Ermon 2020, technique 3): a score's size goes as 1 / σ, the
  * network's need not.
+ * @throws from the score: Error unless there is one σ above 0 for each sample
  */
 export function dividedBySigma(network: Score): NoisyScore {
-  return (x, sigmas) => tidy(() => network(x).div(perSample(x, sigmas)));
+  return (x, sigmas) => {
+    checkPerSample("dividedBySigma", x, sigmas, "σ");
+    const wrong = sigmas.find((sigma) => !(sigma > 0));
+    if (wrong !== undefined) throw new Error(`dividedBySigma: σ is ${wrong}, want numbers above 0`);
+    return tidy(() => network(x).div(perSample(x, sigmas)));
+  };
 }
 
 /** The energies, if there is one a sample. */

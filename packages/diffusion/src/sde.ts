@@ -106,7 +106,9 @@ function linearBeta(
     integral: (t) => checkTime(name, t) * (betaMin + (slope * t) / 2),
     // The root of ½ slope t² + betaMin t = B, in the form that does not cancel.
     time: (integral) =>
-      within01((2 * checkSigma(integral)) / (betaMin + Math.sqrt(betaMin ** 2 + 2 * slope * integral))),
+      integral === Number.POSITIVE_INFINITY
+        ? 1
+        : within01((2 * checkSigma(integral)) / (betaMin + Math.sqrt(betaMin ** 2 + 2 * slope * integral))),
   };
 }
 

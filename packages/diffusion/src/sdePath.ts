@@ -71,6 +71,8 @@ function spacedTimes(sde: Sde, spacing: SdeSpacing, smallest: number, count: num
     quadratic: (share) => between(1, Math.sqrt(smallest), share) ** 2,
     logSnr: (share) => sde.time(Math.exp(between(logSigma(1), logSigma(smallest), share))),
   };
+  if (!Object.hasOwn(at, spacing))
+    throw new Error(`sdePath: spacing is "${spacing}", want ${Object.keys(at).join(", ")}`);
   return Array.from({ length: count }, (_, k) => {
     if (k === 0) return 1;
     return k === count - 1 ? smallest : at[spacing](k / (count - 1));

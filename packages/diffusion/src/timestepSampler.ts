@@ -41,7 +41,7 @@ export interface LossAwareSampler {
   update(times: readonly number[], losses: ArrayLike<number>): void;
   /** As plain JSON: `restore` goes on from there. */
   state(): LossHistory;
-  /** @throws Error for the state of another number of steps */
+  /** @throws Error for the state of another number of steps, or losses that are not finite */
   restore(state: LossHistory): void;
 }
 
@@ -106,9 +106,11 @@ export function lossAwareTimes(
     },
     state: () => ({ losses: losses.map((seen) => [...seen]) }),
     restore(state) {
-      if (state.losses?.length !== steps) {
-        throw new Error(`lossAwareTimes: a state of ${state.losses?.length} steps, want one of ${steps}`);
+      if (state?.losses?.length !== steps) {
+        throw new Error(`lossAwareTimes: a state of ${state?.losses?.length} steps, want one of ${steps}`);
       }
+      const wrong = state.losses.flat().find((loss) => !Number.isFinite(loss));
+      if (wrong !== undefined) throw new Error(`lossAwareTimes: a state with the loss ${wrong}, want finite numbers`);
       losses = state.losses.map((seen) => seen.slice(-history));
     },
   };

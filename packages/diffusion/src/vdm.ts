@@ -3,7 +3,7 @@
 import type { Conditioning } from "@pkg/nn";
 import { addNoise, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
 import type { Model } from "./model.ts";
-import { meanPerSample } from "./perSample.ts";
+import { checkBatch, checkPredicted, meanPerSample } from "./perSample.ts";
 
 /** γ(t) = −log SNR of t in [0, 1], rising: x_t = √sigmoid(−γ) x₀ + √sigmoid(γ) ε. */
 export interface GammaCurve {
@@ -39,7 +39,7 @@ export function linearGamma({
  * @param model predicts the noise
  * @param x0 [batch, ...]
  * @returns [], the mean over batch and elements
- * @throws Error when γ does not rise or is not finite where it is asked
+ * @throws Error when γ does not rise or is not finite where it is asked; ShapeError when the prediction is not of x0's shape
  */
 export function vdmLoss(
   model: Model,
@@ -51,6 +51,7 @@ export function vdmLoss(
   if (steps !== undefined && !(Number.isInteger(steps) && steps >= 1)) {
     throw new Error(`vdmLoss: ${steps} steps, want a positive integer, or none for continuous time`);
   }
+  checkBatch("vdmLoss", x0);
   const { backend, shape } = x0;
   const u = rng.next();
   const times = Array.from({ length: shape[0] }, (_, i) => {
@@ -68,6 +69,8 @@ export function vdmLoss(
       { backend },
     );
   const { noisy, noise } = addNoise(x0, root(1), root(-1), rng);
-  const errors = model.forward(noisy, times.map(label), { labels, rng }).sub(noise).square();
+  const predicted = model.forward(noisy, times.map(label), { labels, rng });
+  checkPredicted("vdmLoss", predicted, x0);
+  const errors = predicted.sub(noise).square();
   return meanPerSample(errors).mul(tensor(weights, { backend })).mean();
 }

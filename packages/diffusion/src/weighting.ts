@@ -9,7 +9,8 @@ export type LossWeight = (schedule: Schedule, t: number) => number;
 
 /**
  * β_t² / (2 σ_t² α_t (1 − ᾱ_t)), which makes L_simple the bound's L_{t−1} (Ho et al. 2020, eq. 12), for predicted noise.
- * With σ² = β̃ the first step's is infinite (β̃_1 = 0); there, as their code does, β stands in.
+ * With σ² = β̃ the first step's is infinite (β̃_1 = 0); there, as their code does, β stands in. Where β is 1 (zero terminal SNR) it is
+ * infinite, since the noise says nothing of the data there: weight another prediction, by `convertWeight`.
  */
 export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixedSmall"): LossWeight {
   return (schedule, t) => {
@@ -23,7 +24,7 @@ export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixed
 /**
  * A weight of one kind of prediction's squared error as one of another's, so that w_from ‖Δfrom‖² = w_to ‖Δto‖²:
  * ‖Δε‖² = SNR ‖Δx₀‖², ‖Δv‖² = (1 + SNR) ‖Δx₀‖², ‖Δs‖² = ‖Δε‖² / (1 − ᾱ), ‖Δμ‖² = β² / (α (1 − ᾱ)) ‖Δε‖². At ᾱ = 0, where the noise
- * says nothing of the data, a weight of the data's error is an infinite one of the noise's.
+ * says nothing of the data, a weight of the data's error is an infinite one of the noise's, but 0 stays 0.
  */
 export function convertWeight(
   weight: LossWeight,
@@ -31,7 +32,10 @@ export function convertWeight(
 ): LossWeight {
   if (from === to) return weight;
   const unit = isOfNoise(from) && isOfNoise(to) ? noiseError : dataError;
-  return (schedule, t) => (weight(schedule, t) * unit(schedule, t, to)) / unit(schedule, t, from);
+  return (schedule, t) => {
+    const given = weight(schedule, t);
+    return given === 0 ? 0 : given * (unit(schedule, t, to) / unit(schedule, t, from));
+  };
 }
 
 /** SNR as a weight of the data's error: 1 as one of the noise's, L_simple whatever is predicted. */
@@ -60,8 +64,10 @@ export function minSnrWeight(gamma = 5, prediction: Prediction = "noise"): LossW
   return convertWeight(ofNoise, { from: "noise", to: prediction });
 }
 
-/** 1 / (k + SNR)^γ for predicted noise (Choi et al. 2022, P2). */
+/** 1 / (k + SNR)^γ for predicted noise (Choi et al. 2022, P2). @throws Error unless k is positive and γ a number from 0 on */
 export function p2Weight({ k = 1, gamma = 1 }: { readonly k?: number; readonly gamma?: number } = {}): LossWeight {
+  if (!(k > 0 && Number.isFinite(k))) throw new Error(`p2Weight: k is ${k}, want a positive number`);
+  if (!(gamma >= 0 && Number.isFinite(gamma))) throw new Error(`p2Weight: γ is ${gamma}, want a number from 0 on`);
   return (schedule, t) => (k + snrAt(schedule, t)) ** -gamma;
 }
 

@@ -7,7 +7,7 @@ import { type Tensor, tensor } from "@pkg/tensor";
  * an arc from a to b. In high dimensions the straight line (`a.lerp(b, w)`) comes too close to 0 for noise. θ is found in float64 on
  * the host, which a and b are read to. Where they are parallel, or one is 0, it is the straight line.
  * @param a [batch, ...], as b
- * @throws Error when shapes differ, w is not finite, or two samples point in opposite directions, between which many arcs lead
+ * @throws Error when shapes differ, w or a length is not finite, or two samples point in opposite directions, between which many arcs lead
  */
 export async function slerp(a: Tensor, b: Tensor, weight: number): Promise<Tensor> {
   if (`${a.shape}` !== `${b.shape}`) throw new Error(`slerp: [${a.shape}] and [${b.shape}], want equal shapes`);
@@ -33,6 +33,8 @@ function arcWeights(theta: number, weight: number): readonly [number, number] {
 /** In [0, π), by the lengths of sum and difference of the unit vectors, which lose no digits near 0 (Kahan 2006); 0 for a vector 0. */
 function angle(a: ArrayLike<number>, b: ArrayLike<number>, sample: number): number {
   const norms = [a, b].map((vector) => Math.sqrt(sumOver(vector.length, (i) => vector[i] ** 2)));
+  const wrong = norms.find((norm) => !Number.isFinite(norm));
+  if (wrong !== undefined) throw new Error(`slerp: sample ${sample} has the length ${wrong}, want finite numbers`);
   if (norms.includes(0)) return 0;
   const apart = (sign: number) =>
     Math.sqrt(sumOver(a.length, (i) => (a[i] / norms[0] + (sign * b[i]) / norms[1]) ** 2));

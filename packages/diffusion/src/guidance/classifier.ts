@@ -4,7 +4,7 @@ import { concat, grad, type Tensor, tidy } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import type { Model } from "../model.ts";
 import type { Prediction } from "../parameterization.ts";
-import { perSample } from "../perSample.ts";
+import { checkPerSample, perSample } from "../perSample.ts";
 import { posterior } from "../posterior.ts";
 import type { MeanShift } from "../samplers/ancestral.ts";
 import type { Schedule } from "../schedule.ts";
@@ -55,6 +55,7 @@ export function classifierGuidance(
       tidy(() => {
         const { labels, ...rest } = conditioning;
         const wanted = checkLabels("classifierGuidance", labels, x);
+        checkPerSample("classifierGuidance", x, times);
         const { prediction, raw } = predictedPart(model.forward(x, times, conditional ? conditioning : rest), x);
         const changes = times.map((t) => scale * changePerScore(levels, kind, t));
         const moved = prediction.add(gradient(logProbability, x, times, wanted).mul(perSample(x, changes)));

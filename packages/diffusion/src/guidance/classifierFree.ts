@@ -2,7 +2,7 @@
 
 import { concat, type Tensor, tidy } from "@pkg/tensor";
 import type { Model } from "../model.ts";
-import { perSample } from "../perSample.ts";
+import { checkPerSample, perSample } from "../perSample.ts";
 import { predictedPart } from "./predictedPart.ts";
 
 /** How far to go along the difference that the label makes, in one of two conventions: scale = 1 + weight. */
@@ -43,8 +43,8 @@ export function classifierFree(model: Model, { scale, weight, rescale = 0, inter
     forward(x, times, conditioning = {}) {
       const { labels } = conditioning;
       if (!labels) throw new Error("classifierFree: no labels in the call, want one a sample");
-      if (labels.length !== x.shape[0])
-        throw new Error(`classifierFree: ${labels.length} labels for a batch of ${x.shape[0]}, want one a sample`);
+      checkPerSample("classifierFree", x, labels, "labels");
+      checkPerSample("classifierFree", x, times);
       const nobody = labels.map(() => null);
       const weights = times.map((t) => (t >= from && t <= to ? extra : 0));
       if (weights.every((w) => w === 0)) return model.forward(x, times, conditioning);

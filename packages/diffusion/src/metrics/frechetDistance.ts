@@ -36,6 +36,8 @@ export function featureMoments(features: Features): { mean: Float64Array; covari
 export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
   const d = a.mean.length;
   for (const { mean, covariance } of [a, b]) {
+    const wrong = Array.from(mean).find((value) => !Number.isFinite(value));
+    if (wrong !== undefined) throw new Error(`frechetDistance: a mean has ${wrong}, want finite numbers`);
     if (mean.length !== d || covariance.length !== d || covariance.some((row) => row.length !== d))
       throw new Error(`frechetDistance: a mean of ${mean.length} and a covariance of ${covariance.length}, want ${d}`);
   }

@@ -24,6 +24,8 @@ export function eightGaussians({ radius = 2, deviation = 0.1 }: CircleOptions = 
  */
 export function ring({ radius = 2, deviation = 0.2 }: CircleOptions = {}): MixtureOracle {
   checkLengths("ring", { radius, deviation });
+  if (radius > 1e4 * deviation)
+    throw new Error(`ring: deviation is ${deviation} at a radius of ${radius}, want at least 1e-4 of it`);
   return circle("ring", 16 + Math.ceil((10 * radius) / deviation), radius, deviation);
 }
 

@@ -50,6 +50,9 @@ export function comparisonTable(found: readonly Change[]): string {
 function rowsOf({ measurements, networks }: BenchResult): Map<string, Spread> {
   return new Map([
     ...measurements.map((m) => [`${m.name} ${m.size} on ${m.backend}`, m] as const),
-    ...networks.map((n) => [`${n.network} train step, batch ${n.batch} on ${n.backend}`, n.trainStep] as const),
+    ...networks.flatMap(({ network, batch, backend, trainStep, captured }) => {
+      const name = `${network} train step, batch ${batch} on ${backend}`;
+      return [[name, trainStep] as const, ...(captured ? [[`${name}, captured`, captured.trainStep] as const] : [])];
+    }),
   ]);
 }

@@ -1,9 +1,8 @@
 // Whole training steps and sampling of the U-Nets for MNIST and CIFAR-10, timed on each backend.
 import { cosine, ddim, finalSample, linear, noisePrediction, type Schedule, sample } from "@pkg/diffusion";
 import { adamW, ema, parameterCount, parameters, unet } from "@pkg/nn";
-import { type Backend, randomStream, tidy } from "@pkg/tensor";
+import { type Backend, capture, randomStream, tidy, type WebgpuBackend, type WebgpuCounters } from "@pkg/tensor";
 import { CIFAR_UNET, MNIST_UNET } from "./cases/training.ts";
-import { countCalls, type DeviceCalls } from "./gpuDevice.ts";
 import type { Effort, Missing } from "./measure.ts";
 import { type Spread, spread } from "./statistics.ts";
 
@@ -12,35 +11,41 @@ export interface Stage {
   readonly label: string;
   readonly backend: Backend;
   readonly expectedRate: number;
-  /** Of the WebGPU backend. */
-  readonly device?: GPUDevice;
+  /** The backend again where it is WebGPU, which counts what it asks of its device. */
+  readonly gpu?: WebgpuBackend;
 }
 
-/** What a network costs on one backend. Times in milliseconds. */
-export interface EndToEnd {
+/** Milliseconds of a repeated step. */
+export interface StepTime {
+  /** Until the device is done. */
+  readonly trainStep: Spread;
+  /** JavaScript, before the device is waited for. */
+  readonly encode: number;
+  /** What one step asks of the device. */
+  readonly calls?: WebgpuCounters;
+}
+
+/** What a network costs on one backend. Times in milliseconds; a step is forward, backward, AdamW with clipping, and average. */
+export interface EndToEnd extends StepTime {
   readonly network: string;
   readonly backend: string;
   readonly batch: number;
   readonly parameters: number;
   /** The first training step, with all compilation. */
   readonly firstStep: number;
-  /** Forward, backward, AdamW with clipping, average. */
-  readonly trainStep: Spread;
-  /** JavaScript in a training step, before the device is waited for. */
-  readonly encode: number;
   /** Ops a training step runs. */
   readonly ops: number;
   /** Bytes that a training step asks its backend for, mostly given back and taken again. */
   readonly allocatedBytes: number;
   /** The most bytes that tensors held at once in training. */
   readonly peakBytes: number;
-  /** What a training step asks of the device. */
-  readonly calls?: DeviceCalls;
+  /** The same step under `capture`, where that replays it. */
+  readonly captured?: StepTime;
   /** Samples drawn at once, the steps of DDIM that were timed, and how long they took together. */
   readonly sampling: { readonly batch: number; readonly steps: number; readonly total: number };
 }
 
-interface Network {
+export interface Network {
   readonly network: typeof MNIST_UNET;
   readonly schedule: Schedule;
   readonly batch: number;
@@ -78,9 +83,10 @@ export async function measureEndToEnd(
   return { networks, failures, absent };
 }
 
-async function measureNetwork(
+/** Times one network on one backend. @throws Error what its steps throw, and where a captured step gives other bits than a plain one */
+export async function measureNetwork(
   { network: { name, config, side }, schedule, batch, sampleBatch }: Network,
-  { label, backend, device }: Stage,
+  { label, backend, gpu }: Stage,
   samples: number,
   sampleSteps: number,
 ): Promise<EndToEnd> {
@@ -91,24 +97,44 @@ async function measureNetwork(
   const x0 = rng.normal([batch, side, side, config.inChannels], { backend });
   const train = () =>
     tidy(() => {
-      optimizer.minimize(() => noisePrediction(model, schedule, x0, rng));
+      const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng));
       average.update();
+      return loss;
     });
-  const step = async () => {
-    const began = performance.now();
-    train();
+  const step = async (run: () => { dispose(): void }) => {
+    const before = performance.now();
+    run().dispose();
     const encoded = performance.now();
     await backend.settled();
-    return { total: performance.now() - began, encode: encoded - began };
+    return { total: performance.now() - before, encode: encoded - before };
   };
-  const { total: firstStep } = await step();
+  const timeSteps = async (run: () => { dispose(): void }): Promise<StepTime> => {
+    const before = gpu?.counters();
+    await step(run);
+    const after = gpu?.counters();
+    const timed = [];
+    for (let k = 0; k < samples; k++) timed.push(await step(run));
+    return {
+      trainStep: spread(timed.map(({ total }) => total)),
+      encode: spread(timed.map(({ encode }) => encode)).median,
+      ...(before && after && { calls: callsBetween(before, after) }),
+    };
+  };
+  const { total: firstStep } = await step(train);
   const { ops, allocatedBytes } = countOps(backend, train);
   await backend.settled();
-  const calls = device && countCalls(device, train);
-  await backend.settled();
-  const timed = [];
-  for (let k = 0; k < samples; k++) timed.push(await step());
+  const plain = await timeSteps(train);
   const { peakBytes } = backend.memory();
+
+  let captured: StepTime | undefined;
+  if (gpu) {
+    const replayed = capture(train);
+    for (let k = 0; k < 3; k++) await step(replayed);
+    (await replayed.verify()).dispose();
+    await step(replayed);
+    captured = await timeSteps(replayed);
+    replayed.dispose();
+  }
 
   const shape = [sampleBatch, side, side, config.inChannels];
   const draw = async (steps: number) =>
@@ -124,12 +150,11 @@ async function measureNetwork(
     batch,
     parameters: parameterCount(model),
     firstStep,
-    trainStep: spread(timed.map(({ total }) => total)),
-    encode: spread(timed.map(({ encode }) => encode)).median,
+    ...plain,
     ops,
     allocatedBytes,
     peakBytes,
-    ...(calls && { calls }),
+    ...(captured && { captured }),
     sampling,
   };
   for (const tensor of [x0, ...parameters(model), ...average.state().values(), ...optimizer.state().values()])
@@ -137,8 +162,14 @@ async function measureNetwork(
   return result;
 }
 
+function callsBetween(before: WebgpuCounters, after: WebgpuCounters): WebgpuCounters {
+  const names = Object.keys(after) as (keyof WebgpuCounters)[];
+  const calls = { ...after };
+  return Object.assign(calls, Object.fromEntries(names.map((name) => [name, after[name] - before[name]])));
+}
+
 /** How many ops a piece of work runs, and the bytes it asks for. */
-function countOps(backend: Backend, work: () => void): { ops: number; allocatedBytes: number } {
+function countOps(backend: Backend, work: () => { dispose(): void }): { ops: number; allocatedBytes: number } {
   const { run, allocate } = backend;
   const counts = { ops: 0, allocatedBytes: 0 };
   const watched: Pick<Backend, "run" | "allocate"> = {
@@ -153,7 +184,7 @@ function countOps(backend: Backend, work: () => void): { ops: number; allocatedB
   };
   Object.assign(backend, watched);
   try {
-    work();
+    work().dispose();
   } finally {
     Object.assign(backend, { run, allocate });
   }

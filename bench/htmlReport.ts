@@ -4,7 +4,7 @@ import type { EndToEnd } from "./endToEnd.ts";
 import type { Measurement, Missing } from "./measure.ts";
 import { ownLabel, ratioOf } from "./peerReport.ts";
 import { svgOf } from "./plot.ts";
-import { describeCeilings, digits, shareOf } from "./report.ts";
+import { describeCeilings, digits, networkRows, shareOf } from "./report.ts";
 import type { BackendFacts, BenchResult } from "./result.ts";
 
 const STYLE = `
@@ -162,39 +162,9 @@ function bar(share: number): string {
 }
 
 function networkTable(networks: readonly EndToEnd[]): string {
-  const heads = [
-    "network",
-    "backend",
-    "batch",
-    "train step ms",
-    "p10–p90",
-    "images/s",
-    "JavaScript ms",
-    "first step ms",
-  ];
-  const more = ["ops", "dispatches", "new bind groups", "MiB asked for", "peak MiB", "sampling"];
-  const rows = networks.map((n) =>
-    row(
-      [
-        text(n.network),
-        text(n.backend),
-        `${n.batch}`,
-        digits(n.trainStep.median),
-        `${digits(n.trainStep.p10)}–${digits(n.trainStep.p90)}`,
-        digits((1000 * n.batch) / n.trainStep.median),
-        digits(n.encode),
-        digits(n.firstStep),
-        `${n.ops}`,
-        `${n.calls?.dispatches ?? ""}`,
-        `${n.calls?.bindGroups ?? ""}`,
-        (n.allocatedBytes / 2 ** 20).toFixed(0),
-        (n.peakBytes / 2 ** 20).toFixed(0),
-        `${n.sampling.batch} images, ${n.sampling.steps} steps: ${digits(n.sampling.total / 1000)} s`,
-      ],
-      2,
-    ),
-  );
-  return `<table>${head([...heads, ...more], 2)}<tbody>${rows.join("")}</tbody></table>`;
+  const { heads, rows } = networkRows(networks);
+  const lines = rows.map((cells) => row(cells.map(text), 2));
+  return `<table>${head(heads, 2)}<tbody>${lines.join("")}</tbody></table>`;
 }
 
 function missingTable(list: readonly Missing[], kind = ""): string {

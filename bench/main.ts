@@ -41,13 +41,13 @@ else process.exitCode = await main();
 
 async function main(): Promise<number> {
   let adapter: AdapterFacts | undefined;
-  const openers: Record<string, () => Promise<Omit<Stage, "label" | "expectedRate">>> = {
+  const openers: Record<string, () => Promise<Pick<Stage, "backend" | "gpu"> & { device?: GPUDevice }>> = {
     cpu: async () => ({ backend: cpu() }),
     wasm: async () => ({ backend: await wasm() }),
     webgpu: async () => {
       const { backend, adapter: found, device } = await openGpu();
       adapter = adapterFacts(found, device);
-      return { backend, device };
+      return { backend, gpu: backend, device };
     },
   };
   const began = environment();
@@ -60,9 +60,8 @@ async function main(): Promise<number> {
     const open = openers[label];
     if (!open) throw new Error(`--backend ${label}: want ${Object.keys(openers).join(" or ")}`);
     try {
-      const opened = await open();
-      const { backend, device } = opened;
-      const stage = { ...opened, label, expectedRate: await probeRate(backend) };
+      const { backend, gpu, device } = await open();
+      const stage = { label, backend, gpu, expectedRate: await probeRate(backend) };
       const ceilings = await measureCeilings(backend);
       const costs = device && (await measureGpuCosts(device));
       stages.push(stage);

@@ -1,6 +1,6 @@
 // The bench's results as tables for the terminal.
 import type { Ceilings } from "./ceilings.ts";
-import type { EndToEnd } from "./endToEnd.ts";
+import type { EndToEnd, StepTime } from "./endToEnd.ts";
 import type { GpuCosts } from "./gpuCosts.ts";
 import type { Measurement } from "./measure.ts";
 
@@ -45,37 +45,43 @@ export function describeCeilings(ceilings: Ceilings, costs?: GpuCosts): string {
     .join(", ");
 }
 
-/** One line a network and backend. */
-export function endToEndTable(results: readonly EndToEnd[]): string {
-  const rows = results.map((r) => {
+/** What is shown of networks, in the terminal and in HTML: a line each, and one more under capture. */
+export function networkRows(results: readonly EndToEnd[]): { heads: readonly string[]; rows: readonly string[][] } {
+  const heads = [
+    ...["network", "backend", "batch", "train step ms", "p10–p90", "images/s", "JavaScript ms", "first step ms"],
+    ...["ops", "dispatches", "submits", "new bind groups", "new buffers", "MiB asked for", "peak MiB", "DDIM"],
+  ];
+  const rows = results.flatMap((r) => {
     const { batch, steps, total } = r.sampling;
-    return [
-      r.network,
-      r.backend,
-      `${r.batch}`,
-      digits(r.trainStep.median),
-      `${digits(r.trainStep.p10)}–${digits(r.trainStep.p90)}`,
-      digits((1000 * r.batch) / r.trainStep.median),
-      digits(r.encode),
-      digits(r.firstStep),
-      `${r.ops}`,
-      `${r.calls?.dispatches ?? ""}`,
-      `${r.calls?.bindGroups ?? ""}`,
-      mebibytes(r.allocatedBytes),
-      mebibytes(r.peakBytes),
-      `${steps} × ${digits(total / steps)} for ${batch}`,
-    ];
-  });
-  return align(
-    [
-      [
-        ...["network", "backend", "batch", "train step ms", "p10–p90", "images/s", "JavaScript ms", "first step ms"],
-        ...["ops", "dispatches", "new bind groups", "MiB asked for", "peak MiB", "sampling, ms"],
+    const line = (label: string, { trainStep, encode, calls }: StepTime) => ({
+      start: [
+        r.network,
+        label,
+        `${r.batch}`,
+        digits(trainStep.median),
+        `${digits(trainStep.p10)}–${digits(trainStep.p90)}`,
+        digits((1000 * r.batch) / trainStep.median),
+        digits(encode),
       ],
-      ...rows,
-    ],
-    2,
-  );
+      calls: [calls?.dispatches, calls?.submits, calls?.bindGroups, calls?.buffers].map((count) => `${count ?? ""}`),
+    });
+    const plain = line(r.backend, r);
+    const sampling = `${batch} images, ${steps} steps: ${digits(total / 1000)} s`;
+    const rest = [mebibytes(r.allocatedBytes), mebibytes(r.peakBytes), sampling];
+    const shown = [[...plain.start, digits(r.firstStep), `${r.ops}`, ...plain.calls, ...rest]];
+    if (r.captured) {
+      const captured = line(`${r.backend}, captured`, r.captured);
+      shown.push([...captured.start, "", "", ...captured.calls, "", "", ""]);
+    }
+    return shown;
+  });
+  return { heads, rows };
+}
+
+/** Networks as a table for the terminal. */
+export function endToEndTable(results: readonly EndToEnd[]): string {
+  const { heads, rows } = networkRows(results);
+  return align([heads, ...rows], 2);
 }
 
 /** The larger of its shares of the arithmetic and the memory ceiling. */

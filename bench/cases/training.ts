@@ -1,6 +1,6 @@
 // What a training step does besides the gradient of a layer: the optimizer's update, and whole steps of small networks.
 import { adamW, ema, linear, loadStateDict, parameters, stateDict, type UnetConfig, unet } from "@pkg/nn";
-import { adamWStep, cpu, emaStep, randomStream, stack, sumOfSquares, type Tensor, tidy } from "@pkg/tensor";
+import { adamWStep, capture, cpu, emaStep, randomStream, stack, sumOfSquares, type Tensor, tidy } from "@pkg/tensor";
 import type { BenchCase, InputRange } from "../case.ts";
 
 const FLOAT = 4;
@@ -17,14 +17,14 @@ export function adam(elements: number): BenchCase {
     solve: {
       begin([p, g]) {
         const optimizer = adamW([p], { lr });
-        const step = () => optimizer.step([g]);
+        const step = capture(() => optimizer.step([g]));
         return {
           step,
           first() {
             step();
             return [p.add(0)];
           },
-          dispose: () => disposeAll(optimizer.state().values()),
+          dispose: () => disposeAll([step, ...optimizer.state().values()]),
         };
       },
     },
@@ -107,14 +107,14 @@ export function mlpStep(batch: number, width: number): BenchCase {
           const [first, second, third] = model;
           return third.forward(second.forward(first.forward(x).silu()).silu());
         };
-        const step = () => void optimizer.minimize(() => forward().sub(target).square().mean());
+        const step = capture(() => void optimizer.minimize(() => forward().sub(target).square().mean()));
         return {
           step,
           first() {
             step();
             return parameters(model).map((p) => p.add(0));
           },
-          dispose: () => disposeAll([...parameters(model), ...optimizer.state().values()]),
+          dispose: () => disposeAll([step, ...parameters(model), ...optimizer.state().values()]),
         };
       },
     },
@@ -162,15 +162,16 @@ export function unetStep({ name, config, side, batch, flopPerImage, steps = 2 }:
         const optimizer = adamW(parameters(model), { lr, clipNorm: 1 });
         const average = ema(model, 0.999);
         const times = new Array(x.shape[0]).fill(time);
-        const step = () => {
+        const step = capture(() => {
           const loss = optimizer.minimize(() => model.forward(x, times).sub(noise).square().mean());
           average.update();
           return loss;
-        };
+        });
         return {
           step: () => void step(),
-          first: () => [stack(Array.from({ length: steps }, step))],
-          dispose: () => disposeAll([...parameters(model), ...average.state().values(), ...optimizer.state().values()]),
+          first: () => [stack(Array.from({ length: steps }, () => step()))],
+          dispose: () =>
+            disposeAll([step, ...parameters(model), ...average.state().values(), ...optimizer.state().values()]),
         };
       },
     },
@@ -211,6 +212,6 @@ export const training: readonly BenchCase[] = [
   mlpStep(256, 128),
 ];
 
-function disposeAll(tensors: Iterable<Tensor>): void {
-  for (const tensor of tensors) tensor.dispose();
+function disposeAll(held: Iterable<{ dispose(): void }>): void {
+  for (const one of held) one.dispose();
 }

@@ -1,5 +1,6 @@
 // The bench's problems in jax-js, every function under jit. Images are [batch, channels, height, width] there.
 import { installWebgpu } from "./dawn.mjs";
+import { permuted } from "./permuted.mjs";
 
 export async function open(device) {
   const adapter = device === "webgpu" ? await installWebgpu() : "1 thread";
@@ -23,11 +24,7 @@ function problems({ numpy: np, lax, nn, jit, grad, valueAndGrad, blockUntilReady
     (make, layout = {}) =>
     async (problem, inputs) => {
       const { enter = () => undefined, leave = () => undefined } = layout;
-      const held = inputs.map((input, k) => {
-        const order = enter(k, input.shape);
-        const a = array(input);
-        return order ? np.array(np.transpose(a, order).dataSync()).reshape(order.map((i) => input.shape[i])) : a;
-      });
+      const held = inputs.map((input, k) => array(permuted(input, enter(k, input.shape))));
       const compute = jit(make(problem));
       // Arrays are lazy: one that is dropped unread is never computed, so all are kept until they have been waited for.
       let pending = [];

@@ -2,6 +2,7 @@
 // [batch, channels, height, width] there. A run on wasm copies inputs in and outputs out: its interface has no other way.
 import { createRequire } from "node:module";
 import { installWebgpu } from "./dawn.mjs";
+import { permuted } from "./permuted.mjs";
 
 const require = createRequire(import.meta.url);
 const { onnx } = require("onnx-proto");
@@ -167,19 +168,4 @@ function problems(ort, device) {
       imageLayout,
     ),
   };
-}
-
-/** The elements in another order of axes; as they are where `order` is undefined. */
-function permuted({ data, shape }, order) {
-  if (!order) return { data, shape };
-  const strides = shape.map((_, k) => shape.slice(k + 1).reduce((a, b) => a * b, 1));
-  const [to, from] = [order.map((k) => shape[k]), order.map((k) => strides[k])];
-  const result = new Float32Array(data.length);
-  let at = 0;
-  const copy = (axis, base) => {
-    if (axis === to.length) result[at++] = data[base];
-    else for (let i = 0; i < to[axis]; i++) copy(axis + 1, base + i * from[axis]);
-  };
-  copy(0, 0);
-  return { data: result, shape: to };
 }

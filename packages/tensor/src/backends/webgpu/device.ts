@@ -53,7 +53,7 @@ async function platformGpu(toggles: readonly string[] = TOGGLES): Promise<GPU | 
   try {
     const name = "webgpu"; // not a literal, so that bundlers for browsers leave it alone
     const { create } = (await import(/* @vite-ignore */ name)) as Dawn; // the package declares its types as globals
-    dawn = create([...toggles]);
+    dawn ??= create([...toggles]); // another call may have made it during the import
     return dawn;
   } catch (error) {
     return `the npm package webgpu cannot be loaded (${error instanceof Error ? error.message.split("\n", 1)[0] : error}), want it beside @pkg/tensor: npm install webgpu`;

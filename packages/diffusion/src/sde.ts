@@ -26,7 +26,7 @@ export interface BetaEnds {
 }
 
 /**
- * The variance-preserving SDE, dx = −½ β x dt + √β dw with β linear in t (Song et al. 2021, eq. 11 and 32): DDPM with infinitely many
+ * The variance-preserving SDE, dx = −½ β x dt + √β dw with β linear in t (Song et al. 2021, eq. 11, appendix C): DDPM with infinitely many
  * steps. With B = ∫β, signal = e^(−B/2) and noise² = 1 − e^(−B). Sampled down to t = 1e-3; models get t · 999.
  * @throws Error unless 0 ≤ betaMin < betaMax
  */
@@ -44,7 +44,7 @@ export function vpSde({ betaMin = 0.1, betaMax = 20 }: BetaEnds = {}): Sde {
 
 /**
  * The sub-VP SDE: VP's drift with g² = β (1 − e^(−2B)), so that noise = 1 − e^(−B), less than VP's at every t (Song et al. 2021,
- * eq. 13 and 33). Sampled down to t = 1e-3; models get t · 999.
+ * eq. 12). Sampled down to t = 1e-3; models get t · 999.
  * @throws Error unless 0 ≤ betaMin < betaMax
  */
 export function subVpSde({ betaMin = 0.1, betaMax = 20 }: BetaEnds = {}): Sde {
@@ -61,7 +61,7 @@ export function subVpSde({ betaMin = 0.1, betaMax = 20 }: BetaEnds = {}): Sde {
 }
 
 /**
- * The variance-exploding SDE, dx = √(dσ²/dt) dw with σ(t) = σ_min (σ_max / σ_min)^t (Song et al. 2021, eq. 9 and 31): NCSN with
+ * The variance-exploding SDE, dx = √(dσ²/dt) dw with σ(t) = σ_min (σ_max / σ_min)^t (Song et al. 2021, eq. 9, appendix C): NCSN with
  * infinitely many levels. noise = σ(t), as in the paper's code; so at t = 0 there is σ_min of it. Sampled down to t = 1e-5; models
  * get σ.
  * @throws Error unless 0 < sigmaMin < sigmaMax

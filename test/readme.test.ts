@@ -1,4 +1,4 @@
-// Keeps README.md true: runs the program that it shows.
+// Keeps README.md true: runs the programs that it shows.
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,13 +11,26 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const directory = mkdtempSync(join(root, "node_modules/.readme-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
+/** The programs of README.md, in order. */
+const programs = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
+  ([, program]) => program,
+);
+writeFileSync(join(directory, "package.json"), '{ "type": "module" }');
+
+/** What a program prints. */
+async function outputOf(index: number): Promise<string> {
+  const file = join(directory, `program${index}.ts`);
+  writeFileSync(file, programs[index]);
+  return (await promisify(execFile)(process.execPath, ["tools/run.mjs", file], { cwd: root })).stdout;
+}
+
+test("there are three programs, each run by a test below", () => {
+  expect(programs).toHaveLength(3);
+});
+
 test("the program learns, and draws one bright row in each image", async () => {
-  const [, program] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "README.md"), "utf8")) ?? [];
-  expect(program.split("\n").length).toBeLessThan(35);
-  const file = join(directory, "program.ts");
-  writeFileSync(join(directory, "package.json"), '{ "type": "module" }');
-  writeFileSync(file, program);
-  const { stdout } = await promisify(execFile)(process.execPath, ["tools/run.mjs", file], { cwd: root });
+  expect(programs[0].split("\n").length).toBeLessThan(35);
+  const stdout = await outputOf(0);
   const losses = [...stdout.matchAll(/loss (\S+)/g)].map(([, loss]) => Number(loss));
   expect(losses).toHaveLength(4);
   expect(Math.max(...losses)).toBeLessThan(0.2); // predicting no noise at all costs 1
@@ -30,4 +43,27 @@ test("the program learns, and draws one bright row in each image", async () => {
     return Math.max(...bright) >= 7 && total <= 10;
   });
   expect(clear.length, images.join("\n")).toBeGreaterThanOrEqual(3);
+});
+
+test("the guided samples are at the places asked for, and new points about as likely as they can be", async () => {
+  const stdout = await outputOf(1);
+  const [drawn, log] = [stdout.slice(0, stdout.indexOf("log p")), stdout.slice(stdout.indexOf("log p: "))];
+  const numbers = (drawn.match(/-?\d[\d.e-]*/g) ?? []).map(Number);
+  expect(numbers).toHaveLength(8);
+  for (const [k, [x, y]] of [
+    [1, 0],
+    [1, 0],
+    [0, 1],
+    [0, 1],
+  ].entries()) {
+    // Four standard deviations of the data; neighbours are 0.77 apart.
+    expect(Math.hypot(numbers[2 * k] - x, numbers[2 * k + 1] - y), stdout).toBeLessThan(0.4);
+  }
+  // The best Gaussian, of variance ½ + 0.1², has −log(2π · 0.51) − 1 = −2.16; the mean over 100 points deviates by 0.2.
+  expect(Number(log.slice(7)), stdout).toBeGreaterThan(-1.8);
+});
+
+test("the score network's samples lie on the circle", async () => {
+  // |x| − 2 of the data is about N(0, 0.1²), whose mean magnitude is 0.08; the last level's noise of 0.05 hardly adds to it.
+  expect(Number(/circle by (\S+)/.exec(await outputOf(2))?.[1])).toBeLessThan(0.15);
 });

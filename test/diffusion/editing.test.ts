@@ -195,7 +195,7 @@ describe("inpainting", () => {
       expect(known).toBe(2);
       errors.push(Math.abs(drawn - 2 * correlation));
     }
-    for (const [k, error] of errors.slice(1).entries()) expect(error).toBeLessThan(errors[k]);
+    expect(errors.map((error) => error.toFixed(3))).toEqual(["0.570", "0.320", "0.177", "0.117", "0.098"]);
   });
 
   test("refuses stretches that are none, and images of another shape", () => {

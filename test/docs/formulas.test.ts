@@ -1,10 +1,10 @@
 // Keeps docs/formulas.md true: every row has its function, which is exported, and its tests, which are there.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { expectTests } from "./namedTests.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
-const exists = (path: string) => existsSync(new URL(`../../${path}`, import.meta.url));
 const text = read("docs/formulas.md");
 
 interface Row {
@@ -54,16 +54,6 @@ function callsOf({ functions }: Row): { call: string; of: string }[] {
   }));
 }
 
-/** Files and titles of `schedule: "…", "…"; nn/module: "…"`. */
-function testsOf({ tests }: Row): { file: string; title: string }[] {
-  return tests.split(/; (?=[\w/]+: ")/).flatMap((part) => {
-    const [, name, titles] = /^([\w/]+): (".*)$/.exec(part) ?? expect.fail(`no file and titles in ${part}`);
-    const places = [`test/diffusion/${name}.test.ts`, `test/${name}.test.ts`];
-    const file = places.find(exists) ?? expect.fail(`no test file of the name ${name}`);
-    return [...titles.matchAll(/"([^"]+)"/g)].map(([, title]) => ({ file, title }));
-  });
-}
-
 describe.each(Object.entries(sections))("%s", (_, rows) => {
   test("has its rows in order, and no empty cell", () => {
     expect(rows.map(({ number }) => number)).toEqual(rows.map((_, k) => k + 1));
@@ -80,14 +70,7 @@ describe.each(Object.entries(sections))("%s", (_, rows) => {
     }
   });
 
-  test.each(rows)("$number, $formula: its tests are there", (row) => {
-    const tests = testsOf(row);
-    expect(tests.length, row.tests).toBeGreaterThan(0);
-    for (const { file, title } of tests) {
-      const escaped = title.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-      expect(read(file), file).toMatch(new RegExp(`\\(\\s*(["\`])${escaped}\\1,`));
-    }
-  });
+  test.each(rows)("$number, $formula: its tests are there", ({ tests }) => expectTests(tests));
 });
 
 test("every numbered equation of the documents has a row", () => {

@@ -19,8 +19,10 @@ import {
   lms,
   lossAwareTimes,
   type Model,
+  type NoiseSource,
   nll,
   noiseEnergies,
+  odeLikelihood,
   p2Weight,
   pndm,
   posterior,
@@ -28,11 +30,14 @@ import {
   preconditioned,
   predictionLoss,
   predictionTarget,
+  predictorCorrector,
   qSample,
   quadratic,
+  reverseDiffusion,
   ring,
   type Sampler,
   sample,
+  sampleFlow,
   sdePath,
   sigmaPath,
   sigmoid,
@@ -44,7 +49,7 @@ import {
   vpSde,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
-import { cpu, liveTensors, randomStream, tensor } from "@pkg/tensor";
+import { cpu, liveTensors, ones, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { expect, test } from "vitest";
 
 const exact = cpu({ precision: "float64" });
@@ -64,6 +69,13 @@ const x = tensor(
 const column = x.slice(null, [0, 1]);
 const times = [1, 2, 3];
 const rng = () => randomStream(1);
+/** Noise that is 1 everywhere, however often it is drawn. */
+const ofOnes: NoiseSource = { normal: (shape, options) => ones(shape, options) };
+/** Predicts NaN from its call `first` on, counted from 0. */
+function failing(first: number): Model {
+  let calls = 0;
+  return { forward: (y) => y.mul(calls++ < first ? 0.5 : Number.NaN) };
+}
 /** What only a program without types could say. */
 const word = "nonsense" as never;
 
@@ -143,4 +155,41 @@ test.each<[string, Sampler]>([
   const samples = await finalSample(sample(sampler, model, [3, 2], rng(), { backend: exact }));
   expect(liveTensors()).toBe(before + 1);
   samples.dispose();
+});
+
+test.each<["batch" | "sample"]>([["batch"], ["sample"]])(
+  "a corrector leaves alone what has no score, as from a model whose last layer is 0: norms of the %s",
+  async (norms) => {
+    const path = sdePath(vpSde(), { steps: 3 });
+    const predictor = reverseDiffusion(path);
+    const zero: Model = { forward: (y) => y.mul(0) };
+    const run = (sampler: Sampler) => finalSample(sample(sampler, zero, [3, 2], ofOnes, { from: { x } }));
+    const corrected = await run(predictorCorrector(predictor, path, { norms }));
+    expect(await corrected.data()).toEqual(await (await run(predictor)).data());
+  },
+);
+
+test.each<[string, () => AsyncIterable<{ readonly x: Tensor }>]>([
+  ["a prediction of another shape", () => sample(lms(sigmaPath([3, 2, 1])), narrow, [3, 2], rng(), { backend: exact })],
+  ["NaN", () => sample(pndm(sigmaPath([3, 2, 1])), failing(1), [3, 2], rng(), { backend: exact })],
+  ["NaN in the last step", () => sample(lms(sigmaPath([3, 2, 1])), failing(2), [3, 2], rng(), { backend: exact })],
+  ["NaN on the flow", () => sampleFlow(sigmaPath([3, 2, 1]), failing(3), [3, 2], rng(), { backend: exact })],
+  ["another shape on the flow", () => sampleFlow(sigmaPath([3, 2]), narrow, [3, 2], rng(), { backend: exact })],
+])("a run that fails leaves nothing alive: %s", async (_, run) => {
+  const before = [liveTensors(), exact.memory().buffers];
+  await expect(finalSample(run())).rejects.toThrow();
+  expect([liveTensors(), exact.memory().buffers]).toEqual(before);
+});
+
+test("a likelihood that fails leaves nothing alive, nor does a flow that is left", async () => {
+  const path = sigmaPath([3, 2, 1]);
+  const before = liveTensors();
+  await expect(odeLikelihood(path, failing(9), x)).rejects.toThrow("NaN or infinite");
+  await expect(odeLikelihood(path, narrow, x)).rejects.toThrow("[3,1]");
+  for await (const step of sampleFlow(path, model, [3, 2], rng(), { backend: exact })) {
+    expect(step.level).not.toBe(path.levels[2]);
+    for (const tensor of [step.x, step.denoised]) tensor.dispose();
+    break;
+  }
+  expect(liveTensors()).toBe(before);
 });

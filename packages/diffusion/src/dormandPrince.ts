@@ -51,11 +51,12 @@ export async function* dormandPrince(
   const smallest = 16 * Number.EPSILON * Math.max(Math.abs(from), Math.abs(to));
   let t = from;
   let y = state.map((tensor) => tensor.detach());
-  let slope = tidy(() => field(t, y));
+  let slope: readonly Tensor[] = [];
   let size = FIRST_STEP * Math.abs(to - from);
   let [step, refused, evaluations, lastError] = [0, 0, 1, FIRST_ERROR];
   let wasRefused = false;
   try {
+    slope = tidy(() => field(t, y));
     while (t !== to) {
       if (step + refused >= maxSteps) {
         throw new Error(
@@ -68,13 +69,13 @@ export async function* dormandPrince(
       evaluations += STAGES - 1;
       const [error, faults] = await trial.report.data();
       trial.report.dispose();
+      if (faults > 0 || error > 1) for (const tensor of [...trial.y, ...trial.slope]) tensor.dispose();
       if (faults > 0) {
         throw new Error(
           `ode: the field between ${time} = ${t} and ${next} is NaN or infinite for ${faults} samples, want finite values`,
         );
       }
       if (error > 1) {
-        for (const tensor of [...trial.y, ...trial.slope]) tensor.dispose();
         size = Math.abs(next - t) * Math.max(LEAST_FACTOR, SAFETY * error ** -(1 / ORDER));
         refused++;
         wasRefused = true;
@@ -91,7 +92,8 @@ export async function* dormandPrince(
       yield { t, state: y, slope, step, refused, evaluations };
     }
   } finally {
-    for (const tensor of slope) tensor.dispose();
+    // The last state is the caller's; of a run that was left or failed none is.
+    for (const tensor of t === to ? slope : [...slope, ...y]) tensor.dispose();
   }
 }
 

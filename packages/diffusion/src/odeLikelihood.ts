@@ -62,20 +62,24 @@ export async function odeLikelihood(
   const [from, to] = [cleanest, noisiest].map((level) => Math.log(sigmaOf(level)));
   const gains = zeros([batch, probes?.length ?? 1], { backend: x0.backend });
   const run = dormandPrince((t, [y]) => tidy(() => divergences(y, t)), [x0, gains], from, to, options, TIME);
-  for await (const { t, state, evaluations } of run) {
-    if (t !== to) continue;
-    const [y, gained] = state;
-    const result = tidy(() => {
-      const latent = y.mul(noisiest.signal);
-      const constant = sampleSize(x0) * Math.log((noisiest.signal / path.prior) * Math.sqrt(1 / (2 * Math.PI)));
-      const logPrior = sumPerSample(latent.square()).affine(-0.5 / path.prior ** 2, constant);
-      const logLikelihood = logPrior.add(gained.mean(1));
-      return { logLikelihood, standardError: errorOfMean(gained, !probes), latent, evaluations };
-    });
-    for (const used of [y, gained, gains]) used.dispose();
-    return result;
+  try {
+    for await (const { t, state, evaluations } of run) {
+      if (t !== to) continue;
+      const [y, gained] = state;
+      const result = tidy(() => {
+        const latent = y.mul(noisiest.signal);
+        const constant = sampleSize(x0) * Math.log((noisiest.signal / path.prior) * Math.sqrt(1 / (2 * Math.PI)));
+        const logPrior = sumPerSample(latent.square()).affine(-0.5 / path.prior ** 2, constant);
+        const logLikelihood = logPrior.add(gained.mean(1));
+        return { logLikelihood, standardError: errorOfMean(gained, !probes), latent, evaluations };
+      });
+      for (const used of [y, gained]) used.dispose();
+      return result;
+    }
+    throw new Error("odeLikelihood: the ODE ended before the path's first level");
+  } finally {
+    gains.dispose();
   }
-  throw new Error("odeLikelihood: the ODE ended before the path's first level");
 }
 
 /** The standard error of the mean over axis 1. */

@@ -81,28 +81,37 @@ export async function* sample(
   let x = from ? from.x.detach() : tidy(() => rng.normal(shape, { backend }).mul(sampler.prior));
   let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
-  for (let index = from?.step ?? 0; index < steps; index++) {
-    const faults: Tensor[] = [];
-    const predict = (x: Tensor, t: number) => {
-      const output = model.forward(x, new Array<number>(x.shape[0]).fill(t), { labels });
-      faults.push(output.isFinite().logicalNot().cast("float32").sum());
-      return output;
-    };
-    const { faulty, ...next } = tidy(() => {
-      const result = sampler.step({ x, index, memory, predict, rng, labels });
-      return { ...result, faulty: faults.length > 0 ? faults.reduce((a, b) => a.add(b)) : undefined };
-    });
-    const kept = new Set([next.x, ...(next.memory ?? [])]);
-    for (const tensor of [x, ...memory]) if (!kept.has(tensor)) tensor.dispose();
-    ({ x, memory = [] } = next);
-    // One step is computed while the one before it is being waited for.
-    const queued = settle(backend, faulty, sampler.levels[index], index);
-    queued.catch(() => {}); // awaited below, or one step later
-    await inFlight;
-    inFlight = queued;
-    if (index === steps - 1) await queued;
-    yield { x, memory, denoised: next.denoised, step: index + 1, steps };
-    if (!kept.has(next.denoised)) next.denoised.dispose();
+  let denoised: Tensor | undefined;
+  try {
+    for (let index = from?.step ?? 0; index < steps; index++) {
+      const faults: Tensor[] = [];
+      const predict = (x: Tensor, t: number) => {
+        const output = model.forward(x, new Array<number>(x.shape[0]).fill(t), { labels });
+        faults.push(output.isFinite().logicalNot().cast("float32").sum());
+        return output;
+      };
+      const { faulty, ...next } = tidy(() => {
+        const result = sampler.step({ x, index, memory, predict, rng, labels });
+        return { ...result, faulty: faults.length > 0 ? faults.reduce((a, b) => a.add(b)) : undefined };
+      });
+      const kept = new Set([next.x, ...(next.memory ?? [])]);
+      for (const tensor of [x, ...memory]) if (!kept.has(tensor)) tensor.dispose();
+      ({ x, denoised, memory = [] } = next);
+      // One step is computed while the one before it is being waited for.
+      const before = inFlight;
+      inFlight = settle(backend, faulty, sampler.levels[index], index);
+      inFlight.catch(() => {}); // awaited below, or one step later
+      await before;
+      if (index === steps - 1) await inFlight;
+      yield { x, memory, denoised, step: index + 1, steps };
+      if (!kept.has(denoised)) denoised.dispose();
+      denoised = undefined;
+    }
+  } catch (error) {
+    // Nobody can go on from a run that failed: what it holds is freed.
+    await Promise.allSettled([inFlight]);
+    for (const tensor of new Set([x, ...memory, denoised])) tensor?.dispose();
+    throw error;
   }
 }
 
@@ -118,8 +127,7 @@ export async function finalSample(run: AsyncIterable<Pick<SampleStep, "x"> & Par
 /** Waits for a step, and looks at what the model gave in it. */
 async function settle(backend: Backend, faulty: Tensor | undefined, { t }: NoiseLevel, index: number): Promise<void> {
   if (!faulty) return backend.settled();
-  const count = await faulty.item();
-  faulty.dispose();
+  const count = await faulty.item().finally(() => faulty.dispose());
   if (count > 0) {
     throw new Error(
       `sample: the model's output at step ${index} (t = ${t}) has ${count} elements that are NaN or infinite, want finite ones`,

@@ -18,7 +18,7 @@ export interface CorrectorOptions {
 /**
  * A step of the predictor, then Langevin steps at the level where it leads: x + ε s + √(2ε) z with ε = 2 α (r ‖z‖ / ‖s‖)²
  * (Song et al. 2021, algorithms 1, 4 and 5). α is (signal / signal′)² to the next level, the paper's 1 − β; 1 where signals are.
- * The data themselves are not corrected.
+ * The data themselves are not corrected, nor is where ‖s‖ is 0.
  *
  * Norms over the batch tie the samples of a batch together; a sample's own ones are for data of many elements, since ε is then
  * a random number of its own.
@@ -67,6 +67,7 @@ function correct(
     const each = sumPerSample(vector.square()).sqrt();
     return norms === "batch" ? each.mean() : each.reshape([x.shape[0], ...new Array<number>(x.rank - 1).fill(1)]);
   });
-  const root = ofNoise.div(ofScore).mul(scale);
+  // Without a score, as from a model whose last layer is 0, there is no step to size.
+  const root = ofScore.equal(0).where(ofScore, ofNoise.div(ofScore)).mul(scale);
   return x.add(score.mul(root.square().mul(2))).add(noise.mul(root.mul(2)));
 }

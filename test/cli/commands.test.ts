@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseSafetensors } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
+import { gpuAvailable } from "../setup/gpu.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "tweedie-commands-"));
@@ -122,6 +123,15 @@ test("exported weights are small, and draw like the checkpoint", async () => {
   expect((await tweedie("sample", "--checkpoint", small, "--out", out, "--backend", "cpu", ...GRID)).code).toBe(0);
   const resumed = await tweedie("export", "--checkpoint", checkpoint);
   expect([resumed.code, resumed.error]).toEqual([2, "error: --to: missing, want the file to write\n"]);
+});
+
+test.skipIf(!gpuAvailable)("on webgpu, where steps are replayed, a resumed run continues bit for bit too", async () => {
+  const [whole, parts] = [join(work, "gpu-whole"), join(work, "gpu-parts")];
+  const train = (...flags: string[]) => tweedie("train", ...SMALL.slice(0, -1), "webgpu", ...flags);
+  expect((await train("--steps", "9", "--out", whole)).code).toBe(0);
+  expect((await train("--steps", "4", "--out", parts)).code).toBe(0);
+  expect((await train("--steps", "9", "--out", parts, "--resume")).code).toBe(0);
+  expect(hash(join(parts, "checkpoint.safetensors"))).toBe(hash(join(whole, "checkpoint.safetensors")));
 });
 
 test("a resumed run continues bit for bit", async () => {

@@ -1,6 +1,6 @@
 // A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
 
-import { dropLabels, noisePrediction, type Schedule } from "@pkg/diffusion";
+import { dropLabels, noisePrediction } from "@pkg/diffusion";
 import {
   adamW,
   type Ema,
@@ -13,7 +13,16 @@ import {
   unet,
   warmup,
 } from "@pkg/nn";
-import { type Backend, type RandomStream, randomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import {
+  type Backend,
+  type Captured,
+  capture,
+  type RandomStream,
+  randomStream,
+  type Tensor,
+  tensor,
+  tidy,
+} from "@pkg/tensor";
 import { type Checkpoint, saveCheckpoint } from "./checkpoint.ts";
 import { readingInput } from "./inputError.ts";
 import type { LabelledImages } from "./mnist.ts";
@@ -26,26 +35,28 @@ export interface Run {
   readonly model: Unet;
   readonly average: Ema;
   readonly optimizer: Optimizer;
-  readonly schedule: Schedule;
   /** Draws times and noise. */
   readonly rng: RandomStream;
+  /** One update by images and, in a run with labels, their labels; gives the loss. */
+  readonly update: Captured<[x0: Tensor, labels: readonly (number | null)[]], Tensor>;
 }
 
 /** A run at its beginning. @throws InputError when the settings make no network */
 export function newRun(settings: Settings, image: Run["image"], backend: Backend): Run {
   const root = randomStream(settings.seed);
   const model = readingInput(() => unet(settings.model, { backend, rng: root.split("weights") }));
-  const { lr, warmup: updates, clipNorm, emaDecay } = settings;
-  return {
-    settings,
-    image,
-    backend,
-    model,
-    average: ema(model, emaDecay),
-    optimizer: adamW(parameters(model), { lr: warmup(lr, updates), clipNorm }),
-    schedule: scheduleOf(settings),
-    rng: root.split("noise"),
-  };
+  const { lr, warmup: updates, clipNorm, emaDecay, labelDropout } = settings;
+  const average = ema(model, emaDecay);
+  const optimizer = adamW(parameters(model), { lr: warmup(lr, updates), clipNorm });
+  const schedule = scheduleOf(settings);
+  const rng = root.split("noise");
+  const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {
+    const conditioning = labelDropout === undefined ? {} : { labels };
+    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng, conditioning));
+    average.update();
+    return loss;
+  });
+  return { settings, image, backend, model, average, optimizer, rng, update };
 }
 
 /** A run as a checkpoint left it. @throws InputError when the checkpoint's tensors do not fit its own settings */
@@ -66,16 +77,11 @@ export async function saveRun(path: string, { settings, image, optimizer, model,
 }
 
 /** One update; its loss, once the backend has it. */
-export function trainStep(
-  { settings, backend, model, average, optimizer, schedule, rng }: Run,
-  images: LabelledImages,
-): Promise<number> {
+export function trainStep({ settings, backend, optimizer, rng, update }: Run, images: LabelledImages): Promise<number> {
   return tidy(() => {
-    const { x0, labels: all } = batchAt(images, optimizer.steps, settings, backend);
+    const { x0, labels } = batchAt(images, optimizer.steps, settings, backend);
     const { labelDropout } = settings;
-    const labels = labelDropout === undefined ? undefined : dropLabels(all, labelDropout, rng);
-    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng, { labels }));
-    average.update();
+    const loss = update(x0, labelDropout === undefined ? labels : dropLabels(labels, labelDropout, rng));
     return { pending: loss.item() };
   }).pending;
 }

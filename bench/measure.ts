@@ -48,6 +48,11 @@ export interface Effort {
   readonly mostStepTime: number;
   /** Steps of whole sampling runs. */
   readonly sampleSteps: number;
+  /**
+   * Milliseconds of rest before each sample. Threads of other libraries spin on for up to about 100 ms after their work (OpenBLAS,
+   * OpenMP), on the cores that the next contender is to be timed on.
+   */
+  readonly rest: number;
 }
 
 export const FULL: Effort = {
@@ -57,6 +62,7 @@ export const FULL: Effort = {
   mostTime: 3000,
   mostBytes: Number.POSITIVE_INFINITY,
   mostStepTime: 30_000,
+  rest: 0,
   sampleSteps: 50,
 };
 export const QUICK: Effort = {
@@ -66,6 +72,7 @@ export const QUICK: Effort = {
   mostTime: 100,
   mostBytes: 2 ** 25,
   mostStepTime: 3000,
+  rest: 0,
   sampleSteps: 5,
 };
 
@@ -132,6 +139,7 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
   for (let round = 0; round < effort.samples; round++) {
     for (const { label, solver, repeats, samples } of runners) {
       try {
+        if (effort.rest > 0) await new Promise((resolve) => setTimeout(resolve, effort.rest));
         samples.push(await solver.time(repeats));
       } catch (error) {
         note(failures, label, error instanceof Error ? error.message : String(error));

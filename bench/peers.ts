@@ -35,7 +35,7 @@ const { values: flags } = parseArgs({
   },
 });
 const folder = join(dirname(process.argv[1]), "peers");
-const EFFORT: Effort = { ...FULL, samples: 9, warmTime: 500, mostTime: 8000 };
+const EFFORT: Effort = { ...FULL, samples: 9, warmTime: 500, mostTime: 8000, rest: 200 };
 const QUICK: Effort = { ...EFFORT, samples: 3, warmTime: 100 };
 
 if (flags.help) process.stdout.write(HELP);

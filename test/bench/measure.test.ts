@@ -11,6 +11,7 @@ const EFFORT: Effort = {
   mostTime: 1e4,
   mostBytes: 1e9,
   mostStepTime: 0,
+  rest: 0,
   sampleSteps: 1,
 };
 

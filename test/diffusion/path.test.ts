@@ -60,10 +60,14 @@ test("a path visits the asked steps or levels and ends at the data, or at the fi
   expect(sigmas[3]).toBe(0);
 });
 
-test("a step without a signal has σ = 4096, since samplers divide by the signal", () => {
-  const [last] = discretePath(zeroTerminalSnr(schedule), { prediction: "velocity" }).levels;
-  expect(sigmaOf(last)).toBeCloseTo(4096, 9);
-  expect(last.signal ** 2 + last.noise ** 2).toBeCloseTo(1, 12);
+test("a step without a signal has σ = 4096, or twice that of the step before, since samplers divide by the signal", () => {
+  const [short] = discretePath(zeroTerminalSnr(linear(100)), { prediction: "velocity" }).levels;
+  expect(sigmaOf(short)).toBeCloseTo(4096, 9);
+  // 15406 at the step before: a σ of 4096 would rise to it.
+  const [last, next] = discretePath(zeroTerminalSnr(linear(1000)), { prediction: "velocity" }).levels;
+  expect(sigmaOf(next)).toBeGreaterThan(15000);
+  expect(sigmaOf(last) / sigmaOf(next)).toBeCloseTo(2, 9);
+  for (const { signal, noise } of [short, last]) expect(signal ** 2 + noise ** 2).toBeCloseTo(1, 12);
 });
 
 test("a path reads every kind of prediction", async () => {

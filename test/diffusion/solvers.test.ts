@@ -12,6 +12,7 @@ import {
   euler,
   eulerAncestral,
   finalSample,
+  fromBetas,
   heun,
   karras,
   linear,
@@ -111,21 +112,30 @@ describe.each(solvers)("%s", (_, solver) => {
     for (const path of paths) expect((await run(solver(path))).every(Number.isFinite)).toBe(true);
   });
 
+  test("visits every step of a schedule without a signal at its end, or at two of them", async () => {
+    // The linear schedule's σ at the step before the last is 15406, above the 4096 that stand for ∞.
+    for (const silent of [zeroTerminalSnr(schedule), fromBetas([0.1, 0.5, 1, 1])]) {
+      const path = discretePath(silent, { prediction: "velocity" });
+      expect((await run(solver(path), { forward: (x) => x.mul(-0.5) })).every(Number.isFinite)).toBe(true);
+    }
+  });
+
   test("starts where there is no signal when the model predicts velocity", async () => {
     // Data that are 0.6, of which the model at the last step, σ = 4096 instead of ∞, knows all but 2⁻¹² x.
-    const path = discretePath(zeroTerminalSnr(schedule), { steps: 8, spacing: "trailing", prediction: "velocity" });
-    const logs = discretePath(zeroTerminalSnr(schedule))
+    const silent = zeroTerminalSnr(linear(700));
+    const path = discretePath(silent, { steps: 28, spacing: "trailing", prediction: "velocity" });
+    const logs = discretePath(silent)
       .levels.slice(0, -1)
       .map((level) => Math.log(sigmaOf(level)))
       .reverse();
     const point: Model = {
       forward(x, [t]) {
-        const low = Math.min(Math.floor(t), 998);
+        const low = Math.min(Math.floor(t), 698);
         const { signal, noise } = path.at(Math.exp(logs[low] + (t - low) * (logs[low + 1] - logs[low])));
         return x.mul(signal / noise).add(-0.6 * (signal ** 2 / noise + noise));
       },
     };
-    expect(path.levels[0].t).toBe(999);
+    expect(path.levels[0].t).toBe(699);
     for (const value of await run(solver(path), point)) expect(Math.abs(value - 0.6)).toBeLessThan(1e-9);
   });
 });

@@ -46,8 +46,11 @@ export interface DiscretePathOptions extends PathOptions {
   readonly end?: "data" | "first step";
 }
 
-/** The σ of a level that has no signal (ᾱ_T = 0): samplers divide by the signal. diffusers has the same. */
-const LARGEST_SIGMA = 4096;
+/**
+ * The σ of a level that has no signal (ᾱ_T = 0): samplers divide by the signal. diffusers has the same, also where the step before has
+ * a larger one, so that σ rises there and stochastic samplers take roots of negative variances; ours is larger then.
+ */
+const SILENT_SIGMA = 4096;
 
 /**
  * The path of a schedule: x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε, started from N(0, I).
@@ -66,7 +69,7 @@ export function discretePath(
     end = "data",
   }: DiscretePathOptions = {},
 ): NoisePath {
-  const table = Array.from({ length: schedule.steps }, (_, t) => withSignal(levelAt(schedule, t)));
+  const table = levelsWithSignal(schedule);
   const at = (sigma: number) => between(table, sigma);
   const chosen = sigmas
     ? checkFalling("discretePath", "sigmas", sigmas).map(at)
@@ -156,8 +159,15 @@ function ended(levels: readonly NoiseLevel[], last: NoiseLevel): readonly NoiseL
   return levels;
 }
 
-function withSignal(level: NoiseLevel): NoiseLevel {
-  return level.signal > 0 ? level : { ...level, ...preserving(LARGEST_SIGMA) };
+/** The level of each step, σ rising: without a signal (ᾱ = 0), where any large σ will do, at least twice that of the step before. */
+function levelsWithSignal(schedule: Schedule): readonly NoiseLevel[] {
+  const levels: NoiseLevel[] = [];
+  for (let t = 0; t < schedule.steps; t++) {
+    const level = levelAt(schedule, t);
+    const least = t === 0 ? SILENT_SIGMA : Math.max(SILENT_SIGMA, 2 * sigmaOf(levels[t - 1]));
+    levels.push(level.signal > 0 ? level : { ...level, ...preserving(least) });
+  }
+  return levels;
 }
 
 /** The signal and noise of σ where their squares add up to 1. */

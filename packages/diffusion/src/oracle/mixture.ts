@@ -26,7 +26,8 @@ export interface MixtureOracle extends Oracle {
  *     ∇ log q = −Σ r_k u_k          E[x₀ | x] = Σ r_k (μ_k + a Σ_k u_k)          E[ε | x] = b Σ r_k u_k
  *     tr ∇² log q = Σ r_k (‖u_k + ∇ log q‖² − tr C_k⁻¹)
  *
- * Sums of exponentials are taken from the largest on, so far away from all components the nearest remains.
+ * Sums of exponentials are taken from the largest on, so far away from all components the nearest remains, as far as the backend can
+ * hold ‖z‖² / C (3e38 in float32).
  * @throws Error naming the part that is out of range; ShapeError for one of a wrong length. From methods: ShapeError unless x is
  * [batch, ...shape]; Error for a number of levels that is neither one nor the batch, for one that is not finite or below 0, and
  * where a component has no width (variance 0 without noise)

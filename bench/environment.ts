@@ -32,8 +32,8 @@ export interface AdapterFacts {
   readonly limits: Readonly<Record<string, number>>;
 }
 
-/** The present environment; `load` counts until `finished`. */
-export function environment(): Environment {
+/** The present environment; `load` counts until `finished`. @param script how package.json calls what runs */
+export function environment(script: string): Environment {
   const [{ model }] = cpus();
   const git = (...args: string[]) => {
     try {
@@ -45,7 +45,7 @@ export function environment(): Environment {
   const [load] = loadavg();
   return {
     date: new Date().toISOString(),
-    command: ["bench", ...process.argv.slice(2)].join(" "),
+    command: [script, ...process.argv.slice(2)].join(" "),
     node: process.version,
     v8: process.versions.v8,
     os: `${type()} ${release()} ${arch()}`,

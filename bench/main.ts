@@ -50,7 +50,7 @@ async function main(): Promise<number> {
       return { backend, gpu: backend, device };
     },
   };
-  const began = environment();
+  const began = environment("bench");
   const effort = flags.quick ? QUICK : FULL;
   say(`${began.cpu} × ${began.cores}, Node ${began.node}`);
   const stages: Stage[] = [];

@@ -62,7 +62,7 @@ async function main(): Promise<number> {
   for (const { label, description } of peers) descriptions[label] = description;
   contenders.push(...peers);
   for (const [label, description] of Object.entries(descriptions)) say(`${label}: ${description}`);
-  const began = environment();
+  const began = environment("bench:peers");
   const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
   for (const given of peerCases.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {
     const outcome = await measure(given, contenders, flags.quick ? QUICK : EFFORT);

@@ -1,5 +1,16 @@
 // Captured training and prediction steps of a U-Net: the bits of plain ones, and nothing created.
-import { cosine, minSnrWeight, noisePrediction, predictionLoss } from "@pkg/diffusion";
+import {
+  capturedModel,
+  classifierFree,
+  cosine,
+  ddim,
+  finalSample,
+  type Model,
+  minSnrWeight,
+  noisePrediction,
+  predictionLoss,
+  sample,
+} from "@pkg/diffusion";
 import { adamW, ema, parameters, unet, warmup } from "@pkg/nn";
 import { type Backend, capture, cpu, randomStream, type Tensor, tidy, torchStream, wasm, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
@@ -30,6 +41,16 @@ function training(backend: Backend, streams: typeof randomStream | typeof torchS
     return Promise.all(all.map((value) => value.data()));
   };
   return { model, optimizer, average, rng, step, state };
+}
+
+/** A network that has learned a little: at first its last layer is zero, and so is all that it predicts. */
+function trained(backend: Backend) {
+  const { model, step } = training(backend);
+  for (let k = 0; k < 3; k++) {
+    const { x0, labels } = batch(k, backend);
+    step(x0, labels).dispose();
+  }
+  return model;
 }
 
 /** A batch of its own for each step. */
@@ -66,14 +87,38 @@ for (const { name, open, skip } of openers) {
 
     test("a captured forward pass predicts as the model does, at the times of each call", async () => {
       const backend = await open();
-      const { model } = training(backend);
+      const model = trained(backend);
       const predict = capture((x: Tensor, times: readonly number[]) => model.forward(x, times));
       for (let k = 0; k < 5; k++) {
         const { x0 } = batch(k, backend);
         const times = [10 * k, 99 - k];
-        expect(await predict(x0, times).data()).toEqual(await model.forward(x0, times).data());
+        const wanted = await model.forward(x0, times).data();
+        expect(await predict(x0, times).data()).toEqual(wanted);
+        expect(Math.max(...wanted)).toBeGreaterThan(0);
       }
       expect(() => predict(batch(0, backend).x0, [1, Number.NaN])).toThrow("time NaN, want finite numbers");
+      backend.dispose();
+    });
+
+    test.each([
+      ["DDIM", undefined],
+      ["DDIM with guidance by labels", [2, 0]],
+    ])("%s draws the same bits by a captured network", async (_, labels) => {
+      const backend = await open();
+      const model = trained(backend);
+      const captured = capturedModel(model);
+      const draw = async (network: Model) => {
+        const guided = labels ? classifierFree(network, { scale: 2 }) : network;
+        const run = sample(ddim(schedule, { steps: 7, eta: 0.5 }), guided, [BATCH, 8, 8, 1], randomStream(4), {
+          labels,
+        });
+        return (await finalSample(run)).data();
+      };
+      const wanted = await draw(model);
+      expect(await draw(captured)).toEqual(wanted);
+      expect(await draw(captured)).toEqual(wanted); // replayed from its first step on
+      captured.dispose();
+      await expect(draw(captured)).rejects.toThrow("this captured function is disposed");
       backend.dispose();
     });
 

@@ -1,6 +1,6 @@
 // Draws images from trained weights and writes them as one PNG.
 
-import { ancestral, classifierFree, ddim, type Sampler, sample } from "@pkg/diffusion";
+import { ancestral, capturedModel, classifierFree, ddim, type Sampler, sample } from "@pkg/diffusion";
 import { loadStateDict, type StateDict, type Unet, unet } from "@pkg/nn";
 import { type Backend, randomStream, type Tensor } from "@pkg/tensor";
 import { writeFileAtomic } from "./atomicFile.ts";
@@ -54,7 +54,8 @@ export async function writeGrid(
     ddim: ddim(schedule, { steps, rederiveNoise: asked !== undefined }), // else guidance would lead away from the label
     ancestral: ancestral(schedule, { steps }),
   };
-  const guided = asked ? classifierFree(model, { scale: guidance }) : model;
+  const network = capturedModel(model);
+  const guided = asked ? classifierFree(network, { scale: guidance }) : network;
   const run = sample(samplers[sampler], guided, shape, randomStream(seed).split("samples"), { labels: asked });
   let last: Tensor | undefined;
   for await (const { x, step } of run) {
@@ -65,6 +66,7 @@ export async function writeGrid(
   }
   if (!last) throw new Error("writeGrid: no steps, want at least one");
   const pixels = Float32Array.from(await last.data());
+  network.dispose();
   const grid = { count, height: image.height, width: image.width, channels: settings.model.inChannels };
   writeFileAtomic(path, gridPng(pixels, grid, Math.ceil(Math.sqrt(count)), { zoom: 2 }));
   return false;

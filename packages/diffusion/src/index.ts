@@ -1,6 +1,7 @@
 // The public face of @pkg/diffusion.
 
 export { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./bound.ts";
+export { type CapturedModel, capturedModel } from "./capturedModel.ts";
 export { type Decoder, type DiscretisedOptions, discretisedDecoder, gaussianDecoder } from "./decoder.ts";
 export { dequantise, dequantisedBits } from "./dequantise.ts";
 export {

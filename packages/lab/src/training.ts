@@ -24,8 +24,10 @@ export function pointsOf(cloud: PointCloud, n: number, rng: RandomStream, backen
   return tensor(cloud(n, rng), { backend, shape: [n, 2] });
 }
 
+const WARMUP = 100;
+
 /**
- * Trains with AdamW, at a rate that falls to zero along half a cosine.
+ * Trains with AdamW, at a rate that rises over 100 steps and falls to zero along half a cosine.
  * @param lossOf draws its own batch, of the given size
  * @returns the mean loss of the last tenth of the steps
  */
@@ -34,8 +36,8 @@ export async function train(
   lossOf: (batch: number) => Tensor,
   { steps = 2000, batch = 256, lr = 1e-2 }: TrainOptions = {},
 ): Promise<number> {
-  const falling = (step: number) => (lr / 2) * (1 + Math.cos((Math.PI * step) / steps));
-  const optimizer = adamW(parameters(network), { lr: falling, clipNorm: 10 });
+  const rate = (step: number) => (lr / 2) * (1 + Math.cos((Math.PI * step) / steps)) * Math.min(1, (step + 1) / WARMUP);
+  const optimizer = adamW(parameters(network), { lr: rate, clipNorm: 1 });
   const losses: Promise<number>[] = [];
   for (let step = 0; step < steps; step++) {
     const loss = tidy(() => optimizer.minimize(() => lossOf(batch)));

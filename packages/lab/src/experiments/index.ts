@@ -3,6 +3,7 @@
 import type { Experiment } from "../experiment.ts";
 import { annealing } from "./annealing.ts";
 import { bound } from "./bound.ts";
+import { dataSets } from "./dataSets.ts";
 import { guidance } from "./guidance.ts";
 import { langevin } from "./langevin.ts";
 import { lowDensity } from "./lowDensity.ts";
@@ -11,6 +12,7 @@ import { parameterization } from "./parameterization.ts";
 import { traceCost } from "./traceCost.ts";
 
 export const experiments: readonly Experiment[] = [
+  dataSets,
   parameterization,
   bound,
   lowDensity,

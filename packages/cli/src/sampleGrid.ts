@@ -58,15 +58,18 @@ export async function writeGrid(
   const guided = asked ? classifierFree(network, { scale: guidance }) : network;
   const run = sample(samplers[sampler], guided, shape, randomStream(seed).split("samples"), { labels: asked });
   let last: Tensor | undefined;
-  for await (const { x, step } of run) {
-    last = x;
-    onStep(step, steps);
-    await new Promise(setImmediate); // lets signals in
-    if (signal.aborted) return true;
+  try {
+    for await (const { x, step } of run) {
+      last = x;
+      onStep(step, steps);
+      await new Promise(setImmediate); // lets signals in
+      if (signal.aborted) return true;
+    }
+  } finally {
+    network.dispose();
   }
   if (!last) throw new Error("writeGrid: no steps, want at least one");
   const pixels = Float32Array.from(await last.data());
-  network.dispose();
   const grid = { count, height: image.height, width: image.width, channels: settings.model.inChannels };
   writeFileAtomic(path, gridPng(pixels, grid, Math.ceil(Math.sqrt(count)), { zoom: 2 }));
   return false;

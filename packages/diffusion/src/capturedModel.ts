@@ -13,8 +13,9 @@ export interface CapturedModel<Network extends Model> extends Model {
 
 /**
  * The same model, with each call captured (see `capture`): `sample(sampler, capturedModel(model), …)` has the same bits, and on WebGPU
- * no op of the network runs any JavaScript from its fourth call on. There is one capture for each shape of x, with labels and
- * without. Calls with a stream for dropout, which are training's, run as they are. Wrap the network itself, inside of guidance.
+ * no op of the network runs any JavaScript from the fourth call on, but in calls 8, 16, 32, …, which are checked. There is one
+ * capture for each shape of x ([batch, ...]), with labels and without. Calls with a stream for dropout, which are training's, run as
+ * they are. Wrap the network itself, inside of guidance.
  * @throws Error from calls: what the model throws, and what `capture` refuses, such as `tensor` of given numbers in its forward
  */
 export function capturedModel<Network extends Model>(model: Network): CapturedModel<Network> {

@@ -1,4 +1,4 @@
-// out[tap, m, n] = Σ_p image[place(p, tap), m] · g[p, n], the image being zero outside: 4 × 4 outputs a thread.
+// out[tap, m, n] = Σ_p image[place(p, tap), m] · g[p, n], the image being zero outside: 8 × 4 outputs a thread.
 
 alias Image = vec4<f32>;
 alias Gradient = vec4<f32>;
@@ -28,45 +28,59 @@ struct Params {
 @group(0) @binding(2) var<storage, read> g: array<Gradient>;
 @group(0) @binding(3) var<storage, read_write> out: array<Out>;
 
+/** Which of `count` pixels of g along an axis meet the image under a tap: from the first to before the second. */
+fn meeting(corner: i32, scale: i32, image: u32, count: u32) -> vec2<u32> {
+  let first = (max(-corner, 0) + scale - 1) / scale;
+  let end = (max(i32(image) - corner, 0) + scale - 1) / scale;
+  return vec2<u32>(u32(first), min(u32(end), count));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let quads = (vec2<u32>(params.m, params.n) + 3u) / 4u;
+  let blocks = (vec2<u32>(params.m, params.n) + vec2<u32>(7u, 3u)) / vec2<u32>(8u, 4u);
   let thread = id.x + id.y * groups.x * WORKGROUP;
-  let group = thread / quads.y % params.groups;
-  let m = thread / quads.y / params.groups % quads.x * 4u;
-  let n = thread % quads.y * 4u;
-  let tap = thread / quads.y / params.groups / quads.x;
+  let group = thread / blocks.y % params.groups;
+  let m = thread / blocks.y / params.groups % blocks.x * 8u;
+  let n = thread % blocks.y * 4u;
+  let tap = thread / blocks.y / params.groups / blocks.x;
   if (tap >= params.taps.x * params.taps.y) {
     return;
   }
   let channels = params.groups * params.n;
   let corner = params.shift + vec2<i32>(vec2<u32>(tap / params.taps.y, tap % params.taps.y)) * params.step;
+  let rows = meeting(corner.x, params.scale.x, params.image_size.x, params.size.x);
+  let columns = meeting(corner.y, params.scale.y, params.image_size.y, params.size.y);
   let base = params.image_offset + group * params.m + m;
 
-  var total = mat4x4<f32>(); // [m][n]
+  var upper = mat4x4<f32>(); // [m][n]
+  var lower = mat4x4<f32>();
   for (var image_at = 0u; image_at < params.batch; image_at++) {
-    for (var y = 0u; y < params.size.x; y++) {
-      let row = i32(y) * params.scale.x + corner.x;
-      if (row < 0 || row >= i32(params.image_size.x)) {
-        continue;
-      }
-      let line = base + image_at * params.image_strides.x + u32(row) * params.image_strides.y;
-      for (var x = 0u; x < params.size.y; x++) {
-        let column = i32(x) * params.scale.y + corner.y;
-        if (column < 0 || column >= i32(params.image_size.y)) {
-          continue;
-        }
-        let u = image4(line + u32(column) * params.image_strides.z);
-        let v = g4(((image_at * params.size.x + y) * params.size.y + x) * channels + group * params.n + n);
-        total += mat4x4<f32>(u.x * v, u.y * v, u.z * v, u.w * v);
+    for (var y = rows.x; y < rows.y; y++) {
+      let row = u32(i32(y) * params.scale.x + corner.x);
+      let column = u32(i32(columns.x) * params.scale.y + corner.y);
+      let strides = params.image_strides;
+      var image_spot = base + image_at * strides.x + row * strides.y + column * strides.z;
+      var pixel = ((image_at * params.size.x + y) * params.size.y + columns.x) * channels + group * params.n + n;
+      for (var x = columns.x; x < columns.y; x++) {
+        let u = image4(image_spot);
+        let t = image4(image_spot + 4u);
+        let v = g4(pixel);
+        upper += mat4x4<f32>(u.x * v, u.y * v, u.z * v, u.w * v);
+        lower += mat4x4<f32>(t.x * v, t.y * v, t.z * v, t.w * v);
+        image_spot += u32(params.scale.y) * strides.z;
+        pixel += channels;
       }
     }
   }
 
   let at = (tap * params.m + m) * channels + group * params.n + n;
   let count = params.n - n;
-  write(at, total[0], count);
-  if (m + 1u < params.m) { write(at + channels, total[1], count); }
-  if (m + 2u < params.m) { write(at + 2u * channels, total[2], count); }
-  if (m + 3u < params.m) { write(at + 3u * channels, total[3], count); }
+  write(at, upper[0], count);
+  if (m + 1u < params.m) { write(at + channels, upper[1], count); }
+  if (m + 2u < params.m) { write(at + 2u * channels, upper[2], count); }
+  if (m + 3u < params.m) { write(at + 3u * channels, upper[3], count); }
+  if (m + 4u < params.m) { write(at + 4u * channels, lower[0], count); }
+  if (m + 5u < params.m) { write(at + 5u * channels, lower[1], count); }
+  if (m + 6u < params.m) { write(at + 6u * channels, lower[2], count); }
+  if (m + 7u < params.m) { write(at + 7u * channels, lower[3], count); }
 }

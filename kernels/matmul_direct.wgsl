@@ -1,4 +1,4 @@
-// out[p, i, j] = Σ_k a[p, i, k] · b[p, k, j] + bias[p, i, j]: 4 × 4 outputs a thread, straight from storage.
+// out[p, i, j] = Σ_k a[p, i, k] · b[p, k, j] + bias[p, i, j]: 8 × 4 outputs a thread, straight from storage.
 
 alias A = vec4<f32>;
 alias B = vec4<f32>;
@@ -6,6 +6,7 @@ alias Bias = vec4<f32>;
 alias Out = vec4<f32>;
 const A_IS_TRANSPOSED = false; // whether a's contiguous axis is i and not k
 const B_IS_TRANSPOSED = false; // whether b's contiguous axis is k and not j
+const K_IS_RAGGED = false; // whether k is no multiple of four
 const BATCH_RANK = 0u;
 const HAS_BIAS = false;
 const WORKGROUP = 64u;
@@ -74,28 +75,34 @@ fn write_row(batch: u32, bias_at: u32, i: u32, j: u32, sums: vec4<f32>) {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let blocks = (vec2<u32>(params.m, params.n) + 3u) / 4u;
+  let blocks = (vec2<u32>(params.m, params.n) + vec2<u32>(7u, 3u)) / vec2<u32>(8u, 4u);
   let thread = id.x + id.y * groups.x * WORKGROUP;
   let batch = thread / (blocks.x * blocks.y);
   if (batch >= params.batches) {
     return;
   }
-  let i = thread / blocks.y % blocks.x * 4u;
+  let i = thread / blocks.y % blocks.x * 8u;
   let j = thread % blocks.y * 4u;
   let start = matrices(batch);
   let lanes = vec4<u32>(0u, 1u, 2u, 3u);
-  let rows = start.x + min(i + lanes, vec4<u32>(params.m - 1u)) * params.a_step;
+  let upper_rows = start.x + min(i + lanes, vec4<u32>(params.m - 1u)) * params.a_step;
+  let lower_rows = start.x + min(i + 4u + lanes, vec4<u32>(params.m - 1u)) * params.a_step;
   let columns = start.y + min(j + lanes, vec4<u32>(params.n - 1u)) * params.b_step;
 
-  var total = mat4x4<f32>(); // [i][j]
+  var upper = mat4x4<f32>(); // [i][j]
+  var lower = mat4x4<f32>();
   for (var k = 0u; k < params.k; k += 4u) {
-    var x: mat4x4<f32>; // [k][i]
+    var above: mat4x4<f32>; // [i][k]
+    var below: mat4x4<f32>;
     if (A_IS_TRANSPOSED) {
       let at = start.x + (k + lanes) * params.a_step + i;
-      x = mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w));
+      above = transpose(mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w)));
+      below = transpose(mat4x4<f32>(a4(at.x + 4u), a4(at.y + 4u), a4(at.z + 4u), a4(at.w + 4u)));
     } else {
-      let at = rows + k;
-      x = transpose(mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w)));
+      let up = upper_rows + k;
+      above = mat4x4<f32>(a4(up.x), a4(up.y), a4(up.z), a4(up.w));
+      let low = lower_rows + k;
+      below = mat4x4<f32>(a4(low.x), a4(low.y), a4(low.z), a4(low.w));
     }
     var y: mat4x4<f32>; // [k][j]
     if (B_IS_TRANSPOSED) {
@@ -105,15 +112,22 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       let at = start.y + (k + lanes) * params.b_step + j;
       y = mat4x4<f32>(b4(at.x), b4(at.y), b4(at.z), b4(at.w));
     }
-    if (k + 4u > params.k) {
-      x = cut(x, params.k - k);
-      y = cut(y, params.k - k);
+    if (K_IS_RAGGED) {
+      let end = params.k - k;
+      above = transpose(cut(transpose(above), end));
+      below = transpose(cut(transpose(below), end));
+      y = cut(y, end);
     }
-    total += y * transpose(x);
+    upper += y * above;
+    lower += y * below;
   }
 
-  write_row(batch, start.z, i, j, total[0]);
-  write_row(batch, start.z, i + 1u, j, total[1]);
-  write_row(batch, start.z, i + 2u, j, total[2]);
-  write_row(batch, start.z, i + 3u, j, total[3]);
+  write_row(batch, start.z, i, j, upper[0]);
+  write_row(batch, start.z, i + 1u, j, upper[1]);
+  write_row(batch, start.z, i + 2u, j, upper[2]);
+  write_row(batch, start.z, i + 3u, j, upper[3]);
+  write_row(batch, start.z, i + 4u, j, lower[0]);
+  write_row(batch, start.z, i + 5u, j, lower[1]);
+  write_row(batch, start.z, i + 6u, j, lower[2]);
+  write_row(batch, start.z, i + 7u, j, lower[3]);
 }

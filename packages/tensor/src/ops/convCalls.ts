@@ -111,7 +111,7 @@ function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
   const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
   const tiling = given ?? chosen("conv2dWeight", product, call, pixelSums);
   if (!tiling) {
-    const threads = kh * kw * Math.ceil(m / 4) * groups * Math.ceil(n / 4);
+    const threads = kh * kw * Math.ceil(m / 8) * groups * Math.ceil(n / 4);
     return [
       {
         kernel: weightDirectKernel,
@@ -213,11 +213,11 @@ function tapSums(
       tapSums(other, gather, groups, isTransposed, tile),
     );
   if (!tiling) {
-    const threads = classes * Math.ceil(pixels / 4) * groups * Math.ceil(n / 4);
+    const threads = classes * Math.ceil(pixels / 8) * groups * Math.ceil(n / 4);
     return [
       {
         kernel: directKernel,
-        constants,
+        constants: { ...constants, C_IS_RAGGED: c % 4 !== 0 },
         params: { ...params, groups, weight_group: inGroup },
         bindings: [gather.image, w, bias ?? w, outputs[0]],
         workgroups: linearGrid(threads, WORKGROUP),

@@ -199,9 +199,10 @@ function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
     given ??
     tilingFor(nameOf(a, b), product, target, (temporary, other) => productCalls({ ...call, temporary }, other));
   if (!tiling) {
-    const blocks = product.batches * Math.ceil(product.m / 4) * Math.ceil(product.n / 4);
+    const blocks = product.batches * Math.ceil(product.m / 8) * Math.ceil(product.n / 4);
     const workgroups = linearGrid(blocks, WORKGROUP);
-    return [{ kernel: directKernel, constants, params, bindings: [a, b, bias ?? b, outputs[0]], workgroups }];
+    const ragged = { K_IS_RAGGED: product.k % 4 !== 0 };
+    return [{ kernel: directKernel, constants: { ...constants, ...ragged }, params, bindings: [a, b, bias ?? b, outputs[0]], workgroups }];
   }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,

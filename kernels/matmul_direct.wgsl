@@ -26,6 +26,7 @@ struct Params {
   b_step: u32,
   bias_offset: u32,
   bias_step: u32, // from one row to the next
+  out_offset: u32,
   batch_shape: array<vec4<u32>, 2>,
   a_strides: array<vec4<u32>, 2>, // of the batch axes
   b_strides: array<vec4<u32>, 2>,
@@ -70,7 +71,7 @@ fn write_row(batch: u32, bias_at: u32, i: u32, j: u32, sums: vec4<f32>) {
   }
   var x = sums;
   if (HAS_BIAS) { x += bias4(bias_at + i * params.bias_step + j); }
-  write((batch * params.m + i) * params.n + j, x, params.n - j);
+  write(params.out_offset + (batch * params.m + i) * params.n + j, x, params.n - j);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -6,6 +6,7 @@ const WORKGROUP = 64u;
 struct Params {
   size: u32,
   count: u32,
+  out_offset: u32, // in vectors
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,5 +23,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   for (var s = 1u; s < params.count; s++) {
     total += shares[s * params.size + i];
   }
-  out[i] = total;
+  out[params.out_offset + i] = total;
 }

@@ -83,6 +83,47 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("attention on 
     expect(await apart(mixed(here), mixed(there))).toBeLessThan(ROUNDING);
     expect(await apart(grad(f, [here])[0], grad(f, [there])[0])).toBeLessThan(ROUNDING);
   });
+
+  test("more scores than are worked on at once, of rows that are no quads", async () => {
+    backend ??= await webgpu({ profile, poison: true });
+    const f = (q: Tensor, k: Tensor, v: Tensor) => q.attention(k, v).square().sum();
+    const operands = (on: Backend) => [
+      random([3, 2, 450, 3], 6, on),
+      random([3, 2, 430, 3], 7, on),
+      random([3, 2, 430, 5], 8, on),
+    ];
+    const [[q, k, v], there] = [operands(backend), operands(exact)];
+    expect(await apart(q.attention(k, v), there[0].attention(there[1], there[2]))).toBeLessThan(ROUNDING);
+    const [found, wanted] = [[q, k, v], there].map((all) => grad(f as (...all: Tensor[]) => Tensor, all));
+    for (const [at, gradient] of found.entries()) expect(await apart(gradient, wanted[at])).toBeLessThan(ROUNDING);
+  });
+
+  test("no queries, no samples and no width give nothing", async () => {
+    backend ??= await webgpu({ profile, poison: true });
+    const nothing = [
+      [
+        [2, 0, 3],
+        [2, 4, 3],
+        [2, 4, 5],
+      ],
+      [
+        [0, 2, 3],
+        [0, 4, 3],
+        [0, 4, 5],
+      ],
+      [
+        [2, 2, 3],
+        [2, 4, 3],
+        [2, 4, 0],
+      ],
+    ];
+    for (const shapes of nothing) {
+      const [q, k, v] = shapes.map((shape, seed) => random(shape, seed, backend));
+      const [dq, dk, dv] = grad((q, k, v) => q.attention(k, v).sum(), [q, k, v]);
+      for (const zero of [q.attention(k, v), dq, dk, dv])
+        expect([...(await zero.data())].every((x) => x === 0)).toBe(true);
+    }
+  });
 });
 
 describe("rows", () => {

@@ -62,6 +62,12 @@ export function isContiguous({ shape, strides }: Layout): boolean {
   return true;
 }
 
+/** The same matrices [..., rows, columns] with the last two axes exchanged. */
+export function transposed<Given extends Layout>(given: Given): Given {
+  const swap = (values: readonly number[]) => [...values.slice(0, -2), ...values.slice(-2).reverse()];
+  return { ...given, shape: swap(given.shape), strides: swap(given.strides) };
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, k) => n === b[k]);
 }

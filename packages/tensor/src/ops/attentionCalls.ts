@@ -1,40 +1,39 @@
-// The kernel calls of attention and its gradient on the GPU: tiles with online softmax for GPUs, a row an invocation elsewhere.
+// The kernel calls of attention and its gradient on the GPU: tiles with online softmax for GPUs, whole matrices of scores elsewhere.
 
-import directKernel from "@pkg/kernels/attention_direct.wgsl";
-import directGradKernel from "@pkg/kernels/attention_grad_direct.wgsl";
 import tiledGradKernel from "@pkg/kernels/attention_grad_tiled.wgsl";
 import tiledKernel from "@pkg/kernels/attention_tiled.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../op.ts";
 import { collapse, isContiguous, type Layout, sizeOf } from "../shape.ts";
 import type { AttentionAttrs } from "./attention.ts";
+import { attentionByProducts, attentionGradByProducts } from "./attentionProducts.ts";
 import { linearGrid } from "./dispatch.ts";
 
-const WORKGROUP = 64;
 const MAX_QUADS = 4; // more would not fit into registers
 
-export function attentionCalls({ inputs, outputs, attrs: { scale }, target }: GpuCall<AttentionAttrs>): KernelCall[] {
+/** The rows of a workgroup, and the tiled kernels' constants. */
+interface Tile {
+  readonly rows: number;
+  readonly constants: Readonly<Record<string, string>>;
+}
+
+export function attentionCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
+  const { inputs, outputs, attrs, target } = call;
   const [q, , v] = inputs;
   const [queries, depth] = q.shape.slice(-2);
   const [keys, width] = v.shape.slice(-2);
   const samples = sizeOf(q.shape.slice(0, -2));
   const tile = tileFor(target, inputs, width);
-  const { strides, ...shared } = addresses(inputs, tile ? 4 : 1);
+  if (!tile) return attentionByProducts(call);
+  const { strides, ...shared } = addresses(inputs);
   const [q_strides, k_strides, v_strides] = strides;
-  const layout = { ...shared, q_strides, k_strides, v_strides };
-  const bindings = [...inputs, ...outputs];
-  if (!tile) {
-    const size = samples * queries;
-    const params = { size, queries, keys, depth, width, scale, ...layout };
-    return [{ kernel: directKernel, params, bindings, workgroups: linearGrid(size, WORKGROUP) }];
-  }
   const blocks = Math.ceil(queries / tile.rows);
   const sizes = { blocks, samples, queries, keys, depth: depth / 4, width: width / 4 };
   return [
     {
       kernel: tiledKernel,
       constants: tile.constants,
-      params: { ...sizes, scale: scale * Math.LOG2E, ...layout },
-      bindings,
+      params: { ...sizes, scale: attrs.scale * Math.LOG2E, ...shared, q_strides, k_strides, v_strides },
+      bindings: [...inputs, ...outputs],
       workgroups: linearGrid(blocks * samples, 1),
     },
   ];
@@ -43,13 +42,16 @@ export function attentionCalls({ inputs, outputs, attrs: { scale }, target }: Gp
 export function attentionGradCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
   const [g, q, k, v] = call.inputs;
   const [dq, dk, dv] = call.outputs;
+  const tile = tileFor(call.target, [g, q, k, v], Math.max(q.shape[q.shape.length - 1], v.shape[v.shape.length - 1]));
+  if (!tile) return attentionGradByProducts(call);
   const unused = call.temporary(1);
-  return [gradCall(call, [k, v, q, g], [dk, dv], true), gradCall(call, [q, g, k, v], [dq, unused], false)];
+  return [gradCall(call, tile, [k, v, q, g], [dk, dv], true), gradCall(call, tile, [q, g, k, v], [dq, unused], false)];
 }
 
 /** Gradients of the operands a (and b) of the rows [a, b] from those of the columns [c, d]. */
 function gradCall(
-  { inputs: [, , , , delta, lse], attrs: { scale }, target }: GpuCall<AttentionAttrs>,
+  { inputs: [, , , , delta, lse], attrs: { scale } }: GpuCall<AttentionAttrs>,
+  tile: Tile,
   operands: readonly View[],
   outputs: readonly (View | Temporary)[],
   rowsAreKeys: boolean,
@@ -58,27 +60,15 @@ function gradCall(
   const [rows, depth] = a.shape.slice(-2);
   const [columns, width] = d.shape.slice(-2);
   const samples = sizeOf(a.shape.slice(0, -2));
-  const tile = tileFor(target, operands, Math.max(depth, width));
-  const { strides, ...shared } = addresses(operands, tile ? 4 : 1);
+  const { strides, ...shared } = addresses(operands);
   const [a_strides, b_strides, c_strides, d_strides] = strides;
-  const layout = { ...shared, a_strides, b_strides, c_strides, d_strides };
-  const bindings = [...operands, delta, lse, ...outputs];
-  if (!tile) {
-    const size = samples * rows;
-    return {
-      kernel: directGradKernel,
-      constants: { ROWS_ARE_KEYS: rowsAreKeys },
-      params: { size, rows, columns, depth, width, scale, ...layout },
-      bindings,
-      workgroups: linearGrid(size, WORKGROUP),
-    };
-  }
   const blocks = Math.ceil(rows / tile.rows);
+  const sizes = { blocks, samples, rows, columns, depth: depth / 4, width: width / 4 };
   return {
     kernel: tiledGradKernel,
     constants: { ROWS_ARE_KEYS: rowsAreKeys, ...tile.constants },
-    params: { blocks, samples, rows, columns, depth: depth / 4, width: width / 4, scale, ...layout },
-    bindings,
+    params: { ...sizes, scale, ...shared, a_strides, b_strides, c_strides, d_strides },
+    bindings: [...operands, delta, lse, ...outputs],
     workgroups: linearGrid(blocks * samples, 1),
   };
 }
@@ -92,9 +82,9 @@ export function readsInPlace(layout: Layout): boolean {
   return (isAligned && inQuads && shape.length <= 6) || (isContiguous(layout) && offset === 0);
 }
 
-/** Where the kernels find each operand's samples and rows, in units of so many elements. */
-function addresses(operands: readonly View[], unit: number) {
-  const four = (values: readonly number[]) => Array.from({ length: 4 }, (_, k) => (values[k] ?? 0) / unit);
+/** Where the tiled kernels find each operand's samples and rows, in quads. */
+function addresses(operands: readonly View[]) {
+  const four = (values: readonly number[]) => Array.from({ length: 4 }, (_, k) => (values[k] ?? 0) / 4);
   const leading = collapse(
     operands.map(({ shape, strides }) => ({ shape: shape.slice(0, -2), strides: strides.slice(0, -2), offset: 0 })),
   );
@@ -113,7 +103,7 @@ function addresses(operands: readonly View[], unit: number) {
  * The fastest of those tried on an H100.
  * @param held how many elements of each row of the result a workgroup sums up
  */
-function tileFor({ profile }: GpuTarget, operands: readonly View[], held: number) {
+function tileFor({ profile }: GpuTarget, operands: readonly View[], held: number): Tile | null {
   const lengths = operands.map(({ shape }) => shape[shape.length - 1]);
   const [across, down] = held <= 64 ? [8, 16] : [16, 8];
   const quads = Math.ceil(held / (4 * across));

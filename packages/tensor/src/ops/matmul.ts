@@ -193,16 +193,22 @@ function matrixProduct({ inputs, outputs: [out] }: GpuCall<undefined>): MatrixPr
 function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
   const { inputs, outputs, target } = call;
   const product = productOf(inputs);
-  const [a, b, bias] = inputs;
-  const { constants, params } = describe([a, b, bias], outputs[0], product, target.half);
+  const [[a, b, bias], [out]] = [inputs, outputs];
+  const { constants, params } = describe([a, b, bias], out, product, target.half);
   const tiling =
     given ??
     tilingFor(nameOf(a, b), product, target, (temporary, other) => productCalls({ ...call, temporary }, other));
   if (!tiling) {
     const blocks = product.batches * Math.ceil(product.m / 8) * Math.ceil(product.n / 4);
-    const workgroups = linearGrid(blocks, WORKGROUP);
-    const ragged = { K_IS_RAGGED: product.k % 4 !== 0 };
-    return [{ kernel: directKernel, constants: { ...constants, ...ragged }, params, bindings: [a, b, bias ?? b, outputs[0]], workgroups }];
+    return [
+      {
+        kernel: directKernel,
+        constants: { ...constants, K_IS_RAGGED: product.k % 4 !== 0 },
+        params,
+        bindings: [a, b, bias ?? b, out],
+        workgroups: linearGrid(blocks, WORKGROUP),
+      },
+    ];
   }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,
@@ -211,7 +217,7 @@ function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
       ...tileConstants(tiling.tile, target),
       K_IS_RAGGED: product.k % tiling.tile.tileK !== 0,
     },
-    params: { ...params, shares: tiling.shares, share: tiling.share },
+    params: { ...params, ...(into === out ? {} : { out_offset: 0 }), shares: tiling.shares, share: tiling.share },
     bindings: [a, b, bias ?? b, into],
     workgroups: tileGrid(product, tiling),
   }));
@@ -235,7 +241,7 @@ function describe(
       ...reader("A", "a4", "a", isAligned(a, x.step, aBatch), isHalf),
       ...reader("B", "b4", "b", isBAligned, isHalf),
       ...reader("Bias", "bias4", "bias", bias ? isAligned(bias, biasStep, biasBatch) : isBAligned),
-      ...writer(n % 4 === 0),
+      ...writer(n % 4 === 0 && out.offset % 4 === 0),
       A_IS_TRANSPOSED: x.isTransposed,
       B_IS_TRANSPOSED: y.isTransposed,
       BATCH_RANK: `${batch.shape.length}u`,
@@ -252,6 +258,7 @@ function describe(
       b_step: y.step,
       bias_offset: bias?.offset ?? 0,
       bias_step: biasStep,
+      out_offset: out.offset,
       batch_shape: perAxis(batch.shape),
       a_strides: perAxis(aBatch.strides),
       b_strides: perAxis(bBatch.strides),

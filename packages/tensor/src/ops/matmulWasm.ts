@@ -97,52 +97,33 @@ export function addingUp(out: View | Temporary, shares: View | Temporary, size: 
 export function matmulWasm({ inputs, outputs: [out], temporary }: WasmOperands<undefined>): WasmCall[] | null {
   const [a, b, bias] = inputs;
   if (a.shape[a.shape.length - 1] === 0) return null;
-  const calls = productCalls(matrix(a), matrix(b), out, temporary);
+  const calls = productCalls(a, b, out, temporary);
   return bias ? [...calls, elementwiseWasm([out, bias], out, "add")] : calls;
-}
-
-/** A matrix [..., rows, columns] and where it is. */
-export interface Matrix {
-  readonly at: View | Temporary;
-  readonly layout: Layout;
-}
-
-export function matrix(view: View): Matrix {
-  return { at: view, layout: view };
-}
-
-export function transposed({ at, layout: { shape, strides, offset } }: Matrix): Matrix {
-  const swap = (values: readonly number[]) => [
-    ...values.slice(0, -2),
-    values[values.length - 1],
-    values[values.length - 2],
-  ];
-  return { at, layout: { shape: swap(shape), strides: swap(strides), offset } };
 }
 
 /** out = a · b over the last two axes, of at least one term. */
 export function productCalls(
-  a: Matrix,
-  b: Matrix,
+  a: View,
+  b: View,
   out: View | Temporary,
   temporary: WasmOperands<undefined>["temporary"],
 ): WasmCall[] {
-  const [m, k] = a.layout.shape.slice(-2);
-  const n = b.layout.shape[b.layout.shape.length - 1];
-  const product = { batches: sizeOf(a.layout.shape.slice(0, -2)), m, n, k };
+  const [m, k] = a.shape.slice(-2);
+  const n = b.shape[b.shape.length - 1];
+  const product = { batches: sizeOf(a.shape.slice(0, -2)), m, n, k };
   const cut = blocking(product);
-  const [aBatch, bBatch] = [a, b].map(({ layout }) => collapse([batchAxes(layout)])[0]);
-  const [aRow, aTerm] = a.layout.strides.slice(-2);
-  const [bTerm, bColumn] = b.layout.strides.slice(-2);
+  const [aBatch, bBatch] = [a, b].map((view) => collapse([batchAxes(view)])[0]);
+  const [aRow, aTerm] = a.strides.slice(-2);
+  const [bTerm, bColumn] = b.strides.slice(-2);
   const packed = temporary(packedSize(product));
   const into = cut.shares > 1 ? temporary(cut.shares * m * n) : out;
   const calls = [
-    packing(packed, b.at, product, { row: bColumn, term: bTerm }, bBatch),
+    packing(packed, b, product, { row: bColumn, term: bTerm }, bBatch),
     {
       kernel: "matmul",
       rows: cut.blocks,
       grain: cut.grain,
-      args: [into, table(product, { row: aRow, term: aTerm }, aBatch, cut), a.at, packed],
+      args: [into, table(product, { row: aRow, term: aTerm }, aBatch, cut), a, packed],
     },
   ];
   return cut.shares > 1 ? [...calls, addingUp(out, into, m * n, cut.shares)] : calls;

@@ -142,12 +142,12 @@ export function inShares(
 ): KernelCall[] {
   if (shares === 1) return [call(out)];
   const size = sizeOf(out.shape);
-  const width = size % 4 === 0 ? 4 : 1;
+  const width = size % 4 === 0 && out.offset % 4 === 0 ? 4 : 1;
   const parts = temporary(shares * size);
   const sum = {
     kernel: sumSharesKernel,
     constants: { Vector: width === 4 ? "vec4<f32>" : "f32" },
-    params: { size: size / width, count: shares },
+    params: { size: size / width, count: shares, out_offset: out.offset / width },
     bindings: [parts, out],
     workgroups: linearGrid(size / width, 64),
   };

@@ -17,6 +17,7 @@ import {
   type WebgpuBackend,
   wasm,
   webgpu,
+  weightedSum,
   zeros,
 } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -102,6 +103,26 @@ for (const { name, open, skip } of openers) {
       for (let k = 0; k < 9; k++) {
         const factors = [k * k, null];
         expect(await step(x, factors).data()).toEqual(await plain(x, factors).data());
+      }
+      step.dispose();
+    });
+
+    test("a weighted sum, and its gradients, take the weights of each step", async () => {
+      const make = () => {
+        let count = 0;
+        return (x: Tensor, y: Tensor) => {
+          const at = perStep(() => ({ step: ++count }));
+          const sum = (a: Tensor) => weightedSum([a.square(), y], () => [at.step, -0.5 * at.step]);
+          const slope = (a: Tensor) => grad((b) => sum(b).mul(y).sum(), [a])[0];
+          return [sum(x), slope(x), grad((a) => slope(a).mul(x).sum(), [x])[0]];
+        };
+      };
+      const [plain, step] = [make(), capture(make())];
+      const [x, y] = [tensor([1, 2, 3], { backend }), tensor([4, 5, 6], { backend })];
+      for (let k = 1; k < 9; k++) {
+        const [found, wanted] = [step(x, y), plain(x, y)];
+        for (const i of [0, 1, 2]) expect(await found[i].data()).toEqual(await wanted[i].data());
+        expect(await found[1].data()).toEqual(Float32Array.of(8 * k, 20 * k, 36 * k)); // 2 k x y
       }
       step.dispose();
     });

@@ -9,6 +9,7 @@ import {
   full,
   grad,
   jvp,
+  nonFiniteCount,
   ones,
   randomStream,
   ShapeError,
@@ -17,6 +18,7 @@ import {
   tensor,
   tidy,
   vjp,
+  weightedSum,
   zeros,
 } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
@@ -150,6 +152,10 @@ const others: Readonly<Record<string, readonly Mistake[]>> = {
   ],
   numbers: [
     [() => concat([]), "concat: no tensors, want at least one"],
+    [() => nonFiniteCount([]), "nonFiniteCount: no tensors, want at least one"],
+    [() => weightedSum([], []), "weightedSum: no tensors, want at least one"],
+    [() => weightedSum([x], () => [1 / 0]), "weightedSum: weights[0] is Infinity, want finite numbers"],
+    [() => weightedSum([x, x], [1]), "weightedSum: 1 weights for 2 tensors, want one each"],
     [
       () => arange(0, 1, { backend, step: 0 }),
       "arange: from 0 to 1 in steps of 0, want finite bounds and a step that is not 0",

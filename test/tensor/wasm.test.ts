@@ -193,6 +193,8 @@ const LARGE: readonly { readonly op: AnyOp; readonly given: Case<unknown> }[] = 
   large(ops.randomNormal, [], { ...DRAW, scale: 1, shift: 0, shape: [100_003] }),
   large(ops.dropout, [[100_003]], { ...DRAW, rate: 0.3 }),
   large(ops.noiseAdd, [[37, 1001], [37], [37]], DRAW),
+  large(ops.sumWeighted, [[100_003], [100_003], [100_003]], { weights: [0.5, -1, 0.25] }),
+  large(ops.countNonFinite, [[100_003], [33, 77]]),
 ];
 
 describe.each(LARGE.map(({ op, given }, index) => ({ name: `${op.name} of ${shapesOf(given)}`, op, given, index })))(

@@ -27,9 +27,11 @@ export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
 export { addNoise, dropout } from "./noise.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
 export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";
+export { nonFiniteCount } from "./ops/countNonFinite.ts";
 export { type EmaAttrs, emaStep } from "./ops/ema.ts";
 export { type LossScaleAttrs, lossScaleStep } from "./ops/lossScale.ts";
 export { sumOfSquares } from "./ops/sumSquares.ts";
+export { weightedSum } from "./ops/weightedSum.ts";
 export {
   type DrawOptions,
   type HostDraws,

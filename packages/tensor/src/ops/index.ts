@@ -23,3 +23,4 @@ export * from "./softmax.ts";
 export * from "./sort.ts";
 export * from "./sumSquares.ts";
 export * from "./views.ts";
+export * from "./weightedSum.ts";

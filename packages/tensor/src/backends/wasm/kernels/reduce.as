@@ -102,3 +102,15 @@ export function squares(begin: i32, end: i32, out: usize, first: i32, x: usize, 
     store<f32>(element(out, first + c), sumOfLanes(total));
   }
 }
+
+/** out += how many of x's elements are NaN or infinite, by their bits. */
+export function count_non_finite(begin: i32, end: i32, out: usize, x: usize, size: i32): void {
+  const exponent = i32x4.splat(0x7f800000);
+  let total = i32x4.splat(0);
+  for (let i = 0; i < size; i += 4) {
+    const bits = v128.and(firstLanes(v128.load(element(x, i)), size - i, splat(0)), exponent);
+    total = i32x4.sub(total, i32x4.eq(bits, exponent)); // where equal, all bits are set: −1
+  }
+  const sum = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
+  store<i32>(out, load<i32>(out) + sum);
+}

@@ -1,18 +1,45 @@
 // Captured training and prediction steps of a U-Net: the bits of plain ones, and nothing created.
 import {
+  annealedScoreMatching,
+  boundLoss,
   capturedModel,
   classifierFree,
   cosine,
   ddim,
+  denoisingScoreMatching,
+  dividedBySigma,
+  drawProbes,
+  dropLabels,
+  edmLoss,
   finalSample,
+  hybridLoss,
+  implicitScoreMatching,
+  linearGamma,
   type Model,
   minSnrWeight,
   noisePrediction,
+  preconditioned,
   predictionLoss,
+  respace,
+  respacedModel,
   sample,
+  slicedScoreMatching,
+  stratifiedTimes,
+  vdmLoss,
 } from "@pkg/diffusion";
-import { adamW, ema, parameters, unet, warmup } from "@pkg/nn";
-import { type Backend, capture, cpu, randomStream, type Tensor, tidy, torchStream, wasm, webgpu } from "@pkg/tensor";
+import { adamW, ema, type Mlp, mlp, parameters, unet, warmup } from "@pkg/nn";
+import {
+  type Backend,
+  capture,
+  cpu,
+  type RandomStream,
+  randomStream,
+  type Tensor,
+  tidy,
+  torchStream,
+  wasm,
+  webgpu,
+} from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -24,6 +51,32 @@ const openers: { name: string; open: () => Promise<Backend>; skip: boolean }[] =
 const CONFIG = { inChannels: 1, channels: 8, multipliers: [1, 2], blocks: 1, dropout: 0.2, classes: 3 };
 const BATCH = 2;
 const schedule = cosine(100);
+
+/** Few steps, so that a batch has some at the first step and some elsewhere, or all in one place. */
+const short = cosine(3);
+
+/** Losses that draw numbers on the host, of a network with labels. */
+const LOSSES: Readonly<Record<string, (network: Mlp, x0: Tensor, rng: RandomStream) => Tensor>> = {
+  boundLoss: (network, x0, rng) => boundLoss(network, short, x0, rng),
+  hybridLoss: (network, x0, rng) => hybridLoss(network, short, x0, rng, { timesteps: stratifiedTimes() }),
+  vdmLoss: (network, x0, rng) => vdmLoss(network, linearGamma(), x0, rng),
+  "vdmLoss in steps": (network, x0, rng) => vdmLoss(network, linearGamma(), x0, rng, { steps: 5, label: (t) => 5 * t }),
+  "edmLoss with labels left out": (network, x0, rng) =>
+    edmLoss(preconditioned(network), x0, rng, { labels: dropLabels([0, 1, 2, 0, 1], 0.5, rng) }),
+  denoisingScoreMatching: (network, x0, rng) =>
+    denoisingScoreMatching((x, at) => network.forward(x, at), x0, 0.5, rng, { controlVariate: true }),
+  annealedScoreMatching: (network, x0, rng) =>
+    annealedScoreMatching((x, at) => dividedBySigma((y) => network.forward(y, at))(x, at), x0, [2, 1, 0.5], rng, {
+      weight: (sigma) => sigma,
+    }),
+  implicitScoreMatching: (network, x0) => implicitScoreMatching((x) => network.forward(x, [1, 1, 1, 1, 1]), x0),
+  "slicedScoreMatching with drawn probes": (network, x0, rng) =>
+    slicedScoreMatching((x) => network.forward(x, [1, 1, 1, 1, 1]), x0, drawProbes(x0, rng)),
+  "noisePrediction of a respaced model": (network, x0, rng) => {
+    const respaced = respace(schedule, [9, 49, 99]);
+    return noisePrediction(respacedModel(network, respaced), respaced, x0, rng);
+  },
+};
 
 /** A training run of its own: everything that a step changes, and the step. */
 function training(backend: Backend, streams: typeof randomStream | typeof torchStream = randomStream) {
@@ -139,6 +192,32 @@ for (const { name, open, skip } of openers) {
       const captured = capture(other.step);
       for (let k = 0; k < 6; k++) {
         const { x0 } = batch(k, backend);
+        expect(await captured(x0).item()).toBe(await plain.step(x0).item());
+      }
+      expect(await other.state()).toEqual(await plain.state());
+      backend.dispose();
+    });
+
+    test.each(Object.keys(LOSSES))("a training step of %s is captured too", async (name) => {
+      const backend = await open();
+      const make = () => {
+        const [rng, weights] = [randomStream(3), randomStream(1)];
+        const network = mlp(
+          { sizes: [2, 8, name === "hybridLoss" ? 4 : 2], timeChannels: 8, classes: 3 },
+          { backend, rng: weights },
+        );
+        const optimizer = adamW(parameters(network), { lr: 1e-2 });
+        const step = (x0: Tensor) => optimizer.minimize(() => LOSSES[name](network, x0, rng));
+        return { step, state: () => Promise.all(parameters(network).map((value) => value.data())) };
+      };
+      const [plain, other] = [make(), make()];
+      const captured = capture(other.step);
+      for (let k = 0; k < 6; k++) {
+        // On the grid of the decoder.
+        const x0 = randomStream(k)
+          .integers(0, 256, [5, 2], { backend })
+          .cast("float32")
+          .affine(2 / 255, -1);
         expect(await captured(x0).item()).toBe(await plain.step(x0).item());
       }
       expect(await other.state()).toEqual(await plain.state());

@@ -73,27 +73,21 @@ export function termsOf(
 ): Tensor {
   const data = clipped(convertPrediction(schedule, predicted, { from: prediction, to: "data", x, times }), clip);
   const logVariance = variance.logVariance({ schedule, x, times, raw });
-  const column = (of: (t: number) => number) => perSample(x, times.map(of));
+  const column = (of: (t: number) => number) => perSample(x, () => times.map(of));
   // Both means have the same share of x_t, so their difference is that of the data.
-  const kl = () => {
-    const difference = x0.sub(data).mul(column((t) => posterior(schedule, t).fromData));
-    return sumPerSample(
-      klOf(
-        difference,
-        column((t) => posteriorLogVariance(schedule, t)),
-        logVariance,
-      ),
-    );
-  };
+  const difference = x0.sub(data).mul(column((t) => posterior(schedule, t).fromData));
+  const kl = klOf(
+    difference,
+    column((t) => posteriorLogVariance(schedule, t)),
+    logVariance,
+  );
   // The last step's mean is x̂₀.
-  const reconstruction = () => sumPerSample(decoder.logLikelihood(x0, { mean: data, logVariance }).neg());
-  const firsts = times.filter((t) => t === 0).length;
-  if (firsts === 0) return kl();
-  if (firsts === times.length) return reconstruction();
-  return column((t) => t)
+  const reconstruction = decoder.logLikelihood(x0, { mean: data, logVariance }).neg();
+  // Both are computed whatever the steps are, so that a captured step is the same for all draws.
+  const isFirst = column((t) => t)
     .flatten()
-    .equal(0)
-    .where(reconstruction(), kl());
+    .equal(0);
+  return isFirst.where(sumPerSample(reconstruction), sumPerSample(kl));
 }
 
 /** −log₂ p a dimension, of nats of the whole sample. @throws Error unless dimensions is a positive integer */

@@ -1,7 +1,7 @@
 // EDM's training objective: the denoiser's error at noise levels drawn log-normally.
 
 import type { Conditioning } from "@pkg/nn";
-import type { RandomStream, Tensor } from "@pkg/tensor";
+import { perStep, type RandomStream, type Tensor } from "@pkg/tensor";
 import type { Model } from "./model.ts";
 import { checkBatch, checkPredicted, perSample } from "./perSample.ts";
 
@@ -37,11 +37,13 @@ export function edmLoss(
     throw new Error(`edmLoss: deviation is ${deviation}, want a number from 0 on`);
   if (!(sigmaData > 0 && Number.isFinite(sigmaData)))
     throw new Error(`edmLoss: sigmaData is ${sigmaData}, want a positive number`);
-  const sigmas = Array.from(rng.host.normal([x0.shape[0]]), (normal) => Math.exp(mean + deviation * normal));
-  const noisy = x0.add(rng.normal(x0.shape, { backend: x0.backend }).mul(perSample(x0, sigmas)));
+  const sigmas = perStep(() =>
+    Array.from(rng.host.normal([x0.shape[0]]), (normal) => Math.exp(mean + deviation * normal)),
+  );
+  const noisy = x0.add(rng.normal(x0.shape, { backend: x0.backend }).mul(perSample(x0, () => sigmas)));
   const predicted = denoiser.forward(noisy, sigmas, { labels, rng });
   checkPredicted("edmLoss", predicted, x0);
   const error = predicted.sub(x0);
-  const roots = sigmas.map((sigma) => Math.hypot(sigma, sigmaData) / (sigma * sigmaData));
+  const roots = () => sigmas.map((sigma) => Math.hypot(sigma, sigmaData) / (sigma * sigmaData));
   return error.mul(perSample(x0, roots)).square().mean();
 }

@@ -1,6 +1,6 @@
 // What a network may predict of noised data (ε, x₀, v, the score, the posterior mean), and the one map between all of them.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "./level.ts";
 import { checkPerSample, checkPredicted, perSample } from "./perSample.ts";
 import { posterior } from "./posterior.ts";
@@ -49,12 +49,27 @@ export function convertPrediction(
   checkPredicted("convertPrediction", prediction, x);
   checkPerSample("convertPrediction", x, times);
   if (from === to) return prediction;
-  const combinations = times.map((t) => {
-    const [given, wanted] = [from, to].map((kind) => stepMix(schedule, kind, t));
-    return combine(given, wanted, levelAt(schedule, t), from);
-  });
-  const column = (of: (combination: Combination) => number) => perSample(x, combinations.map(of));
+  const combinationAt = (t: number) => {
+    const level = levelAt(schedule, t);
+    return combine(stepMix(schedule, level, from), stepMix(schedule, level, to), level, from);
+  };
+  const column = (of: (combination: Combination) => number) =>
+    perSample(x, () => times.map((t) => of(combinationAt(t))));
   return x.mul(column(({ ofX }) => ofX)).add(prediction.mul(column(({ ofPrediction }) => ofPrediction)));
+}
+
+/** The same where all samples stand at one step of the schedule, whose level this is. */
+export function convertAtStep(
+  schedule: Schedule,
+  level: NoiseLevel,
+  prediction: Tensor,
+  { from, to, x }: { readonly from: Prediction; readonly to: Prediction; readonly x: Tensor },
+): Tensor {
+  checkPredicted("convertPrediction", prediction, x);
+  if (from === to) return prediction;
+  return combined(prediction, x, isOfNoise(from) && isOfNoise(to), () =>
+    combine(stepMix(schedule, level, from), stepMix(schedule, level, to), level, from),
+  );
 }
 
 /**
@@ -72,8 +87,14 @@ export function convertAtLevel(
 ): Tensor {
   checkPredicted("convertAtLevel", prediction, x);
   if (from === to) return prediction;
-  const { ofX, ofPrediction } = combine(levelMix(level, from), levelMix(level, to), level, from);
-  return x.mul(ofX).add(prediction.mul(ofPrediction));
+  return combined(prediction, x, isOfNoise(from) && isOfNoise(to), () =>
+    combine(levelMix(level, from), levelMix(level, to), level, from),
+  );
+}
+
+/** Whether a prediction is a multiple of ε. */
+export function isOfNoise(kind: Prediction): boolean {
+  return kind === "noise" || kind === "score";
 }
 
 /**
@@ -89,15 +110,23 @@ export function predictionTarget(
   checkPerSample("predictionTarget", data, times);
   if (kind === "noise") return noise;
   if (kind === "data") return data;
-  const mixes = times.map((t) => stepMix(schedule, kind, t));
-  const column = (of: (mix: Mix) => number) => perSample(data, mixes.map(of));
+  const column = (of: (mix: Mix) => number) =>
+    perSample(data, () => times.map((t) => of(stepMix(schedule, levelAt(schedule, t), kind))));
   return data.mul(column((mix) => mix.data)).add(noise.mul(column((mix) => mix.noise)));
 }
 
-function stepMix(schedule: Schedule, kind: Prediction, t: number): Mix {
-  const level = levelAt(schedule, t);
+/** The sum at the same numbers for all samples; without x where it has no part. */
+function combined(prediction: Tensor, x: Tensor, isOfNoise: boolean, combination: () => Combination): Tensor {
+  if (isOfNoise) return weightedSum([prediction], () => [combination().ofPrediction]);
+  return weightedSum([x, prediction], () => {
+    const { ofX, ofPrediction } = combination();
+    return [ofX, ofPrediction];
+  });
+}
+
+function stepMix(schedule: Schedule, level: NoiseLevel, kind: Prediction): Mix {
   if (kind !== "mean") return levelMix(level, kind);
-  const { fromData, fromNoisy } = posterior(schedule, t);
+  const { fromData, fromNoisy } = posterior(schedule, level.t);
   return { data: fromData + fromNoisy * level.signal, noise: fromNoisy * level.noise };
 }
 

@@ -1,5 +1,6 @@
 // EDM's preconditioning: a denoiser of any noise level from a network whose input and output have unit scale.
 
+import { perStep } from "@pkg/tensor";
 import type { Model } from "./model.ts";
 import { checkPerSample, checkPredicted, perSample } from "./perSample.ts";
 
@@ -46,13 +47,10 @@ export function preconditioned<Network extends Model>(
     network,
     forward(x, sigmas, conditioning) {
       checkPerSample("preconditioned", x, sigmas, "σ");
-      const at = sigmas.map((sigma) => preconditioning(sigma, sigmaData));
-      const column = (of: (coefficients: Preconditioning) => number) => perSample(x, at.map(of));
-      const output = network.forward(
-        x.mul(column((c) => c.in)),
-        at.map((c) => c.noise),
-        conditioning,
-      );
+      const each = (of: (coefficients: Preconditioning) => number) => () =>
+        sigmas.map((sigma) => of(preconditioning(sigma, sigmaData)));
+      const column = (of: (coefficients: Preconditioning) => number) => perSample(x, each(of));
+      const output = network.forward(x.mul(column((c) => c.in)), perStep(each((c) => c.noise)), conditioning);
       checkPredicted("preconditioned", output, x);
       return x.mul(column((c) => c.skip)).add(output.mul(column((c) => c.out)));
     },

@@ -1,5 +1,6 @@
 // Respacing: a schedule of some of another's steps, and the model that goes with it.
 
+import { perStep } from "@pkg/tensor";
 import type { Model } from "./model.ts";
 import { posterior } from "./posterior.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
@@ -39,7 +40,7 @@ export function respacedModel(model: Model, { pairs }: RespacedSchedule): Model 
     forward: (x, times, conditioning) =>
       model.forward(
         x,
-        times.map((k) => pairs[k][0]),
+        perStep(() => times.map((k) => pairs[k][0])),
         conditioning,
       ),
   };

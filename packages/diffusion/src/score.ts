@@ -30,9 +30,15 @@ export function scoreOfEnergy<Rest extends readonly unknown[]>(
 export function dividedBySigma(network: Score): NoisyScore {
   return (x, sigmas) => {
     checkPerSample("dividedBySigma", x, sigmas, "σ");
-    const wrong = sigmas.find((sigma) => !(sigma > 0));
-    if (wrong !== undefined) throw new Error(`dividedBySigma: σ is ${wrong}, want numbers above 0`);
-    return tidy(() => network(x).div(perSample(x, sigmas)));
+    const checked = () => {
+      const wrong = sigmas.find((sigma) => !(sigma > 0));
+      if (wrong !== undefined) throw new Error(`dividedBySigma: σ is ${wrong}, want numbers above 0`);
+      return sigmas;
+    };
+    return tidy(() => {
+      const divisors = perSample(x, checked); // before the network runs, so that it is refused first
+      return network(x).div(divisors);
+    });
   };
 }
 

@@ -66,12 +66,10 @@ export function learnedRange({ first }: FirstOption = {}): ReverseVariance {
     isLearned: true,
     logVariance({ schedule, x, times, to, raw }) {
       const v = rawOf("learnedRange", raw).affine(0.5, 0.5);
-      const ends = pairsOf(times, to).map(([t, next]) => {
-        const low = posteriorLogVariance(schedule, t, next, { first });
-        return { low, width: Math.log(posterior(schedule, t, next).beta) - low };
-      });
-      const column = (of: (end: { low: number; width: number }) => number) => perSample(x, ends.map(of));
-      return v.mul(column(({ width }) => width)).add(column(({ low }) => low));
+      const low = (t: number, next: number) => posteriorLogVariance(schedule, t, next, { first });
+      const width = (t: number, next: number) => Math.log(posterior(schedule, t, next).beta) - low(t, next);
+      const [widths, lows] = [width, low].map((of) => perSample(x, () => eachPair(times, to, of)));
+      return v.mul(widths).add(lows);
     },
   };
 }
@@ -132,18 +130,19 @@ function fixed(log: (schedule: Schedule, t: number, to: number) => number): Reve
     isLearned: false,
     logVarianceAt: log,
     logVariance: ({ schedule, x, times, to }) =>
-      perSample(
-        x,
-        pairsOf(times, to).map(([t, next]) => log(schedule, t, next)),
-      ),
+      perSample(x, () => eachPair(times, to, (t, next) => log(schedule, t, next))),
   };
 }
 
-function pairsOf(times: readonly number[], to: readonly number[] | undefined): (readonly [number, number])[] {
+function eachPair(
+  times: readonly number[],
+  to: readonly number[] | undefined,
+  of: (t: number, to: number) => number,
+): number[] {
   if (to && to.length !== times.length) {
     throw new Error(`variance: ${to.length} ends for ${times.length} times, want one each`);
   }
-  return times.map((t, i) => [t, to ? to[i] : t - 1]);
+  return times.map((t, i) => of(t, to ? to[i] : t - 1));
 }
 
 function rawOf(name: string, raw: Tensor | undefined): Tensor {

@@ -1,7 +1,7 @@
 // Variational diffusion: the bound's diffusion loss for a continuous log-SNR, in continuous time or T steps.
 
 import type { Conditioning } from "@pkg/nn";
-import { addNoise, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { addNoise, perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
 import type { Model } from "./model.ts";
 import { checkBatch, checkPredicted, meanPerSample } from "./perSample.ts";
 
@@ -53,24 +53,25 @@ export function vdmLoss(
   }
   checkBatch("vdmLoss", x0);
   const { backend, shape } = x0;
-  const u = rng.next();
-  const times = Array.from({ length: shape[0] }, (_, i) => {
-    const t = (u + i / shape[0]) % 1;
-    return steps ? (Math.floor(t * steps) + 1) / steps : t;
+  const times = perStep(() => {
+    const u = rng.next();
+    return Array.from({ length: shape[0] }, (_, i) => {
+      const t = (u + i / shape[0]) % 1;
+      return steps ? (Math.floor(t * steps) + 1) / steps : t;
+    });
   });
-  const weights = times.map((t) => {
+  const weightOf = (t: number) => {
     const weight = 0.5 * (steps ? steps * Math.expm1(gamma(t) - gamma(t - 1 / steps)) : slope(t));
     if (weight > 0 && Number.isFinite(weight)) return weight;
     throw new Error(`vdmLoss: γ at t = ${t} gives the weight ${weight}, want a curve that rises`);
-  });
+  };
+  const weights = tensor(() => times.map(weightOf), { backend });
   const root = (sign: number) =>
-    tensor(
-      times.map((t) => Math.sqrt(1 / (1 + Math.exp(sign * gamma(t))))),
-      { backend },
-    );
+    tensor(() => times.map((t) => Math.sqrt(1 / (1 + Math.exp(sign * gamma(t))))), { backend });
   const { noisy, noise } = addNoise(x0, root(1), root(-1), rng);
-  const predicted = model.forward(noisy, times.map(label), { labels, rng });
+  const names = perStep(() => times.map(label));
+  const predicted = model.forward(noisy, names, { labels, rng });
   checkPredicted("vdmLoss", predicted, x0);
   const errors = predicted.sub(noise).square();
-  return meanPerSample(errors).mul(tensor(weights, { backend })).mean();
+  return meanPerSample(errors).mul(weights).mean();
 }

@@ -1,6 +1,6 @@
 // Weights of the loss by step: functions of the schedule and t that multiply each sample's squared error.
 
-import type { Prediction } from "./parameterization.ts";
+import { isOfNoise, type Prediction } from "./parameterization.ts";
 import { posterior } from "./posterior.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule, snrAt } from "./schedule.ts";
 
@@ -69,10 +69,6 @@ export function p2Weight({ k = 1, gamma = 1 }: { readonly k?: number; readonly g
   if (!(k > 0 && Number.isFinite(k))) throw new Error(`p2Weight: k is ${k}, want a positive number`);
   if (!(gamma >= 0 && Number.isFinite(gamma))) throw new Error(`p2Weight: γ is ${gamma}, want a number from 0 on`);
   return (schedule, t) => (k + snrAt(schedule, t)) ** -gamma;
-}
-
-function isOfNoise(kind: Prediction): boolean {
-  return kind === "noise" || kind === "score";
 }
 
 /** ‖Δx₀‖² / ‖Δkind‖². */

@@ -58,3 +58,13 @@ export function embedding(classes: number, channels: number, init: InitOptions):
   };
   return layer;
 }
+
+/**
+ * The row of a label in a table whose last row, after those of the classes, stands for none.
+ * @param name whose label it is, for the error
+ */
+export function classOf(name: string, label: number | null, classes: number): number {
+  if (label === null) return classes;
+  if (Number.isInteger(label) && label >= 0 && label < classes) return label;
+  throw new Error(`${name}: label ${label}, want null or an integer in [0, ${classes - 1}]`);
+}

@@ -1,7 +1,7 @@
 // The multilayer perceptron: affine maps with an activation between them, which may know the time and the class of each sample.
 
 import { concat, type Tensor, tidy } from "@pkg/tensor";
-import { type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
+import { classOf, type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
 import type { InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
 import type { Conditioning } from "./unet.ts";
@@ -48,7 +48,11 @@ export function mlp(config: MlpConfig, init: InitOptions): Mlp {
         const beside = [
           ...(timeChannels > 0 && times ? [sinusoidalEmbedding(times, timeChannels, { backend: x.backend })] : []),
           ...(model.classes && classes !== undefined
-            ? [model.classes.forward(Array.from({ length: x.shape[0] }, (_, k) => labels?.[k] ?? classes))]
+            ? [
+                model.classes.forward(() =>
+                  Array.from({ length: x.shape[0] }, (_, k) => classOf("mlp", labels?.[k] ?? null, classes)),
+                ),
+              ]
             : []),
         ];
         const [first, ...rest] = model.layers;
@@ -68,18 +72,12 @@ function checkCall(
   const [batch] = shape;
   if (shape.length !== 2 || shape[1] !== sizes[0])
     throw new Error(`mlp: x has shape [${shape.join(", ")}], want [batch, ${sizes[0]}]`);
-  if (timeChannels > 0) {
-    if (times?.length !== batch)
-      throw new Error(`mlp: ${times?.length ?? "no"} times for a batch of ${batch}, want one a sample`);
-    const wrong = times.find((t) => !Number.isFinite(t));
-    if (wrong !== undefined) throw new Error(`mlp: time ${wrong}, want finite numbers`);
-  }
+  if (timeChannels > 0 && times?.length !== batch)
+    throw new Error(`mlp: ${times?.length ?? "no"} times for a batch of ${batch}, want one a sample`);
   if (!labels) return;
   if (classes === undefined) throw new Error("mlp: labels given to a model without classes, want none");
   if (labels.length !== batch)
     throw new Error(`mlp: ${labels.length} labels for a batch of ${batch}, want one a sample`);
-  const unknown = labels.find((label) => label !== null && !(Number.isInteger(label) && label >= 0 && label < classes));
-  if (unknown !== undefined) throw new Error(`mlp: label ${unknown}, want null or an integer in [0, ${classes - 1}]`);
 }
 
 function checkConfig({

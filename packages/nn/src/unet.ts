@@ -3,7 +3,7 @@
 import { concat, type RandomStream, type Tensor, tidy } from "@pkg/tensor";
 import { type AttentionBlock, attentionBlock } from "./attention.ts";
 import { type Conv2d, conv2d } from "./conv.ts";
-import { type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
+import { classOf, type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
 import type { InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
 import { type GroupNorm, groupNorm } from "./norm.ts";
@@ -193,7 +193,7 @@ function embed(
   const time = model.time2.forward(model.time1.forward(sinusoidalEmbedding(times, channels, { backend })).silu());
   if (!model.classes || classes === undefined) return time.silu();
   const none = classes;
-  return time.add(model.classes.forward(() => times.map((_, k) => classOf(labels?.[k] ?? null, none)))).silu();
+  return time.add(model.classes.forward(() => times.map((_, k) => classOf("unet", labels?.[k] ?? null, none)))).silu();
 }
 
 function checkCall(
@@ -211,13 +211,6 @@ function checkCall(
   if (classes === undefined) throw new Error("unet: labels given to a model without classes, want none");
   if (labels.length !== shape[0])
     throw new Error(`unet: ${labels.length} labels for a batch of ${shape[0]}, want one a sample`);
-}
-
-/** The row of a label in the table of classes, whose last stands for none. */
-function classOf(label: number | null, classes: number): number {
-  if (label === null) return classes;
-  if (Number.isInteger(label) && label >= 0 && label < classes) return label;
-  throw new Error(`unet: label ${label}, want null or an integer in [0, ${classes - 1}]`);
 }
 
 function checkConfig(config: UnetConfig): void {

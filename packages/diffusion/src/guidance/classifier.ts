@@ -1,6 +1,6 @@
 // Classifier guidance: a second network's ∇ log p(y | x_t) moves what a model predicts, or the mean of an ancestral step.
 
-import { concat, grad, type Tensor, tidy } from "@pkg/tensor";
+import { concat, grad, perStep, type Tensor, tidy } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import type { Model } from "../model.ts";
 import type { Prediction } from "../parameterization.ts";
@@ -54,11 +54,11 @@ export function classifierGuidance(
     forward: (x, times, conditioning = {}) =>
       tidy(() => {
         const { labels, ...rest } = conditioning;
-        const wanted = checkLabels("classifierGuidance", labels, x);
+        const wanted = perStep(() => checkLabels("classifierGuidance", labels, x));
         checkPerSample("classifierGuidance", x, times);
         const { prediction, raw } = predictedPart(model.forward(x, times, conditional ? conditioning : rest), x);
-        const changes = times.map((t) => scale * changePerScore(levels, kind, t));
-        const moved = prediction.add(gradient(logProbability, x, times, wanted).mul(perSample(x, changes)));
+        const changes = perSample(x, () => times.map((t) => scale * changePerScore(levels, kind, t)));
+        const moved = prediction.add(gradient(logProbability, x, times, wanted).mul(changes));
         return raw ? concat([moved, raw], -1) : moved;
       }),
   };
@@ -81,8 +81,8 @@ export function classifierShift(
   return ({ x, level, next, mean, variance, labels }) => {
     const [place, { t }] = at === "x" ? [x, level] : [mean, next.noise === 0 ? level : next];
     const times = new Array<number>(x.shape[0]).fill(t);
-    const slope = gradient(logProbability, place, times, checkLabels("classifierShift", labels, x));
-    return slope.mul(variance).mul(scale);
+    const wanted = perStep(() => checkLabels("classifierShift", labels, x));
+    return gradient(logProbability, place, times, wanted).mul(variance).mul(scale);
   };
 }
 
@@ -118,11 +118,12 @@ function checkScale(name: string, scale: number): void {
   if (!Number.isFinite(scale)) throw new Error(`${name}: scale is ${scale}, want a finite number`);
 }
 
+/** The labels, a copy. */
 function checkLabels(name: string, labels: readonly (number | null)[] | undefined, x: Tensor): readonly number[] {
   if (!labels) throw new Error(`${name}: no labels in the call, want one a sample`);
   if (labels.length !== x.shape[0])
     throw new Error(`${name}: ${labels.length} labels for a batch of ${x.shape[0]}, want one a sample`);
   const none = labels.indexOf(null);
   if (none !== -1) throw new Error(`${name}: the label of sample ${none} is null, want a class`);
-  return labels as readonly number[]; // none is null
+  return [...labels] as readonly number[]; // none is null
 }

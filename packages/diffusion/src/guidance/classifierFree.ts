@@ -1,6 +1,6 @@
 // Classifier-free guidance: one network, asked with the label and without it, and taken further along the difference.
 
-import { concat, type Tensor, tidy } from "@pkg/tensor";
+import { concat, perStep, type Tensor, tidy, weightedSum } from "@pkg/tensor";
 import type { Model } from "../model.ts";
 import { checkPerSample, perSample } from "../perSample.ts";
 import { predictedPart } from "./predictedPart.ts";
@@ -45,19 +45,24 @@ export function classifierFree(model: Model, { scale, weight, rescale = 0, inter
       if (!labels) throw new Error("classifierFree: no labels in the call, want one a sample");
       checkPerSample("classifierFree", x, labels, "labels");
       checkPerSample("classifierFree", x, times);
-      const nobody = labels.map(() => null);
-      const weights = times.map((t) => (t >= from && t <= to ? extra : 0));
-      if (weights.every((w) => w === 0)) return model.forward(x, times, conditioning);
-      if (weights.every((w) => w === -1)) return model.forward(x, times, { ...conditioning, labels: nobody });
+      const nobody = new Array<null>(labels.length).fill(null);
+      // Times decide here what is computed, where there is an interval.
+      const isInside = interval ? times.map((t) => t >= from && t <= to) : [true];
+      if (extra === 0 || !isInside.includes(true)) return model.forward(x, times, conditioning);
+      if (extra === -1 && !isInside.includes(false))
+        return model.forward(x, times, { ...conditioning, labels: nobody });
       return tidy(() => {
-        const both = model.forward(concat([x, x]), [...times, ...times], {
-          ...conditioning,
-          labels: [...labels, ...nobody],
-        });
+        const both = model.forward(
+          concat([x, x]),
+          perStep(() => [...times, ...times]),
+          { ...conditioning, labels: perStep(() => [...labels, ...nobody]) },
+        );
         const [labelled, unlabelled] = both.split(x.shape[0]);
         const { prediction, raw } = predictedPart(labelled, x);
         const difference = prediction.sub(predictedPart(unlabelled, x).prediction);
-        const further = prediction.add(difference.mul(perSample(x, weights)));
+        const further = isInside.includes(false)
+          ? prediction.add(difference.mul(perSample(x, () => isInside.map((is) => (is ? extra : 0)))))
+          : weightedSum([prediction, difference], [1, extra]);
         const result = rescale === 0 ? further : further.mul(towardsSpread(prediction, further, rescale));
         return raw ? concat([result, raw], -1) : result;
       });

@@ -1,6 +1,6 @@
 // Training for classifier-free guidance: labels are left out now and then, so that one network learns both.
 
-import type { RandomStream } from "@pkg/tensor";
+import { perStep, type RandomStream } from "@pkg/tensor";
 
 /**
  * The labels, each replaced by null with a probability (Ho & Salimans 2022, algorithm 1: p_uncond, 0.1 to 0.2). Null has an embedding
@@ -15,6 +15,8 @@ export function dropLabels(
 ): (number | null)[] {
   if (!(probability >= 0 && probability <= 1))
     throw new Error(`dropLabels: probability is ${probability}, want a number in [0, 1]`);
-  const dropped = rng.host.bernoulli(probability, [labels.length]);
-  return labels.map((label, k) => (dropped[k] ? null : label));
+  return perStep(() => {
+    const dropped = rng.host.bernoulli(probability, [labels.length]);
+    return labels.map((label, k) => (dropped[k] ? null : label));
+  });
 }

@@ -29,7 +29,7 @@ export function oracleModel(
     if (prediction === "score") return oracle.score(x, here);
     const [data, noise] = [oracle.denoise(x, here), oracle.predictNoise(x, here)];
     if (typeof levels !== "function") return predictionTarget(levels, prediction, { data, noise, times });
-    const column = (of: (level: Noising) => number) => perSample(x, here.map(of));
+    const column = (of: (level: Noising) => number) => perSample(x, () => here.map(of));
     return noise.mul(column(({ signal }) => signal)).sub(data.mul(column((level) => level.noise)));
   };
   return { forward: (x, times) => tidy(() => forward(x, times)) };

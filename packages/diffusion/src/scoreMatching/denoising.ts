@@ -1,6 +1,6 @@
 // Denoising score matching: the score of noised data is learned from the noise that was added, at one level or at many.
 
-import { addNoise, ones, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { addNoise, ones, perStep, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { perSample, sampleSize, sumPerSample } from "../perSample.ts";
 import { checkField, type NoisyScore } from "../score.ts";
 import { checkSigma, checkSigmas } from "./noiseLevels.ts";
@@ -68,12 +68,11 @@ export function annealedScoreMatching(
   return tidy(() => {
     checkSigmas("annealedScoreMatching", sigmas);
     const weights = weight && sigmas.map((sigma) => checkWeight(weight(sigma), sigma) / sigma ** 2);
-    const levels = [...rng.host.integers(0, sigmas.length, [x.shape[0]])];
-    const chosen = levels.map((level) => sigmas[level]);
+    const levels = perStep(() => [...rng.host.integers(0, sigmas.length, [x.shape[0]])]);
+    const chosen = perStep(() => levels.map((level) => sigmas[level]));
     const errors = scaledErrors("annealedScoreMatching", score, x, chosen, rng, options);
     if (!weights) return errors.mean();
-    const factors = levels.map((level) => weights[level]);
-    return errors.mul(tensor(factors, { backend: x.backend })).mean();
+    return errors.mul(tensor(() => levels.map((level) => weights[level]), { backend: x.backend })).mean();
   });
 }
 
@@ -87,9 +86,9 @@ function scaledErrors(
   { controlVariate = false }: DenoisingOptions,
 ): Tensor {
   const { backend, shape } = x;
-  const deviations = tensor(sigmas, { backend });
+  const deviations = tensor(() => sigmas, { backend });
   const { noisy, noise } = addNoise(x, ones([shape[0]], { backend }), deviations, rng);
-  const scaled = (at: Tensor) => checkField(name, score(at, sigmas), at).mul(perSample(x, sigmas));
+  const scaled = (at: Tensor) => checkField(name, score(at, sigmas), at).mul(perSample(x, () => sigmas));
   const found = scaled(noisy);
   if (!controlVariate) return sumPerSample(found.add(noise).square()).mul(0.5);
   const terms = found

@@ -36,6 +36,7 @@ import {
   reverseDiffusion,
   ring,
   type Sampler,
+  type SamplerState,
   sample,
   sampleFlow,
   sdePath,
@@ -49,7 +50,7 @@ import {
   vpSde,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
-import { cpu, liveTensors, ones, randomStream, type Tensor, tensor } from "@pkg/tensor";
+import { type Backend, cpu, liveTensors, ones, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { expect, test } from "vitest";
 
 const exact = cpu({ precision: "float64" });
@@ -76,6 +77,9 @@ function failing(first: number): Model {
   let calls = 0;
   return { forward: (y) => y.mul(calls++ < first ? 0.5 : Number.NaN) };
 }
+/** A run of a multistep method that goes on from a state. */
+const resumed = (from: Pick<SamplerState, "x"> & Partial<SamplerState>, backend: Backend = exact) =>
+  finalSample(sample(lms(sigmaPath([3, 2, 1])), model, [3, 2], rng(), { from, backend }));
 /** What only a program without types could say. */
 const word = "nonsense" as never;
 
@@ -126,6 +130,17 @@ test.each<[string, () => unknown]>([
   ],
   ["ring: deviation is 1e-9", () => ring({ deviation: 1e-9 })],
   ['drawProbes: distribution is "nonsense"', () => drawProbes(x, rng(), { distribution: word })],
+  ["sample: the shape is []", () => finalSample(sample(lms(sigmaPath([1])), model, [], rng(), { backend: exact }))],
+  ["from.x is on cpu: float64, and the run on cpu: float32", () => resumed({ x }, cpu())],
+  [
+    "from.memory[0] is on cpu: float32, and the run on cpu: float64",
+    () => resumed({ x, memory: [ones([3, 2], { backend: cpu() })] }),
+  ],
+  [
+    "from.memory[1] has shape [2,2], want 3 samples",
+    () => resumed({ x, memory: [x, ones([2, 2], { backend: exact })] }),
+  ],
+  ["weightedSum: [3, 2] and [3, 2] and [3, 1]", () => resumed({ x, step: 1, memory: [column] })],
   [
     "convertAtLevel: the prediction is [3,1]",
     () => finalSample(sample(lms(sigmaPath([1])), narrow, [3, 2], rng(), { from: { x } })),

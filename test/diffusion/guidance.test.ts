@@ -424,8 +424,8 @@ describe("classifier guidance", () => {
   test("of the mean looks at x_t, or at μ with the time of the next level; small variances end unguided", async () => {
     const seen: [number, number][] = [];
     const watching: LogProbability = (x, [t]) => x.square().mul(t);
-    const shift = (at: "x" | "mean", t: number, next: number, variance: number) => {
-      const [x, mean] = [3, 2].map((value) => tensor(Float64Array.of(value), { backend: exact }));
+    const shift = (at: "x" | "mean", t: number, next: number, sigma2: number) => {
+      const [x, mean, variance] = [3, 2, sigma2].map((value) => tensor(Float64Array.of(value), { backend: exact }));
       const [level, after] = [t, next].map((step) => levelAt(schedule, step));
       return classifierShift(watching, { at, scale: 2 })({ x, mean, level, next: after, variance, labels: [0] }).item();
     };

@@ -2,7 +2,7 @@
 
 import type { Tensor } from "@pkg/tensor";
 import { levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
-import { convertAtLevel, convertPrediction, type Prediction } from "./parameterization.ts";
+import { convertAtLevel, convertAtStep, type Prediction } from "./parameterization.ts";
 import { noiseVarianceAt, type Schedule } from "./schedule.ts";
 import { type Spacing, spacedTimes } from "./spacing.ts";
 
@@ -84,10 +84,8 @@ export function discretePath(
     at,
     score: scoreReader(prediction, clip),
     denoise: (predicted, x, level) => {
-      if (prediction !== "mean")
-        return clipped(convertAtLevel(level, predicted, { from: prediction, to: "data", x }), clip);
-      const step = new Array<number>(x.shape[0]).fill(level.t);
-      return clipped(convertPrediction(schedule, predicted, { from: "mean", to: "data", x, times: step }), clip);
+      const kinds = { from: prediction, to: "data", x } as const;
+      return clipped(convertAtStep(schedule, level, predicted, kinds), clip);
     },
   };
 }

@@ -1,6 +1,6 @@
 // The posterior q(x_{t−1} | x_t, x₀) of the forward process: its mean from the data or from the noise, and its variance.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import { checkPredicted } from "./perSample.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
@@ -63,6 +63,11 @@ export function posteriorLogVariance(
  */
 export function posteriorMeanFromNoise(schedule: Schedule, x: Tensor, noise: Tensor, t: number, to = t - 1): Tensor {
   checkPredicted("posteriorMeanFromNoise", noise, x);
+  return weightedSum([x, noise], () => meanFromNoise(schedule, t, to));
+}
+
+/** What x_t and ε are multiplied by in it. @throws Error as it does */
+export function meanFromNoise(schedule: Schedule, t: number, to: number): readonly [ofX: number, ofNoise: number] {
   const { beta } = posterior(schedule, t, to);
   if (beta === 1) {
     throw new Error(
@@ -70,7 +75,7 @@ export function posteriorMeanFromNoise(schedule: Schedule, x: Tensor, noise: Ten
     );
   }
   const root = Math.sqrt(1 - beta);
-  return x.mul(1 / root).sub(noise.mul(beta / (Math.sqrt(noiseVarianceAt(schedule, t)) * root)));
+  return [1 / root, -beta / (Math.sqrt(noiseVarianceAt(schedule, t)) * root)];
 }
 
 /** 1 − Π (1 − β_s) over the steps of a jump: the ratio of ᾱ has no value where they are 0, and few digits where β is small. */

@@ -1,7 +1,7 @@
 // Sampling: the one loop over the steps of a sampler, as an async generator that can be watched, stopped and resumed.
 
 import { type Conditioning, parameters } from "@pkg/nn";
-import { type Backend, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { type Backend, nonFiniteCount, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
 
@@ -35,7 +35,7 @@ export interface SamplerResult {
   readonly x: Tensor;
   /** The estimate of x₀ at this step. */
   readonly denoised: Tensor;
-  /** What the next step needs besides x: earlier estimates, for multistep methods. Default: nothing. */
+  /** What the next step needs besides x, [batch, ...] each: earlier estimates, for multistep methods. Default: nothing. */
   readonly memory?: readonly Tensor[];
 }
 
@@ -65,8 +65,8 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
  * Draws samples: starts from N(0, prior² I) and yields after every step; the last one holds the samples. Leave the loop to cancel,
  * and give the last state as `from` to go on.
  * @param shape [batch, ...]
- * @throws Error when the model has no parameters and no backend is given, when `from` does not fit or is missing for a sampler that
- * starts from data, and when the model's output is not finite
+ * @throws Error for a shape without a batch, when the model has no parameters and no backend is given, when `from` does not fit or is
+ * missing for a sampler that starts from data, and when the model's output is not finite
  */
 export async function* sample(
   sampler: Sampler,
@@ -77,22 +77,22 @@ export async function* sample(
 ): AsyncGenerator<SampleStep, void, void> {
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;
-  checkStart(shape, sampler, from);
+  checkStart(shape, sampler, from, backend);
   let x = from ? from.x.detach() : tidy(() => rng.normal(shape, { backend }).mul(sampler.prior));
   let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
   let denoised: Tensor | undefined;
   try {
     for (let index = from?.step ?? 0; index < steps; index++) {
-      const faults: Tensor[] = [];
+      const outputs: Tensor[] = [];
       const predict = (x: Tensor, t: number) => {
         const output = model.forward(x, new Array<number>(x.shape[0]).fill(t), { labels });
-        faults.push(output.isFinite().logicalNot().cast("float32").sum());
+        outputs.push(output);
         return output;
       };
       const { faulty, ...next } = tidy(() => {
         const result = sampler.step({ x, index, memory, predict, rng, labels });
-        return { ...result, faulty: faults.length > 0 ? faults.reduce((a, b) => a.add(b)) : undefined };
+        return { ...result, faulty: outputs.length > 0 ? nonFiniteCount(outputs) : undefined };
       });
       const kept = new Set([next.x, ...(next.memory ?? [])]);
       for (const tensor of [x, ...memory]) if (!kept.has(tensor)) tensor.dispose();
@@ -135,12 +135,21 @@ async function settle(backend: Backend, faulty: Tensor | undefined, { t }: Noise
   }
 }
 
-function checkStart(shape: Shape, { levels, prior }: Sampler, from: SampleOptions["from"]): void {
+function checkStart(shape: Shape, { levels, prior }: Sampler, from: SampleOptions["from"], backend: Backend): void {
+  if (shape.length === 0) throw new Error("sample: the shape is [], want [batch, ...]");
   if (!from && prior === 0) throw new Error("sample: the sampler starts from data, want it as from.x");
   if (!from) return;
   const steps = levels.length - 1;
-  const { x, step = 0 } = from;
+  const { x, step = 0, memory = [] } = from;
   if (`${x.shape}` !== `${shape}`) throw new Error(`sample: from.x has shape [${x.shape}], want [${shape}]`);
+  for (const [k, tensor] of [x, ...memory].entries()) {
+    const name = k === 0 ? "from.x" : `from.memory[${k - 1}]`;
+    if (tensor.backend !== backend)
+      throw new Error(`sample: ${name} is on ${tensor.backend.name}, and the run on ${backend.name}, want one backend`);
+    // What else it has to be is the sampler's to know.
+    if (tensor.shape[0] !== shape[0])
+      throw new Error(`sample: ${name} has shape [${tensor.shape}], want ${shape[0]} samples, [${shape[0]}, ...]`);
+  }
   if (!(Number.isInteger(step) && step >= 0 && step <= steps))
     throw new Error(`sample: from.step is ${step}, want an integer in [0, ${steps}]`);
 }

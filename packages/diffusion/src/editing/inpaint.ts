@@ -1,6 +1,6 @@
 // Inpainting: a sampler that draws only the part of an image that is not known.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
 import { noisedTo } from "./noisedTo.ts";
@@ -48,7 +48,7 @@ export function inpaint(sampler: Sampler, { image, keep, resample }: InpaintOpti
       if (`${pasted.shape}` !== `${x.shape}`)
         throw new Error(`inpaint: image [${image.shape}], keep [${keep.shape}] for a batch [${x.shape}]`);
       // A jump estimates nothing: what is shown there is x itself, at its scale.
-      const estimate = denoised ?? x.mul(1 / Math.hypot(levels[next].signal, levels[next].noise));
+      const estimate = denoised ?? weightedSum([x], () => [1 / Math.hypot(levels[next].signal, levels[next].noise)]);
       return { x: pasted, denoised: kept.where(image, estimate), memory };
     },
   };
@@ -68,7 +68,8 @@ function visited(steps: number, length: number, times: number): number[] {
 
 /** The forward process from one level to a noisier one: q(x_to | x_from). */
 function back(x: Tensor, from: NoiseLevel, to: NoiseLevel, rng: NoiseSource): Tensor {
-  const ratio = to.signal / from.signal;
-  const added = Math.sqrt(Math.max(0, to.noise ** 2 - (ratio * from.noise) ** 2));
-  return x.mul(ratio).add(rng.normal(x.shape, { backend: x.backend }).mul(added));
+  return weightedSum([x, rng.normal(x.shape, { backend: x.backend })], () => {
+    const ratio = to.signal / from.signal;
+    return [ratio, Math.sqrt(Math.max(0, to.noise ** 2 - (ratio * from.noise) ** 2))];
+  });
 }

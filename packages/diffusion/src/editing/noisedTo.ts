@@ -1,16 +1,12 @@
 // Data brought to a noise level, where an edit meets the samples on their way.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import type { NoiseSource } from "../sampler.ts";
 
 /** signal · x₀ + noise · ε; one draw, but none at the data. @param shape of the result, which x₀ broadcasts to */
-export function noisedTo(
-  { signal, noise }: NoiseLevel,
-  x0: Tensor,
-  rng: NoiseSource,
-  shape: readonly number[] = x0.shape,
-): Tensor {
-  const mean = x0.mul(signal);
-  return noise === 0 ? mean : mean.add(rng.normal(shape, { backend: x0.backend }).mul(noise));
+export function noisedTo(level: NoiseLevel, x0: Tensor, rng: NoiseSource, shape: readonly number[] = x0.shape): Tensor {
+  const mean = weightedSum([x0], () => [level.signal]);
+  if (level.noise === 0) return mean;
+  return mean.add(weightedSum([rng.normal(shape, { backend: x0.backend })], () => [level.noise]));
 }

@@ -1,11 +1,11 @@
 // DDPM's ancestral sampling.
 
 import type { Conditioning } from "@pkg/nn";
-import type { Tensor, TensorLike } from "@pkg/tensor";
+import { type Tensor, tensor, weightedSum } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
-import { convertPrediction, type Prediction } from "../parameterization.ts";
+import { convertAtStep, type Prediction } from "../parameterization.ts";
 import { type Clip, clipped } from "../path.ts";
-import { posterior, posteriorMeanFromNoise } from "../posterior.ts";
+import { meanFromNoise, posterior } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
 import type { Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
@@ -19,7 +19,7 @@ export type MeanShift = (step: {
   readonly next: NoiseLevel;
   readonly mean: Tensor;
   /** σ² of the step, of x's shape or to be broadcast to it. */
-  readonly variance: TensorLike;
+  readonly variance: Tensor;
   readonly labels?: Conditioning["labels"];
 }) => Tensor;
 
@@ -68,30 +68,55 @@ export function ancestral(
     prior: 1,
     step({ x, index, predict, rng, labels }) {
       const [level, next] = levels.slice(index);
-      const times = new Array<number>(x.shape[0]).fill(level.t);
       const { prediction, raw } = splitVariance(predict(x, level.t), variance, x.shape);
-      const read = (to: Prediction) => convertPrediction(schedule, prediction, { from: kind, to, x, times });
+      const read = (to: Prediction) => convertAtStep(schedule, level, prediction, { from: kind, to, x });
       const denoised = clipped(read("data"), clip);
-      const q = posterior(schedule, level.t, next.t);
       const unshifted =
         of === "data"
-          ? denoised.mul(q.fromData).add(x.mul(q.fromNoisy))
-          : posteriorMeanFromNoise(schedule, x, read("noise"), level.t, next.t);
-      const to = next.t;
-      const logVariance =
-        variance.logVarianceAt?.(schedule, level.t, to) ??
-        variance.logVariance({ schedule, x, times, to: times.map(() => to), raw });
+          ? weightedSum([denoised, x], () => {
+              const { fromData, fromNoisy } = posterior(schedule, level.t, next.t);
+              return [fromData, fromNoisy];
+            })
+          : weightedSum([x, read("noise")], () => meanFromNoise(schedule, level.t, next.t));
+      const spread = spreadOf(variance, { schedule, x, level, next, raw });
       const mean = shift
-        ? unshifted.add(shift({ x, level, next, mean: unshifted, variance: scaledExp(logVariance, 1), labels }))
+        ? unshifted.add(shift({ x, level, next, mean: unshifted, variance: spread.variance(), labels }))
         : unshifted;
-      if (to === -1) return { x: mean, denoised };
-      const noise = rng.normal(x.shape, { backend: x.backend });
-      return { x: mean.add(noise.mul(scaledExp(logVariance, 1 / 2))), denoised };
+      if (index === levels.length - 2) return { x: mean, denoised };
+      return { x: spread.around(mean, rng.normal(x.shape, { backend: x.backend })), denoised };
     },
   };
 }
 
-/** e^{factor · log}. */
-function scaledExp(log: number | Tensor, factor: number): number | Tensor {
-  return typeof log === "number" ? Math.exp(factor * log) : log.mul(factor).exp();
+/** The variance of a step, and what a step adds to its mean: by a number where the model has no say in it. */
+function spreadOf(
+  rule: ReverseVariance,
+  {
+    schedule,
+    x,
+    level,
+    next,
+    raw,
+  }: {
+    readonly schedule: Schedule;
+    readonly x: Tensor;
+    readonly level: NoiseLevel;
+    readonly next: NoiseLevel;
+    readonly raw?: Tensor;
+  },
+): { variance(): Tensor; around(mean: Tensor, noise: Tensor): Tensor } {
+  if (rule.logVarianceAt) {
+    const at = rule.logVarianceAt;
+    const power = (exponent: number) => Math.exp(exponent * at(schedule, level.t, next.t));
+    return {
+      variance: () => tensor(() => [power(1)], { backend: x.backend }),
+      around: (mean, noise) => weightedSum([mean, noise], () => [1, power(1 / 2)]),
+    };
+  }
+  const everywhere = ({ t }: NoiseLevel) => new Array<number>(x.shape[0]).fill(t);
+  const log = rule.logVariance({ schedule, x, times: everywhere(level), to: everywhere(next), raw });
+  return {
+    variance: () => log.exp(),
+    around: (mean, noise) => mean.add(noise.mul(log.mul(1 / 2).exp())),
+  };
 }

@@ -1,6 +1,6 @@
 // Ancestral steps on any path: how far the ODE is followed, and how much new noise makes up for the rest.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoiseSource } from "../sampler.ts";
 import { checkNonNegative } from "./checkOptions.ts";
@@ -37,6 +37,6 @@ export function ancestralSplit(
   const up = scale * next.signal * Math.sqrt(upVariance);
   return {
     down: { ...next, noise: next.signal * Math.sqrt(after ** 2 - upVariance) },
-    renoise: (x, rng) => (up === 0 ? x : x.add(rng.normal(x.shape, { backend: x.backend }).mul(up))),
+    renoise: (x, rng) => (up === 0 ? x : weightedSum([x, rng.normal(x.shape, { backend: x.backend })], [1, up])),
   };
 }

@@ -40,7 +40,7 @@ export function annealedLangevin(
       const denoised = path.denoise(predicted, x, level);
       if (index === walked.length) return { x: denoised, denoised };
       const score = readScore(path, predicted, x, level);
-      return { x: langevinStep(x, score, stepSize * (level.noise / last.noise) ** 2, rng), denoised };
+      return { x: langevinStep(x, score, () => stepSize * (level.noise / last.noise) ** 2, rng), denoised };
     },
   };
 }

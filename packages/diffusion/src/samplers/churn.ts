@@ -1,6 +1,6 @@
 // EDM's churn: noise that a step adds before it takes more away.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { NoiseSource } from "../sampler.ts";
@@ -31,8 +31,11 @@ export function churner(
     const sigma = sigmaOf(level);
     if (more === 0 || sigma < from || sigma > to) return { x, level };
     const here = path.at(sigma * (1 + more));
-    const added = here.signal * Math.sqrt(sigmaOf(here) ** 2 - sigma ** 2) * scale;
     const noise = rng.normal(x.shape, { backend: x.backend });
-    return { x: x.mul(here.signal / level.signal).add(noise.mul(added)), level: here };
+    const noisier = weightedSum([x, noise], () => [
+      here.signal / level.signal,
+      here.signal * Math.sqrt(sigmaOf(here) ** 2 - sigmaOf(level) ** 2) * scale,
+    ]);
+    return { x: noisier, level: here };
   };
 }

@@ -1,7 +1,8 @@
 // DDIM: fewer steps, and none of the noise unless asked for.
 
+import { weightedSum } from "@pkg/tensor";
 import { levelAt } from "../level.ts";
-import { convertPrediction, type Prediction } from "../parameterization.ts";
+import { convertAtStep, type Prediction } from "../parameterization.ts";
 import { type Clip, clipped } from "../path.ts";
 import { posterior } from "../posterior.ts";
 import type { Sampler } from "../sampler.ts";
@@ -48,18 +49,19 @@ export function ddim(
     prior: 1,
     step({ x, index, predict, rng }) {
       const [level, next] = levels.slice(index);
-      const { t } = level;
-      const times = new Array<number>(x.shape[0]).fill(t);
-      const predicted = predict(x, t);
-      const read = (to: Prediction) => convertPrediction(schedule, predicted, { from: prediction, to, x, times });
+      const predicted = predict(x, level.t);
+      const read = (to: Prediction) => convertAtStep(schedule, level, predicted, { from: prediction, to, x });
       const denoised = clipped(read("data"), clip);
       const noise = rederiveNoise ? noiseIn(x, denoised, level) : read("noise");
-      const variance = eta ** 2 * posterior(schedule, t, next.t).variance;
-      // Rounding may leave a difference of −1e-17 where it is 0.
-      const direction = Math.sqrt(Math.max(0, next.noise ** 2 - variance));
-      const mean = denoised.mul(next.signal).add(noise.mul(direction));
-      if (variance === 0) return { x: mean, denoised };
-      return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(variance))), denoised };
+      const weights = () => {
+        const variance = eta ** 2 * posterior(schedule, level.t, next.t).variance;
+        // Rounding may leave a difference of −1e-17 where it is 0.
+        return [next.signal, Math.sqrt(Math.max(0, next.noise ** 2 - variance)), Math.sqrt(variance)];
+      };
+      if (eta === 0 || index === levels.length - 2)
+        return { x: weightedSum([denoised, noise], () => weights().slice(0, 2)), denoised };
+      const added = rng.normal(x.shape, { backend: x.backend });
+      return { x: weightedSum([denoised, noise, added], weights), denoised };
     },
   };
 }

@@ -1,9 +1,10 @@
 // DDIM inversion: the probability-flow ODE from data to the noise that leads there.
 
+import { weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
-import { alongNoise, combination, noiseIn } from "./along.ts";
+import { alongNoise, noiseIn } from "./along.ts";
 
 /**
  * From data to noise: x′ = signal′ x̂₀ + noise′ ε̂ (Song et al. 2021, section 4.3; Dhariwal & Nichol 2021, appendix F). ε̂ is the
@@ -28,8 +29,8 @@ export function ddimInversion(path: NoisePath, { iterations = 1 }: { readonly it
       for (let k = 0; k < iterations; k++) {
         const data = path.denoise(predict(guess, next.t), guess, next);
         const noise = noiseIn(guess, data, next);
-        guess = alongNoise(x, noise, level, next);
-        denoised = combination(x, 1 / level.signal, [noise], [-level.noise / level.signal]);
+        guess = alongNoise(x, [noise], level, next);
+        denoised = weightedSum([x, noise], () => [1 / level.signal, -level.noise / level.signal]);
       }
       return { x: guess, denoised };
     },

@@ -1,9 +1,10 @@
 // DEIS: exponential integrators with polynomials of ε̂ in the path's own time, or in log σ.
 
+import { weightedSum } from "@pkg/tensor";
 import { lambdaOf, type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
-import { along, combination, noiseIn } from "./along.ts";
+import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
 import { newest, orderAt, places } from "./multistep.ts";
@@ -39,13 +40,15 @@ export function deis(path: NoisePath, { order = 3, over = "time", lowerOrderFina
       const used = noises.slice(0, count);
       const left = noises.slice(0, order - 1);
       if (over === "log sigma") {
-        const nodes = places(levels, index, count, lambdaOf);
+        const nodes = () => places(levels, index, count, lambdaOf);
         return { x: exponentialStep(x, used, { from: level, to: next, nodes, of: "noise" }), denoised, memory: left };
       }
-      const nodes = places(levels, index, count, ({ t }) => t);
-      const weights = interpolatoryWeights(nodes, timeMoments(path, level, next, count));
-      const scaled = weights.map((weight) => next.signal * weight);
-      return { x: combination(x, next.signal / level.signal, used, scaled), denoised, memory: left };
+      const weights = () => {
+        const nodes = places(levels, index, count, ({ t }) => t);
+        const integrated = interpolatoryWeights(nodes, timeMoments(path, level, next, count));
+        return [next.signal / level.signal, ...integrated.map((weight) => next.signal * weight)];
+      };
+      return { x: weightedSum([x, ...used], weights), denoised, memory: left };
     },
   };
 }

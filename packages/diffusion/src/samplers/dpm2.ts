@@ -58,5 +58,5 @@ function midpoint(
   const middle = path.at(Math.sqrt(sigmaOf(from) * sigmaOf(to)));
   const halfway = along(x, denoised, from, middle);
   const there = path.denoise(predict(halfway, middle.t), halfway, middle);
-  return { x: alongNoise(x, noiseIn(halfway, there, middle), from, to), denoised };
+  return { x: alongNoise(x, [noiseIn(halfway, there, middle)], from, to), denoised };
 }

@@ -38,12 +38,12 @@ export function dpmSolver(path: NoisePath, { order = 3, of = "noise" }: DpmSolve
       const inner = between(1 / order);
       const second = at(along(x, denoised, from, inner), inner);
       if (order === 2) {
-        const step = { from, to: next, of, nodes: [0, 1 / 2], slope: "bh2" } as const;
+        const step = { from, to: next, of, nodes: () => [0, 1 / 2], slope: "bh2" } as const;
         return { x: exponentialStep(x, [first, second], step), denoised };
       }
       const outer = between(2 / 3);
-      const third = at(exponentialStep(x, [first, second], { from, to: outer, of, nodes: [0, 1 / 2] }), outer);
-      return { x: exponentialStep(x, [first, third], { from, to: next, of, nodes: [0, 2 / 3] }), denoised };
+      const third = at(exponentialStep(x, [first, second], { from, to: outer, of, nodes: () => [0, 1 / 2] }), outer);
+      return { x: exponentialStep(x, [first, third], { from, to: next, of, nodes: () => [0, 2 / 3] }), denoised };
     },
   };
 }

@@ -1,5 +1,6 @@
 // DPM-Solver++ as a multistep method, and SDE-DPM-Solver++: one call of the model a step.
 
+import { weightedSum } from "@pkg/tensor";
 import { lambdaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
@@ -44,15 +45,14 @@ export function dpmSolverPlusPlus(
       if (to.noise === 0) return { x: along(x, denoised, from, to), denoised };
       const estimates = newest(denoised, memory, order);
       const count = orderAt(levels, index, { order, done: memory.length, lowerOrderFinal });
-      const nodes = places(levels, index, count, lambdaOf);
+      const nodes = () => places(levels, index, count, lambdaOf);
       const slope = count === 2 && form === "midpoint" ? "bh2" : "exact";
       const mean = exponentialStep(x, estimates.slice(0, count), { from, to, nodes, of: "data", slope, eta });
-      const added = scale * to.noise * Math.sqrt(-Math.expm1(-2 * eta * (lambdaOf(to) - lambdaOf(from))));
-      return {
-        x: added === 0 ? mean : mean.add(rng.normal(x.shape, { backend: x.backend }).mul(added)),
-        denoised,
-        memory: estimates.slice(0, order - 1),
-      };
+      const left = estimates.slice(0, order - 1);
+      if (eta === 0 || scale === 0) return { x: mean, denoised, memory: left };
+      const noise = rng.normal(x.shape, { backend: x.backend });
+      const added = () => scale * to.noise * Math.sqrt(-Math.expm1(-2 * eta * (lambdaOf(to) - lambdaOf(from))));
+      return { x: weightedSum([mean, noise], () => [1, added()]), denoised, memory: left };
     },
   };
 }

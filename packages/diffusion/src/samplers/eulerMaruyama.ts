@@ -1,5 +1,6 @@
 // The reverse-time SDE by Euler and Maruyama's method.
 
+import { weightedSum } from "@pkg/tensor";
 import { readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import type { SdePath } from "../sdePath.ts";
@@ -14,16 +15,19 @@ export function eulerMaruyama(path: SdePath): Sampler {
     levels,
     prior,
     step({ x, index, predict, rng }) {
-      const [level, t] = [levels[index], times[index]];
+      const level = levels[index];
       const predicted = predict(x, level.t);
       const denoised = path.denoise(predicted, x, level);
       if (levels[index + 1].noise === 0) return { x: denoised, denoised };
-      const step = t - times[index + 1];
       const score = readScore(path, predicted, x, level);
-      const [drift, diffusion] = [sde.drift(t), sde.diffusion(t)];
-      const mean = x.mul(1 - drift * step).add(score.mul(diffusion ** 2 * step));
-      const noise = rng.normal(x.shape, { backend: x.backend }).mul(diffusion * Math.sqrt(step));
-      return { x: mean.add(noise), denoised };
+      const noise = rng.normal(x.shape, { backend: x.backend });
+      const weights = () => {
+        const t = times[index];
+        const step = t - times[index + 1];
+        const diffusion = sde.diffusion(t);
+        return [1 - sde.drift(t) * step, diffusion ** 2 * step, diffusion * Math.sqrt(step)];
+      };
+      return { x: weightedSum([x, score, noise], weights), denoised };
     },
   };
 }

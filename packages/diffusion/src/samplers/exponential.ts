@@ -1,8 +1,7 @@
 // A step of an exponential integrator in λ: exact for estimates that are a polynomial in λ.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import { lambdaOf, type NoiseLevel } from "../level.ts";
-import { combination } from "./along.ts";
 import { exponentialMoments, interpolatoryWeights } from "./weights.ts";
 
 /**
@@ -21,7 +20,7 @@ export interface ExponentialStep {
   readonly from: NoiseLevel;
   readonly to: NoiseLevel;
   /** Where the estimates are, in units of the step in λ: 0 is at `from`, 1 at `to`. */
-  readonly nodes: readonly number[];
+  readonly nodes: () => readonly number[];
   readonly of: Integrand;
   /** Default "exact". */
   readonly slope?: SlopeMoment;
@@ -38,18 +37,14 @@ export function exponentialStep(
   estimates: readonly Tensor[],
   { from, to, nodes, of, slope = "exact", eta = 0 }: ExponentialStep,
 ): Tensor {
-  const h = lambdaOf(to) - lambdaOf(from);
-  const [scale, size, length] =
-    of === "data"
-      ? [(to.noise / from.noise) * Math.exp(-eta * h), to.signal, (1 + eta) * h]
-      : [to.signal / from.signal, to.noise, -h];
-  const moments = exponentialMoments(length, nodes.length);
-  if (slope !== "exact") moments[1] = (slope === "bh1" ? length : moments[0]) / 2;
-  const weights = interpolatoryWeights(nodes, moments);
-  return combination(
-    x,
-    scale,
-    estimates,
-    weights.map((weight) => size * weight),
-  );
+  return weightedSum([x, ...estimates], () => {
+    const h = lambdaOf(to) - lambdaOf(from);
+    const [scale, size, length] =
+      of === "data"
+        ? [(to.noise / from.noise) * Math.exp(-eta * h), to.signal, (1 + eta) * h]
+        : [to.signal / from.signal, to.noise, -h];
+    const moments = exponentialMoments(length, estimates.length);
+    if (slope !== "exact") moments[1] = (slope === "bh1" ? length : moments[0]) / 2;
+    return [scale, ...interpolatoryWeights(nodes(), moments).map((weight) => size * weight)];
+  });
 }

@@ -24,10 +24,8 @@ export function heun(path: NoisePath, churn: Churn = {}): Sampler {
       if (next.noise === 0) return { x: euler, denoised };
       const after = path.denoise(predict(euler, next.t), euler, next);
       // The slope of x / signal in σ is ε̂: the mean of those at both ends.
-      const noise = noiseIn(start.x, denoised, start.level)
-        .add(noiseIn(euler, after, next))
-        .mul(0.5);
-      return { x: alongNoise(start.x, noise, start.level, next), denoised };
+      const noises = [noiseIn(start.x, denoised, start.level), noiseIn(euler, after, next)];
+      return { x: alongNoise(start.x, noises, start.level, next, [0.5, 0.5]), denoised };
     },
   };
 }

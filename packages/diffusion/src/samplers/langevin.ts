@@ -1,6 +1,6 @@
 // Sampling by the score at one level: gradient ascent, and Langevin dynamics (unadjusted).
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import { convertAtLevel, type Prediction } from "../parameterization.ts";
 import type { Sampler, SamplerCall } from "../sampler.ts";
@@ -23,7 +23,7 @@ export interface ScoreWalkOptions {
  * @throws Error for steps < 1 and τ ≤ 0
  */
 export function gradientAscent(options: ScoreWalkOptions): Sampler {
-  return walk("gradientAscent", options, (x, score) => x.add(score.mul(options.stepSize)));
+  return walk("gradientAscent", options, (x, score) => weightedSum([x, score], [1, options.stepSize]));
 }
 
 /**
@@ -35,13 +35,13 @@ export function gradientAscent(options: ScoreWalkOptions): Sampler {
  * @throws Error for steps < 1 and τ ≤ 0
  */
 export function langevin(options: ScoreWalkOptions): Sampler {
-  return walk("langevin", options, (x, score, rng) => langevinStep(x, score, options.stepSize, rng));
+  return walk("langevin", options, (x, score, rng) => langevinStep(x, score, () => options.stepSize, rng));
 }
 
 /** x + τ s + √(2τ) z. */
-export function langevinStep(x: Tensor, score: Tensor, stepSize: number, rng: SamplerCall["rng"]): Tensor {
+export function langevinStep(x: Tensor, score: Tensor, stepSize: () => number, rng: SamplerCall["rng"]): Tensor {
   const noise = rng.normal(x.shape, { backend: x.backend });
-  return x.add(score.mul(stepSize)).add(noise.mul(Math.sqrt(2 * stepSize)));
+  return weightedSum([x, score, noise], () => [1, stepSize(), Math.sqrt(2 * stepSize())]);
 }
 
 /** The levels of a walk that stays at one. @throws Error for steps < 1, τ ≤ 0, a prior below 0, and what has no score */

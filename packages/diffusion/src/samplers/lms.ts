@@ -1,9 +1,10 @@
 // LMS: the Adams–Bashforth method in σ, with steps of any lengths.
 
+import { weightedSum } from "@pkg/tensor";
 import { sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
-import { combination, noiseIn } from "./along.ts";
+import { noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
 import { newest, places } from "./multistep.ts";
 import { evenMoments, interpolatoryWeights } from "./weights.ts";
@@ -26,18 +27,13 @@ export function lms(path: NoisePath, { order = 4 }: { readonly order?: number } 
       const [level, next] = levels.slice(index);
       const denoised = path.denoise(predict(x, level.t), x, level);
       const noises = newest(noiseIn(x, denoised, level), memory, order);
-      const weights = interpolatoryWeights(places(levels, index, noises.length, sigmaOf), evenMoments(noises.length));
-      const size = next.signal * (sigmaOf(next) - sigmaOf(level));
-      return {
-        x: combination(
-          x,
-          next.signal / level.signal,
-          noises,
-          weights.map((weight) => size * weight),
-        ),
-        denoised,
-        memory: noises.slice(0, order - 1),
+      const weights = () => {
+        const nodes = places(levels, index, noises.length, sigmaOf);
+        const size = next.signal * (sigmaOf(next) - sigmaOf(level));
+        const shares = interpolatoryWeights(nodes, evenMoments(noises.length));
+        return [next.signal / level.signal, ...shares.map((share) => size * share)];
       };
+      return { x: weightedSum([x, ...noises], weights), denoised, memory: noises.slice(0, order - 1) };
     },
   };
 }

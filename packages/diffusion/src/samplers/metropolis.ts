@@ -1,6 +1,6 @@
 // Langevin dynamics with Metropolis and Hastings' correction (MALA): samples of p itself, where its density is known up to a factor.
 
-import { ShapeError, type Tensor } from "@pkg/tensor";
+import { ShapeError, type Tensor, weightedSum } from "@pkg/tensor";
 import { sumPerSample } from "../perSample.ts";
 import type { Sampler, SamplerCall, SamplerState } from "../sampler.ts";
 import { langevinStep, type ScoreWalkOptions, scoreAt, stationaryLevels } from "./langevin.ts";
@@ -34,17 +34,15 @@ export function metropolis(options: MetropolisOptions): Sampler {
       const column = [batch, ...new Array<number>(x.rank - 1).fill(1)];
       const [oldScore, oldDensity, moves] = memory;
       const here = oldScore ? { score: oldScore, density: oldDensity } : evaluate(x, predict);
-      const proposal = langevinStep(x, here.score, stepSize, rng);
+      const proposal = langevinStep(x, here.score, () => stepSize, rng);
       const there = evaluate(proposal, predict);
-      /** log q(to | from) up to a constant. */
-      const transition = (to: Tensor, from: Tensor, score: Tensor) => {
-        const miss = to.sub(from).sub(score.mul(stepSize)).square();
-        return sumPerSample(miss).mul(-1 / (4 * stepSize));
-      };
-      const ratio = there.density
-        .sub(here.density)
-        .add(transition(x, proposal, there.score))
-        .sub(transition(proposal, x, here.score));
+      /** −4 τ log q(to | from) up to a constant. */
+      const miss = (to: Tensor, from: Tensor, score: Tensor) =>
+        sumPerSample(weightedSum([to, from, score], [1, -1, -stepSize]).square());
+      const ratio = weightedSum(
+        [there.density, here.density, miss(x, proposal, there.score), miss(proposal, x, here.score)],
+        [1, -1, -1 / (4 * stepSize), 1 / (4 * stepSize)],
+      );
       // −log u of a uniform u is half of a χ² of two degrees.
       const threshold = rng.normal([batch, 2], { backend: x.backend }).square().sum(1).mul(-0.5);
       const isAccepted = threshold.less(ratio);

@@ -4,7 +4,7 @@ import type { Tensor } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
-import { alongNoise, combination, noiseIn } from "./along.ts";
+import { alongNoise, noiseIn } from "./along.ts";
 import { newest } from "./multistep.ts";
 import { evenMoments, interpolatoryWeights } from "./weights.ts";
 
@@ -34,29 +34,24 @@ export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {
       };
       const { denoised, noise: first } = read(x, level);
       const noises = newest(first, memory, 4);
-      const result = (noise: Tensor) => ({
-        x: alongNoise(x, noise, level, next),
+      const result = (of: readonly Tensor[], shares: readonly number[]) => ({
+        x: alongNoise(x, of, level, next, shares),
         denoised,
         memory: noises.slice(0, 3),
       });
       if (noises.length === 4 || (start === "heun" && noises.length > 1)) {
         const nodes = noises.map((_, k) => -k);
-        return result(mean(noises, interpolatoryWeights(nodes, evenMoments(noises.length))));
+        return result(noises, interpolatoryWeights(nodes, evenMoments(noises.length)));
       }
-      if (next.noise === 0) return result(first);
-      if (start === "heun")
-        return result(mean([first, read(alongNoise(x, first, level, next), next).noise], [0.5, 0.5]));
+      if (next.noise === 0) return result([first], [1]);
+      if (start === "heun") return result([first, read(alongNoise(x, [first], level, next), next).noise], [0.5, 0.5]);
       const middle = inTheMiddle(path, level, next);
-      const second = read(alongNoise(x, first, level, middle), middle).noise;
-      const third = read(alongNoise(x, second, level, middle), middle).noise;
-      const fourth = read(alongNoise(x, third, level, next), next).noise;
-      return result(mean([first, second, third, fourth], [1 / 6, 1 / 3, 1 / 3, 1 / 6]));
+      const second = read(alongNoise(x, [first], level, middle), middle).noise;
+      const third = read(alongNoise(x, [second], level, middle), middle).noise;
+      const fourth = read(alongNoise(x, [third], level, next), next).noise;
+      return result([first, second, third, fourth], [1 / 6, 1 / 3, 1 / 3, 1 / 6]);
     },
   };
-}
-
-function mean([first, ...rest]: readonly Tensor[], [weight, ...weights]: readonly number[]): Tensor {
-  return combination(first, weight, rest, weights);
 }
 
 /** The level whose t is half way between those of two levels, found by halving the interval of log σ. */

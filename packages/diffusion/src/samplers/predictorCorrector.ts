@@ -1,6 +1,6 @@
 // Predictor–corrector sampling: Langevin steps at each level that a predictor comes to.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import { type NoisePath, readScore } from "../path.ts";
 import { sumPerSample } from "../perSample.ts";
@@ -46,7 +46,7 @@ export function predictorCorrector(
       let { x } = predicted;
       for (let k = 0; k < corrections; k++) {
         const score = readScore(path, call.predict(x, level.t), x, level);
-        x = correct(x, score, call.rng, { scale: snr * (level.signal / below.signal), norms });
+        x = correct(x, score, call.rng, { scale: () => snr * (level.signal / below.signal), norms });
       }
       return { ...predicted, x };
     },
@@ -60,7 +60,7 @@ function correct(
   x: Tensor,
   score: Tensor,
   rng: NoiseSource,
-  { scale, norms }: { readonly scale: number; readonly norms: "batch" | "sample" },
+  { scale, norms }: { readonly scale: () => number; readonly norms: "batch" | "sample" },
 ): Tensor {
   const noise = rng.normal(x.shape, { backend: x.backend });
   const [ofNoise, ofScore] = [noise, score].map((vector) => {
@@ -68,6 +68,7 @@ function correct(
     return norms === "batch" ? each.mean() : each.reshape([x.shape[0], ...new Array<number>(x.rank - 1).fill(1)]);
   });
   // Without a score, as from a model whose last layer is 0, there is no step to size.
-  const root = ofScore.equal(0).where(ofScore, ofNoise.div(ofScore)).mul(scale);
+  const ratio = ofScore.equal(0).where(ofScore, ofNoise.div(ofScore));
+  const root = weightedSum([ratio], () => [scale()]);
   return x.add(score.mul(root.square().mul(2))).add(noise.mul(root.mul(2)));
 }

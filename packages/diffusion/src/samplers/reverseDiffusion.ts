@@ -1,5 +1,6 @@
 // The reverse diffusion sampler: the forward chain's own steps, turned round.
 
+import { weightedSum } from "@pkg/tensor";
 import { type NoisePath, readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 
@@ -17,11 +18,14 @@ export function reverseDiffusion(path: NoisePath): Sampler {
       const predicted = predict(x, level.t);
       const denoised = path.denoise(predicted, x, level);
       if (next.noise === 0) return { x: denoised, denoised };
-      const ratio = level.signal / next.signal;
-      const variance = level.noise ** 2 - (ratio * next.noise) ** 2;
       const score = readScore(path, predicted, x, level);
-      const mean = x.mul(2 - ratio).add(score.mul(variance));
-      return { x: mean.add(rng.normal(x.shape, { backend: x.backend }).mul(Math.sqrt(variance))), denoised };
+      const noise = rng.normal(x.shape, { backend: x.backend });
+      const weights = () => {
+        const ratio = level.signal / next.signal;
+        const variance = level.noise ** 2 - (ratio * next.noise) ** 2;
+        return [2 - ratio, variance, Math.sqrt(variance)];
+      };
+      return { x: weightedSum([x, score, noise], weights), denoised };
     },
   };
 }

@@ -1,6 +1,6 @@
 // The classical Runge–Kutta method on the probability-flow ODE.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
@@ -16,25 +16,23 @@ export function rungeKutta(path: NoisePath): Sampler {
     prior,
     step({ x, index, predict }) {
       const [level, next] = levels.slice(index);
-      const denoise = (y: Tensor, at: NoiseLevel) => {
-        const scaled = y.mul(at.signal);
-        return path.denoise(predict(scaled, at.t), scaled, at);
-      };
       const denoised = path.denoise(predict(x, level.t), x, level);
       if (next.noise === 0) return { x: denoised, denoised };
-      const y = x.mul(1 / level.signal);
-      const step = Math.log(sigmaOf(next) / sigmaOf(level));
-      const slope = (at: Tensor, where: NoiseLevel) => at.sub(denoise(at, where));
-      const middle = path.at(sigmaOf(level) * Math.exp(step / 2));
-      const k1 = y.sub(denoised);
-      const k2 = slope(y.add(k1.mul(step / 2)), middle);
-      const k3 = slope(y.add(k2.mul(step / 2)), middle);
-      const k4 = slope(y.add(k3.mul(step)), next);
-      const mean = k1
-        .add(k4)
-        .mul(1 / 6)
-        .add(k2.add(k3).mul(1 / 3));
-      return { x: y.add(mean.mul(step)).mul(next.signal), denoised };
+      const middle = path.at(Math.sqrt(sigmaOf(level) * sigmaOf(next)));
+      /** y − D at a place. */
+      const slope = (x: Tensor, at: NoiseLevel, denoised = path.denoise(predict(x, at.t), x, at)) =>
+        weightedSum([x, denoised], () => [1 / at.signal, -1]);
+      /** x at a level, where y has moved by shares of the step times slopes. */
+      const moved = (slopes: readonly Tensor[], to: NoiseLevel, shares: readonly number[]) =>
+        weightedSum([x, ...slopes], () => {
+          const step = Math.log(sigmaOf(next) / sigmaOf(level));
+          return [to.signal / level.signal, ...shares.map((share) => to.signal * step * share)];
+        });
+      const k1 = slope(x, level, denoised);
+      const k2 = slope(moved([k1], middle, [1 / 2]), middle);
+      const k3 = slope(moved([k2], middle, [1 / 2]), middle);
+      const k4 = slope(moved([k3], next, [1]), next);
+      return { x: moved([k1, k2, k3, k4], next, [1 / 6, 1 / 3, 1 / 3, 1 / 6]), denoised };
     },
   };
 }

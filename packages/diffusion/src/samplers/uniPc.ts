@@ -48,7 +48,7 @@ export function uniPc(
         return exponentialStep(before, [denoised, ...earlier.slice(0, count)], {
           from: levels[index - 1],
           to: from,
-          nodes: [1, ...nodesAt(index - 1, count)],
+          nodes: () => [1, ...nodesAt(index - 1, count)],
           of: "data",
           slope: count === 1 ? form : "exact",
         });
@@ -60,7 +60,7 @@ export function uniPc(
       const next = exponentialStep(x, [denoised, ...earlier.slice(0, count - 1)], {
         from,
         to,
-        nodes: nodesAt(index, count),
+        nodes: () => nodesAt(index, count),
         of: "data",
         slope: count === 2 ? form : "exact",
       });

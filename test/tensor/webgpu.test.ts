@@ -16,6 +16,7 @@ import { paramsLayout, writeParams } from "../../packages/tensor/src/backends/we
 import { sizeClass } from "../../packages/tensor/src/backends/webgpu/pool.ts";
 import { specialise } from "../../packages/tensor/src/backends/webgpu/specialise.ts";
 import { defineOp, float32 } from "../../packages/tensor/src/op.ts";
+import { dropout } from "../../packages/tensor/src/ops/index.ts";
 import { apply } from "../../packages/tensor/src/tensor.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 
@@ -133,6 +134,39 @@ describe.skipIf(!gpuAvailable)("the device", () => {
       uploads: before.uploads + 5,
       submits: before.submits + 5,
     });
+    backend.dispose();
+  });
+
+  test("an op that ran on one tensor twice runs on two of the same layout", async () => {
+    const backend = await webgpu();
+    const [x, y] = [tensor([1, 2, 3], { backend }), tensor([4, 5, 6], { backend })];
+    expect(await x.mul(x).array()).toEqual([1, 4, 9]);
+    expect(await x.mul(y).array()).toEqual([4, 10, 18]);
+    expect(await y.sub(x).array()).toEqual([3, 3, 3]);
+    expect(await y.sub(y).array()).toEqual([0, 0, 0]);
+    backend.dispose();
+  });
+
+  test("an op with other attributes than before computes with those, also where they change at each step", async () => {
+    const backend = await webgpu();
+    const x = ones([1000], { backend }).contiguous();
+    const draw = { key: [1, 2] as const, index: 3 };
+    for (const rate of [0.1, 0.75]) {
+      expect(await x.add(rate).data()).toEqual(new Float32Array(1000).fill(Math.fround(1 + rate)));
+      const [dropped, wanted] = [x, ones([1000], { backend: cpu() })].map(
+        (ones) => apply(dropout, [ones], { ...draw, rate }, ones.backend)[0],
+      );
+      expect(await dropped.data()).toEqual(await wanted.data());
+    }
+    backend.dispose();
+  });
+
+  test("an op whose perStep rule says other than its kernel gets is refused", async () => {
+    const backend = await webgpu();
+    const lying = { ...dropout, perStep: () => ({ scale: 7 }) };
+    expect(() => apply(lying, [ones([4], { backend })], { key: [1, 2], index: 0, rate: 0.5 }, backend)).toThrow(
+      "dropout: perStep gives scale = 7, and the kernel got 2, want the same",
+    );
     backend.dispose();
   });
 

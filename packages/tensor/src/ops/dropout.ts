@@ -36,13 +36,13 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
     return [
       {
         kernel: dropoutKernel,
-        params: { ...drawParams(attrs), quads, scale: 1 / (1 - attrs.rate), bound: trialBound(attrs.rate) },
+        params: { ...dropoutParams(attrs), quads },
         bindings: [x, out],
         workgroups: linearGrid(quads, WORKGROUP),
       },
     ];
   },
-  perStep: drawParams,
+  perStep: dropoutParams,
   wasm: ({ inputs: [x], outputs: [out], attrs }) => [
     {
       kernel: "dropout",
@@ -61,3 +61,7 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
   ],
   errors: [{ inputs: [[2]], attrs: { ...DRAW, rate: 1 }, error: "dropout: rate 1, want it in [0, 1)" }],
 });
+
+function dropoutParams({ rate, ...draw }: DropoutAttrs) {
+  return { ...drawParams(draw), scale: 1 / (1 - rate), bound: trialBound(rate) };
+}

@@ -130,6 +130,7 @@ export function sixteens(size: number): { rows: number; grain: number } {
 }
 
 function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cases }: Random<Drawn>): Op<Attrs<Drawn>> {
+  const drawnParams = (draw: Drawn) => ({ ...drawParams(draw), ...params(draw) });
   return defineOp<Attrs<Drawn>>({
     name,
     infer: (_, { shape }) => [{ shape, dtype }],
@@ -138,7 +139,7 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cas
     },
     gpu({ outputs: [out], attrs }) {
       const quads = Math.ceil(sizeOf(out.shape) / 4);
-      const given = { ...drawParams(attrs), ...params(attrs), quads, zero: 0 };
+      const given = { ...drawnParams(attrs), quads, zero: 0 };
       const common = { bindings: [out], workgroups: linearGrid(quads, WORKGROUP) };
       if (wgsl === null) return [{ kernel: normalKernel, params: given, ...common }];
       return [
@@ -150,7 +151,7 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cas
         },
       ];
     },
-    perStep: drawParams,
+    perStep: drawnParams,
     wasm: ({ outputs: [out], attrs }) => [
       {
         kernel: wasm,

@@ -4,10 +4,11 @@ import type { KernelCall } from "../../op.ts";
 import type { Counting } from "./counters.ts";
 import { type ParamsLayout, paramsLayout } from "./params.ts";
 import { specialise } from "./specialise.ts";
-import { Trie } from "./trie.ts";
 
 /** What kernels that may share bind groups have in common: signature and bytes of parameters. */
 export interface Bindings {
+  /** Distinct for each of a backend. */
+  readonly id: number;
   readonly layout: GPUBindGroupLayout;
   /** 0 where the kernel has no parameters. */
   readonly paramsBytes: number;
@@ -24,8 +25,8 @@ const COMPUTE_STAGE = 4;
 
 /** Compiles kernels on first use and keeps them. */
 export class Pipelines {
-  /** By source, library, and names and values of the constants. */
-  private readonly kernels = new Trie<Kernel>();
+  /** By names and values of the constants, source and library. */
+  private readonly kernels = new Map<string, Kernel>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
   private readonly bindings = new Map<string, Bindings>();
   private readonly device: GPUDevice;
@@ -38,10 +39,10 @@ export class Pipelines {
 
   /** The variant of a kernel with these constants. @throws Error for constants or parameters that the kernel does not declare */
   get(label: string, { kernel: source, constants = {}, library = "" }: KernelCall): Kernel {
-    let node = this.kernels.at(source).at(library);
-    for (const name in constants) node = node.at(name).at(constants[name]);
-    node.value ??= this.compile(label, specialise(source, constants) + library);
-    return node.value;
+    const key = JSON.stringify(constants) + source + library;
+    const kernel = this.kernels.get(key) ?? this.compile(label, specialise(source, constants) + library);
+    this.kernels.set(key, kernel);
+    return kernel;
   }
 
   private compile(label: string, code: string): Kernel {
@@ -58,7 +59,11 @@ export class Pipelines {
 
   private bindingsOf(signature: string, paramsBytes: number): Bindings {
     const key = `${signature}${paramsBytes}`;
-    const bindings = this.bindings.get(key) ?? { layout: this.layout(signature), paramsBytes };
+    const bindings = this.bindings.get(key) ?? {
+      id: this.bindings.size,
+      layout: this.layout(signature),
+      paramsBytes,
+    };
     this.bindings.set(key, bindings);
     return bindings;
   }

@@ -4,8 +4,10 @@ import type { Difference, Recording, Replay } from "../../backend.ts";
 import type { KernelCall, Op } from "../../op.ts";
 import type { DType, Spec } from "../../shape.ts";
 import type { Place } from "./bindGroups.ts";
+import type { Field } from "./params.ts";
 import type { Kernel } from "./pipelines.ts";
 import { type GpuBuffer, sizeClass } from "./pool.ts";
+import type { PreparedCall } from "./prepared.ts";
 
 /** A binding: a buffer allocated during the step, by its number, or −1 for one that was there before. */
 export interface NotedPlace extends Place {
@@ -18,7 +20,9 @@ export interface Noted {
   /** What the op's perStep rule gets, where the attributes are computed anew at every step. */
   readonly live: { readonly attrs: unknown; readonly inputs: readonly Spec[] } | null;
   readonly kernel: Kernel;
-  readonly params: KernelCall["params"];
+  readonly params: NonNullable<KernelCall["params"]>;
+  /** The parameters that the rule gives. */
+  readonly changing: readonly Field[];
   readonly places: readonly NotedPlace[];
   readonly workgroups: readonly [number, number];
 }
@@ -36,6 +40,8 @@ export interface OpRun<Attrs> {
   readonly op: Op<Attrs>;
   readonly inputs: readonly Spec[];
   readonly attrs: Attrs;
+  /** What the op's perStep rule gives. */
+  readonly changing: KernelCall["params"];
 }
 
 /** A recording in progress, and when it has ended. */
@@ -70,27 +76,27 @@ export class Tape implements Recording {
   }
 
   dispatched<Attrs>(
-    { op, inputs, attrs }: OpRun<Attrs>,
-    kernel: Kernel,
-    call: KernelCall,
+    { op, inputs, attrs, changing: values = {} }: OpRun<Attrs>,
+    { kernel, call, changing }: PreparedCall,
     places: readonly Place[],
   ): void {
     const at = this.dispatches.length;
-    const noted = places.map(({ buffer, offset }): NotedPlace => {
+    const noted = places.map(({ buffer, base }): NotedPlace => {
       const transient = this.living.get(buffer) ?? -1;
       if (transient >= 0) {
         const lifetime = this.transients[transient];
         if (lifetime.first < 0) lifetime.first = at;
         lifetime.last = at;
       }
-      return { buffer, offset, transient };
+      return { buffer, base, transient };
     });
     const [x, y = 1] = call.workgroups;
     this.dispatches.push({
       op: op as Op<unknown>, // its perStep rule gets no attributes but its own
       live: this.isLive(attrs) ? { attrs, inputs: inputs.map(({ shape, dtype }) => ({ shape, dtype })) } : null,
       kernel,
-      params: call.params,
+      params: { ...call.params, ...Object.fromEntries(changing.map(({ name }) => [name, values[name]])) },
+      changing,
       places: noted,
       workgroups: [x, y],
     });
@@ -135,7 +141,7 @@ export class Tape implements Recording {
 }
 
 function isSamePlace(a: NotedPlace, b: NotedPlace): boolean {
-  return a.transient === b.transient && a.offset === b.offset && (a.transient >= 0 || a.buffer === b.buffer);
+  return a.transient === b.transient && a.base === b.base && (a.transient >= 0 || a.buffer === b.buffer);
 }
 
 /** The names of the ops that ran; one that ran several times on end counts once, as one whose kernel runs several times does. */
@@ -144,10 +150,10 @@ function opsOf(dispatches: readonly Noted[]): string[] {
 }
 
 /** The first parameter that changed, and is not computed anew. */
-function numbersOf(here: string, { params: before = {} }: Noted, { params = {}, op, live }: Noted): Difference | null {
-  const anew = live ? op.perStep?.(live.attrs, live.inputs) : {};
+function numbersOf(here: string, { params: before }: Noted, { params, changing, live }: Noted): Difference | null {
+  const anew = live ? changing.map(({ name }) => name) : [];
   for (const name in params) {
-    if ((anew && name in anew) || `${before[name]}` === `${params[name]}`) continue;
+    if (anew.includes(name) || `${before[name]}` === `${params[name]}`) continue;
     const reason = `${here} gets ${name} = ${params[name]}, and got ${before[name]} before (want such numbers in perStep, or as tensors)`;
     return { reason, kind: "numbers" };
   }

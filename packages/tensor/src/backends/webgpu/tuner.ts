@@ -26,6 +26,13 @@ interface Tuner {
   readonly place: string | undefined;
   readonly found: StoredTilings;
   wanted: Map<string, { readonly product: Product; readonly calls: Retiled }> | null;
+  /** Has every op's rule asked again for the tilings of its products. */
+  askAgain(): void;
+}
+
+/** A backend that keeps the calls of ops, tilings and all, until told otherwise. */
+export interface Tunable extends Backend {
+  forgetCalls(): void;
 }
 
 const MIN_TIME = 4; // ms: what is shorter is repeated until it is not
@@ -39,7 +46,7 @@ const tuners = new WeakMap<Backend, Tuner>();
  * A backend that looks its tilings up.
  * @param tuned whether to begin with those that were found on this adapter before, or the place where they are
  */
-export async function tunable<Opened extends Backend>(
+export async function tunable<Opened extends Tunable>(
   { device, identity }: { readonly device: GPUDevice; readonly identity: string },
   target: GpuTarget,
   tuned: boolean | string,
@@ -47,8 +54,8 @@ export async function tunable<Opened extends Backend>(
 ): Promise<Opened> {
   const place = typeof tuned === "string" ? tuned : undefined;
   const found: StoredTilings = tuned === false ? new Map() : await readTilings(place, identity);
-  const tuner: Tuner = { device, identity, target, place, found, wanted: null };
   const backend = open({ ...target, timed: (kernel, product, calls) => lookUp(tuner, kernel, product, calls) });
+  const tuner: Tuner = { device, identity, target, place, found, wanted: null, askAgain: () => backend.forgetCalls() };
   tuners.set(backend, tuner);
   return backend;
 }
@@ -67,6 +74,7 @@ export async function tune(backend: Backend, f: () => unknown): Promise<readonly
   if (!tuner) throw new Error(`tune: ${backend.name} has no tilings, want a webgpu backend`);
   const wanted: NonNullable<Tuner["wanted"]> = new Map();
   tuner.wanted = wanted;
+  tuner.askAgain();
   try {
     await f();
   } finally {
@@ -78,12 +86,14 @@ export async function tune(backend: Backend, f: () => unknown): Promise<readonly
     const scratch = new Scratch(backend);
     try {
       const result = await search(product, tuner.target, (tiling) => {
-        const run = () => backend.run(timing(calls, tiling, scratch), [], [], undefined);
+        const op = timing(calls, tiling, scratch);
+        const run = () => backend.run(op, [], [], undefined);
         return timeOf((work) => stopwatch(tuner.device, work, () => backend.settled()), run);
       });
       results.push({ product: name, ...result });
       tuner.found.set(name, result.tiling);
     } finally {
+      tuner.askAgain();
       scratch.free();
     }
   }

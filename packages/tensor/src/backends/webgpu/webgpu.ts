@@ -8,18 +8,19 @@ import {
   OutOfMemoryError,
   ValidationError,
 } from "../../backend.ts";
-import type { GpuTarget, KernelCall, NumberArray, Op, Temporary, View } from "../../op.ts";
+import type { GpuTarget, NumberArray, Op } from "../../op.ts";
 import type { DType } from "../../shape.ts";
 import { BindGroups, type Place } from "./bindGroups.ts";
 import { counting, type WebgpuCounters } from "./counters.ts";
 import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./device.ts";
-import { writeParams } from "./params.ts";
+import { writeField } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type GpuBuffer, Pool } from "./pool.ts";
+import { type PreparedCall, PreparedCalls } from "./prepared.ts";
 import { replayOf } from "./replay.ts";
 import { Stagings } from "./stagings.ts";
 import { type OpRun, Tape } from "./tape.ts";
-import { tunable } from "./tuner.ts";
+import { type Tunable, tunable } from "./tuner.ts";
 import { patiently } from "./wait.ts";
 
 export interface WebgpuOptions {
@@ -80,17 +81,17 @@ async function requestDevice({ adapter, toggles }: WebgpuOptions): Promise<Devic
   return openDevice(found);
 }
 
-class Webgpu implements WebgpuBackend {
+class Webgpu implements WebgpuBackend, Tunable {
   readonly name: string;
   private readonly device: GPUDevice;
-  private readonly target: GpuTarget;
-  private readonly pipelines: Pipelines;
+  private readonly prepared: PreparedCalls;
   private readonly pool: Pool;
   private readonly bindGroups: BindGroups;
   private readonly counts = counting();
   private readonly stagings: Stagings;
   private readonly uniforms: GPUBuffer;
-  private readonly uniformBytes = new DataView(new ArrayBuffer(SLOT * SLOTS));
+  private readonly uniformBytes = new Uint8Array(SLOT * SLOTS);
+  private readonly uniformView = new DataView(this.uniformBytes.buffer);
   private readonly poison: GPUBuffer | null;
   private tape: Tape | null = null;
   private usedSlots = 0;
@@ -98,6 +99,8 @@ class Webgpu implements WebgpuBackend {
   private batch = 0;
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
+  /** The pass's, at the moment. */
+  private pipeline: GPUComputePipeline | null = null;
   private failure: Error | null = null;
   private lost: DeviceLostError | null = null;
 
@@ -109,8 +112,7 @@ class Webgpu implements WebgpuBackend {
     this.device = device;
     const mixed = `, products in float16${target.matrix ? " by matrix units" : ""}`;
     this.name = `webgpu: ${description}${target.half ? mixed : ""}`;
-    this.target = target;
-    this.pipelines = new Pipelines(device, this.counts);
+    this.prepared = new PreparedCalls(target, new Pipelines(device, this.counts));
     this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });
     this.bindGroups = new BindGroups(device, this.uniforms, this.counts);
     this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, this.counts, () => {
@@ -174,20 +176,20 @@ class Webgpu implements WebgpuBackend {
 
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
     this.check();
-    if (!op.gpu) throw new Error(`${op.name}: has no gpu rule`);
-    const temporaries: GpuBuffer[] = [];
-    const calls = op.gpu({
-      outputs,
-      inputs,
-      attrs,
-      target: this.target,
-      temporary: (size) => {
-        temporaries.push(this.allocate(size, "float32", `${op.name} scratch`));
-        return { temporary: temporaries.length - 1, size };
-      },
-    });
-    for (const call of calls) this.dispatch({ op, inputs, attrs }, call, temporaries);
-    for (const temporary of temporaries) this.give(temporary);
+    const { calls, scratch } = this.prepared.get(op, outputs, inputs, attrs);
+    const temporaries = scratch.map((size) => ({
+      buffer: this.allocate(size, "float32", `${op.name} scratch`),
+      base: 0,
+    }));
+    const places = [...inputs, ...outputs, ...temporaries] as Place[]; // a backend sees no buffers but its own
+    const changing = op.perStep?.(attrs, inputs);
+    const run = { op, inputs, attrs, changing };
+    for (const call of calls) this.dispatch(run, call, places);
+    for (const { buffer } of temporaries) this.give(buffer);
+  }
+
+  forgetCalls(): void {
+    this.prepared.clear();
   }
 
   record(isLive: (attrs: unknown) => boolean): () => Tape {
@@ -224,22 +226,25 @@ class Webgpu implements WebgpuBackend {
     this.device.destroy();
   }
 
-  private dispatch<Attrs>(run: OpRun<Attrs>, call: KernelCall, temporaries: readonly GpuBuffer[]): void {
-    const { name } = run.op;
-    const kernel = this.pipelines.get(name, call);
+  private dispatch<Attrs>(run: OpRun<Attrs>, prepared: PreparedCall, operands: readonly Place[]): void {
+    const { kernel, call, bindings } = prepared;
     if (this.usedSlots === SLOTS) this.flush();
     const slot = this.usedSlots++ * SLOT;
-    if (kernel.params) writeParams(this.uniformBytes, slot, kernel.params, call.params ?? {});
-    const places = call.bindings.map((binding) => placeOf(binding, temporaries));
+    this.uniformBytes.set(prepared.params, slot);
+    if (run.changing) {
+      for (const field of prepared.changing) writeField(this.uniformView, slot, field, run.changing[field.name]);
+    }
+    const places = bindings.map((binding) => (typeof binding === "number" ? operands[binding] : binding));
     for (const { buffer } of places) buffer.usedIn = this.batch;
-    const bindGroup = this.bindGroups.get(name, kernel.bindings, places);
+    const bindGroup = this.bindGroups.get(run.op.name, kernel.bindings, places);
     this.pass ??= this.commands().beginComputePass();
-    this.pass.setPipeline(kernel.pipeline);
+    if (kernel.pipeline !== this.pipeline) this.pass.setPipeline(kernel.pipeline);
+    this.pipeline = kernel.pipeline;
     this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
     const [x, y = 1] = call.workgroups;
     this.pass.dispatchWorkgroups(x, y);
     this.counts.dispatches++;
-    this.tape?.dispatched(run, kernel, call, places);
+    this.tape?.dispatched(run, prepared, places);
   }
 
   private give(buffer: GpuBuffer): void {
@@ -270,6 +275,7 @@ class Webgpu implements WebgpuBackend {
   private endPass(): GPUCommandEncoder {
     this.pass?.end();
     this.pass = null;
+    this.pipeline = null;
     return this.commands();
   }
 
@@ -313,12 +319,6 @@ class Webgpu implements WebgpuBackend {
       encoder.copyBufferToBuffer(poison, 0, gpu, at, Math.min(poison.size, capacity - at));
     }
   }
-}
-
-function placeOf(binding: View | Temporary, temporaries: readonly GpuBuffer[]): Place {
-  if ("temporary" in binding) return { buffer: temporaries[binding.temporary], offset: 0 };
-  const { buffer, base } = binding as Operand; // views are the operands that `run` was given
-  return { buffer: buffer as GpuBuffer, offset: base * 4 };
 }
 
 /** Elements as the device stores them. */

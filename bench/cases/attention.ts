@@ -1,6 +1,7 @@
 // Scaled dot-product attention, forward and backward.
-import { grad, type Tensor } from "@pkg/tensor";
+import type { Tensor } from "@pkg/tensor";
 import type { BenchCase } from "../case.ts";
+import { withGradient } from "./withGradient.ts";
 
 /** Alone, and with the gradients of queries, keys and values. */
 export function attention(batch: number, heads: number, length: number, depth: number): BenchCase[] {
@@ -30,8 +31,8 @@ export function attention(batch: number, heads: number, length: number, depth: n
       flop: 7 * products,
       bytes: 32 * elements,
       inputs: [...inputs, shape],
-      solve: ([q, k, v, g]) => grad((q, k, v) => q.attention(k, v).mul(g).sum(), [q, k, v]),
-      part: { ...part, shapes: [shape, shape, shape] },
+      solve: withGradient((q, k, v) => q.attention(k, v)),
+      part: { ...part, shapes: [shape, shape, shape, shape] },
       tolerance: 5e-5,
       problem: { kind: "attention with gradient" },
     },

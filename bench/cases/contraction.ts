@@ -1,8 +1,9 @@
 // Matrix products and convolutions, forward and both gradients, in the sizes of the U-Nets for MNIST and CIFAR-10.
-import { grad, type Tensor } from "@pkg/tensor";
+import type { Tensor } from "@pkg/tensor";
 import { convAttrs } from "../../packages/tensor/src/ops/convShape.ts";
 import { conv2dInput, conv2dWeight } from "../../packages/tensor/src/ops/index.ts";
 import type { BenchCase } from "../case.ts";
+import { withGradient } from "./withGradient.ts";
 
 const FLOAT = 4;
 
@@ -77,15 +78,16 @@ export function convForward(given: ConvSize): BenchCase {
   };
 }
 
-/** Both gradients, through autograd, as training takes them: with the forward pass where somebody needs it for them. */
+/** Forward and both gradients, through autograd, as training takes them. */
 export function convWithGradient(given: ConvSize): BenchCase {
   const { image, weight, result, shared, options, problem } = convolution(given);
   return {
     name: "conv2d with gradient",
     ...shared,
     flop: 3 * shared.flop,
+    bytes: 2 * shared.bytes,
     inputs: [image, weight, result],
-    solve: ([x, w, g]) => grad((x, w) => x.conv2d(w, options).mul(g).sum(), [x, w]),
+    solve: withGradient((x, w) => x.conv2d(w, options)),
     tolerance: 1e-5,
     ...problem("conv2d with gradient"),
   };

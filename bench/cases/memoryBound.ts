@@ -1,6 +1,7 @@
 // Kernels that move more than they compute: norms, elementwise chains, reductions, and random numbers.
-import { addNoise, grad, randomStream } from "@pkg/tensor";
+import { addNoise, randomStream } from "@pkg/tensor";
 import type { BenchCase } from "../case.ts";
+import { withGradient } from "./withGradient.ts";
 
 const FLOAT = 4;
 
@@ -27,8 +28,7 @@ export function groupNorm(batch: number, side: number, channels: number, groups 
       flop: 40 * elements,
       bytes: 5 * FLOAT * elements,
       inputs: [shape, [channels], [channels], shape],
-      solve: ([x, scale, bias, g]) =>
-        grad((x, scale, bias) => x.groupNorm(scale, bias, options).mul(g).sum(), [x, scale, bias]),
+      solve: withGradient((x, scale, bias) => x.groupNorm(scale, bias, options)),
       tolerance: 2e-5,
       problem: { kind: "groupNorm with gradient", groups },
     },

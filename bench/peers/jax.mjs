@@ -11,7 +11,7 @@ export async function open(device) {
   return { description: `jax-js 0.1.25 ${device} (${adapter})`, problems: problems(jax) };
 }
 
-function problems({ numpy: np, lax, nn, jit, grad, valueAndGrad, blockUntilReady }) {
+function problems({ numpy: np, lax, nn, jit, valueAndGrad, blockUntilReady }) {
   const array = ({ data, shape }) => np.array(data).reshape(shape);
   const again = (arrays) => arrays.map((a) => a.ref);
   const list = (value) => (Array.isArray(value) ? value : [value]);
@@ -61,8 +61,9 @@ function problems({ numpy: np, lax, nn, jit, grad, valueAndGrad, blockUntilReady
   const weightBack = [2, 3, 1, 0];
   const convLayout = {
     enter: (k) => (k === 1 ? weightFirst : toChannelsFirst),
-    leave: (k) => (k === 1 ? weightBack : back),
+    leave: () => back,
   };
+  const convGradientLayout = { ...convLayout, leave: (k) => (k === 2 ? weightBack : back) };
   const imageLayout = {
     enter: (_, shape) => (shape.length === 4 ? toChannelsFirst : undefined),
     leave: (_, shape) => (shape.length === 4 ? back : undefined),
@@ -86,11 +87,22 @@ function problems({ numpy: np, lax, nn, jit, grad, valueAndGrad, blockUntilReady
     const normed = centred.mul(np.reciprocal(np.sqrt(variance.add(1e-5)))).reshape(shape);
     return nn.silu(normed.mul(scale.reshape([1, channels, 1, 1])).add(bias.reshape([1, channels, 1, 1])));
   };
-  /** Gradients of sum(f · g) by all inputs but the last, g. */
-  const gradients = (f, count) =>
-    grad((...all) => np.sum(f(...all.slice(0, -1)).mul(all[count])), {
+  /** f and its gradients; the last input is the cotangent. Without f itself jit would leave out what only that needs. */
+  const withGradient = (f, count) => {
+    const weighted = (...all) => {
+      const y = f(...all.slice(0, -1));
+      return [np.sum(y.ref.mul(all[count])), y];
+    };
+    const differentiated = valueAndGrad(weighted, {
       argnums: Array.from({ length: count }, (_, k) => k),
+      hasAux: true,
     });
+    return (...all) => {
+      const [[value, y], grads] = differentiated(...all);
+      value.dispose();
+      return [y, ...grads];
+    };
+  };
 
   const update = (lr) => (p, g, m, v, correct1, correct2) => {
     const first = m.mul(0.9).add(g.ref.mul(0.1));
@@ -103,11 +115,11 @@ function problems({ numpy: np, lax, nn, jit, grad, valueAndGrad, blockUntilReady
   return {
     matmul: pure(() => (a, b) => np.matmul(a, b)),
     conv2d: pure(() => conv, convLayout),
-    "conv2d with gradient": pure(() => gradients(conv, 2), convLayout),
+    "conv2d with gradient": pure(() => withGradient(conv, 2), convGradientLayout),
     attention: pure(() => attention),
-    "attention with gradient": pure(() => gradients(attention, 3)),
+    "attention with gradient": pure(() => withGradient(attention, 3)),
     groupNorm: pure(({ groups }) => groupNorm(groups), imageLayout),
-    "groupNorm with gradient": pure(({ groups }) => gradients(groupNorm(groups), 3), imageLayout),
+    "groupNorm with gradient": pure(({ groups }) => withGradient(groupNorm(groups), 3), imageLayout),
 
     adam: async ({ lr }, inputs) => {
       const [p, g] = inputs.map(array);

@@ -64,8 +64,9 @@ def conv2d_gradient(problem, x, w, g):
     x, w, g = image(x).requires_grad_(), weight(w).requires_grad_(), image(g)
 
     def run():
-        dx, dw = torch.autograd.grad(F.conv2d(x, w, padding=1), (x, w), g)
-        return [last(dx), dw.permute(2, 3, 1, 0)]
+        y = F.conv2d(x, w, padding=1)
+        dx, dw = torch.autograd.grad(y, (x, w), g)
+        return [last(y), last(dx), dw.permute(2, 3, 1, 0)]
 
     return Solution(run)
 
@@ -84,7 +85,12 @@ def attention(problem, *inputs):
 def attention_gradient(problem, *inputs):
     q, k, v = (place(i).requires_grad_() for i in inputs[:3])
     g = place(inputs[3])
-    return Solution(lambda: torch.autograd.grad(attend(q, k, v), (q, k, v), g))
+
+    def run():
+        o = attend(q, k, v)
+        return [o, *torch.autograd.grad(o, (q, k, v), g)]
+
+    return Solution(run)
 
 
 def group_norm(problem, x, scale, bias):
@@ -99,7 +105,7 @@ def group_norm_gradient(problem, x, scale, bias, g):
     def run():
         y = F.silu(F.group_norm(x, problem["groups"], scale, bias))
         dx, dscale, dbias = torch.autograd.grad(y, (x, scale, bias), g)
-        return [last(dx), dscale, dbias]
+        return [last(y), last(dx), dscale, dbias]
 
     return Solution(run)
 

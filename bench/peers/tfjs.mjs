@@ -68,16 +68,20 @@ function problems(tf, settled) {
     return y.mul(tf.sigmoid(y));
   };
 
+  /** f and its gradients; the last input is the cotangent. */
+  const withGradient = (f, inputs) => {
+    const { value, grads } = tf.valueAndGrads(f)(inputs.slice(0, -1), inputs.at(-1));
+    return [value, ...grads];
+  };
+
   return {
     matmul: pure((_, a, b) => tf.matMul(a, b)),
     conv2d: pure((_, x, w) => conv(x, w)),
-    "conv2d with gradient": pure((_, x, w, g) => tf.grads(conv)([x, w], g)),
+    "conv2d with gradient": pure((_, ...inputs) => withGradient(conv, inputs)),
     attention: pure((_, q, k, v) => attention(q, k, v)),
-    "attention with gradient": pure((_, q, k, v, g) => tf.grads(attention)([q, k, v], g)),
+    "attention with gradient": pure((_, ...inputs) => withGradient(attention, inputs)),
     groupNorm: pure(({ groups }, x, scale, bias) => groupNorm(groups)(x, scale, bias)),
-    "groupNorm with gradient": pure(({ groups }, x, scale, bias, g) =>
-      tf.grads(groupNorm(groups))([x, scale, bias], g),
-    ),
+    "groupNorm with gradient": pure(({ groups }, ...inputs) => withGradient(groupNorm(groups), inputs)),
 
     adam: async ({ lr }, inputs) => {
       const [p, g] = tensors(inputs);

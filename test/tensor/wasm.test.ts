@@ -1,9 +1,12 @@
 // The WebAssembly backend beyond what ops.test.ts derives: operands larger than a block, threads, memory, fallbacks.
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import type { Worker } from "node:worker_threads";
 import { adamW, parameters, unet } from "@pkg/nn";
 import {
   type Backend,
   concat,
+  DeviceLostError,
   OutOfMemoryError,
   randomStream,
   tensor,
@@ -14,6 +17,9 @@ import {
   zeros,
 } from "@pkg/tensor";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { loadKernels } from "../../packages/tensor/src/backends/wasm/binary.ts";
+import { CONTROL } from "../../packages/tensor/src/backends/wasm/serve.ts";
+import { startWorkers, Threads } from "../../packages/tensor/src/backends/wasm/threads.ts";
 import type { Case } from "../../packages/tensor/src/op.ts";
 import * as ops from "../../packages/tensor/src/ops/index.ts";
 import { bundled, temporaryDirectory } from "../cli/bundled.ts";
@@ -319,6 +325,46 @@ describe("without SharedArrayBuffer", () => {
     expect(backend.name).toMatch(/^wasm: 1 thread, /);
     expect(await product(backend)).toEqual(threaded);
   });
+});
+
+describe("a worker that others end", () => {
+  test("makes every op a DeviceLostError; what there was can be read, and a new backend works", async () => {
+    const creation = once(process, "worker") as Promise<[Worker]>; // as Node declares that event
+    const backend = await opened();
+    const x = tensor([1, 2, 3], { backend });
+    const [worker] = await creation;
+    await worker.terminate();
+    const message = "wasm: a worker thread has ended, want a new backend; what this one holds can still be read";
+    for (let k = 0; k < 2; k++) expect(() => x.add(x)).toThrow(new DeviceLostError(message));
+    const y = tensor(await x.data(), { backend: await opened() });
+    expect(await y.add(y).array()).toEqual([2, 4, 6]);
+  });
+
+  test("ends the wait of a thread that waits for it", async () => {
+    const [zeroed, pages] = [2 ** 21, 64];
+    const { module } = await loadKernels({ fused: false, shared: true });
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const placement = { module, memory, scratch: [2 ** 17, 2 ** 20] };
+    const workers = await startWorkers(placement);
+    const threads = new Threads(placement, workers);
+    const task = { kernel: "zero", rows: 2 ** 17, grain: 1024, args: [zeroed] };
+    threads.run(task);
+    // A worker that is ended at work stays counted. This thread, which would wait for it meanwhile, cannot end it then.
+    Atomics.add(new Int32Array(memory.buffer), CONTROL.active, 1);
+    workers[0].terminate();
+    for (let k = 0; k < 2; k++) {
+      expect(() => threads.run(task)).toThrow("wasm: a worker thread has ended in kernel zero, want a new backend");
+    }
+  });
+});
+
+test("a backend that is disposed computes nothing", async () => {
+  for (const threads of [1, 2]) {
+    const backend = await wasm({ threads });
+    const x = zeros([3], { backend });
+    backend.dispose();
+    expect(() => x.add(1)).toThrow(new DeviceLostError("wasm: the backend is disposed, want a new backend"));
+  }
 });
 
 test.each([{ threads: 0 }, { threads: 1.5 }, { budget: 0 }])("options %o are refused", async (options) => {

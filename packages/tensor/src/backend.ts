@@ -89,7 +89,10 @@ export class OutOfMemoryError extends Error {
   override readonly name = "OutOfMemoryError";
 }
 
-/** The device went away (driver reset, GPU process killed, disposed): its tensors are gone; make a new backend. */
+/**
+ * The device went away (driver reset, GPU process killed, disposed) and its tensors with it, or a thread that computes (killed): make a
+ * new backend.
+ */
 export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
 }

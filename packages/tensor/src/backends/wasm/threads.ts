@@ -1,5 +1,6 @@
 // Runs a kernel over its rows on this thread and on workers that share the memory; returns when all rows are done.
 
+import { DeviceLostError } from "../../backend.ts";
 import { CONTROL, type ServeOptions, serve } from "./serve.ts";
 
 /** A kernel over rows 0 … rows − 1, in blocks of `grain`. */
@@ -17,14 +18,22 @@ export interface ThreadsOptions {
   readonly scratch: readonly number[];
 }
 
-interface WorkerThread {
+/** A worker that serves. */
+export interface WorkerThread {
   terminate(): void;
+  /** Called when it ends, once this thread has its turn for events. */
+  onEnd: () => void;
+  /** Whether it has ended, as far as can be told without events: a thread that waits has none. */
+  hasEnded(): boolean;
 }
 
 /** The arguments of a task fill at most what is left of a page of control words. */
 const MAX_ARGUMENTS = 64;
 /** Milliseconds. Waking a sleeper takes three times as long. */
 const PATIENCE = 0.05;
+/** Milliseconds of waiting for workers after which to ask whether they live. */
+const SUSPICION = 1000;
+const READABLE = "; what this one holds can still be read";
 
 /** The threads of one backend: the one it is called on, and workers. */
 export class Threads {
@@ -33,6 +42,8 @@ export class Threads {
   private readonly kernels = new Map<string, { index: number; run: (...args: number[]) => void }>();
   private readonly workers: readonly WorkerThread[];
   private readonly mayWait: boolean;
+  /** Why nothing can be run any more. */
+  private lost: DeviceLostError | null = null;
 
   /** @param workers started with this memory and module, and ready */
   constructor({ module, memory, scratch }: ThreadsOptions, workers: readonly WorkerThread[]) {
@@ -45,6 +56,7 @@ export class Threads {
       this.kernels.set(name, { index, run: exports[name] as (...args: number[]) => void }); // all exports are functions
     }
     this.kernels.get("useScratch")?.run(scratch[0]);
+    for (const worker of workers) worker.onEnd = () => this.lose("a worker thread has ended", READABLE);
   }
 
   /** How many there are. */
@@ -52,8 +64,9 @@ export class Threads {
     return this.workers.length + 1;
   }
 
-  /** @throws Error for unknown kernels, and when a kernel traps */
+  /** @throws DeviceLostError once a worker has ended; Error for unknown kernels, and when a kernel traps */
   run({ kernel: name, rows, grain, args }: Task): void {
+    if (this.lost) throw this.lost;
     const kernel = this.kernels.get(name);
     if (!kernel) throw new Error(`wasm: no kernel ${name}, want one of ${[...this.kernels.keys()].join(", ")}`);
     if (kernel.run.length !== args.length + 2) {
@@ -81,23 +94,36 @@ export class Threads {
       }
     } finally {
       Atomics.store(words, CONTROL.open, 0);
-      this.join();
+      this.join(name);
     }
     if (Atomics.exchange(words, CONTROL.failed, 0) === 1) throw new Error(`wasm: kernel ${name} trapped in a worker`);
   }
 
   dispose(): void {
+    this.lose("the backend is disposed", "");
     for (const worker of this.workers) worker.terminate();
   }
 
-  /** Waits until no worker is at work. */
-  private join(): void {
+  /**
+   * Waits until no worker is at work.
+   * @throws DeviceLostError where one has ended before it was done; in browsers nobody can tell, and the wait has no end
+   */
+  private join(kernel: string): void {
     const since = performance.now();
     for (;;) {
       const active = Atomics.load(this.words, CONTROL.active);
       if (active === 0) return;
-      if (this.mayWait && performance.now() - since > PATIENCE) Atomics.wait(this.words, CONTROL.active, active);
+      if (!this.mayWait || performance.now() - since < PATIENCE) continue;
+      const outcome = Atomics.wait(this.words, CONTROL.active, active, SUSPICION);
+      if (outcome === "timed-out" && this.workers.some((worker) => worker.hasEnded())) {
+        throw this.lose(`a worker thread has ended in kernel ${kernel}`, READABLE);
+      }
     }
+  }
+
+  private lose(reason: string, remark: string): DeviceLostError {
+    this.lost ??= new DeviceLostError(`wasm: ${reason}, want a new backend${remark}`);
+    return this.lost;
   }
 }
 
@@ -120,22 +146,35 @@ function startWorker(options: ServeOptions): Promise<WorkerThread> {
   return new Promise((resolve, reject) => {
     const threads = node()?.getBuiltinModule("node:worker_threads");
     if (threads) {
-      const source = `const { parentPort, workerData } = require("node:worker_threads"); parentPort.postMessage(0); (${serve})(workerData);`;
+      // From within the event loop, of which Node tells no times otherwise.
+      const source = `const { parentPort, workerData } = require("node:worker_threads"); setImmediate(() => { parentPort.postMessage(0); (${serve})(workerData); });`;
       const worker = new threads.Worker(source, { eval: true, workerData: options });
+      const idleTime = () => worker.performance.eventLoopUtilization().idle;
+      const thread: WorkerThread = {
+        terminate: () => worker.terminate(),
+        onEnd: () => {},
+        hasEnded: () => idleTime() < 0, // what Node says of a loop that is no more
+      };
       worker.once("message", () => {
         worker.unref(); // it never ends by itself, and the process need not wait for it
-        resolve(worker);
+        idleTime(); // Node notes when the loop began, and cannot later
+        resolve(thread);
       });
       worker.once("error", reject);
+      worker.once("exit", () => thread.onEnd());
     } else {
       const source = `onmessage = ({ data }) => { postMessage(0); (${serve})(data); };`;
       const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
       const worker = new Worker(url);
+      const thread: WorkerThread = { terminate: () => worker.terminate(), onEnd: () => {}, hasEnded: () => false };
       worker.onmessage = () => {
         URL.revokeObjectURL(url);
-        resolve(worker);
+        resolve(thread);
       };
-      worker.onerror = ({ message }) => reject(new Error(`wasm: a worker failed (${message})`));
+      worker.onerror = ({ message }) => {
+        thread.onEnd();
+        reject(new Error(`wasm: a worker failed (${message})`));
+      };
       worker.postMessage(options);
     }
   });
@@ -160,7 +199,12 @@ interface NodeProcess {
 type NodeWorker = new (
   source: string,
   options: { eval: true; workerData: unknown },
-) => WorkerThread & { once(event: string, listener: (value: unknown) => void): void; unref(): void };
+) => {
+  readonly performance: { eventLoopUtilization(): { readonly idle: number } };
+  terminate(): void;
+  once(event: string, listener: (value: unknown) => void): void;
+  unref(): void;
+};
 
 /** Node's `process`, whose built-in modules are asked for at run time, so that bundlers for browsers see no import of them. */
 export function node(): NodeProcess | undefined {

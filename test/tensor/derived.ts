@@ -93,7 +93,8 @@ export function kernelCalls(
   return op.gpu?.({ inputs: operands, outputs, attrs: given.attrs, target, temporary }) ?? [];
 }
 
-function specsOf({ inputs }: Case<unknown>): Spec[] {
+/** Shapes and types of a case's inputs. */
+export function specsOf({ inputs }: Case<unknown>): Spec[] {
   return inputs.map((input) => {
     const { shape, dtype = "float32" }: CaseInput = "shape" in input ? input : { shape: input };
     return { shape, dtype };

@@ -10,10 +10,12 @@ import {
   drawInputs,
   hasTiledVariant,
   isDifferentiable,
+  kernelCalls,
   place,
   runOp,
   scalarOf,
   slopeOf,
+  specsOf,
 } from "./derived.ts";
 import { testEveryCase } from "./everyCase.ts";
 
@@ -84,6 +86,32 @@ test.each(overwriting)("$name leaves what others hold of its inputs as it was", 
     expect(exact.memory().buffers - before).toBe(again.length - (op.inPlace ?? []).length);
   }
 });
+
+const changing = allOps.filter(({ perStep }) => perStep !== undefined);
+
+test.each(changing)("of what $name dispatches, nothing but what perStep gives follows from its attributes", (op) => {
+  for (const given of op.cases) {
+    const others = { ...given, attrs: withOtherNumbers(given.attrs) };
+    const [calls, otherCalls] = [given, others].map((one) =>
+      kernelCalls(op, one, "tiled").map(({ params, ...call }) => {
+        const fixed = { ...params };
+        for (const name in op.perStep?.(one.attrs, specsOf(one))) delete fixed[name];
+        return { ...call, params: fixed };
+      }),
+    );
+    expect(otherCalls).toEqual(calls);
+  }
+});
+
+/** Attributes with three quarters of every number, and a quarter in the place of 0; a shape, which is the outputs', as it was. */
+function withOtherNumbers(attrs: unknown): unknown {
+  if (typeof attrs === "number") return attrs === 0 ? 0.25 : 0.75 * attrs;
+  if (Array.isArray(attrs)) return attrs.map(withOtherNumbers);
+  if (typeof attrs !== "object" || attrs === null) return attrs;
+  return Object.fromEntries(
+    Object.entries(attrs).map(([name, value]) => [name, name === "shape" ? value : withOtherNumbers(value)]),
+  );
+}
 
 test("every op that can be misused says so in a case; copy and cast take anything", () => {
   const silent = taking.filter(({ op }) => (op.errors ?? []).length === 0).map(({ name }) => name);

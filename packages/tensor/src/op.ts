@@ -129,8 +129,8 @@ export interface Op<Attrs = undefined> {
   /** The kernel calls on the GPU. */
   readonly gpu?: (call: GpuCall<Attrs>) => readonly KernelCall[];
   /**
-   * For an op whose attributes change from step to step (draws, learning rates) all kernel parameters that follow from them, by name:
-   * they alone are computed again at each step. Nothing else of `gpu` may follow from attributes, but for what the outputs tell.
+   * For an op whose attributes change from step to step (draws, learning rates, a sampler's factors) all kernel parameters that follow
+   * from them, by name: they alone are computed again. Nothing else of `gpu` may follow from attributes, but for what outputs tell.
    */
   readonly perStep?: (attrs: Attrs, inputs: readonly Spec[]) => NonNullable<KernelCall["params"]>;
   /** The kernel calls on the WebAssembly backend, run one after another; null where it has none and `cpu` has to do. */

@@ -35,6 +35,7 @@ export const fill = defineOp<{ readonly value: number; readonly dtype: DType }>(
       workgroups: [1],
     },
   ],
+  perStep: ({ value }) => ({ value }),
   wasm: ({ outputs: [out], attrs: { value } }) => [
     { kernel: out.dtype === "float32" ? "fill_f32" : "fill_i32", rows: 1, grain: 1, args: [out, value] },
   ],

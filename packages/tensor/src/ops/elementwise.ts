@@ -81,6 +81,8 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
       const wgsl = typeof rules.wgsl === "string" ? rules.wgsl : rules.wgsl(inputTypes, call.attrs);
       return [elementwiseCall(call.inputs, call.outputs[0], wgsl, scalars(call.attrs), rules.library)];
     },
+    // An expression that does not follow from the attributes gets all of them as scalars.
+    perStep: rules.scalars && typeof rules.wgsl === "string" ? (attrs) => scalarParams(scalars(attrs)) : undefined,
     wasm(operands) {
       const kernel = wasmKernel(rules, operands);
       return kernel === null
@@ -148,7 +150,6 @@ export function elementwiseCall(
   library?: string,
 ): KernelCall {
   const size = sizeOf(out.shape);
-  const [s0 = 0, s1 = 0] = scalars;
   // The kernels declare three inputs; an op with fewer binds its first in the others' place, where nobody reads it.
   const operands = [0, 1, 2].map((k) => inputs[k] ?? inputs[0]);
   const offsets = [...operands.map(({ offset }) => offset), 0];
@@ -162,7 +163,7 @@ export function elementwiseCall(
       kernel: contiguousKernel,
       library,
       constants: { ...shared, A_IS_SCALAR, B_IS_SCALAR, C_IS_SCALAR },
-      params: { quads, s0, s1, offsets },
+      params: { quads, ...scalarParams(scalars), offsets },
       bindings,
       workgroups: linearGrid(quads, WORKGROUP),
     };
@@ -174,8 +175,7 @@ export function elementwiseCall(
     constants: { ...shared, RANK: `${shape.length}u` },
     params: {
       size,
-      s0,
-      s1,
+      ...scalarParams(scalars),
       offsets,
       shape: perAxis(shape),
       a_strides: perAxis(a.strides),
@@ -185,6 +185,10 @@ export function elementwiseCall(
     bindings,
     workgroups: linearGrid(size, WORKGROUP),
   };
+}
+
+function scalarParams([s0 = 0, s1 = 0]: readonly number[]) {
+  return { s0, s1 };
 }
 
 function wasmKernel<Attrs>({ wasm }: Elementwise<Attrs>, { inputs, attrs }: WasmOperands<Attrs>): string | null {

@@ -26,7 +26,7 @@ export interface Prepared {
   readonly scratch: readonly number[];
 }
 
-/** A training step has some hundreds. They are a kilobyte or two each, and samplers make some at every step, with its numbers. */
+/** A training step has some hundreds, a kilobyte or two each. Attributes that change without a perStep rule make more at every step. */
 const MOST = 4096;
 /** What comes next in the description of attributes. */
 const [NUMBER, ARRAY, FIELD, END, NAME] = [0, 1, 2, 3, 4];
@@ -53,8 +53,11 @@ export class PreparedCalls {
     this.name(op);
     this.known.add(inputs.length);
     for (const operand of inputs) this.describe(operand);
-    // They lie row-major, and their types follow from the rest.
-    for (const { shape } of outputs) this.list(shape);
+    // They lie row-major.
+    for (const { shape, dtype } of outputs) {
+      this.name(dtype);
+      this.list(shape);
+    }
     if (!op.perStep) this.describeValue(attrs);
     let prepared = this.known.get();
     if (!prepared) {

@@ -62,6 +62,19 @@ for (const { name, open, skip } of openers) {
       step.dispose();
     });
 
+    test("a tensor that the result has twice is one tensor every time", async () => {
+      const step = capture((x: Tensor) => {
+        const y = x.add(1);
+        return { first: y, again: [y] };
+      });
+      for (let k = 0; k < 6; k++) {
+        const { first, again } = step(tensor([k], { backend }));
+        expect(again[0]).toBe(first);
+        expect(await first.item()).toBe(k + 1);
+      }
+      step.dispose();
+    });
+
     test("what is assigned goes on from step to step, in and outside of the captured function", async () => {
       const w = tensor([1, 2], { backend });
       const v = tensor([0, 0], { backend });

@@ -60,7 +60,8 @@ export function separate(tensor: Tensor, session: Session): Tensor {
 export function templateOf(value: unknown, path: string, found: Tensor[]): Template {
   if (value === undefined) return () => undefined;
   if (value instanceof Tensor) {
-    const k = found.push(value) - 1;
+    const place = found.indexOf(value); // one tensor in two places of the result is one in all results
+    const k = place === -1 ? found.push(value) - 1 : place;
     return (tensors) => tensors[k];
   }
   if (Array.isArray(value)) {

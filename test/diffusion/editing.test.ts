@@ -165,7 +165,14 @@ describe("inpainting", () => {
     const edit = inpaint(sampler, { image: row(0), keep: row(0), resample: { length: 2, times: 2 } });
     const [a, b] = [sampler.levels[2], sampler.levels[0]];
     const jump = (x: Tensor, rng: NoiseSource) =>
-      edit.step({ x, index: 2, memory: [x], rng, predict: () => expect.unreachable("a jump asks no model") });
+      edit.step({
+        x,
+        index: 2,
+        live: { index: 2 },
+        memory: [x],
+        rng,
+        predict: () => expect.unreachable("a jump asks no model"),
+      });
     const { x, memory } = jump(row(a.signal), silent);
     expect([await x.item(), memory]).toEqual([expect.closeTo(b.signal, 12), []]);
     // The noise that was there, and the new one, make that of the level.
@@ -204,7 +211,7 @@ describe("inpainting", () => {
     expect(() => inpaint(sampler, { image, keep, resample: { times: 0 } })).toThrow("inpaint: resample.times is 0");
     expect(() => inpaint(sampler, { image, keep, resample: { times: 2, length: 1.5 } })).toThrow("length is 1.5, want");
     const [x, large] = [row(0), tensor([[0], [0]], { backend: exact })];
-    const call = { x, index: 0, memory: [], rng: silent, predict: () => x };
+    const call = { x, index: 0, live: { index: 0 }, memory: [], rng: silent, predict: () => x };
     expect(() => inpaint(sampler, { image: large, keep: large }).step(call)).toThrow(/image \[2,1\].*batch \[1,1\]/);
   });
 });

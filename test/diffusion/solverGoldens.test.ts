@@ -20,6 +20,7 @@ import {
   pndm,
   preconditioned,
   type Sampler,
+  type SamplerCall,
   sample,
   sigmaOf,
   sigmaPath,
@@ -80,8 +81,8 @@ function overwriting(sampler: Sampler, inner: Inner = () => 0): Sampler {
     step(call) {
       const [{ noise: sigma }, { noise: next }] = sampler.levels.slice(call.index);
       let calls = 0;
-      const predict = (x: Tensor, t: number) =>
-        call.predict(calls++ === 0 ? x : x.div(Math.hypot(1, inner(sigma, next))), t);
+      const predict: SamplerCall["predict"] = (x, level) =>
+        call.predict(calls++ === 0 ? x : x.div(Math.hypot(1, inner(sigma, next))), level);
       return sampler.step({ ...call, predict, x: call.x.div(Math.hypot(1, sigma)) });
     },
   };

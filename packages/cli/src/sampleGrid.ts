@@ -1,6 +1,6 @@
 // Draws images from trained weights and writes them as one PNG.
 
-import { ancestral, capturedModel, classifierFree, ddim, type Sampler, sample } from "@pkg/diffusion";
+import { ancestral, classifierFree, ddim, type Sampler, sample } from "@pkg/diffusion";
 import { loadStateDict, type StateDict, type Unet, unet } from "@pkg/nn";
 import { type Backend, randomStream, type Tensor } from "@pkg/tensor";
 import { writeFileAtomic } from "./atomicFile.ts";
@@ -54,19 +54,15 @@ export async function writeGrid(
     ddim: ddim(schedule, { steps, rederiveNoise: asked !== undefined }), // else guidance would lead away from the label
     ancestral: ancestral(schedule, { steps }),
   };
-  const network = capturedModel(model);
-  const guided = asked ? classifierFree(network, { scale: guidance }) : network;
-  const run = sample(samplers[sampler], guided, shape, randomStream(seed).split("samples"), { labels: asked });
+  const guided = asked ? classifierFree(model, { scale: guidance }) : model;
+  const options = { labels: asked, captured: true };
+  const run = sample(samplers[sampler], guided, shape, randomStream(seed).split("samples"), options);
   let last: Tensor | undefined;
-  try {
-    for await (const { x, step } of run) {
-      last = x;
-      onStep(step, steps);
-      await new Promise(setImmediate); // lets signals in
-      if (signal.aborted) return true;
-    }
-  } finally {
-    network.dispose();
+  for await (const { x, step } of run) {
+    last = x;
+    onStep(step, steps);
+    await new Promise(setImmediate); // lets signals in
+    if (signal.aborted) return true;
   }
   if (!last) throw new Error("writeGrid: no steps, want at least one");
   const pixels = Float32Array.from(await last.data());

@@ -1,4 +1,4 @@
-// A network whose calls are captured, for samplers: on WebGPU each step replays it as a flat list of commands.
+// A network whose calls are captured, for what asks it from the host: on WebGPU each call replays it as a flat list of commands.
 
 import { type Captured, capture, type Tensor } from "@pkg/tensor";
 import type { Model } from "./model.ts";
@@ -12,10 +12,11 @@ export interface CapturedModel<Network extends Model> extends Model {
 }
 
 /**
- * The same model, with each call captured (see `capture`): `sample(sampler, capturedModel(model), …)` has the same bits, and on WebGPU
- * no op of the network runs any JavaScript from the fourth call on, but in calls 8, 16, 32, …, which are checked. There is one
- * capture for each shape of x ([batch, ...]), with labels and without. Calls with a stream for dropout, which are training's, run as
- * they are. Wrap the network itself, inside of guidance.
+ * The same model, with each call captured (see `capture`): the same bits, and on WebGPU no op of the network runs any JavaScript from
+ * the fourth call on, but in calls 8, 16, 32, …, which are checked. It is for what decides on the host when to ask: `sampleFlow` and
+ * `encodeFlow`, guidance in an interval (wrap the network itself, inside of it), samplers without a form. `sample` captures whole
+ * steps of other samplers (`captured: true`). There is one capture for each shape of x ([batch, ...]), with labels and without. Calls
+ * with a stream for dropout, which are training's, run as they are.
  * @throws Error from calls: what the model throws, and what `capture` refuses, such as `tensor` of given numbers in its forward
  */
 export function capturedModel<Network extends Model>(model: Network): CapturedModel<Network> {

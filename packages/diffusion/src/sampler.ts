@@ -1,9 +1,10 @@
 // Sampling: the one loop over the steps of a sampler, as an async generator that can be watched, stopped and resumed.
 
 import { type Conditioning, parameters } from "@pkg/nn";
-import { type Backend, nonFiniteCount, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { type Backend, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
+import { capturedSteps, plainSteps } from "./sampleStep.ts";
 
 /** Where a sampler's noise comes from: a random stream, or anything else that draws normals. */
 export type NoiseSource = Pick<RandomStream, "normal">;
@@ -16,16 +17,26 @@ export interface Sampler {
   readonly prior: number;
   /** One step, from levels[index] to levels[index + 1]. */
   step(call: SamplerCall): SamplerResult;
+  /**
+   * Which ops a step runs, by any name: steps of one name, with as many tensors remembered, run the same ops on other numbers, so that
+   * they can be captured as one. Where it is there, `step` takes its numbers from `call.live` and draws from `call.rng` alone, and
+   * reads no tensor. Without it steps are not captured.
+   * @param remembered how many tensors the step before left
+   */
+  form?(index: number, remembered: number): string | number | boolean;
 }
 
 /** What one step of a sampler gets. */
 export interface SamplerCall {
   readonly x: Tensor;
+  /** Which step: for deciding what is done, as `form` tells it. */
   readonly index: number;
+  /** The same for the numbers of a step, read anew at each by what is called again then: `perStep`, functions for `weightedSum`. */
+  readonly live: { readonly index: number };
   /** What the step before left for this one; empty at the first. */
   readonly memory: readonly Tensor[];
-  /** The model's prediction for x at a time t, the same for the whole batch. */
-  predict(x: Tensor, t: number): Tensor;
+  /** The model's prediction for x at a level, the same for the whole batch. */
+  predict(x: Tensor, level: NoiseLevel): Tensor;
   readonly rng: NoiseSource;
   /** What the samples are conditioned on; `predict` has it already. */
   readonly labels?: Conditioning["labels"];
@@ -59,6 +70,12 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
   readonly from?: Pick<SamplerState, "x"> & Partial<SamplerState>;
   /** Where to compute. Default: where the model's parameters are. */
   readonly backend?: Backend;
+  /**
+   * Whether steps are captured (see `capture`): the same bits, and on WebGPU neither the model nor the sampler runs any JavaScript
+   * from the fourth step of a form on, but in calls 8, 16, 32, … of a form, which are checked. Model, guidance, paths and samplers of
+   * one's own have to keep to the rules of `capture` then. Of samplers without a `form` it is the model alone whose calls are captured. Default false.
+   */
+  readonly captured?: boolean;
 }
 
 /**
@@ -66,14 +83,14 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
  * and give the last state as `from` to go on.
  * @param shape [batch, ...]
  * @throws Error for a shape without a batch, when the model has no parameters and no backend is given, when `from` does not fit or is
- * missing for a sampler that starts from data, and when the model's output is not finite
+ * missing for a sampler that starts from data, when the model's output is not finite, and for what `capture` refuses in captured steps
  */
 export async function* sample(
   sampler: Sampler,
   model: Model,
   shape: Shape,
   rng: NoiseSource,
-  { labels, from, backend = from?.x.backend ?? parameters(model)[0]?.backend }: SampleOptions = {},
+  { labels, from, backend = from?.x.backend ?? parameters(model)[0]?.backend, captured = false }: SampleOptions = {},
 ): AsyncGenerator<SampleStep, void, void> {
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;
@@ -82,24 +99,16 @@ export async function* sample(
   let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
   let denoised: Tensor | undefined;
+  const stepper = (captured ? capturedSteps : plainSteps)({ sampler, model, rng, labels });
   try {
     for (let index = from?.step ?? 0; index < steps; index++) {
-      const outputs: Tensor[] = [];
-      const predict = (x: Tensor, t: number) => {
-        const output = model.forward(x, new Array<number>(x.shape[0]).fill(t), { labels });
-        outputs.push(output);
-        return output;
-      };
-      const { faulty, ...next } = tidy(() => {
-        const result = sampler.step({ x, index, memory, predict, rng, labels });
-        return { ...result, faulty: outputs.length > 0 ? nonFiniteCount(outputs) : undefined };
-      });
-      const kept = new Set([next.x, ...(next.memory ?? [])]);
-      for (const tensor of [x, ...memory]) if (!kept.has(tensor)) tensor.dispose();
-      ({ x, denoised, memory = [] } = next);
+      const { faulty, ...next } = stepper.step({ step: index, x, memory });
+      const kept = new Set([next.x, ...next.memory]);
+      for (const tensor of [x, ...memory]) if (!kept.has(tensor) && tensor !== next.denoised) tensor.dispose();
+      ({ x, denoised, memory } = next);
       // One step is computed while the one before it is being waited for.
       const before = inFlight;
-      inFlight = settle(backend, faulty, sampler.levels[index], index);
+      inFlight = settle(backend, faulty[0], sampler.levels[index], index);
       inFlight.catch(() => {}); // awaited below, or one step later
       await before;
       if (index === steps - 1) await inFlight;
@@ -109,9 +118,11 @@ export async function* sample(
     }
   } catch (error) {
     // Nobody can go on from a run that failed: what it holds is freed.
-    await Promise.allSettled([inFlight]);
     for (const tensor of new Set([x, ...memory, denoised])) tensor?.dispose();
     throw error;
+  } finally {
+    await Promise.allSettled([inFlight]); // and what its last look at the predictions holds
+    stepper.dispose();
   }
 }
 

@@ -1,8 +1,9 @@
 // Inpainting: a sampler that draws only the part of an image that is not known.
 
-import { type Tensor, weightedSum } from "@pkg/tensor";
+import { perStep, type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
+import { endsAtData, stepLevels } from "../samplers/liveLevels.ts";
 import { noisedTo } from "./noisedTo.ts";
 
 export interface InpaintOptions {
@@ -31,24 +32,30 @@ export function inpaint(sampler: Sampler, { image, keep, resample }: InpaintOpti
   for (const [name, value] of Object.entries({ length, times }))
     if (!(Number.isInteger(value) && value >= 1))
       throw new Error(`inpaint: resample.${name} is ${value}, want a positive integer`);
-  const { levels, prior } = sampler;
-  const visits = visited(levels.length - 1, length, times);
+  const { prior } = sampler;
+  const visits = visited(sampler.levels.length - 1, length, times);
+  const levels = visits.map((visit) => sampler.levels[visit]);
+  const isJump = (index: number) => visits[index + 1] < visits[index];
+  const isLast = endsAtData(levels);
   return {
-    levels: visits.map((visit) => levels[visit]),
+    levels,
     prior,
-    step({ index, ...call }) {
-      const [here, next] = visits.slice(index);
-      const isJump = next < here;
-      const { x, denoised, memory } = isJump
-        ? { x: back(call.x, levels[here], levels[next], call.rng), denoised: undefined, memory: [] }
-        : sampler.step({ ...call, index: here });
+    form:
+      sampler.form &&
+      ((index, remembered) =>
+        isJump(index) ? "jump" : `${sampler.form?.(visits[index], remembered)} ${isLast(index)}`),
+    step({ index, live, ...call }) {
+      const [level, next] = stepLevels(levels, live);
+      const { x, denoised, memory } = isJump(index)
+        ? { x: back(call.x, level, next, call.rng), denoised: undefined, memory: [] }
+        : sampler.step({ ...call, index: visits[index], live: perStep(() => ({ index: visits[live.index] })) });
       const kept = keep.cast("bool");
-      const known = noisedTo(levels[next], image, call.rng, x.shape);
+      const known = noisedTo(next, image, call.rng, { shape: x.shape, isData: isLast(index) });
       const pasted = kept.where(known, x);
       if (`${pasted.shape}` !== `${x.shape}`)
         throw new Error(`inpaint: image [${image.shape}], keep [${keep.shape}] for a batch [${x.shape}]`);
       // A jump estimates nothing: what is shown there is x itself, at its scale.
-      const estimate = denoised ?? weightedSum([x], () => [1 / Math.hypot(levels[next].signal, levels[next].noise)]);
+      const estimate = denoised ?? weightedSum([x], () => [1 / Math.hypot(next.signal, next.noise)]);
       return { x: pasted, denoised: kept.where(image, estimate), memory };
     },
   };

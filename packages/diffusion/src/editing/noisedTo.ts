@@ -4,9 +4,20 @@ import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import type { NoiseSource } from "../sampler.ts";
 
-/** signal · x₀ + noise · ε; one draw, but none at the data. @param shape of the result, which x₀ broadcasts to */
-export function noisedTo(level: NoiseLevel, x0: Tensor, rng: NoiseSource, shape: readonly number[] = x0.shape): Tensor {
+/**
+ * signal · x₀ + noise · ε; one draw, but none at the data.
+ * @param options shape: of the result, which x₀ broadcasts to; isData: whether the level has no noise, to be told of live ones
+ */
+export function noisedTo(
+  level: NoiseLevel,
+  x0: Tensor,
+  rng: NoiseSource,
+  {
+    shape = x0.shape,
+    isData = level.noise === 0,
+  }: { readonly shape?: readonly number[]; readonly isData?: boolean } = {},
+): Tensor {
   const mean = weightedSum([x0], () => [level.signal]);
-  if (level.noise === 0) return mean;
+  if (isData) return mean;
   return mean.add(weightedSum([rng.normal(shape, { backend: x0.backend })], () => [level.noise]));
 }

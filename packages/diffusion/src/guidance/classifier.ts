@@ -79,8 +79,11 @@ export function classifierShift(
 ): MeanShift {
   checkScale("classifierShift", scale);
   return ({ x, level, next, mean, variance, labels }) => {
-    const [place, { t }] = at === "x" ? [x, level] : [mean, next.noise === 0 ? level : next];
-    const times = new Array<number>(x.shape[0]).fill(t);
+    const place = at === "x" ? x : mean;
+    const times = perStep(() => {
+      const { t } = at === "x" || next.noise === 0 ? level : next;
+      return new Array<number>(x.shape[0]).fill(t);
+    });
     const wanted = perStep(() => checkLabels("classifierShift", labels, x));
     return gradient(logProbability, place, times, wanted).mul(variance).mul(scale);
   };

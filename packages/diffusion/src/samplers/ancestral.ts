@@ -1,7 +1,7 @@
 // DDPM's ancestral sampling.
 
 import type { Conditioning } from "@pkg/nn";
-import { type Tensor, tensor, weightedSum } from "@pkg/tensor";
+import { perStep, type Tensor, tensor, weightedSum } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import { convertAtStep, type Prediction } from "../parameterization.ts";
 import { type Clip, clipped } from "../path.ts";
@@ -10,8 +10,12 @@ import type { Sampler } from "../sampler.ts";
 import type { Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
 import { fixedSmall, type ReverseVariance, splitVariance } from "../variance.ts";
+import { stepLevels } from "./liveLevels.ts";
 
-/** What is added to the mean of a step, of x's shape: how a classifier guides it (`classifierShift`). */
+/**
+ * What is added to the mean of a step, of x's shape: how a classifier guides it (`classifierShift`). In captured steps the numbers of
+ * the levels may be read in `perStep` alone.
+ */
 export type MeanShift = (step: {
   readonly x: Tensor;
   /** Where x stands, and where the step leads. */
@@ -63,12 +67,14 @@ export function ancestral(
   }: AncestralOptions = {},
 ): Sampler {
   const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
+  const isLast = (index: number) => index === levels.length - 2;
   return {
     levels,
     prior: 1,
-    step({ x, index, predict, rng, labels }) {
-      const [level, next] = levels.slice(index);
-      const { prediction, raw } = splitVariance(predict(x, level.t), variance, x.shape);
+    form: isLast,
+    step({ x, index, live, predict, rng, labels }) {
+      const [level, next] = stepLevels(levels, live);
+      const { prediction, raw } = splitVariance(predict(x, level), variance, x.shape);
       const read = (to: Prediction) => convertAtStep(schedule, level, prediction, { from: kind, to, x });
       const denoised = clipped(read("data"), clip);
       const unshifted =
@@ -82,7 +88,7 @@ export function ancestral(
       const mean = shift
         ? unshifted.add(shift({ x, level, next, mean: unshifted, variance: spread.variance(), labels }))
         : unshifted;
-      if (index === levels.length - 2) return { x: mean, denoised };
+      if (isLast(index)) return { x: mean, denoised };
       return { x: spread.around(mean, rng.normal(x.shape, { backend: x.backend })), denoised };
     },
   };
@@ -113,7 +119,7 @@ function spreadOf(
       around: (mean, noise) => weightedSum([mean, noise], () => [1, power(1 / 2)]),
     };
   }
-  const everywhere = ({ t }: NoiseLevel) => new Array<number>(x.shape[0]).fill(t);
+  const everywhere = (at: NoiseLevel) => perStep(() => new Array<number>(x.shape[0]).fill(at.t));
   const log = rule.logVariance({ schedule, x, times: everywhere(level), to: everywhere(next), raw });
   return {
     variance: () => log.exp(),

@@ -4,6 +4,7 @@ import { type Tensor, weightedSum } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoiseSource } from "../sampler.ts";
 import { checkNonNegative } from "./checkOptions.ts";
+import { liveLevel } from "./liveLevels.ts";
 
 export interface AncestralNoise {
   /** η: 0 is deterministic, 1 as noisy as the reversed forward process. In [0, 1], by default 1. */
@@ -26,17 +27,26 @@ export function checkAncestral(name: string, { eta = 1, scale = 1 }: AncestralNo
   checkNonNegative(name, { scale });
 }
 
-/** σ_up² = η² σ′² (1 − σ′² / σ²) and σ_down² = σ′² − σ_up²: with η = 1 the posterior of the forward process. */
+/**
+ * σ_up² = η² σ′² (1 − σ′² / σ²) and σ_down² = σ′² − σ_up²: with η = 1 the posterior of the forward process.
+ * @param isLast whether the next level has no noise
+ */
 export function ancestralSplit(
   level: NoiseLevel,
   next: NoiseLevel,
+  isLast: boolean,
   { eta = 1, scale = 1 }: AncestralNoise,
 ): AncestralSplit {
-  const [sigma, after] = [sigmaOf(level), sigmaOf(next)];
-  const upVariance = (eta * after) ** 2 * (1 - (after / sigma) ** 2);
-  const up = scale * next.signal * Math.sqrt(upVariance);
+  const upVariance = () => {
+    const [sigma, after] = [sigmaOf(level), sigmaOf(next)];
+    return (eta * after) ** 2 * (1 - (after / sigma) ** 2);
+  };
   return {
-    down: { ...next, noise: next.signal * Math.sqrt(after ** 2 - upVariance) },
-    renoise: (x, rng) => (up === 0 ? x : weightedSum([x, rng.normal(x.shape, { backend: x.backend })], [1, up])),
+    down: liveLevel(() => ({ ...next, noise: next.signal * Math.sqrt(sigmaOf(next) ** 2 - upVariance()) })),
+    renoise(x, rng) {
+      if (isLast || eta === 0 || scale === 0) return x;
+      const noise = rng.normal(x.shape, { backend: x.backend });
+      return weightedSum([x, noise], () => [1, scale * next.signal * Math.sqrt(upVariance())]);
+    },
   };
 }

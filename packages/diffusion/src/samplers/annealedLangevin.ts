@@ -3,6 +3,7 @@
 import { type NoisePath, readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { checkStepSize, langevinStep } from "./langevin.ts";
+import { liveLevel } from "./liveLevels.ts";
 
 export interface AnnealedLangevinOptions {
   /** ε, the step at the last level σ_L, of x's unit squared; see `annealedStep` for how to choose it. */
@@ -34,9 +35,10 @@ export function annealedLangevin(
   return {
     levels: denoise ? [...walked, last, { t: 0, signal: 1, noise: 0 }] : [...walked, last],
     prior: path.prior,
-    step({ x, index, predict, rng }) {
-      const level = walked[index] ?? last;
-      const predicted = predict(x, level.t);
+    form: (index) => index === walked.length,
+    step({ x, index, live, predict, rng }) {
+      const level = liveLevel(() => walked[live.index] ?? last);
+      const predicted = predict(x, level);
       const denoised = path.denoise(predicted, x, level);
       if (index === walked.length) return { x: denoised, denoised };
       const score = readScore(path, predicted, x, level);

@@ -5,6 +5,7 @@ import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { NoiseSource } from "../sampler.ts";
 import { checkNonNegative } from "./checkOptions.ts";
+import { liveLevel } from "./liveLevels.ts";
 
 /** How much noise each step adds before it takes more away; by default none. */
 export interface Churn {
@@ -17,25 +18,43 @@ export interface Churn {
   readonly scale?: number;
 }
 
-/** Takes x from levels[index] to σ̂ = σ (1 + min(S_churn / n, √2 − 1)), lines 4 to 6 of Karras et al. 2022, algorithm 2. */
+/** The beginning of steps that churn. */
+export interface Churner {
+  /** Whether a step adds noise. */
+  isChurned(index: number): boolean;
+  /** Takes x from the level of a step, which is live, to that where the step begins. */
+  apply(
+    x: Tensor,
+    level: NoiseLevel,
+    index: number,
+    rng: NoiseSource,
+  ): { readonly x: Tensor; readonly level: NoiseLevel };
+}
+
+/** Steps from σ to σ̂ = σ (1 + min(S_churn / n, √2 − 1)), lines 4 to 6 of Karras et al. 2022, algorithm 2. */
 export function churner(
   name: string,
   path: NoisePath,
   { churn = 0, from = 0, to = Number.POSITIVE_INFINITY, scale = 1 }: Churn,
-): (x: Tensor, index: number, rng: NoiseSource) => { readonly x: Tensor; readonly level: NoiseLevel } {
+): Churner {
   checkNonNegative(name, { churn, from, to, scale });
   const { levels } = path;
   const more = Math.min(churn / (levels.length - 1), Math.SQRT2 - 1);
-  return (x, index, rng) => {
-    const level = levels[index];
-    const sigma = sigmaOf(level);
-    if (more === 0 || sigma < from || sigma > to) return { x, level };
-    const here = path.at(sigma * (1 + more));
-    const noise = rng.normal(x.shape, { backend: x.backend });
-    const noisier = weightedSum([x, noise], () => [
-      here.signal / level.signal,
-      here.signal * Math.sqrt(sigmaOf(here) ** 2 - sigmaOf(level) ** 2) * scale,
-    ]);
-    return { x: noisier, level: here };
+  const isChurned = (index: number) => {
+    const sigma = sigmaOf(levels[index]);
+    return more > 0 && sigma >= from && sigma <= to;
+  };
+  return {
+    isChurned,
+    apply(x, level, index, rng) {
+      if (!isChurned(index)) return { x, level };
+      const here = liveLevel(() => path.at(sigmaOf(level) * (1 + more)));
+      const noise = rng.normal(x.shape, { backend: x.backend });
+      const noisier = weightedSum([x, noise], () => [
+        here.signal / level.signal,
+        here.signal * Math.sqrt(sigmaOf(here) ** 2 - sigmaOf(level) ** 2) * scale,
+      ]);
+      return { x: noisier, level: here };
+    },
   };
 }

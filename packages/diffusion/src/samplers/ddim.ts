@@ -9,6 +9,7 @@ import type { Sampler } from "../sampler.ts";
 import type { Schedule } from "../schedule.ts";
 import { type Spacing, spacedTimes } from "../spacing.ts";
 import { noiseIn } from "./along.ts";
+import { stepLevels } from "./liveLevels.ts";
 
 export interface DdimOptions {
   /** How many steps of the schedule to visit. Default 50, or all if there are fewer. */
@@ -44,12 +45,14 @@ export function ddim(
 ): Sampler {
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddim: eta is ${eta}, want a number in [0, 1]`);
   const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
+  const isNoisy = (index: number) => eta > 0 && index < levels.length - 2;
   return {
     levels,
     prior: 1,
-    step({ x, index, predict, rng }) {
-      const [level, next] = levels.slice(index);
-      const predicted = predict(x, level.t);
+    form: isNoisy,
+    step({ x, index, live, predict, rng }) {
+      const [level, next] = stepLevels(levels, live);
+      const predicted = predict(x, level);
       const read = (to: Prediction) => convertAtStep(schedule, level, predicted, { from: prediction, to, x });
       const denoised = clipped(read("data"), clip);
       const noise = rederiveNoise ? noiseIn(x, denoised, level) : read("noise");
@@ -58,8 +61,7 @@ export function ddim(
         // Rounding may leave a difference of −1e-17 where it is 0.
         return [next.signal, Math.sqrt(Math.max(0, next.noise ** 2 - variance)), Math.sqrt(variance)];
       };
-      if (eta === 0 || index === levels.length - 2)
-        return { x: weightedSum([denoised, noise], () => weights().slice(0, 2)), denoised };
+      if (!isNoisy(index)) return { x: weightedSum([denoised, noise], () => weights().slice(0, 2)), denoised };
       const added = rng.normal(x.shape, { backend: x.backend });
       return { x: weightedSum([denoised, noise, added], weights), denoised };
     },

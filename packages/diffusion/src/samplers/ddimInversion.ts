@@ -5,6 +5,7 @@ import type { NoiseLevel } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { alongNoise, noiseIn } from "./along.ts";
+import { stepLevels } from "./liveLevels.ts";
 
 /**
  * From data to noise: x′ = signal′ x̂₀ + noise′ ε̂ (Song et al. 2021, section 4.3; Dhariwal & Nichol 2021, appendix F). ε̂ is the
@@ -22,12 +23,13 @@ export function ddimInversion(path: NoisePath, { iterations = 1 }: { readonly it
   return {
     levels,
     prior: 0,
-    step({ x, index, predict }) {
-      const [level, next] = levels.slice(index);
+    form: () => "inversion",
+    step({ x, live, predict }) {
+      const [level, next] = stepLevels(levels, live);
       let guess = x;
       let denoised = x;
       for (let k = 0; k < iterations; k++) {
-        const data = path.denoise(predict(guess, next.t), guess, next);
+        const data = path.denoise(predict(guess, next), guess, next);
         const noise = noiseIn(guess, data, next);
         guess = alongNoise(x, [noise], level, next);
         denoised = weightedSum([x, noise], () => [1 / level.signal, -level.noise / level.signal]);

@@ -7,6 +7,7 @@ import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
+import { endsAtData, stepLevels } from "./liveLevels.ts";
 import { newest, orderAt, places } from "./multistep.ts";
 import { interpolatoryWeights } from "./weights.ts";
 
@@ -28,23 +29,26 @@ export interface DeisOptions {
 export function deis(path: NoisePath, { order = 3, over = "time", lowerOrderFinal = true }: DeisOptions = {}): Sampler {
   checkOrder("deis", order, 4);
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
+  const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
   return {
     levels,
     prior,
-    step({ x, index, memory, predict }) {
-      const [level, next] = levels.slice(index);
-      const denoised = path.denoise(predict(x, level.t), x, level);
-      if (next.noise === 0) return { x: along(x, denoised, level, next), denoised };
+    form: (index, done) => (isLast(index) ? "last" : orderOf(index, done)),
+    step({ x, index, live, memory, predict }) {
+      const [level, next] = stepLevels(levels, live);
+      const denoised = path.denoise(predict(x, level), x, level);
+      if (isLast(index)) return { x: along(x, denoised, level, next), denoised };
       const noises = newest(noiseIn(x, denoised, level), memory, order);
-      const count = orderAt(levels, index, { order, done: memory.length, lowerOrderFinal });
+      const count = orderOf(index, memory.length);
       const used = noises.slice(0, count);
       const left = noises.slice(0, order - 1);
       if (over === "log sigma") {
-        const nodes = () => places(levels, index, count, lambdaOf);
+        const nodes = () => places(levels, live.index, count, lambdaOf);
         return { x: exponentialStep(x, used, { from: level, to: next, nodes, of: "noise" }), denoised, memory: left };
       }
       const weights = () => {
-        const nodes = places(levels, index, count, ({ t }) => t);
+        const nodes = places(levels, live.index, count, ({ t }) => t);
         const integrated = interpolatoryWeights(nodes, timeMoments(path, level, next, count));
         return [next.signal / level.signal, ...integrated.map((weight) => next.signal * weight)];
       };

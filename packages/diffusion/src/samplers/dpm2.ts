@@ -7,6 +7,7 @@ import type { Sampler, SamplerCall } from "../sampler.ts";
 import { along, alongNoise, noiseIn } from "./along.ts";
 import { type AncestralNoise, ancestralSplit, checkAncestral } from "./ancestralNoise.ts";
 import { type Churn, churner } from "./churn.ts";
+import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
 
 /**
  * The midpoint rule on the probability-flow ODE: ε̂ at √(σ σ′) for the whole step, Euler's method where σ′ is 0 (k-diffusion's
@@ -17,12 +18,15 @@ import { type Churn, churner } from "./churn.ts";
 export function dpm2(path: NoisePath, churn: Churn = {}): Sampler {
   const { levels, prior } = path;
   const churned = churner("dpm2", path, churn);
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, predict, rng }) {
-      const start = churned(x, index, rng);
-      return midpoint(path, start.x, start.level, levels[index + 1], predict);
+    form: (index) => `${churned.isChurned(index)} ${isLast(index)}`,
+    step({ x, index, live, predict, rng }) {
+      const [level, next] = stepLevels(levels, live);
+      const start = churned.apply(x, level, index, rng);
+      return midpoint(path, start.x, [start.level, next], isLast(index), predict);
     },
   };
 }
@@ -34,13 +38,15 @@ export function dpm2(path: NoisePath, churn: Churn = {}): Sampler {
 export function dpm2Ancestral(path: NoisePath, noise: AncestralNoise = {}): Sampler {
   checkAncestral("dpm2Ancestral", noise);
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, predict, rng }) {
-      const [level, next] = levels.slice(index);
-      const { down, renoise } = ancestralSplit(level, next, noise);
-      const { x: lowered, denoised } = midpoint(path, x, level, down, predict);
+    form: isLast,
+    step({ x, index, live, predict, rng }) {
+      const [level, next] = stepLevels(levels, live);
+      const { down, renoise } = ancestralSplit(level, next, isLast(index), noise);
+      const { x: lowered, denoised } = midpoint(path, x, [level, down], isLast(index), predict);
       return { x: renoise(lowered, rng), denoised };
     },
   };
@@ -49,14 +55,14 @@ export function dpm2Ancestral(path: NoisePath, noise: AncestralNoise = {}): Samp
 function midpoint(
   path: NoisePath,
   x: Tensor,
-  from: NoiseLevel,
-  to: NoiseLevel,
+  [from, to]: readonly [NoiseLevel, NoiseLevel],
+  isLast: boolean,
   predict: SamplerCall["predict"],
 ): { readonly x: Tensor; readonly denoised: Tensor } {
-  const denoised = path.denoise(predict(x, from.t), x, from);
-  if (to.noise === 0) return { x: along(x, denoised, from, to), denoised };
-  const middle = path.at(Math.sqrt(sigmaOf(from) * sigmaOf(to)));
+  const denoised = path.denoise(predict(x, from), x, from);
+  if (isLast) return { x: along(x, denoised, from, to), denoised };
+  const middle = liveLevel(() => path.at(Math.sqrt(sigmaOf(from) * sigmaOf(to))));
   const halfway = along(x, denoised, from, middle);
-  const there = path.denoise(predict(halfway, middle.t), halfway, middle);
+  const there = path.denoise(predict(halfway, middle), halfway, middle);
   return { x: alongNoise(x, [noiseIn(halfway, there, middle)], from, to), denoised };
 }

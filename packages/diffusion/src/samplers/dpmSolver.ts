@@ -7,6 +7,7 @@ import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep, type Integrand } from "./exponential.ts";
+import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
 
 export interface DpmSolverOptions {
   /** As many calls of the model a step, in [1, 3]. Default 3. */
@@ -23,16 +24,19 @@ export interface DpmSolverOptions {
 export function dpmSolver(path: NoisePath, { order = 3, of = "noise" }: DpmSolverOptions = {}): Sampler {
   checkOrder("dpmSolver", order, 3);
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, predict }) {
-      const [from, next] = levels.slice(index);
-      const denoised = path.denoise(predict(x, from.t), x, from);
-      if (order === 1 || next.noise === 0) return { x: along(x, denoised, from, next), denoised };
+    form: isLast,
+    step({ x, index, live, predict }) {
+      const [from, next] = stepLevels(levels, live);
+      const denoised = path.denoise(predict(x, from), x, from);
+      if (order === 1 || isLast(index)) return { x: along(x, denoised, from, next), denoised };
       const estimate = (data: Tensor, x: Tensor, level: NoiseLevel) => (of === "data" ? data : noiseIn(x, data, level));
-      const at = (x: Tensor, level: NoiseLevel) => estimate(path.denoise(predict(x, level.t), x, level), x, level);
-      const between = (share: number) => path.at(Math.exp(-lambdaOf(from) - share * (lambdaOf(next) - lambdaOf(from))));
+      const at = (x: Tensor, level: NoiseLevel) => estimate(path.denoise(predict(x, level), x, level), x, level);
+      const between = (share: number) =>
+        liveLevel(() => path.at(Math.exp(-lambdaOf(from) - share * (lambdaOf(next) - lambdaOf(from)))));
 
       const first = estimate(denoised, x, from);
       const inner = between(1 / order);

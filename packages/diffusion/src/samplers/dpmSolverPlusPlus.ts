@@ -7,6 +7,7 @@ import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { checkNonNegative, checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
+import { endsAtData, stepLevels } from "./liveLevels.ts";
 import { newest, orderAt, places } from "./multistep.ts";
 
 export interface DpmSolverPlusPlusOptions {
@@ -36,16 +37,19 @@ export function dpmSolverPlusPlus(
   checkOrder("dpmSolverPlusPlus", order, 3);
   checkNonNegative("dpmSolverPlusPlus", { eta, scale });
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
+  const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
   return {
     levels,
     prior,
-    step({ x, index, memory, predict, rng }) {
-      const [from, to] = levels.slice(index);
-      const denoised = path.denoise(predict(x, from.t), x, from);
-      if (to.noise === 0) return { x: along(x, denoised, from, to), denoised };
+    form: (index, done) => (isLast(index) ? "last" : orderOf(index, done)),
+    step({ x, index, live, memory, predict, rng }) {
+      const [from, to] = stepLevels(levels, live);
+      const denoised = path.denoise(predict(x, from), x, from);
+      if (isLast(index)) return { x: along(x, denoised, from, to), denoised };
       const estimates = newest(denoised, memory, order);
-      const count = orderAt(levels, index, { order, done: memory.length, lowerOrderFinal });
-      const nodes = () => places(levels, index, count, lambdaOf);
+      const count = orderOf(index, memory.length);
+      const nodes = () => places(levels, live.index, count, lambdaOf);
       const slope = count === 2 && form === "midpoint" ? "bh2" : "exact";
       const mean = exponentialStep(x, estimates.slice(0, count), { from, to, nodes, of: "data", slope, eta });
       const left = estimates.slice(0, order - 1);

@@ -4,6 +4,7 @@ import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { type Churn, churner } from "./churn.ts";
+import { stepLevels } from "./liveLevels.ts";
 
 /**
  * Euler's method for dx/dσ = (x − D(x; σ)) / σ in x / signal (Karras et al. 2022, algorithm 2 without its correction): DDIM with
@@ -16,10 +17,12 @@ export function euler(path: NoisePath, churn: Churn = {}): Sampler {
   return {
     levels,
     prior,
-    step({ x, index, predict, rng }) {
-      const start = churned(x, index, rng);
-      const denoised = path.denoise(predict(start.x, start.level.t), start.x, start.level);
-      return { x: along(start.x, denoised, start.level, levels[index + 1]), denoised };
+    form: churned.isChurned,
+    step({ x, index, live, predict, rng }) {
+      const [level, next] = stepLevels(levels, live);
+      const start = churned.apply(x, level, index, rng);
+      const denoised = path.denoise(predict(start.x, start.level), start.x, start.level);
+      return { x: along(start.x, denoised, start.level, next), denoised };
     },
   };
 }

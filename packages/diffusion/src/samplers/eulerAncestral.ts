@@ -4,6 +4,7 @@ import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { type AncestralNoise, ancestralSplit, checkAncestral } from "./ancestralNoise.ts";
+import { endsAtData, stepLevels } from "./liveLevels.ts";
 
 /**
  * A step of Euler's method to σ_down, then noise of σ_up = η σ′ √(1 − σ′²/σ²) (k-diffusion's `euler_ancestral`; in the variance-
@@ -13,13 +14,15 @@ import { type AncestralNoise, ancestralSplit, checkAncestral } from "./ancestral
 export function eulerAncestral(path: NoisePath, noise: AncestralNoise = {}): Sampler {
   checkAncestral("eulerAncestral", noise);
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, predict, rng }) {
-      const [level, next] = levels.slice(index);
-      const denoised = path.denoise(predict(x, level.t), x, level);
-      const { down, renoise } = ancestralSplit(level, next, noise);
+    form: isLast,
+    step({ x, index, live, predict, rng }) {
+      const [level, next] = stepLevels(levels, live);
+      const denoised = path.denoise(predict(x, level), x, level);
+      const { down, renoise } = ancestralSplit(level, next, isLast(index), noise);
       return { x: renoise(along(x, denoised, level, down), rng), denoised };
     },
   };

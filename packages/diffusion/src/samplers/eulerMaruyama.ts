@@ -4,6 +4,7 @@ import { weightedSum } from "@pkg/tensor";
 import { readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import type { SdePath } from "../sdePath.ts";
+import { endsAtData, liveLevel } from "./liveLevels.ts";
 
 /**
  * x′ = x − (f(t) x − g(t)² s(x, t)) Δt + g(t) √Δt z, for VP, sub-VP and VE alike (Song et al. 2021, eq. 6 and appendix D). Of weak
@@ -11,19 +12,21 @@ import type { SdePath } from "../sdePath.ts";
  */
 export function eulerMaruyama(path: SdePath): Sampler {
   const { sde, levels, times, prior } = path;
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, predict, rng }) {
-      const level = levels[index];
-      const predicted = predict(x, level.t);
+    form: isLast,
+    step({ x, index, live, predict, rng }) {
+      const level = liveLevel(() => levels[live.index]);
+      const predicted = predict(x, level);
       const denoised = path.denoise(predicted, x, level);
-      if (levels[index + 1].noise === 0) return { x: denoised, denoised };
+      if (isLast(index)) return { x: denoised, denoised };
       const score = readScore(path, predicted, x, level);
       const noise = rng.normal(x.shape, { backend: x.backend });
       const weights = () => {
-        const t = times[index];
-        const step = t - times[index + 1];
+        const t = times[live.index];
+        const step = t - times[live.index + 1];
         const diffusion = sde.diffusion(t);
         return [1 - sde.drift(t) * step, diffusion ** 2 * step, diffusion * Math.sqrt(step)];
       };

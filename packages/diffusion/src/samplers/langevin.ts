@@ -4,6 +4,7 @@ import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import { convertAtLevel, type Prediction } from "../parameterization.ts";
 import type { Sampler, SamplerCall } from "../sampler.ts";
+import { liveLevel } from "./liveLevels.ts";
 
 export interface ScoreWalkOptions {
   readonly steps: number;
@@ -84,8 +85,10 @@ function walk(
   return {
     levels,
     prior: options.prior ?? 1,
-    step({ x, index, predict, rng }) {
-      const { score, denoised } = scoreAt(predict(x, levels[index].t), x, options);
+    form: () => "walk",
+    step({ x, live, predict, rng }) {
+      const level = liveLevel(() => levels[live.index]);
+      const { score, denoised } = scoreAt(predict(x, level), x, options);
       return { x: move(x, score, rng), denoised };
     },
   };

@@ -6,6 +6,7 @@ import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
+import { stepLevels } from "./liveLevels.ts";
 import { newest, places } from "./multistep.ts";
 import { evenMoments, interpolatoryWeights } from "./weights.ts";
 
@@ -23,12 +24,13 @@ export function lms(path: NoisePath, { order = 4 }: { readonly order?: number } 
   return {
     levels,
     prior,
-    step({ x, index, memory, predict }) {
-      const [level, next] = levels.slice(index);
-      const denoised = path.denoise(predict(x, level.t), x, level);
+    form: () => "multistep",
+    step({ x, live, memory, predict }) {
+      const [level, next] = stepLevels(levels, live);
+      const denoised = path.denoise(predict(x, level), x, level);
       const noises = newest(noiseIn(x, denoised, level), memory, order);
       const weights = () => {
-        const nodes = places(levels, index, noises.length, sigmaOf);
+        const nodes = places(levels, live.index, noises.length, sigmaOf);
         const size = next.signal * (sigmaOf(next) - sigmaOf(level));
         const shares = interpolatoryWeights(nodes, evenMoments(noises.length));
         return [next.signal / level.signal, ...shares.map((share) => size * share)];

@@ -21,14 +21,14 @@ export interface MetropolisOptions extends ScoreWalkOptions {
 export function metropolis(options: MetropolisOptions): Sampler {
   const levels = stationaryLevels("metropolis", options);
   const { stepSize } = options;
-  const { t } = levels[0];
   const evaluate = (x: Tensor, predict: SamplerCall["predict"]) => {
-    const { score } = scoreAt(predict(x, t), x, options);
+    const { score } = scoreAt(predict(x, levels[0]), x, options);
     return { score, density: checkDensity(options.logDensity(x), x) };
   };
   return {
     levels,
     prior: options.prior ?? 1,
+    form: () => "proposal",
     step({ x, memory, predict, rng }) {
       const batch = x.shape[0];
       const column = [batch, ...new Array<number>(x.rank - 1).fill(1)];

@@ -5,6 +5,7 @@ import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import { alongNoise, noiseIn } from "./along.ts";
+import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
 import { newest } from "./multistep.ts";
 import { evenMoments, interpolatoryWeights } from "./weights.ts";
 
@@ -23,13 +24,15 @@ export interface PndmOptions {
  */
 export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {}): Sampler {
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, memory, predict }) {
-      const [level, next] = levels.slice(index);
+    form: isLast,
+    step({ x, index, live, memory, predict }) {
+      const [level, next] = stepLevels(levels, live);
       const read = (x: Tensor, at: NoiseLevel) => {
-        const denoised = path.denoise(predict(x, at.t), x, at);
+        const denoised = path.denoise(predict(x, at), x, at);
         return { denoised, noise: noiseIn(x, denoised, at) };
       };
       const { denoised, noise: first } = read(x, level);
@@ -43,9 +46,9 @@ export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {
         const nodes = noises.map((_, k) => -k);
         return result(noises, interpolatoryWeights(nodes, evenMoments(noises.length)));
       }
-      if (next.noise === 0) return result([first], [1]);
+      if (isLast(index)) return result([first], [1]);
       if (start === "heun") return result([first, read(alongNoise(x, [first], level, next), next).noise], [0.5, 0.5]);
-      const middle = inTheMiddle(path, level, next);
+      const middle = liveLevel(() => inTheMiddle(path, level, next));
       const second = read(alongNoise(x, [first], level, middle), middle).noise;
       const third = read(alongNoise(x, [second], level, middle), middle).noise;
       const fourth = read(alongNoise(x, [third], level, next), next).noise;

@@ -5,6 +5,7 @@ import type { NoiseLevel } from "../level.ts";
 import { type NoisePath, readScore } from "../path.ts";
 import { sumPerSample } from "../perSample.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
+import { endsAtData, liveLevel } from "./liveLevels.ts";
 
 export interface CorrectorOptions {
   /** Langevin steps a level. Default 1. */
@@ -36,16 +37,20 @@ export function predictorCorrector(
   const { levels, prior } = predictor;
   if (levels.length !== path.levels.length || levels.some(({ noise }, k) => noise !== path.levels[k].noise))
     throw new Error("predictorCorrector: the predictor visits other levels than the path, want the same");
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
+    form: predictor.form && ((index, remembered) => `${predictor.form?.(index, remembered)} ${isLast(index)}`),
     step(call) {
-      const [level, below = DATA] = levels.slice(call.index + 1);
+      const { index, live } = call;
       const predicted = predictor.step(call);
-      if (level.noise === 0) return predicted;
+      if (isLast(index)) return predicted;
+      const level = liveLevel(() => levels[live.index + 1]);
+      const below = liveLevel(() => levels[live.index + 2] ?? DATA);
       let { x } = predicted;
       for (let k = 0; k < corrections; k++) {
-        const score = readScore(path, call.predict(x, level.t), x, level);
+        const score = readScore(path, call.predict(x, level), x, level);
         x = correct(x, score, call.rng, { scale: () => snr * (level.signal / below.signal), norms });
       }
       return { ...predicted, x };

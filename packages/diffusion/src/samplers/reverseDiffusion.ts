@@ -3,6 +3,7 @@
 import { weightedSum } from "@pkg/tensor";
 import { type NoisePath, readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
+import { endsAtData, stepLevels } from "./liveLevels.ts";
 
 /**
  * x′ = (2 − r) x + G² s + G z, where the forward step between the levels is x = r x′ + G z (Song et al. 2021, eq. 46): G² is
@@ -10,14 +11,16 @@ import type { Sampler } from "../sampler.ts";
  */
 export function reverseDiffusion(path: NoisePath): Sampler {
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, predict, rng }) {
-      const [level, next] = levels.slice(index);
-      const predicted = predict(x, level.t);
+    form: isLast,
+    step({ x, index, live, predict, rng }) {
+      const [level, next] = stepLevels(levels, live);
+      const predicted = predict(x, level);
       const denoised = path.denoise(predicted, x, level);
-      if (next.noise === 0) return { x: denoised, denoised };
+      if (isLast(index)) return { x: denoised, denoised };
       const score = readScore(path, predicted, x, level);
       const noise = rng.normal(x.shape, { backend: x.backend });
       const weights = () => {

@@ -4,6 +4,7 @@ import { type Tensor, weightedSum } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
+import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
 
 /**
  * RK4 for dy/d log σ = y − D(y; σ) in y = x / signal, the ODE of Karras et al. 2022, eq. 1, with log σ for its time: even levels of
@@ -11,16 +12,18 @@ import type { Sampler } from "../sampler.ts";
  */
 export function rungeKutta(path: NoisePath): Sampler {
   const { levels, prior } = path;
+  const isLast = endsAtData(levels);
   return {
     levels,
     prior,
-    step({ x, index, predict }) {
-      const [level, next] = levels.slice(index);
-      const denoised = path.denoise(predict(x, level.t), x, level);
-      if (next.noise === 0) return { x: denoised, denoised };
-      const middle = path.at(Math.sqrt(sigmaOf(level) * sigmaOf(next)));
+    form: isLast,
+    step({ x, index, live, predict }) {
+      const [level, next] = stepLevels(levels, live);
+      const denoised = path.denoise(predict(x, level), x, level);
+      if (isLast(index)) return { x: denoised, denoised };
+      const middle = liveLevel(() => path.at(Math.sqrt(sigmaOf(level) * sigmaOf(next))));
       /** y − D at a place. */
-      const slope = (x: Tensor, at: NoiseLevel, denoised = path.denoise(predict(x, at.t), x, at)) =>
+      const slope = (x: Tensor, at: NoiseLevel, denoised = path.denoise(predict(x, at), x, at)) =>
         weightedSum([x, denoised], () => [1 / at.signal, -1]);
       /** x at a level, where y has moved by shares of the step times slopes. */
       const moved = (slopes: readonly Tensor[], to: NoiseLevel, shares: readonly number[]) =>

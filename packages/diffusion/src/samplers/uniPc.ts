@@ -7,6 +7,7 @@ import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
+import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
 import { orderAt, places } from "./multistep.ts";
 
 export interface UniPcOptions {
@@ -34,33 +35,36 @@ export function uniPc(
   checkOrder("uniPc", order, 3);
   const { levels, prior } = path;
   const nodesAt = (index: number, count: number) => places(levels, index, count, lambdaOf);
+  const isLast = endsAtData(levels);
+  const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
+  /** How many estimates the correction and the step take, where `earlier` ones are remembered. */
+  const counts = (index: number, earlier: number) =>
+    [orderOf(index - 1, earlier - 1), orderOf(index, earlier)] as const;
   return {
     levels,
     prior,
-    step({ x: predicted, index, memory, predict }) {
-      const [from, to] = levels.slice(index);
-      const denoised = path.denoise(predict(predicted, from.t), predicted, from);
+    form: (index, remembered) => `${isLast(index)} ${counts(index, remembered - 1)}`,
+    step({ x: predicted, index, live, memory, predict }) {
+      const [from, to] = stepLevels(levels, live);
+      const denoised = path.denoise(predict(predicted, from), predicted, from);
       const [before, ...earlier] = memory;
-      const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
+      const [correction, count] = counts(index, earlier.length);
 
-      const corrected = (): Tensor => {
-        const count = orderOf(index - 1, earlier.length - 1);
-        return exponentialStep(before, [denoised, ...earlier.slice(0, count)], {
-          from: levels[index - 1],
+      const corrected = (): Tensor =>
+        exponentialStep(before, [denoised, ...earlier.slice(0, correction)], {
+          from: liveLevel(() => levels[live.index - 1]),
           to: from,
-          nodes: () => [1, ...nodesAt(index - 1, count)],
+          nodes: () => [1, ...nodesAt(live.index - 1, correction)],
           of: "data",
-          slope: count === 1 ? form : "exact",
+          slope: correction === 1 ? form : "exact",
         });
-      };
       const x = corrector && before ? corrected() : predicted;
-      if (to.noise === 0) return { x: along(x, denoised, from, to), denoised };
+      if (isLast(index)) return { x: along(x, denoised, from, to), denoised };
 
-      const count = orderOf(index, earlier.length);
       const next = exponentialStep(x, [denoised, ...earlier.slice(0, count - 1)], {
         from,
         to,
-        nodes: () => nodesAt(index, count),
+        nodes: () => nodesAt(live.index, count),
         of: "data",
         slope: count === 2 ? form : "exact",
       });

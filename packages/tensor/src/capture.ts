@@ -11,11 +11,12 @@ import {
   type Template,
   templateOf,
 } from "./capturedRun.ts";
+import { blank, copyOf, overwrite } from "./compute.ts";
 import { isRecording } from "./graph.ts";
-import { keep, Storage, tensorsIn, tidy } from "./memory.ts";
+import { keep, tensorsIn, tidy } from "./memory.ts";
+import { currentObserver } from "./observer.ts";
 import { currentSession, lengthChanged, refresh, Session } from "./session.ts";
-import { contiguousLayout, sizeOf } from "./shape.ts";
-import { fromStorage, isObserved, overwrite, Tensor } from "./tensor.ts";
+import { Tensor, tensorOf } from "./tensor.ts";
 
 /** What a captured function takes: tensors, and arrays of numbers for what it hands to `perStep` and `tensor` to read. */
 export type CaptureArgument = Tensor | readonly (number | null)[];
@@ -107,7 +108,7 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
     if (isRecording()) throw new Error("capture: called inside a function that is differentiated, want it outside");
     this.kinds ??= args.map(kindOf);
     checkArguments(this.kinds, args);
-    if (isObserved()) return tidy(() => this.f(...args));
+    if (currentObserver()) return tidy(() => this.f(...args));
     this.args = args;
     const isChecked = isCheck(++this.calls) || this.isChecked;
     this.isChecked = false;
@@ -156,10 +157,7 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
     const { recording, outputs, template } = run;
     this.replay ??= recording.replay(outputs.map(({ buffer }) => buffer));
     this.takeArguments();
-    const tensors = outputs.map(({ backend, shape, dtype }) => {
-      const storage = new Storage(backend, sizeOf(shape), dtype, "capture");
-      return fromStorage(storage, contiguousLayout(shape));
-    });
+    const tensors = outputs.map((output) => tensorOf(blank(output.backend, output, "capture")));
     try {
       this.replay.run(
         tensors.map(({ storage }) => storage.buffer),
@@ -229,10 +227,7 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
   private takeArguments(): readonly Tensor[] {
     const tensors = this.args.filter(isTensor);
     if (this.inputs.length === 0) {
-      this.inputs = tensors.map(({ shape, dtype, backend }) => {
-        const storage = new Storage(backend, sizeOf(shape), dtype, "capture");
-        return keep(fromStorage(storage, contiguousLayout(shape)));
-      });
+      this.inputs = tensors.map((tensor) => keep(tensorOf(blank(tensor.backend, tensor, "capture"))));
     }
     for (const [k, tensor] of tensors.entries()) overwrite(this.inputs[k], tensor);
     return this.inputs;
@@ -291,10 +286,7 @@ function uploadsOf({ sources, uploads }: Session): ArrayLike<number>[] {
 }
 
 function copied(tensor: Tensor): Tensor {
-  const storage = new Storage(tensor.backend, tensor.size, tensor.dtype, "capture");
-  const copy = keep(fromStorage(storage, contiguousLayout(tensor.shape)));
-  overwrite(copy, tensor);
-  return copy;
+  return keep(tensorOf(copyOf(tensor)));
 }
 
 /** @throws Error where two tensors differ in a bit */

@@ -1,12 +1,13 @@
 // Tensors from numbers: tensor, zeros, ones, full, arange and their likes. Random ones come from random.ts.
 
 import type { Backend } from "./backend.ts";
-import { Storage, tidy } from "./memory.ts";
+import { blank } from "./compute.ts";
+import { tidy } from "./memory.ts";
 import type { NumberArray } from "./op.ts";
 import { fill } from "./ops/index.ts";
 import { currentSession, refuseInCapture } from "./session.ts";
-import { checkShape, contiguousLayout, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
-import { apply, fromStorage, type NestedNumbers, type Tensor } from "./tensor.ts";
+import { checkShape, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
+import { apply, type NestedNumbers, type Tensor, tensorOf } from "./tensor.ts";
 
 export interface CreateOptions {
   readonly backend: Backend;
@@ -49,9 +50,9 @@ export function tensor(
   if (sizeOf(wanted) !== flat.length) {
     throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);
   }
-  const storage = new Storage(backend, flat.length, type, "tensor");
-  backend.upload(storage.buffer, type, flat);
-  return fromStorage(storage, contiguousLayout(wanted));
+  const elements = blank(backend, { shape: wanted, dtype: type }, "tensor");
+  backend.upload(elements.storage.buffer, type, flat);
+  return tensorOf(elements);
 }
 
 /** A tensor full of one number, which takes the memory of one element until it is written to. */

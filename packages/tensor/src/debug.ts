@@ -3,10 +3,11 @@
 import type { Backend } from "./backend.ts";
 import { concat } from "./join.ts";
 import { keep, type Storage, tidy } from "./memory.ts";
+import { type Observer, observe } from "./observer.ts";
 import type { NumberArray } from "./op.ts";
 import { countNonFinite } from "./ops/index.ts";
 import { formatShape, type Shape, sizeOf } from "./shape.ts";
-import { apply, type Observer, observe, type Tensor } from "./tensor.ts";
+import { apply, type Tensor } from "./tensor.ts";
 
 /** How many elements of a tensor are NaN or infinite, to be read later. */
 interface Count {

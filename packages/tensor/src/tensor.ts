@@ -1,9 +1,11 @@
 // class Tensor, and `apply`: the one place where ops run and are recorded. What an op computes stands in ops/.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { Backend, Operand } from "./backend.ts";
+import type { Backend } from "./backend.ts";
+import { compute, copyOf, type Elements, overwrite } from "./compute.ts";
 import { isRecording, isTracked, type Origin, record, releaseAlias } from "./graph.ts";
-import { adopt, disown, type Slot, Storage } from "./memory.ts";
+import { adopt, disown, type Slot, type Storage } from "./memory.ts";
+import { currentObserver } from "./observer.ts";
 import type { NumberArray, Op } from "./op.ts";
 import { type BiasOptions, type ConvOptions, convAttrs, convShape } from "./ops/convShape.ts";
 import * as ops from "./ops/index.ts";
@@ -11,7 +13,6 @@ import type { Slice } from "./ops/views.ts";
 import { currentSession, refuseInCapture, type Whereabouts } from "./session.ts";
 import {
   broadcastShapes,
-  contiguousLayout,
   type DType,
   formatShape,
   isContiguous,
@@ -26,9 +27,6 @@ import {
 
 /** An operand of arithmetic: a tensor, or a number that stands for a tensor full of it. */
 export type TensorLike = Tensor | number;
-
-/** Elements: WebGPU binds buffers at multiples of 256 bytes. */
-const BINDING_ALIGNMENT = 64;
 
 /** Where the windows of a pooling lie: how far apart, and zeros around the image. One number, or [down, across]. */
 export interface PoolOptions {
@@ -157,7 +155,7 @@ export class Tensor {
   /** The same value as a constant: no gradient flows through it. */
   detach(): Tensor {
     currentSession()?.find(this);
-    return owned(new Tensor(this.backend, this.storage.retain(), this.layout, this.dtype, newOrigin()));
+    return tensorOf({ storage: this.storage.retain(), layout: this.layout, dtype: this.dtype });
   }
 
   toString(): string {
@@ -830,26 +828,8 @@ export class Tensor {
 
   /** This tensor, or a row-major copy outside of the graph. */
   private materialised(): Tensor {
-    if (isContiguous(this.layout)) return this;
-    return owned(compute(ops.copy, [operandOf(this)], undefined, this.backend)[0]);
+    return isContiguous(this.layout) ? this : tensorOf(copyOf(this));
   }
-}
-
-/** Is told of every op that has run. */
-export type Observer = (op: Op<unknown>, inputs: readonly Tensor[], outputs: readonly Tensor[]) => void;
-
-let observer: Observer | null = null;
-
-/** Internal: whether somebody is told of every op. */
-export function isObserved(): boolean {
-  return observer !== null;
-}
-
-/** Internal: has `next` told of every op from now on; returns who was told before. */
-export function observe(next: Observer | null): Observer | null {
-  const before = observer;
-  observer = next;
-  return before;
 }
 
 /**
@@ -875,11 +855,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
     }
   }
   const attrs = session ? session.targetOf(given) : given;
-  const takenOver = op.inPlace?.map((input) => () => takeOver(inputs[input]));
-  const outputs = op.view
-    ? [reread(op, inputs[0], attrs)]
-    : compute(op, inputs.map(operandOf), attrs, backend, takenOver);
-  for (const output of outputs) owned(output);
+  const outputs = compute(op, inputs, attrs, backend).map(tensorOf);
   if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
     const { inputs: savedInputs, outputs: savedOutputs } = op.saves ?? {};
     record(
@@ -889,7 +865,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
       outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
     );
   }
-  observer?.(op as Op<unknown>, inputs, outputs); // observers hand no attrs to it
+  currentObserver()?.(op as Op<unknown>, inputs, outputs); // observers hand no attrs to it
   return outputs;
 }
 
@@ -897,11 +873,6 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
 function toTensor(value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
   if (value instanceof Tensor) return value;
   return apply(ops.fill, [], { value, dtype }, like.backend)[0];
-}
-
-/** Internal: overwrites the elements of a row-major tensor, for all who hold its storage, with those of another. */
-export function overwrite(target: Tensor, source: Tensor): void {
-  if (target.size > 0) target.backend.run(ops.copy, [operandOf(target)], [operandOf(source)], undefined);
 }
 
 /** Internal: gives a tensor back the storage that it had, with the elements that it has now. */
@@ -914,72 +885,15 @@ export function putBack(tensor: Tensor, { storage, layout }: Whereabouts): void 
   releaseAlias(value);
 }
 
-/** A tensor over elements that its backend holds already. */
-export function fromStorage(storage: Storage, layout: Layout): Tensor {
-  return owned(new Tensor(storage.backend, storage, layout, storage.dtype, newOrigin()));
+/** A tensor that owns elements. */
+export function tensorOf({ storage, layout, dtype }: Elements): Tensor {
+  const tensor = new Tensor(storage.backend, storage, layout, dtype, newOrigin());
+  adopt(tensor);
+  return tensor;
 }
 
 function pair(value: number | readonly [number, number]): readonly [number, number] {
   return typeof value === "number" ? [value, value] : value;
-}
-
-function compute<Attrs>(
-  op: Op<Attrs>,
-  inputs: readonly Operand[],
-  attrs: Attrs,
-  backend: Backend,
-  takenOver: readonly (() => Tensor)[] = [],
-): Tensor[] {
-  const specs = op.infer(inputs, attrs);
-  const copies: Tensor[] = [];
-  const operands = inputs.map((input, i) => {
-    if (op.strided?.(input, i, attrs)) return input;
-    if (isContiguous(input) && input.offset % BINDING_ALIGNMENT === 0) {
-      return { ...input, base: input.offset, offset: 0 };
-    }
-    const [copy] = compute(ops.copy, [input], undefined, backend);
-    copies.push(copy);
-    return operandOf(copy);
-  });
-  const outputs = specs.map(({ shape, dtype }, k) => {
-    if (takenOver[k]) return takenOver[k]();
-    const storage = new Storage(backend, sizeOf(shape), dtype, op.name);
-    return new Tensor(backend, storage, contiguousLayout(shape), dtype, newOrigin());
-  });
-  if (outputs.some(({ size }) => size > 0)) backend.run(op, outputs.map(operandOf), operands, attrs);
-  for (const copy of copies) copy.storage.release();
-  return outputs;
-}
-
-/** A tensor's elements as an output that an op may overwrite: its own, or a copy when somebody else holds them too. */
-function takeOver(input: Tensor): Tensor {
-  const { storage, layout, backend, dtype } = input;
-  if (storage.isShared || !isContiguous(layout) || layout.offset !== 0) {
-    return compute(ops.copy, [operandOf(input)], undefined, backend)[0];
-  }
-  return new Tensor(backend, storage.retain(), layout, dtype, newOrigin());
-}
-
-/** The result of a view op: the input's storage with another layout; copied first where strides cannot say it. */
-function reread<Attrs>(op: Op<Attrs>, input: Tensor, attrs: Attrs): Tensor {
-  op.infer([input], attrs);
-  const layout = op.view?.(input.layout, attrs);
-  if (layout) return new Tensor(input.backend, input.storage.retain(), layout, input.dtype, newOrigin());
-  const [copy] = compute(ops.copy, [operandOf(input)], undefined, input.backend);
-  const viewed = op.view?.(copy.layout, attrs);
-  if (!viewed) throw new Error(`${op.name}: no view of a row-major ${input}, want its rule to find one`);
-  copy.layout = viewed;
-  return copy;
-}
-
-function operandOf({ storage, layout, dtype }: Tensor): Operand {
-  const { shape, strides, offset } = layout;
-  return { shape, strides, offset, dtype, buffer: storage.buffer, base: 0 };
-}
-
-function owned(tensor: Tensor): Tensor {
-  adopt(tensor);
-  return tensor;
 }
 
 function newOrigin(): Origin {

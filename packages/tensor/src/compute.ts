@@ -1,0 +1,88 @@
+// Running an op on elements in storage: copies of what its rules do not take, views, storage for results. Knows no tensor and no graph.
+
+import type { Backend, Operand } from "./backend.ts";
+import { Storage } from "./memory.ts";
+import type { Op } from "./op.ts";
+import * as ops from "./ops/copy.ts";
+import { contiguousLayout, type DType, formatShape, isContiguous, type Layout, type Spec, sizeOf } from "./shape.ts";
+
+/** Elements: storage, of which this is an owner, and how it is read. A tensor is one. */
+export interface Elements {
+  readonly storage: Storage;
+  readonly layout: Layout;
+  readonly dtype: DType;
+}
+
+/** In elements: WebGPU binds buffers at multiples of 256 bytes. */
+const BINDING_ALIGNMENT = 64;
+
+/** What an op makes of inputs on a backend. @throws what the op's `infer` throws; OutOfMemoryError */
+export function compute<Attrs>(
+  op: Op<Attrs>,
+  inputs: readonly Elements[],
+  attrs: Attrs,
+  backend: Backend,
+): readonly Elements[] {
+  if (op.view) return [reread(op, inputs[0], attrs)];
+  const given = inputs.map(operandOf);
+  const specs = op.infer(given, attrs);
+  const copies: Elements[] = [];
+  const operands = given.map((operand, i) => {
+    if (op.strided?.(operand, i, attrs)) return operand;
+    if (isContiguous(operand) && operand.offset % BINDING_ALIGNMENT === 0) {
+      return { ...operand, base: operand.offset, offset: 0 };
+    }
+    const copy = copyOf(inputs[i]);
+    copies.push(copy);
+    return operandOf(copy);
+  });
+  const outputs = specs.map(({ shape, dtype }, k): Elements => {
+    const taken = op.inPlace?.[k];
+    if (taken !== undefined) return takeOver(inputs[taken]);
+    return blank(backend, { shape, dtype }, op.name);
+  });
+  if (specs.some(({ shape }) => sizeOf(shape) > 0)) backend.run(op, outputs.map(operandOf), operands, attrs);
+  for (const { storage } of copies) storage.release();
+  return outputs;
+}
+
+/** Row-major elements that are still to be written. @throws OutOfMemoryError */
+export function blank(backend: Backend, { shape, dtype }: Spec, label: string): Elements {
+  return { storage: new Storage(backend, sizeOf(shape), dtype, label), layout: contiguousLayout(shape), dtype };
+}
+
+/** The same elements, row-major, in storage of their own. */
+export function copyOf(elements: Elements): Elements {
+  return compute(ops.copy, [elements], undefined, elements.storage.backend)[0];
+}
+
+/** Overwrites row-major elements, for all who hold their storage, with others. */
+export function overwrite(target: Elements, source: Elements): void {
+  if (sizeOf(target.layout.shape) === 0) return;
+  target.storage.backend.run(ops.copy, [operandOf(target)], [operandOf(source)], undefined);
+}
+
+/** Elements as an output that an op may overwrite: they themselves, or a copy when somebody else holds them too. */
+function takeOver(input: Elements): Elements {
+  const { storage, layout, dtype } = input;
+  if (storage.isShared || !isContiguous(layout) || layout.offset !== 0) return copyOf(input);
+  return { storage: storage.retain(), layout, dtype };
+}
+
+/** The result of a view op: the input's storage with another layout; copied first where strides cannot say it. */
+function reread<Attrs>(op: Op<Attrs>, { storage, layout, dtype }: Elements, attrs: Attrs): Elements {
+  op.infer([{ shape: layout.shape, dtype }], attrs);
+  const viewed = op.view?.(layout, attrs);
+  if (viewed) return { storage: storage.retain(), layout: viewed, dtype };
+  const copy = copyOf({ storage, layout, dtype });
+  const ofCopy = op.view?.(copy.layout, attrs);
+  if (!ofCopy) {
+    throw new Error(`${op.name}: no view of row-major ${formatShape(layout.shape)}, want its rule to find one`);
+  }
+  return { ...copy, layout: ofCopy };
+}
+
+function operandOf({ storage, layout, dtype }: Elements): Operand {
+  const { shape, strides, offset } = layout;
+  return { shape, strides, offset, dtype, buffer: storage.buffer, base: 0 };
+}

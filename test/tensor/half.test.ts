@@ -1,5 +1,5 @@
 // Mixed precision: rounding to float16 as files have it, and products of rounded operands that are as exact as those of float32.
-import { type Backend, type Shape, type Tensor, tensor, webgpu } from "@pkg/tensor";
+import { type Backend, full, type Shape, type Tensor, tensor, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeFloat16, encodeFloat16 } from "../../packages/tensor/src/halfFloat.ts";
 import type { Op } from "../../packages/tensor/src/op.ts";
@@ -34,6 +34,16 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu wit
     backend = await webgpu({ poison: true, profile, precision: "mixed" });
   });
   afterAll(() => backend.dispose());
+
+  test("scratch that the budget does not hold leaves nothing behind", async () => {
+    const small = await webgpu({ profile, precision: "mixed", budget: 3.75 * 2 ** 20 });
+    const [x, w] = [1, 2].map((value) => full([2 ** 9, 2 ** 9], value, { backend: small }).contiguous());
+    const before = small.memory();
+    // The result fits in beside the operands, and one of these as float16, but not both.
+    expect(() => x.matmul(w)).toThrow("matmul scratch: 524288 bytes");
+    expect(small.memory()).toMatchObject({ buffers: before.buffers, bytes: before.bytes });
+    small.dispose();
+  });
 
   test("numbers are rounded to the same bits as in files: to even, to subnormals, to infinity, NaN to NaN", async () => {
     const uniform = generator(1);

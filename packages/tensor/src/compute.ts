@@ -27,23 +27,29 @@ export function compute<Attrs>(
   const given = inputs.map(operandOf);
   const specs = op.infer(given, attrs);
   const copies: Elements[] = [];
-  const operands = given.map((operand, i) => {
-    if (op.strided?.(operand, i, attrs)) return operand;
-    if (isContiguous(operand) && operand.offset % BINDING_ALIGNMENT === 0) {
-      return { ...operand, base: operand.offset, offset: 0 };
+  const outputs: Elements[] = [];
+  try {
+    const operands = given.map((operand, i) => {
+      if (op.strided?.(operand, i, attrs)) return operand;
+      if (isContiguous(operand) && operand.offset % BINDING_ALIGNMENT === 0) {
+        return { ...operand, base: operand.offset, offset: 0 };
+      }
+      const copy = copyOf(inputs[i]);
+      copies.push(copy);
+      return operandOf(copy);
+    });
+    for (const [k, spec] of specs.entries()) {
+      const taken = op.inPlace?.[k];
+      outputs.push(taken === undefined ? blank(backend, spec, op.name) : takeOver(inputs[taken]));
     }
-    const copy = copyOf(inputs[i]);
-    copies.push(copy);
-    return operandOf(copy);
-  });
-  const outputs = specs.map(({ shape, dtype }, k): Elements => {
-    const taken = op.inPlace?.[k];
-    if (taken !== undefined) return takeOver(inputs[taken]);
-    return blank(backend, { shape, dtype }, op.name);
-  });
-  if (specs.some(({ shape }) => sizeOf(shape) > 0)) backend.run(op, outputs.map(operandOf), operands, attrs);
-  for (const { storage } of copies) storage.release();
-  return outputs;
+    if (specs.some(({ shape }) => sizeOf(shape) > 0)) backend.run(op, outputs.map(operandOf), operands, attrs);
+    return outputs;
+  } catch (error) {
+    for (const { storage } of outputs) storage.release();
+    throw error;
+  } finally {
+    for (const { storage } of copies) storage.release();
+  }
 }
 
 /** Row-major elements that are still to be written. @throws OutOfMemoryError */

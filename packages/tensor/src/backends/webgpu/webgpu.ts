@@ -177,15 +177,17 @@ class Webgpu implements WebgpuBackend, Tunable {
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
     this.check();
     const { calls, scratch } = this.prepared.get(op, outputs, inputs, attrs);
-    const temporaries = scratch.map((size) => ({
-      buffer: this.allocate(size, "float32", `${op.name} scratch`),
-      base: 0,
-    }));
-    const places = [...inputs, ...outputs, ...temporaries] as Place[]; // a backend sees no buffers but its own
-    const changing = op.perStep?.(attrs, inputs);
-    const run = { op, inputs, attrs, changing };
-    for (const call of calls) this.dispatch(run, call, places);
-    for (const { buffer } of temporaries) this.give(buffer);
+    const temporaries: Place[] = [];
+    try {
+      for (const size of scratch) {
+        temporaries.push({ buffer: this.allocate(size, "float32", `${op.name} scratch`), base: 0 });
+      }
+      const places = [...inputs, ...outputs, ...temporaries] as Place[]; // a backend sees no buffers but its own
+      const run = { op, inputs, attrs, changing: op.perStep?.(attrs, inputs) };
+      for (const call of calls) this.dispatch(run, call, places);
+    } finally {
+      for (const { buffer } of temporaries) this.give(buffer);
+    }
   }
 
   forgetCalls(): void {

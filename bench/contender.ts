@@ -1,5 +1,5 @@
 // Who takes part in the bench: here our backends; libraries beside them are in peer.ts.
-import { type Backend, type Tensor, tidy } from "@pkg/tensor";
+import { type Backend, type Tensor, tidy, tune } from "@pkg/tensor";
 import { type BenchCase, drawInputs, type Stepper } from "./case.ts";
 
 /** Somebody who solves cases. */
@@ -9,6 +9,8 @@ export interface Contender {
   readonly expectedRate: number;
   /** A GPU, and no software that imitates one. */
   readonly isGpu: boolean;
+  /** The largest ‖error‖ / ‖reference‖ allowed where a case allows less. */
+  readonly tolerance?: number;
   /** Gets ready for a case. Returns why it has no way to solve it, if so. */
   prepare(given: BenchCase): Promise<Solver | string>;
 }
@@ -22,13 +24,38 @@ export interface Solver {
   dispose(): void | Promise<void>;
 }
 
+/** How one of our backends is used, by default as it is. */
+export interface Manner {
+  /** Whether the tilings of each problem are timed first (`tune`), and the fastest taken. */
+  readonly isTuned?: boolean;
+  /** Whether the operands of products are rounded to float16 (`precision: "mixed"`). */
+  readonly isMixed?: boolean;
+}
+
+/** What rounding the operands of products to float16 leaves of their accuracy, for operands up to 1. */
+const MIXED_TOLERANCE = 1e-3;
+
 /** One of our backends. */
-export function ours(label: string, backend: Backend, expectedRate: number): Contender {
+export function ours(
+  label: string,
+  backend: Backend,
+  expectedRate: number,
+  { isTuned = false, isMixed = false }: Manner = {},
+): Contender {
   return {
     label,
     expectedRate,
     isGpu: isGpu(backend),
-    prepare: async (given) => solverOn(backend, given, drawInputs(given, backend)),
+    ...(isMixed && { tolerance: MIXED_TOLERANCE }),
+    async prepare(given) {
+      const solver = () => solverOn(backend, given, drawInputs(given, backend));
+      if (isTuned) {
+        const trial = solver(); // a training step changes what it works on
+        await tune(backend, () => trial.time(1));
+        await trial.dispose();
+      }
+      return solver();
+    },
   };
 }
 

@@ -1,13 +1,14 @@
 // Whole training steps and sampling of the U-Nets for MNIST and CIFAR-10, timed on each backend.
 import { cosine, ddim, finalSample, linear, noisePrediction, type Schedule, sample } from "@pkg/diffusion";
 import { adamW, ema, parameterCount, parameters, unet } from "@pkg/nn";
-import { type Backend, capture, randomStream, tidy, type WebgpuBackend, type WebgpuCounters } from "@pkg/tensor";
+import { type Backend, capture, randomStream, tidy, tune, type WebgpuBackend, type WebgpuCounters } from "@pkg/tensor";
 import { CIFAR_UNET, MNIST_UNET } from "./cases/training.ts";
+import type { Manner } from "./contender.ts";
 import type { Effort, Missing } from "./measure.ts";
 import { type Spread, spread } from "./statistics.ts";
 
 /** A backend with what is needed to see into it. */
-export interface Stage {
+export interface Stage extends Manner {
   readonly label: string;
   readonly backend: Backend;
   readonly expectedRate: number;
@@ -86,13 +87,13 @@ export async function measureEndToEnd(
 /** Times one network on one backend. @throws Error what its steps throw, and where a captured step gives other bits than a plain one */
 export async function measureNetwork(
   { network: { name, config, side }, schedule, batch, sampleBatch }: Network,
-  { label, backend, gpu }: Stage,
+  { label, backend, gpu, isTuned, isMixed }: Stage,
   samples: number,
   sampleSteps: number,
 ): Promise<EndToEnd> {
   const rng = randomStream(0);
   const model = unet(config, { backend, rng: rng.split("weights") });
-  const optimizer = adamW(parameters(model), { lr: 2e-4, clipNorm: 1 });
+  const optimizer = adamW(parameters(model), { lr: 2e-4, clipNorm: 1, lossScaling: isMixed });
   const average = ema(model, 0.999);
   const x0 = rng.normal([batch, side, side, config.inChannels], { backend });
   const train = () =>
@@ -121,6 +122,7 @@ export async function measureNetwork(
     };
   };
   const { total: firstStep } = await step(train);
+  if (isTuned) await tune(backend, () => train().dispose());
   const { ops, allocatedBytes } = countOps(backend, train);
   await backend.settled();
   const plain = await timeSteps(train);
@@ -138,7 +140,7 @@ export async function measureNetwork(
 
   const shape = [sampleBatch, side, side, config.inChannels];
   const draw = async (steps: number) =>
-    (await finalSample(sample(ddim(schedule, { steps }), model, shape, rng))).dispose();
+    (await finalSample(sample(ddim(schedule, { steps }), model, shape, rng, { captured: true }))).dispose();
   await draw(1);
   const began = performance.now();
   await draw(sampleSteps);

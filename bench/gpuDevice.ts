@@ -1,5 +1,5 @@
 // The WebGPU backend with its adapter and its device at hand.
-import { type WebgpuBackend, webgpu } from "@pkg/tensor";
+import { type WebgpuBackend, type WebgpuOptions, webgpu } from "@pkg/tensor";
 import { findAdapter } from "../packages/tensor/src/backends/webgpu/device.ts";
 
 export interface OpenedGpu {
@@ -9,7 +9,7 @@ export interface OpenedGpu {
 }
 
 /** @throws Error where there is no WebGPU */
-export async function openGpu(): Promise<OpenedGpu> {
+export async function openGpu(options: Pick<WebgpuOptions, "precision"> = {}): Promise<OpenedGpu> {
   const adapter = await findAdapter();
   if (typeof adapter === "string") throw new Error(`webgpu: ${adapter}`);
   const request = adapter.requestDevice.bind(adapter);
@@ -19,6 +19,6 @@ export async function openGpu(): Promise<OpenedGpu> {
     opened.push(device);
     return device;
   };
-  const backend = await webgpu({ adapter });
+  const backend = await webgpu({ ...options, adapter });
   return { backend, adapter, device: opened[0] };
 }

@@ -8,7 +8,7 @@ import { contractions } from "./cases/contraction.ts";
 import { memoryBound } from "./cases/memoryBound.ts";
 import { training } from "./cases/training.ts";
 import { type Ceilings, measureCeilings, probeRate } from "./ceilings.ts";
-import { ours } from "./contender.ts";
+import { type Manner, ours } from "./contender.ts";
 import { measureEndToEnd, type Stage } from "./endToEnd.ts";
 import { type AdapterFacts, adapterFacts, environment, finished } from "./environment.ts";
 import { measureGpuCosts } from "./gpuCosts.ts";
@@ -20,7 +20,8 @@ import { type BackendFacts, type BenchResult, SCHEMA } from "./result.ts";
 
 const HELP = `pnpm bench [flags]
   --filter <text>    cases whose name or size contains it
-  --backend <name>   cpu, wasm or webgpu; may be repeated (default: all that can be had, with --quick not cpu)
+  --backend <name>   cpu, wasm, webgpu, webgpu-tuned (its tilings timed first, and kept) or webgpu-mixed (products of float16
+                     operands); may be repeated (default: cpu, wasm and webgpu, with --quick not cpu)
   --quick            under 90 s: fewer samples, no case over 0.1 s, 5 steps of sampling
   --json <file>      write everything measured as JSON, for bench:compare
   --html <file>      write a report with plots, one file that needs no network
@@ -41,14 +42,17 @@ else process.exitCode = await main();
 
 async function main(): Promise<number> {
   let adapter: AdapterFacts | undefined;
-  const openers: Record<string, () => Promise<Pick<Stage, "backend" | "gpu"> & { device?: GPUDevice }>> = {
+  const openWebgpu = async (manner: Manner = {}) => {
+    const { backend, adapter: found, device } = await openGpu({ precision: manner.isMixed ? "mixed" : "float32" });
+    adapter = adapterFacts(found, device);
+    return { ...manner, backend, gpu: backend, device };
+  };
+  const openers: Record<string, () => Promise<Omit<Stage, "label" | "expectedRate"> & { device?: GPUDevice }>> = {
     cpu: async () => ({ backend: cpu() }),
     wasm: async () => ({ backend: await wasm() }),
-    webgpu: async () => {
-      const { backend, adapter: found, device } = await openGpu();
-      adapter = adapterFacts(found, device);
-      return { backend, gpu: backend, device };
-    },
+    webgpu: () => openWebgpu(),
+    "webgpu-tuned": () => openWebgpu({ isTuned: true }),
+    "webgpu-mixed": () => openWebgpu({ isMixed: true }),
   };
   const began = environment("bench");
   const effort = flags.quick ? QUICK : FULL;
@@ -56,12 +60,13 @@ async function main(): Promise<number> {
   const stages: Stage[] = [];
   const backends: BackendFacts[] = [];
   const measured = new Map<string, Ceilings>();
-  for (const label of flags.backend ?? (flags.quick ? ["wasm", "webgpu"] : Object.keys(openers))) {
+  for (const label of flags.backend ?? (flags.quick ? ["wasm", "webgpu"] : ["cpu", "wasm", "webgpu"])) {
     const open = openers[label];
     if (!open) throw new Error(`--backend ${label}: want ${Object.keys(openers).join(" or ")}`);
     try {
-      const { backend, gpu, device } = await open();
-      const stage = { label, backend, gpu, expectedRate: await probeRate(backend) };
+      const { device, ...opened } = await open();
+      const { backend } = opened;
+      const stage = { label, ...opened, expectedRate: await probeRate(backend) };
       const ceilings = await measureCeilings(backend);
       const costs = device && (await measureGpuCosts(device));
       stages.push(stage);
@@ -72,7 +77,7 @@ async function main(): Promise<number> {
       say(`${label}: not measured: ${error instanceof Error ? error.message : error}`);
     }
   }
-  const contenders = stages.map(({ label, backend, expectedRate }) => ours(label, backend, expectedRate));
+  const contenders = stages.map((stage) => ours(stage.label, stage.backend, stage.expectedRate, stage));
   const all: BenchCase[] = [...contractions, ...attentions, ...memoryBound, ...training];
   const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
   for (const given of all.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {

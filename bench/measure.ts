@@ -80,13 +80,14 @@ interface Runner {
   readonly label: string;
   readonly solver: Solver;
   readonly error: number;
+  readonly tolerance: number;
   readonly repeats: number;
   readonly samples: number[];
 }
 
 /** Checks and times a case for each contender that is fast enough for it, sample by sample in turn. */
 export async function measure(given: BenchCase, contenders: readonly Contender[], effort: Effort): Promise<Outcome> {
-  const { name, size, flop, bytes, tolerance } = given;
+  const { name, size, flop, bytes } = given;
   const work = Math.max(flop, bytes / 4);
   const entered = contenders.filter(
     ({ expectedRate, isGpu }) => (work / expectedRate) * 1000 <= effort.mostTime && (isGpu || !given.onlyGpu),
@@ -111,6 +112,7 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
   const runners: Runner[] = [];
   for (const contender of entered) {
     const { label } = contender;
+    const tolerance = Math.max(given.tolerance, contender.tolerance ?? 0);
     let solver: Solver | string | undefined;
     try {
       const began = performance.now();
@@ -130,7 +132,7 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
         continue;
       }
       const repeats = await warm(solver, contender.isGpu ? CLOCK_RAMP : 0, effort);
-      runners.push({ label, solver, error, repeats, samples: [] });
+      runners.push({ label, solver, error, tolerance, repeats, samples: [] });
     } catch (error) {
       note(failures, label, error instanceof Error ? error.message : String(error));
       if (typeof solver === "object") await solver.dispose();
@@ -151,7 +153,7 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
     }
   }
   const measurements = [];
-  for (const { label, solver, error, samples } of runners) {
+  for (const { label, solver, error, tolerance, samples } of runners) {
     await solver.dispose();
     measurements.push({ name, size, backend: label, flop, bytes, samples, ...spread(samples), error, tolerance });
   }

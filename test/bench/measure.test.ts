@@ -99,3 +99,10 @@ test("a case that the reference cannot solve is a failure by name, and nothing i
   const { failures } = await measure(impossible, [contender("any", [1])], EFFORT);
   expect(failures[0]).toMatchObject({ name: "double", size: "4", backend: "the reference" });
 });
+
+test("a contender that rounds is allowed more than the case, and the measurement says how much", async () => {
+  const rounded = { ...contender("rounded", [0, 0, 0, 0]), tolerance: 2 };
+  const { measurements, failures } = await measure(double, [rounded, contender("wrong", [0, 0, 0, 0])], EFFORT);
+  expect(measurements.map(({ backend, tolerance }) => [backend, tolerance])).toEqual([["rounded", 2]]);
+  expect(failures.map(({ backend }) => backend)).toEqual(["wrong"]);
+});

@@ -2,6 +2,7 @@
 import {
   ancestral,
   annealedLangevin,
+  type CapturedModel,
   capturedModel,
   classifierFree,
   classifierGuidance,
@@ -297,7 +298,15 @@ for (const { name, open, skip } of openers) {
       const run = (of: (own: Model) => Model): Run =>
         guided(ddim(schedule, { steps: STEPS }), (own) => classifierFree(of(own), { scale: 3, interval: [20, 60] }));
       const before = replays();
-      const found = await statesOf(run(capturedModel), false);
+      const captured: CapturedModel<Model>[] = [];
+      const found = await statesOf(
+        run((own) => {
+          captured.push(capturedModel(own));
+          return captured[0];
+        }),
+        false,
+      );
+      captured[0].dispose();
       if (name === "webgpu") expect(replays()).toBeGreaterThan(before);
       expect(numbersOf(found)).toEqual(
         numbersOf(

@@ -344,6 +344,39 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
     x.dispose();
   });
 
+  test("replays of one backend share their buffers, which a step that runs as it is gets", async () => {
+    const bytes = 2 ** 18;
+    const chain = (f: (y: Tensor) => Tensor, count: number) => (a: Tensor) =>
+      Array.from({ length: count })
+        .reduce<Tensor>((y) => f(y), a)
+        .sum();
+    const functions = [chain((y) => y.sin(), 20), chain((y) => y.cos().add(y), 9)];
+    const x = tidy(() => randomStream(1).normal([bytes / 4], { backend }));
+    const wanted = await Promise.all(functions.map((f) => tidy(() => f(x)).item()));
+    const { bytes: before } = backend.memory();
+    const steps = functions.map((f) => capture(f));
+    const held: number[][] = functions.map(() => []);
+    // Each runs as it is three times and then replays, both in turn; the eighth call of each runs as it is.
+    for (let k = 1; k <= 10; k++) {
+      for (const [i, step] of steps.entries()) {
+        const found = step(x);
+        expect(await found.item()).toBe(wanted[i]);
+        found.dispose();
+        held[i].push(backend.memory().bytes - before);
+      }
+    }
+    const [argument, small] = [bytes, 2 ** 14]; // sums in parts, and scalars, are small
+    const most = Math.max(...held.flat());
+    expect(most).toBeGreaterThan(2 * argument + 3 * bytes);
+    expect(most).toBeLessThan(2 * argument + 3 * bytes + small); // two buffers for one, three for the other: three in all
+    expect(held[0][7]).toBeLessThan(2 * argument + small); // after a call that ran as it is, nothing
+    steps[1].dispose();
+    expect(await steps[0](x).item()).toBe(wanted[0]);
+    steps[0].dispose();
+    x.dispose();
+    expect(backend.memory().bytes).toBeLessThanOrEqual(before);
+  });
+
   test("what the budget does not hold is an OutOfMemoryError, and the next step goes on where the one before ended", async () => {
     const small = await webgpu({ budget: 2 ** 22 + 2 ** 14 });
     const size = 2 ** 18 - 64;

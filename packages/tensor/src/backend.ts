@@ -31,9 +31,9 @@ export interface Recording {
   /** How it differs from a run before; null where the same commands were queued. */
   difference(before: Recording): Difference | null;
   /**
-   * The commands, on buffers of their own, ready to be queued again.
+   * The commands, ready to be queued again, on buffers that all replays of the backend share.
    * @param outputs what was allocated meanwhile and is still in use: all of it
-   * @throws OutOfMemoryError; Error where other buffers outlived the recording
+   * @throws Error where other buffers outlived the recording
    */
   replay(outputs: readonly Buffer[]): Replay;
 }
@@ -54,6 +54,7 @@ export interface Replay {
    * Queues them. Attributes that are computed anew are read again.
    * @param outputs get what the outputs of the recorded run got
    * @param uploads called once the device is known to be there: what the host writes, in the order of the recorded run
+   * @throws OutOfMemoryError before that
    */
   run(outputs: readonly Buffer[], uploads: () => readonly ArrayLike<number>[]): void;
   /** Gives the buffers back. */

@@ -54,8 +54,8 @@ const FIRST_CHECK = 8;
 /**
  * A function of tensors whose steps all queue the same work: a training step, a network's forward pass. On a WebGPU backend the first
  * calls run as they are and are recorded; once two have queued the same commands, further calls replay them: neither the function
- * nor any op runs any JavaScript, and the buffers in between, planned by their lifetimes, belong to the capture. Other backends run
- * the function every time. Results are new tensors each time, and the same bits either way.
+ * nor any op runs any JavaScript, and the buffers in between, planned by their lifetimes, are shared by all captures of the backend.
+ * Other backends run the function every time. Results are new tensors each time, and the same bits either way.
  *
  * What changes from step to step has to be data: arguments, tensors made outside, draws of tensors from random streams, and what
  * `perStep` computes. Numbers from elsewhere (a learning rate in a closure) are compared between recorded steps, the first two and

@@ -1,4 +1,4 @@
-// A recorded step ready to be queued again: a flat list of pipelines, bind groups, offsets and workgroups over buffers of its own.
+// A recorded step ready to be queued again: a flat list of pipelines, bind groups, offsets and workgroups over buffers for replays.
 
 import type { Replay } from "../../backend.ts";
 import type { KernelCall } from "../../op.ts";
@@ -7,13 +7,14 @@ import { BindGroups } from "./bindGroups.ts";
 import type { Counting } from "./counters.ts";
 import { type Field, writeField, writeParams } from "./params.ts";
 import { type Lifetime, planMemory } from "./plan.ts";
-import type { GpuBuffer, Pool } from "./pool.ts";
+import type { GpuBuffer } from "./pool.ts";
+import type { Scratch } from "./scratch.ts";
 import type { Noted, Tape } from "./tape.ts";
 
 /** What a replay uses of the backend. */
 export interface Player {
   readonly device: GPUDevice;
-  readonly pool: Pool;
+  readonly scratch: Scratch;
   readonly counters: Counting;
   /** Throws what the device reported, and hands over what is queued. */
   prepare(): void;
@@ -33,49 +34,36 @@ const [COPY_DST, UNIFORM] = [8, 0x40];
 /** Dispatches in a command buffer: the device starts on the first while the next is encoded. */
 const BATCH = 256;
 
-/**
- * @param outputs the transients that are copied out
- * @throws OutOfMemoryError
- */
+/** The list, where its buffers are taken. */
+interface Placed {
+  readonly list: readonly {
+    readonly pipeline: GPUComputePipeline;
+    readonly bindGroup: GPUBindGroup;
+    readonly offsets: readonly number[];
+    readonly x: number;
+    readonly y: number;
+  }[];
+  readonly params: GPUBuffer;
+  readonly bytes: DataView<ArrayBuffer>;
+  /** How many of the bytes, from the first on, are written anew at each replay. */
+  readonly liveBytes: number;
+  readonly changing: readonly LiveParams[];
+  bufferOf(transient: number): GpuBuffer | undefined;
+}
+
+/** @param outputs the transients that are copied out */
 export function replayOf(tape: Tape, outputs: readonly number[], player: Player): Replay {
-  const { device, pool, counters } = player;
-  const { buffers, bufferOf } = place(tape, outputs, pool);
-  // Slots of parameters that change come first, to be written in one go.
-  const isLive = ({ live }: Noted) => live !== null;
-  const order = tape.dispatches.map((_, k) => k);
-  const slots = new Array<number>(order.length);
-  const sorted = [
-    ...order.filter((k) => isLive(tape.dispatches[k])),
-    ...order.filter((k) => !isLive(tape.dispatches[k])),
-  ];
-  for (const [slot, k] of sorted.entries()) slots[k] = slot * SLOT;
-  const liveBytes = tape.dispatches.filter(isLive).length * SLOT;
-
-  const params = device.createBuffer({
-    label: "capture",
-    size: Math.max(SLOT, order.length * SLOT),
-    usage: UNIFORM | COPY_DST,
-  });
-  counters.buffers++;
-  const bytes = new DataView(new ArrayBuffer(params.size));
-  const bindGroups = new BindGroups(device, params, counters);
-  const list = tape.dispatches.map(({ op, kernel, params: given, places, workgroups: [x, y] }, k) => {
-    if (kernel.params) writeParams(bytes, slots[k], kernel.params, given);
-    const moved = places.map(({ buffer, base, transient }) => ({ buffer: bufferOf(transient) ?? buffer, base }));
-    return {
-      pipeline: kernel.pipeline,
-      bindGroup: bindGroups.get(op.name, kernel.bindings, moved),
-      offsets: kernel.params ? [slots[k]] : [],
-      x,
-      y,
-    };
-  });
-  device.queue.writeBuffer(params, 0, bytes.buffer);
-  const changing = liveParams(tape, slots);
-
+  const { device, scratch, counters } = player;
+  let placed: Placed | null = null;
+  const lose = () => {
+    placed?.params.destroy();
+    placed = null;
+  };
   return {
     run(results, uploads) {
       player.prepare();
+      placed ??= place(tape, outputs, player, lose);
+      const { list, params, bytes, liveBytes, changing, bufferOf } = placed;
       for (const [k, data] of uploads().entries()) {
         const target = bufferOf(tape.uploads[k].transient);
         if (target && data.length > 0) player.write(target, tape.uploads[k].dtype, data);
@@ -114,29 +102,62 @@ export function replayOf(tape: Tape, outputs: readonly number[], player: Player)
       counters.replays++;
     },
     dispose() {
-      for (const buffer of buffers.splice(0)) pool.give(buffer);
-      params.destroy();
+      lose();
+      scratch.release(lose);
     },
   };
 }
 
-/** Buffers for the transients of a tape. */
-function place(tape: Tape, outputs: readonly number[], pool: Pool) {
+/** @throws OutOfMemoryError */
+function place(tape: Tape, outputs: readonly number[], player: Player, lose: () => void): Placed {
+  const { device, counters } = player;
+  const bufferOf = transientsOf(tape, outputs, player.scratch, lose);
+  // Slots of parameters that change come first, to be written in one go.
+  const isLive = ({ live }: Noted) => live !== null;
+  const order = tape.dispatches.map((_, k) => k);
+  const slots = new Array<number>(order.length);
+  const sorted = [
+    ...order.filter((k) => isLive(tape.dispatches[k])),
+    ...order.filter((k) => !isLive(tape.dispatches[k])),
+  ];
+  for (const [slot, k] of sorted.entries()) slots[k] = slot * SLOT;
+  const liveBytes = tape.dispatches.filter(isLive).length * SLOT;
+
+  const params = device.createBuffer({
+    label: "capture",
+    size: Math.max(SLOT, order.length * SLOT),
+    usage: UNIFORM | COPY_DST,
+  });
+  counters.buffers++;
+  const bytes = new DataView(new ArrayBuffer(params.size));
+  const bindGroups = new BindGroups(device, params, counters);
+  const list = tape.dispatches.map(({ op, kernel, params: given, places, workgroups: [x, y] }, k) => {
+    if (kernel.params) writeParams(bytes, slots[k], kernel.params, given);
+    const moved = places.map(({ buffer, base, transient }) => ({ buffer: bufferOf(transient) ?? buffer, base }));
+    return {
+      pipeline: kernel.pipeline,
+      bindGroup: bindGroups.get(op.name, kernel.bindings, moved),
+      offsets: kernel.params ? [slots[k]] : [],
+      x,
+      y,
+    };
+  });
+  device.queue.writeBuffer(params, 0, bytes.buffer);
+  const changing = liveParams(tape, slots);
+  return { list, params, bytes, liveBytes, changing, bufferOf };
+}
+
+/** Finds the buffers of a tape's transients. */
+function transientsOf(tape: Tape, outputs: readonly number[], scratch: Scratch, lose: () => void): Placed["bufferOf"] {
   const lifetimes = tape.transients.map(({ capacity: size, first, last }): Lifetime => ({ size, first, last }));
   // The host writes before the first command, and results are copied after the last.
   for (const { transient: k } of tape.uploads) lifetimes[k] = { ...lifetimes[k], first: -1 };
   for (const k of outputs) if (k >= 0) lifetimes[k] = { ...lifetimes[k], last: tape.dispatches.length };
   const used = lifetimes.map((_, k) => k).filter((k) => lifetimes[k].last >= 0);
   const { sizes, places } = planMemory(used.map((k) => lifetimes[k]));
-  const buffers: GpuBuffer[] = [];
-  try {
-    for (const size of sizes) buffers.push(pool.take(size, "capture"));
-  } catch (error) {
-    for (const buffer of buffers) pool.give(buffer);
-    throw error;
-  }
+  const buffers = scratch.take(sizes, lose);
   const byTransient = new Map(used.map((k, i) => [k, buffers[places[i]]]));
-  return { buffers, bufferOf: (transient: number) => byTransient.get(transient) };
+  return (transient) => byTransient.get(transient);
 }
 
 function liveParams({ dispatches }: Tape, slots: readonly number[]): LiveParams[] {

@@ -18,6 +18,7 @@ import { Pipelines } from "./pipelines.ts";
 import { type GpuBuffer, Pool } from "./pool.ts";
 import { type PreparedCall, PreparedCalls } from "./prepared.ts";
 import { replayOf } from "./replay.ts";
+import { Scratch } from "./scratch.ts";
 import { Stagings } from "./stagings.ts";
 import { type OpRun, Tape } from "./tape.ts";
 import { type Tunable, tunable } from "./tuner.ts";
@@ -86,6 +87,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   private readonly device: GPUDevice;
   private readonly prepared: PreparedCalls;
   private readonly pool: Pool;
+  private readonly scratch: Scratch;
   private readonly bindGroups: BindGroups;
   private readonly counts = counting();
   private readonly stagings: Stagings;
@@ -119,6 +121,7 @@ class Webgpu implements WebgpuBackend, Tunable {
       this.flush();
       this.bindGroups.clear();
     });
+    this.scratch = new Scratch(this.pool);
     this.stagings = new Stagings(device, this.counts);
     this.poison = poison ? this.poisonBuffer() : null;
     device.addEventListener("uncapturederror", (event) => {
@@ -195,12 +198,13 @@ class Webgpu implements WebgpuBackend, Tunable {
   }
 
   record(isLive: (attrs: unknown) => boolean): () => Tape {
+    this.scratch.clear();
     const prepare = () => {
       this.check();
       this.flush();
     };
     const write = this.write.bind(this);
-    const player = { device: this.device, pool: this.pool, counters: this.counts, prepare, write };
+    const player = { device: this.device, scratch: this.scratch, counters: this.counts, prepare, write };
     const tape = new Tape(isLive, (whole, outputs) => replayOf(whole, outputs, player));
     this.tape = tape;
     return () => {

@@ -5,7 +5,7 @@ import { type Captured, capture, nonFiniteCount, perStep, type Tensor, tidy } fr
 import { capturedModel } from "./capturedModel.ts";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
-import type { NoiseSource, Sampler, SamplerState } from "./sampler.ts";
+import type { NoiseSource, Sampler, SamplerCall, SamplerState } from "./sampler.ts";
 
 /** What a step gives. */
 type StepResult = {
@@ -71,7 +71,7 @@ export function capturedSteps({ labels, ...run }: SteppedRun): SampleStepper {
 
 function stepOf(
   { sampler, model, rng }: Omit<SteppedRun, "labels">,
-  call: Pick<Parameters<Sampler["step"]>[0], "index" | "live" | "x" | "memory" | "labels">,
+  call: Omit<SamplerCall, "predict" | "rng">,
 ): StepResult {
   const { labels } = call;
   return tidy(() => {

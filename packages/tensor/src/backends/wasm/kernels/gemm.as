@@ -1,7 +1,8 @@
-// The heart of all matrix products: c = Σ_k a[k] · b[k] over 4 × 8 tiles in registers, from packed panels (Goto and van de Geijn 2008).
+// The heart of all matrix products: c = Σ_k a[k] · b[k] over tiles in registers, from packed panels (Goto and van de Geijn 2008).
 //
-// a is packed in strips of 4 rows, [k][4], by each thread for itself; b in panels of 8 columns, [k][8], once for all. Lanes past
-// the last row or column hold whatever lay behind: they end in places that nobody reads.
+// a is packed in strips of 4 rows, [k][4], or of 6, by each thread for itself; b in panels of 8 columns, [k][8], once for all. Lanes
+// past the last row or column hold whatever lay behind: they end in places that nobody reads. Tiles of 6 × 8 take 8 loads for 12
+// multiply-adds where those of 4 × 8 take 6 for 8, and leave no register free.
 import { fma, splat } from "./functions";
 import { scratch } from "./memory";
 
@@ -10,6 +11,7 @@ export const DEPTH: i32 = 256;
 /** Rows of a that are packed at a time at most: 128 KiB. */
 const MAX_ROWS: i32 = 128;
 export const STRIP_BYTES: usize = 16;
+export const TALL_STRIP_BYTES: usize = 24;
 export const PANEL_BYTES: usize = 32;
 
 /** Where this thread packs a, and where it keeps a tile that is cut off by an edge. */
@@ -19,7 +21,7 @@ export function strips(): usize {
   return scratch;
 }
 
-/** 128 bytes behind the strips; what follows them is the callers'. */
+/** 192 bytes behind the strips; what follows them is the callers'. */
 // @ts-ignore: decorator
 @inline
 function edgeTile(): usize {
@@ -29,11 +31,11 @@ function edgeTile(): usize {
 // @ts-ignore: decorator
 @inline
 export function behindTiles(): usize {
-  return edgeTile() + 128;
+  return edgeTile() + 192;
 }
 
 /** The rows of one strip times the columns of one panel, stored in or added to c, whose rows are `step` bytes apart. */
-export function tile(k: i32, a: usize, b: usize, c: usize, step: usize, rows: i32, columns: i32, adds: bool): void {
+export function tile(k: i32, a: usize, b: usize, c: usize, step: usize, adds: bool): void {
   let c00 = splat(0), c01 = splat(0), c10 = splat(0), c11 = splat(0);
   let c20 = splat(0), c21 = splat(0), c30 = splat(0), c31 = splat(0);
   const end = a + <usize>k * STRIP_BYTES;
@@ -54,37 +56,85 @@ export function tile(k: i32, a: usize, b: usize, c: usize, step: usize, rows: i3
     a += STRIP_BYTES;
     b += PANEL_BYTES;
   }
-  const isWhole = rows >= 4 && columns >= 8;
-  let to = isWhole ? c : edgeTile();
-  const stride = isWhole ? step : PANEL_BYTES;
-  if (isWhole && adds) {
-    v128.store(to, f32x4.add(v128.load(to), c00));
-    v128.store(to, f32x4.add(v128.load(to, 16), c01), 16);
-    to += stride;
-    v128.store(to, f32x4.add(v128.load(to), c10));
-    v128.store(to, f32x4.add(v128.load(to, 16), c11), 16);
-    to += stride;
-    v128.store(to, f32x4.add(v128.load(to), c20));
-    v128.store(to, f32x4.add(v128.load(to, 16), c21), 16);
-    to += stride;
-    v128.store(to, f32x4.add(v128.load(to), c30));
-    v128.store(to, f32x4.add(v128.load(to, 16), c31), 16);
-    return;
-  }
-  v128.store(to, c00);
-  v128.store(to, c01, 16);
-  to += stride;
-  v128.store(to, c10);
-  v128.store(to, c11, 16);
-  to += stride;
-  v128.store(to, c20);
-  v128.store(to, c21, 16);
-  to += stride;
-  v128.store(to, c30);
-  v128.store(to, c31, 16);
-  if (!isWhole) storeEdge(c, step, min(rows, 4), min(columns, 8), adds);
+  storeRow(c, c00, c01, adds);
+  storeRow((c += step), c10, c11, adds);
+  storeRow((c += step), c20, c21, adds);
+  storeRow((c += step), c30, c31, adds);
 }
 
+/** The same for a strip of six rows, but left in edgeTile(): V8 spills registers in the loop where anything but plain stores follows. */
+function tallTile(k: i32, a: usize, b: usize): void {
+  let c00 = splat(0), c01 = splat(0), c10 = splat(0), c11 = splat(0), c20 = splat(0), c21 = splat(0);
+  let c30 = splat(0), c31 = splat(0), c40 = splat(0), c41 = splat(0), c50 = splat(0), c51 = splat(0);
+  const end = a + <usize>k * TALL_STRIP_BYTES;
+  while (a < end) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
+    let x = v128.load_splat<f32>(a);
+    c00 = fma(x, b0, c00);
+    c01 = fma(x, b1, c01);
+    x = v128.load_splat<f32>(a, 4);
+    c10 = fma(x, b0, c10);
+    c11 = fma(x, b1, c11);
+    x = v128.load_splat<f32>(a, 8);
+    c20 = fma(x, b0, c20);
+    c21 = fma(x, b1, c21);
+    x = v128.load_splat<f32>(a, 12);
+    c30 = fma(x, b0, c30);
+    c31 = fma(x, b1, c31);
+    x = v128.load_splat<f32>(a, 16);
+    c40 = fma(x, b0, c40);
+    c41 = fma(x, b1, c41);
+    x = v128.load_splat<f32>(a, 20);
+    c50 = fma(x, b0, c50);
+    c51 = fma(x, b1, c51);
+    a += TALL_STRIP_BYTES;
+    b += PANEL_BYTES;
+  }
+  const to = edgeTile();
+  v128.store(to, c00);
+  v128.store(to, c01, 16);
+  v128.store(to, c10, 32);
+  v128.store(to, c11, 48);
+  v128.store(to, c20, 64);
+  v128.store(to, c21, 80);
+  v128.store(to, c30, 96);
+  v128.store(to, c31, 112);
+  v128.store(to, c40, 128);
+  v128.store(to, c41, 144);
+  v128.store(to, c50, 160);
+  v128.store(to, c51, 176);
+}
+
+// @ts-ignore: decorator
+@inline
+function storeRow(to: usize, x: v128, y: v128, adds: bool): void {
+  v128.store(to, adds ? f32x4.add(v128.load(to), x) : x);
+  v128.store(to, adds ? f32x4.add(v128.load(to, 16), y) : y, 16);
+}
+
+/** As `tile`, where c has only so many rows and columns of it. */
+export function tileWithin(
+  k: i32, a: usize, b: usize, c: usize, step: usize, rows: i32, columns: i32, adds: bool,
+): void {
+  if (rows >= 4 && columns >= 8) {
+    tile(k, a, b, c, step, adds);
+  } else {
+    tile(k, a, b, edgeTile(), PANEL_BYTES, false);
+    storeEdge(c, step, min(rows, 4), min(columns, 8), adds);
+  }
+}
+
+/** Moves what `tallTile` left to c. */
+function storeTall(c: usize, step: usize, adds: bool): void {
+  let from = edgeTile();
+  for (let i = 0; i < 6; i++) {
+    storeRow(c, v128.load(from), v128.load(from, 16), adds);
+    c += step;
+    from += PANEL_BYTES;
+  }
+}
+
+/** The same for so many rows and columns. */
 function storeEdge(c: usize, step: usize, rows: i32, columns: i32, adds: bool): void {
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
@@ -96,21 +146,45 @@ function storeEdge(c: usize, step: usize, rows: i32, columns: i32, adds: bool): 
 }
 
 /**
- * The packed strips of `rows` rows times panels [first, last) of b over k terms.
+ * The packed strips of `rows` rows, the first `tall` of them in strips of six, times panels [first, last) of b over k terms.
  * @param b the first of those terms in panel 0; panels are `panelStep` bytes apart
  * @param c row 0, column 0
  */
 export function tiles(
   k: i32, b: usize, panelStep: usize, first: i32, last: i32, c: usize, step: usize, rows: i32, n: i32, adds: bool,
+  tall: i32 = 0,
 ): void {
   for (let j = first; j < last; j++) {
+    const panel = b + <usize>j * panelStep;
+    const columns = n - (j << 3);
     let a = strips();
-    for (let i = 0; i < rows; i += 4) {
-      const to = c + <usize>i * step + (<usize>j << 5);
-      tile(k, a, b + <usize>j * panelStep, to, step, rows - i, n - (j << 3), adds);
+    let to = c + (<usize>j << 5);
+    for (let i = 0; i < tall; i += 6) {
+      // Called in two places, so that no compiler puts its loop in here, where registers would not do.
+      if (columns >= 8) {
+        tallTile(k, a, panel);
+        storeTall(to, step, adds);
+      } else {
+        tallTile(k, a, panel);
+        storeEdge(to, step, 6, columns, adds);
+      }
+      a += <usize>k * TALL_STRIP_BYTES;
+      to += 6 * step;
+    }
+    for (let i = tall; i < rows; i += 4) {
+      tileWithin(k, a, panel, to, step, rows - i, columns, adds);
       a += <usize>k * STRIP_BYTES;
+      to += 4 * step;
     }
   }
+}
+
+/** How many of so many rows go in strips of six, so that none is left over in those of four, if their number is even. */
+export function tallRows(rows: i32): i32 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return 0; // unfused, the products want a register as well
+  const sixes = rows / 6;
+  const rest = rows - 6 * sixes;
+  return rest == 0 || rest > 2 ? 6 * sixes : max(0, 6 * (sixes - 1));
 }
 
 /** Packs four runs of numbers side by side: to[k][0 … 3] = (p[k], q[k], r[k], s[k]), k's `step` bytes apart. */
@@ -175,6 +249,18 @@ export function packStrip(
     const s = start + <usize>min(i + 3, rows - 1) * rowBytes;
     if (kStride == 1) packRows(to, step, p, q, r, s, count);
     else packScattered(to, step, p, q, r, s, <usize>kStride << 2, count);
+  }
+}
+
+/** Rows i and i + 1, which exist, behind the four before them in a strip of six. */
+export function packPair(to: usize, from: usize, i: i32, rowStride: i32, k0: i32, kStride: i32, count: i32): void {
+  let p = from + (<usize>(k0 * kStride + i * rowStride) << 2);
+  const rowBytes = <usize>rowStride << 2, kBytes = <usize>kStride << 2;
+  for (let k = 0; k < count; k++) {
+    store<u32>(to, load<u32>(p), 16);
+    store<u32>(to, load<u32>(p + rowBytes), 20);
+    to += TALL_STRIP_BYTES;
+    p += kBytes;
   }
 }
 

@@ -1,5 +1,7 @@
 // out[…, i, j] = Σ_k a[…, i, k] · b[…, k, j] for matrices of any strides.
-import { DEPTH, packStrip, PANEL_BYTES, STRIP_BYTES, strips, tiles } from "./gemm";
+import {
+  DEPTH, packPair, packStrip, PANEL_BYTES, STRIP_BYTES, strips, TALL_STRIP_BYTES, tallRows, tiles,
+} from "./gemm";
 
 // The table of a product. Batches are walked through their own shape and strides, at most 8 axes.
 const M: i32 = 0;
@@ -75,6 +77,7 @@ export function matmul(begin: i32, end: i32, out: usize, table: usize, a: usize,
     const batch = above / shares;
     const part = above - batch * shares;
     const rows = min(blockRows, m - row);
+    const tall = tallRows(rows);
     const from = a + (<usize>batchOffset(table, batch) << 2);
     const to = out + <usize>above * <usize>m * step + <usize>row * step;
     const b = packed + <usize>batch * <usize>panels * <usize>k * PANEL_BYTES;
@@ -82,12 +85,17 @@ export function matmul(begin: i32, end: i32, out: usize, table: usize, a: usize,
     for (let k0 = part * share; k0 < stop; k0 += DEPTH) {
       const count = min(DEPTH, stop - k0);
       let strip = strips();
-      for (let i = 0; i < rows; i += 4) {
+      for (let i = 0; i < tall; i += 6) {
+        packStrip(strip, TALL_STRIP_BYTES, from, row + i, m, rowStride, k0, kStride, count);
+        packPair(strip, from, row + i + 4, rowStride, k0, kStride, count);
+        strip += <usize>count * TALL_STRIP_BYTES;
+      }
+      for (let i = tall; i < rows; i += 4) {
         packStrip(strip, STRIP_BYTES, from, row + i, m, rowStride, k0, kStride, count);
         strip += <usize>count * STRIP_BYTES;
       }
       const panelStep = <usize>k * PANEL_BYTES;
-      tiles(count, b + <usize>k0 * PANEL_BYTES, panelStep, first, last, to, step, rows, n, k0 > part * share);
+      tiles(count, b + <usize>k0 * PANEL_BYTES, panelStep, first, last, to, step, rows, n, k0 > part * share, tall);
     }
   }
 }

@@ -2,7 +2,7 @@
 //
 // out = Aᵀ[Σ_c (G w Gᵀ) ∘ (Bᵀ d B)]A over tiles d of 4 × 4 pixels, two apart. Each of the 16 frequencies is a matrix product.
 import { splat } from "./functions";
-import { behindTiles, PANEL_BYTES, packRows, STRIP_BYTES, tile } from "./gemm";
+import { behindTiles, PANEL_BYTES, packRows, STRIP_BYTES, tile, tileWithin } from "./gemm";
 import { at } from "./matmul";
 import { element, scratch, storeLanes, ZEROS } from "./memory";
 
@@ -107,7 +107,7 @@ export function winograd(begin: i32, end: i32, out: usize, table: usize, image: 
         let a = strips + <usize>f * frequencyStrips;
         let c = scratch + <usize>f * frequencyProducts;
         for (let i = 0; i < tiles; i += 4) {
-          tile(channels, a, b, c, PANEL_BYTES, 4, 8, false);
+          tile(channels, a, b, c, PANEL_BYTES, false);
           a += stripBytes;
           c += 4 * PANEL_BYTES;
         }
@@ -274,7 +274,7 @@ export function winograd_grad(begin: i32, end: i32, sums: usize, table: usize, i
           const b = panels + <usize>f * panelFrequency + <usize>(j >> 3) * depthPanel;
           let a = strips + <usize>f * stripFrequency;
           for (let i = 0; i < rows; i += 4) {
-            tile(count, a, b, element(to, i * n + j), step, rows - i, columns - j, first > part * share);
+            tileWithin(count, a, b, element(to, i * n + j), step, rows - i, columns - j, first > part * share);
             a += depthStrip;
           }
         }

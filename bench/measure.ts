@@ -49,8 +49,9 @@ export interface Effort {
   /** Steps of whole sampling runs. */
   readonly sampleSteps: number;
   /**
-   * Milliseconds of rest before each sample. Threads of other libraries spin on for up to about 100 ms after their work (OpenBLAS,
-   * OpenMP), on the cores that the next contender is to be timed on.
+   * Milliseconds of rest before each sample, and then a sample's work that is not timed. Threads of other libraries spin on for up to
+   * about 100 ms after their work (OpenBLAS, OpenMP), on the cores that the next contender is to be timed on; and two threads that
+   * slept may share one core for the first 20 ms.
    */
   readonly rest: number;
 }
@@ -141,7 +142,7 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
   for (let round = 0; round < effort.samples; round++) {
     for (const { label, solver, repeats, samples } of runners) {
       try {
-        if (effort.rest > 0) await new Promise((resolve) => setTimeout(resolve, effort.rest));
+        if (effort.rest > 0) await rested(solver, repeats, effort.rest);
         samples.push(await solver.time(repeats));
       } catch (error) {
         note(failures, label, error instanceof Error ? error.message : String(error));
@@ -158,6 +159,11 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
     measurements.push({ name, size, backend: label, flop, bytes, samples, ...spread(samples), error, tolerance });
   }
   return { measurements, failures, absent };
+}
+
+async function rested(solver: Solver, repeats: number, rest: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, rest));
+  await solver.time(repeats);
 }
 
 /** The reference's answer, or that to the part of the problem that stands for it. */

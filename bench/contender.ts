@@ -32,8 +32,8 @@ export interface Manner {
   readonly isMixed?: boolean;
 }
 
-/** What rounding the operands of products to float16 leaves of their accuracy, for operands up to 1. */
-const MIXED_TOLERANCE = 1e-3;
+/** Both operands of a product rounded to float16 where that has normal numbers, by at most 2⁻¹¹ of themselves each. */
+const MIXED_TOLERANCE = 2 * 2 ** -11;
 
 /** One of our backends. */
 export function ours(

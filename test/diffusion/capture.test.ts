@@ -33,23 +33,17 @@ import { adamW, ema, type Mlp, mlp, parameters, unet, warmup } from "@pkg/nn";
 import {
   type Backend,
   capture,
-  cpu,
   type RandomStream,
   randomStream,
   type Tensor,
   tidy,
   torchStream,
-  wasm,
   webgpu,
 } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
+import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 
-const openers: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
-  { name: "cpu", open: async () => cpu(), skip: false },
-  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
-  { name: "webgpu", open: webgpu, skip: !gpuAvailable },
-];
 const CONFIG = { inChannels: 1, channels: 8, multipliers: [1, 2], blocks: 1, dropout: 0.2, classes: 3 };
 const BATCH = 2;
 const schedule = cosine(100);

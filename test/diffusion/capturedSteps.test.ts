@@ -49,7 +49,6 @@ import {
 import { mlp } from "@pkg/nn";
 import {
   type Backend,
-  cpu,
   crossEntropy,
   liveTensors,
   perStep,
@@ -59,17 +58,11 @@ import {
   torchStream,
   type WebgpuBackend,
   type WebgpuCounters,
-  wasm,
   webgpu,
 } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
-
-const openers: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
-  { name: "cpu", open: async () => cpu(), skip: false },
-  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
-  { name: "webgpu", open: webgpu, skip: !gpuAvailable },
-];
 
 const STEPS = 12;
 const BATCH = 3;

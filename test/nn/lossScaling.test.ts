@@ -1,7 +1,8 @@
 // Loss scaling: it changes nothing while gradients are finite, skips those that are not, resumes to the bit, and saves small gradients.
 import { adamW, type Optimizer, parameters, unet } from "@pkg/nn";
-import { type Backend, cpu, randomStream, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
+import { type Backend, cpu, randomStream, type Tensor, tensor, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
+import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 
 /** Two weights w and the loss (w · x − y)² · factor. */
@@ -41,13 +42,7 @@ test("with finite gradients the updates are those without it", async () => {
   for (const [k, value] of trained[0].entries()) expect(Math.abs(trained[1][k] - value)).toBeLessThan(1e-11);
 });
 
-const backends = [
-  { name: "cpu", open: async () => cpu(), skip: false },
-  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
-  { name: "webgpu", open: () => webgpu(), skip: !gpuAvailable },
-];
-
-describe.each(backends)("on $name", ({ open, skip }) => {
+describe.each(openers)("on $name", ({ open, skip }) => {
   test.skipIf(skip)("a gradient that is not finite changes nothing but the scale, which grows again", async () => {
     const backend = await open();
     const { w, loss } = problem(backend);

@@ -15,20 +15,14 @@ import {
   tensor,
   tidy,
   type WebgpuBackend,
-  wasm,
   webgpu,
   weightedSum,
   zeros,
 } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { planMemory } from "../../packages/tensor/src/backends/webgpu/plan.ts";
+import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
-
-const openers: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
-  { name: "cpu", open: async () => cpu(), skip: false },
-  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
-  { name: "webgpu", open: webgpu, skip: !gpuAvailable },
-];
 
 for (const { name, open, skip } of openers) {
   describe.skipIf(skip)(`on ${name}`, () => {

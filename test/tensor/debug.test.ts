@@ -1,28 +1,12 @@
 // Finding the op that makes NaN, and the op at which two backends differ.
-import {
-  type Backend,
-  cpu,
-  detectNonFinite,
-  grad,
-  numericsReport,
-  ones,
-  tensor,
-  wasm,
-  webgpu,
-  zeros,
-} from "@pkg/tensor";
+import { type Backend, cpu, detectNonFinite, grad, numericsReport, ones, tensor, webgpu, zeros } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defineOp, float32 } from "../../packages/tensor/src/op.ts";
 import { apply } from "../../packages/tensor/src/tensor.ts";
+import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 
-const backends: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
-  { name: "cpu", open: async () => cpu(), skip: false },
-  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
-  { name: "webgpu", open: () => webgpu(), skip: !gpuAvailable },
-];
-
-for (const { name, open, skip } of backends) {
+for (const { name, open, skip } of openers) {
   describe.skipIf(skip)(`on ${name}`, () => {
     let backend: Backend;
     beforeAll(async () => {

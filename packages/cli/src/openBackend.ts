@@ -1,0 +1,22 @@
+// The backend that --backend names.
+
+import { type Backend, bestBackend, cpu, wasm, webgpu } from "@pkg/tensor";
+import type { FlagValues } from "./flags.ts";
+import { InputError } from "./inputError.ts";
+import { say } from "./say.ts";
+
+const OPENERS: Readonly<Record<string, () => Backend | Promise<Backend>>> = { cpu, wasm, webgpu };
+
+/** Opens it and says which. @throws InputError when it cannot be had */
+export async function openBackend(flags: FlagValues): Promise<Backend> {
+  const onChoice = (reason: string) => say(`backend: ${reason}`);
+  const wanted = flags.word("backend");
+  if (wanted === "best") return bestBackend({ onChoice });
+  try {
+    const backend = await OPENERS[wanted]();
+    onChoice(`${backend.name} (--backend ${wanted})`);
+    return backend;
+  } catch (error) {
+    throw new InputError(`--backend ${wanted}: ${error instanceof Error ? error.message : error}`);
+  }
+}

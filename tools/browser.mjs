@@ -61,6 +61,7 @@ const types = { html: "text/html; charset=utf-8", js: "text/javascript", css: "t
 /**
  * @typedef {object} PageOptions
  * @property {boolean} [isolated] whether the page is cross-origin isolated, default true
+ * @property {string} [policy] the page's Content-Security-Policy
  */
 
 /**
@@ -85,8 +86,11 @@ export async function openBrowser() {
   const servers = [];
   return {
     version: browser.version(),
-    open: async (files, { isolated = true } = {}) => {
-      const { url, stop } = await serve(files, isolated ? isolation : {});
+    open: async (files, { isolated = true, policy } = {}) => {
+      const { url, stop } = await serve(files, {
+        ...(isolated && isolation),
+        ...(policy && { "Content-Security-Policy": policy }),
+      });
       servers.push(stop);
       const page = await browser.newPage();
       await page.goto(url);

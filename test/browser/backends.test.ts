@@ -28,11 +28,21 @@ describe.skipIf(!browserAvailable)("in Chromium", () => {
   test("WebAssembly takes two threads in a page that may share memory, and one elsewhere, with results as good", async () => {
     expect(await call("name", "wasm")).toMatch(/^wasm: 2 threads, simd/);
     const alone = await runInPage<Program>(browser, "test/browser/page.ts", { isolated: false });
-    expect(await alone("name", "wasm")).toMatch(/^wasm: 1 thread, simd/);
+    expect(await alone("name", "wasm")).toMatch(
+      /^wasm: 1 thread, simd.* \(no more: the page is not cross-origin isolated, want the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp\)$/,
+    );
     expect(await alone("name", "webgpu")).toMatch(/^webgpu: /);
     for (const name of ["matmul", "conv2d", "softmax"]) {
       expect(await alone("checkCase", "wasm", name, 0)).toEqual(await call("checkCase", "wasm", name, 0));
     }
+  });
+
+  test("a page whose policy forbids workers from blob: addresses computes on one thread, and the name says why", async () => {
+    const forbidden = await runInPage<Program>(browser, "test/browser/page.ts", { policy: "worker-src 'none'" });
+    expect(await forbidden("name", "wasm")).toMatch(
+      /^wasm: 1 thread, simd.* \(no more: the page may start no workers from blob: addresses, want worker-src blob: in its Content-Security-Policy\)$/,
+    );
+    expect(await forbidden("checkCase", "wasm", "matmul", 0)).toEqual(await call("checkCase", "wasm", "matmul", 0));
   });
 
   test("tilings that were found are kept in the browser's store, for each adapter", async () => {

@@ -19,7 +19,8 @@ import {
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { loadKernels } from "../../packages/tensor/src/backends/wasm/binary.ts";
 import { CONTROL } from "../../packages/tensor/src/backends/wasm/serve.ts";
-import { startWorkers, Threads } from "../../packages/tensor/src/backends/wasm/threads.ts";
+import { Threads } from "../../packages/tensor/src/backends/wasm/threads.ts";
+import { startWorkers } from "../../packages/tensor/src/backends/wasm/workers.ts";
 import type { Case } from "../../packages/tensor/src/op.ts";
 import * as ops from "../../packages/tensor/src/ops/index.ts";
 import { bundled, temporaryDirectory } from "../cli/bundled.ts";
@@ -345,7 +346,7 @@ describe("a worker that others end", () => {
     const { module } = await loadKernels({ fused: false, shared: true });
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const placement = { module, memory, scratch: [2 ** 17, 2 ** 20] };
-    const workers = await startWorkers(placement);
+    const { workers } = await startWorkers(placement);
     const threads = new Threads(placement, workers);
     const task = { kernel: "zero", rows: 2 ** 17, grain: 1024, args: [zeroed] };
     threads.run(task);
@@ -354,6 +355,25 @@ describe("a worker that others end", () => {
     workers[0].terminate();
     for (let k = 0; k < 2; k++) {
       expect(() => threads.run(task)).toThrow("wasm: a worker thread has ended in kernel zero, want a new backend");
+    }
+  });
+
+  test("ends the wait after a limit where nobody can tell, as in browsers and Deno", async () => {
+    const { module } = await loadKernels({ fused: false, shared: true });
+    const memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
+    const placement = { module, memory, scratch: [2 ** 17, 2 ** 20] };
+    const { workers } = await startWorkers(placement);
+    onTestFinished(() => workers[0].terminate());
+    const threads = new Threads(placement, workers, 50);
+    const task = { kernel: "zero", rows: 2 ** 17, grain: 1024, args: [2 ** 21] };
+    threads.run(task);
+    Atomics.add(new Int32Array(memory.buffer), CONTROL.active, 1); // as one that is ended at work leaves it
+    for (let k = 0; k < 2; k++) {
+      expect(() => threads.run(task)).toThrow(
+        new DeviceLostError(
+          "wasm: a worker thread did not end kernel zero within 0.05 s, want a new backend; what this one holds can still be read",
+        ),
+      );
     }
   });
 });

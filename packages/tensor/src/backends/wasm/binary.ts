@@ -1,7 +1,7 @@
 // The kernels' WebAssembly module: which variant this engine can run, compiled for a memory with or without sharing.
 
 import { relaxed, simd } from "#kernels";
-import { node } from "./threads.ts";
+import { nodeProcess } from "../../host.ts";
 
 export interface Kernels {
   readonly module: WebAssembly.Module;
@@ -31,8 +31,8 @@ export async function loadKernels({ fused, shared }: { fused: boolean; shared: b
 function hasRelaxedSimd(): boolean {
   const probe = decode(RELAXED);
   if (WebAssembly.validate(probe)) return true;
-  if (!/^v20\./.test((globalThis as { process?: { version: string } }).process?.version ?? "")) return false;
-  node()?.getBuiltinModule("node:v8").setFlagsFromString("--experimental-wasm-relaxed-simd");
+  if (!nodeProcess()?.version.startsWith("v20.")) return false;
+  nodeProcess()?.getBuiltinModule("node:v8").setFlagsFromString("--experimental-wasm-relaxed-simd");
   return WebAssembly.validate(probe);
 }
 

@@ -1,14 +1,19 @@
 // The WebAssembly backend: SIMD kernels on all cores, for machines without a GPU. Ops run at once; those without a `wasm` rule on the host.
 
 import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
+import { nodeProcess } from "../../host.ts";
 import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../op.ts";
 import type { DType } from "../../shape.ts";
 import { type Kernels, loadKernels } from "./binary.ts";
 import { type Block, Heap } from "./heap.ts";
-import { processors, startWorkers, Threads } from "./threads.ts";
+import { Threads } from "./threads.ts";
+import { processors, startWorkers } from "./workers.ts";
 
 export interface WasmOptions {
-  /** Threads that compute, this one included. Default: one a processor, at most 16; 1 where memory cannot be shared. */
+  /**
+   * Threads that compute, this one included. Default: one a processor, at most 16. Where memory cannot be shared there is 1, and those
+   * whose worker cannot be started are left out: the backend's name says why.
+   */
   readonly threads?: number;
   /** The bytes that tensors may take. By default and at most what WebAssembly can address: 4 GiB, less a MiB a thread. */
   readonly budget?: number;
@@ -46,15 +51,16 @@ export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
   } = options;
   if (!(Number.isInteger(threads) && threads >= 1)) throw new Error(`wasm: threads is ${threads}, want an integer ≥ 1`);
   if (!(budget > 0)) throw new Error(`wasm: budget is ${budget} bytes, want a positive number`);
-  const shared = threads > 1 && canShare();
+  const obstacle = threads > 1 ? obstacleToSharing() : "";
+  const shared = threads > 1 && obstacle === "";
   const kernels = await loadKernels({ fused: !deterministic, shared });
   const scratch = Array.from({ length: shared ? threads : 1 }, (_, k) => RESERVED + k * SCRATCH);
   const start = RESERVED + scratch.length * SCRATCH;
   const { memory, maximum } = newMemory(start / PAGE, shared);
   const placement = { module: kernels.module, memory, scratch };
-  const workers = await startWorkers(placement);
+  const { workers, failure } = await startWorkers(placement);
   const heap = new Heap(memory, start, Math.min(budget, maximum * PAGE - start - PAGE));
-  return new Wasm(kernels, memory, heap, new Threads(placement, workers), options);
+  return new Wasm(kernels, memory, heap, new Threads(placement, workers), options, obstacle || failure);
 }
 
 /** The largest memory that can be had. @throws RangeError where none can */
@@ -68,10 +74,13 @@ function newMemory(initial: number, shared: boolean): { memory: WebAssembly.Memo
   return { memory: new WebAssembly.Memory({ initial, maximum, shared }), maximum };
 }
 
-/** Whether memory can be shared with workers: browsers want pages to be cross-origin isolated for it. */
-function canShare(): boolean {
+/** Why memory cannot be shared with workers, as browsers allow pages that are cross-origin isolated only; "" where it can. */
+function obstacleToSharing(): string {
   const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean }; // Node has none
-  return typeof SharedArrayBuffer !== "undefined" && (crossOriginIsolated ?? true);
+  if (crossOriginIsolated === false && !nodeProcess()) {
+    return "the page is not cross-origin isolated, want the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp";
+  }
+  return typeof SharedArrayBuffer === "undefined" ? "there is no SharedArrayBuffer" : "";
 }
 
 class Wasm implements WasmBackend {
@@ -88,9 +97,11 @@ class Wasm implements WasmBackend {
     heap: Heap,
     threads: Threads,
     { poison = false }: WasmOptions,
+    obstacle: string,
   ) {
     const { count } = threads;
-    this.name = `wasm: ${count} thread${count > 1 ? "s" : ""}, simd${fused ? " + fma" : ""}`;
+    const why = obstacle && ` (no more: ${obstacle})`;
+    this.name = `wasm: ${count} thread${count > 1 ? "s" : ""}, simd${fused ? " + fma" : ""}${why}`;
     this.memoryObject = memory;
     this.heap = heap;
     this.threads = threads;

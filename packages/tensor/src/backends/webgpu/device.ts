@@ -1,16 +1,12 @@
 // Finding an adapter and a device, in browsers and in Node; what the backend needs to know about them.
 
+import { type NodeProcess, nodeProcess } from "../../host.ts";
 import type { GpuTarget } from "../../op.ts";
+import { noAdapterHint, noWebgpuHint } from "./hints.ts";
 
 /** Where WebGPU comes from: the browser, or Dawn's bindings. */
 interface Dawn {
   create(options: string[]): GPU;
-}
-
-/** What is used of Node's `process`. */
-interface NodeProcess {
-  readonly platform: string;
-  dlopen(module: { exports: object }, path: string): void;
 }
 
 /** A device and what is known of its adapter. */
@@ -46,8 +42,8 @@ const TOGGLES = ["enable-dawn-features=disable_workgroup_init"];
 async function platformGpu(toggles: readonly string[] = TOGGLES): Promise<GPU | string> {
   if (typeof navigator !== "undefined" && navigator.gpu) return navigator.gpu;
   if (dawn) return dawn;
-  const { process } = globalThis as { process?: NodeProcess }; // the types of Node are not a browser's
-  if (!process) return "this browser has no WebGPU, want Chrome or Edge from 113, Safari from 26, or Firefox from 141";
+  const process = nodeProcess();
+  if (!process) return noWebgpuHint({ userAgent: userAgent(), isSecureContext: globalThis.isSecureContext ?? true });
   if (!hasVulkanLoader(process))
     return "there is no Vulkan loader, want libvulkan.so.1: of the GPU's driver, or Debian's libvulkan1";
   try {
@@ -77,10 +73,14 @@ export async function findAdapter(toggles?: readonly string[]): Promise<GPUAdapt
   const gpu = await platformGpu(toggles);
   if (typeof gpu === "string") return gpu;
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  return (
-    adapter ??
-    "WebGPU finds no adapter, want a GPU with a driver for Vulkan, Metal or Direct3D 12 (Debian's mesa-vulkan-drivers for AMD and Intel)"
-  );
+  if (adapter) return adapter;
+  return nodeProcess()
+    ? "WebGPU finds no adapter, want a GPU with a driver for Vulkan, Metal or Direct3D 12 (Debian's mesa-vulkan-drivers for AMD and Intel)"
+    : noAdapterHint({ userAgent: userAgent() });
+}
+
+function userAgent(): string {
+  return globalThis.navigator?.userAgent ?? "";
 }
 
 /** Whether the adapter computes on the CPU. */

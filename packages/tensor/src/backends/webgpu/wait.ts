@@ -12,7 +12,9 @@ const PATIENCE = 1;
 const LONGEST_NAP = 1;
 
 const { process, setImmediate } = globalThis as NodeGlobals;
-const cell = process?.versions?.node && setImmediate ? new Int32Array(new SharedArrayBuffer(4)) : null;
+// Nothing can sleep without shared memory; then the loop goes on without naps.
+const canNap = process?.versions?.node && setImmediate && typeof SharedArrayBuffer !== "undefined";
+const cell = canNap ? new Int32Array(new SharedArrayBuffer(4)) : null;
 let waits = 0;
 let since = 0;
 let isNapping = false;

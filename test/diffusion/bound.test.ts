@@ -276,7 +276,9 @@ test("nll refuses what it cannot judge, and says which step failed", async () =>
     "nll: repeats is 0, want a positive integer",
   );
   const broken = { forward: (x: Tensor, [t]: readonly number[]) => (t === 3 ? x.mul(Number.NaN) : x) };
-  await expect(nll(broken, schedule, x0, rng)).rejects.toThrow("nll: the term of step 3 is NaN, want a finite number");
+  await expect(nll(broken, schedule, x0, rng)).rejects.toThrow(
+    "nll: the model's output at step 3 has 64 elements that are NaN or infinite, want finite ones",
+  );
   const one = await nll(model, schedule, images(exact, 1), rng);
   expect(one.total.standardError).toBe(Number.POSITIVE_INFINITY);
 });

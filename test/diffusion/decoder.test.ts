@@ -122,7 +122,9 @@ test("data that has no probability is refused by its value", async () => {
   await check([...GRID]);
   await discretisedDecoder().check(tensor(GRID, { backend: cpu() }));
   await expect(check([0.2, -1.5])).rejects.toThrow("discretisedDecoder: data reaches 1.5, want it in [−1, 1]");
-  await expect(check([Number.NaN])).rejects.toThrow("discretisedDecoder: data reaches NaN");
+  await expect(check([Number.NaN])).rejects.toThrow(
+    "discretisedDecoder: data have 1 elements that are NaN or infinite, want finite ones",
+  );
   await expect(check([1, 0])).rejects.toThrow("discretisedDecoder: data lies 0.5 of a step beside the 256 levels");
   expect(() => discretisedDecoder({ levels: 1 })).toThrow("discretisedDecoder: levels is 1, want an integer from 2 on");
   expect(() => discretisedDecoder({ floor: 1 })).toThrow("discretisedDecoder: floor is 1, want a number in [0, 1)");

@@ -270,7 +270,9 @@ test("bad options and models are refused", async () => {
     /ode: 5 steps from log σ = 2\.30.* got to/,
   );
   const broken: Model = { forward: (x, [t]) => (t < 5 ? x.mul(0).div(0) : x) };
-  await expect(run({}, broken)).rejects.toThrow(/is NaN or infinite for 2 samples, want finite values/);
+  await expect(run({}, broken)).rejects.toThrow(
+    /made of the model's output, is NaN or infinite for 2 samples, want finite values/,
+  );
   await expect(run({ from: tensor([1], { backend }) })).rejects.toThrow("sampleFlow: from has shape [1], want [2]");
   expect(() => probabilityFlow(sigmaPath([1]), identity)).toThrow("1 levels with noise, want at least two");
   const x0 = tidy(() => tensor([[1, 2]], { backend }));

@@ -145,7 +145,7 @@ test("Γ is estimated from data within five standard deviations", async () => {
   }
   const broken = { forward: (x: Tensor) => x.mul(Number.NaN) };
   await expect(noiseEnergies(broken, short, x0, randomStream(0))).rejects.toThrow(
-    "noiseEnergies: E‖ε̂‖² is NaN at step 0",
+    "noiseEnergies: the model's output at step 0 has",
   );
 });
 

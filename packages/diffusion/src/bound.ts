@@ -5,6 +5,7 @@ import type { Tensor } from "@pkg/tensor";
 import { type Decoder, discretisedDecoder } from "./decoder.ts";
 import { klOf } from "./klDivergence.ts";
 import type { Model } from "./model.ts";
+import { spoilt } from "./modelOutput.ts";
 import { convertPrediction, type Prediction } from "./parameterization.ts";
 import { type Clip, clipped } from "./path.ts";
 import { perSample, sumPerSample } from "./perSample.ts";
@@ -40,7 +41,7 @@ export function priorTerm(schedule: Schedule, x0: Tensor): Tensor {
  * The term of each sample's step t, in nats: L_{t−1} = KL(q(x_{t−1} | x_t, x₀) ‖ p(x_{t−1} | x_t)), and L_0 = −log p(x₀ | x_1) at t = 0.
  * @param noised x0 and what `qSample` made of it: [batch, ...], one step a sample
  * @param options clip: false by default, as in training
- * @returns [batch]
+ * @returns [batch]; NaN for a sample whose prediction has an element that is NaN or infinite, whatever a clip would make of it
  */
 export function boundTerms(
   model: Model,
@@ -87,7 +88,8 @@ export function termsOf(
   const isFirst = column((t) => t)
     .flatten()
     .equal(0);
-  return isFirst.where(sumPerSample(reconstruction), sumPerSample(kl));
+  const terms = isFirst.where(sumPerSample(reconstruction), sumPerSample(kl));
+  return spoilt(terms, raw ? [predicted, raw] : [predicted]);
 }
 
 /** −log₂ p a dimension, of nats of the whole sample. @throws Error unless dimensions is a positive integer */

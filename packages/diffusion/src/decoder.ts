@@ -1,6 +1,6 @@
 // The decoder p(x₀ | x_1) of the bound's last term: for images on a grid of levels, or for continuous data.
 
-import type { Tensor } from "@pkg/tensor";
+import { nonFiniteCount, stack, type Tensor, tidy } from "@pkg/tensor";
 import type { Normal } from "./klDivergence.ts";
 
 /** How likely data is, given the last reverse step's mean and variance. */
@@ -47,12 +47,12 @@ export function discretisedDecoder({ levels = 256, cdf = "exact", floor = 1e-12 
       return floor > 0 ? log.maximum(Math.log(floor)) : log;
     },
     async check(x) {
-      const place = x.affine((levels - 1) / 2, (levels - 1) / 2);
-      const [outside, between] = [x.abs().max(), place.sub(place.round()).abs().max()];
-      const farthest = await outside.item();
+      const [farthest, distance] = await readData("discretisedDecoder", x, () => {
+        const place = x.affine((levels - 1) / 2, (levels - 1) / 2);
+        return [x.abs().max(), place.sub(place.round()).abs().max()];
+      });
       if (!(farthest <= 1)) throw new Error(`discretisedDecoder: data reaches ${farthest}, want it in [−1, 1]`);
       // float32 places a level within 2⁻²⁴ · levels of itself.
-      const distance = await between.item();
       if (!(distance <= levels * 2 ** -22)) {
         throw new Error(
           `discretisedDecoder: data lies ${distance} of a step beside the ${levels} levels, want it on them (gaussianDecoder takes any)`,
@@ -73,8 +73,17 @@ export function gaussianDecoder(): Decoder {
         .add(logVariance)
         .add(Math.log(2 * Math.PI))
         .mul(-0.5),
-    check: async () => {},
+    check: async (x) => void (await readData("gaussianDecoder", x, () => [])),
   };
+}
+
+/** Scalars of data, with one reading for them and a look at the data. @throws Error for data that are not finite */
+async function readData(name: string, x: Tensor, scalars: () => readonly Tensor[]): Promise<readonly number[]> {
+  const read = tidy(() => stack([nonFiniteCount([x]).cast("float32"), ...scalars()]));
+  const [faulty, ...values] = await read.data();
+  read.dispose();
+  if (faulty > 0) throw new Error(`${name}: data have ${faulty} elements that are NaN or infinite, want finite ones`);
+  return values;
 }
 
 /** Logarithms of the probabilities of the lowest bin, of one between, and of the highest. */

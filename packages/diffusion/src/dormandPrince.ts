@@ -25,6 +25,12 @@ export interface OdeStep {
   readonly evaluations: number;
 }
 
+/** How errors speak of an equation. */
+export interface OdeNames {
+  readonly time: string;
+  readonly source: string;
+}
+
 /** dy/dt at (t, y), tensor by tensor. */
 export type OdeField = (t: number, state: readonly Tensor[]) => readonly Tensor[];
 
@@ -35,7 +41,7 @@ export type OdeField = (t: number, state: readonly Tensor[]) => readonly Tensor[
  * by a PI controller (Dormand & Prince 1980; Hairer, Nørsett & Wanner 1993, sections II.4 and IV.2). The error's norm is read back once
  * a step.
  * @param state tensors of [batch, ...] each; the field's are the same
- * @param time what errors call t
+ * @param names what errors call t, and what makes the slope
  * @throws Error for tolerances ≤ 0 and the like, for values that are not finite, and when maxSteps don't do
  */
 export async function* dormandPrince(
@@ -44,7 +50,7 @@ export async function* dormandPrince(
   from: number,
   to: number,
   { rtol = 1e-5, atol = 1e-5, maxSteps = 1000 }: OdeOptions = {},
-  time = "t",
+  { time, source }: OdeNames,
 ): AsyncGenerator<OdeStep, void, void> {
   checkOptions(from, to, { rtol, atol, maxSteps });
   const direction = Math.sign(to - from);
@@ -72,7 +78,7 @@ export async function* dormandPrince(
       if (faults > 0 || error > 1) for (const tensor of [...trial.y, ...trial.slope]) tensor.dispose();
       if (faults > 0) {
         throw new Error(
-          `ode: the field between ${time} = ${t} and ${next} is NaN or infinite for ${faults} samples, want finite values`,
+          `ode: the slope between ${time} = ${t} and ${next}, made of ${source}, is NaN or infinite for ${faults} samples, want finite values`,
         );
       }
       if (error > 1) {

@@ -7,6 +7,7 @@ import { discretisedDecoder } from "./decoder.ts";
 import { type Estimate, estimate } from "./estimate.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
+import { readWatched } from "./modelOutput.ts";
 import { checkBatch, sampleSize } from "./perSample.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -34,7 +35,8 @@ export interface Nll {
  * @param x0 [batch, ...]; images on 256 levels in [−1, 1], or anything with another decoder
  * @param rng draws the noise
  * @param options clip: true by default, as in evaluation (Nichol & Dhariwal's code); false for data outside of [−1, 1]
- * @throws Error for data that the decoder cannot take, and for a term that is not finite, naming the step
+ * @throws Error for data that the decoder cannot take; where the model's output is not finite, with the step and the number of such
+ * elements, clipped or not; and for a term that is not finite
  */
 export async function nll(
   model: Model,
@@ -50,22 +52,18 @@ export async function nll(
   const batch = x0.shape[0];
   const size = sampleSize(x0);
   const bits = (nats: readonly number[]) => nats.map((value) => bitsPerDim(value, size));
-  const prior = bits(await read(tidy(() => priorTerm(schedule, x0))));
+  const prior = bits(checkTerms("L_T", await read(tidy(() => priorTerm(schedule, x0)))));
   const totals = Array.from({ length: repeats }, () => prior.slice());
   const terms: Estimate[] = [];
   for (let t = 0; t < schedule.steps; t++) {
     const times = new Array<number>(batch).fill(t);
     const drawn: number[] = [];
     for (const total of totals) {
-      const nats = await read(
-        tidy(() => {
-          const { noisy } = qSample(schedule, x0, times, rng);
-          return boundTerms(model, schedule, { x0, x: noisy, times }, { clip, decoder, ...options });
-        }),
-      );
-      const wrong = nats.find((value) => !Number.isFinite(value));
-      if (wrong !== undefined) throw new Error(`nll: the term of step ${t} is ${wrong}, want a finite number`);
-      for (const [i, term] of bits(nats).entries()) {
+      const nats = await readWatched("nll", `step ${t}`, model, (watched) => {
+        const { noisy } = qSample(schedule, x0, times, rng);
+        return boundTerms(watched, schedule, { x0, x: noisy, times }, { clip, decoder, ...options });
+      });
+      for (const [i, term] of bits(checkTerms(`the term of step ${t}`, nats)).entries()) {
         total[i] += term;
         drawn.push(term);
       }
@@ -81,6 +79,13 @@ export async function nll(
     terms,
     samples: Float64Array.from(prior, (_, i) => totals.reduce((sum, values) => sum + values[i], 0) / repeats),
   };
+}
+
+/** @throws Error unless all are finite */
+function checkTerms(what: string, nats: readonly number[]): readonly number[] {
+  const wrong = nats.find((value) => !Number.isFinite(value));
+  if (wrong !== undefined) throw new Error(`nll: ${what} is ${wrong}, want a finite number`);
+  return nats;
 }
 
 async function read(x: Tensor): Promise<readonly number[]> {

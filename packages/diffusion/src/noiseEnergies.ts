@@ -1,9 +1,10 @@
 // Γ_t = E‖ε̂(x_t, t)‖² / d, which the optimal reverse variance follows from (Bao et al. 2022, eq. 9).
 
 import type { Conditioning } from "@pkg/nn";
-import { type RandomStream, type Tensor, tidy } from "@pkg/tensor";
+import type { RandomStream, Tensor } from "@pkg/tensor";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
+import { readWatched } from "./modelOutput.ts";
 import { convertPrediction, type Prediction } from "./parameterization.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -12,7 +13,7 @@ import type { Schedule } from "./schedule.ts";
  * @param x0 [batch, ...]
  * @param rng draws the noise
  * @returns T numbers; 1 − Γ is the share of the noise that the model cannot tell from data
- * @throws Error where the estimate is not finite, naming the step
+ * @throws Error where the model's output, or the estimate, is not finite, naming the step
  */
 export async function noiseEnergies(
   model: Model,
@@ -23,17 +24,16 @@ export async function noiseEnergies(
 ): Promise<Float64Array> {
   const energies = new Float64Array(schedule.steps);
   for (let t = 0; t < schedule.steps; t++) {
-    const energy = tidy(() => {
+    const [energy] = await readWatched("noiseEnergies", `step ${t}`, model, (watched) => {
       const times = new Array<number>(x0.shape[0]).fill(t);
       const { noisy } = qSample(schedule, x0, times, rng);
-      const predicted = model.forward(noisy, times, { labels });
-      return convertPrediction(schedule, predicted, { from: prediction, to: "noise", x: noisy, times }).square().mean();
+      const predicted = watched.forward(noisy, times, { labels });
+      const noise = convertPrediction(schedule, predicted, { from: prediction, to: "noise", x: noisy, times });
+      return noise.square().mean().reshape([1]);
     });
-    energies[t] = await energy.item();
-    energy.dispose();
-    if (!Number.isFinite(energies[t])) {
-      throw new Error(`noiseEnergies: E‖ε̂‖² is ${energies[t]} at step ${t}, want finite predictions`);
-    }
+    if (!Number.isFinite(energy))
+      throw new Error(`noiseEnergies: E‖ε̂‖² is ${energy} at step ${t}, want a finite number`);
+    energies[t] = energy;
   }
   return energies;
 }

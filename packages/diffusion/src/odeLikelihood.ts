@@ -8,7 +8,7 @@ import { sigmaOf } from "./level.ts";
 import type { Model } from "./model.ts";
 import type { NoisePath } from "./path.ts";
 import { sampleSize, sumPerSample } from "./perSample.ts";
-import { probabilityFlow, TIME } from "./probabilityFlow.ts";
+import { NAMES, probabilityFlow } from "./probabilityFlow.ts";
 
 export interface OdeLikelihoodOptions extends OdeOptions, Pick<Conditioning, "labels"> {
   /**
@@ -61,7 +61,7 @@ export async function odeLikelihood(
   };
   const [from, to] = [cleanest, noisiest].map((level) => Math.log(sigmaOf(level)));
   const gains = zeros([batch, probes?.length ?? 1], { backend: x0.backend });
-  const run = dormandPrince((t, [y]) => tidy(() => divergences(y, t)), [x0, gains], from, to, options, TIME);
+  const run = dormandPrince((t, [y]) => tidy(() => divergences(y, t)), [x0, gains], from, to, options, NAMES);
   try {
     for await (const { t, state, evaluations } of run) {
       if (t !== to) continue;

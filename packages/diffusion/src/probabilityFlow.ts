@@ -5,6 +5,7 @@ import { type Backend, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import { dormandPrince, type OdeOptions } from "./dormandPrince.ts";
 import { type NoiseLevel, sigmaOf } from "./level.ts";
 import type { Model } from "./model.ts";
+import { spoilt } from "./modelOutput.ts";
 import type { NoisePath } from "./path.ts";
 import type { NoiseSource } from "./sampler.ts";
 
@@ -17,7 +18,7 @@ export interface ProbabilityFlow {
   readonly noisiest: NoiseLevel;
   /** The path's last level that has noise. */
   readonly cleanest: NoiseLevel;
-  /** y − D(y; σ). */
+  /** y − D(y; σ); NaN for a sample whose prediction has an element that is NaN or infinite, clipped or not. */
   slope(y: Tensor, logSigma: number): Tensor;
 }
 
@@ -40,7 +41,8 @@ export function probabilityFlow(
       const level = path.at(Math.exp(logSigma));
       const x = y.mul(level.signal);
       const predicted = model.forward(x, new Array<number>(x.shape[0]).fill(level.t), { labels });
-      return y.sub(path.denoise(predicted, x, level));
+      // A clip would make a good slope of an output that is not finite.
+      return spoilt(y.sub(path.denoise(predicted, x, level)), [predicted]);
     },
   };
 }
@@ -110,8 +112,8 @@ export async function* encodeFlow(
   yield* walk(path, flow, x0.detach(), { from: flow.cleanest, to: flow.noisiest, options });
 }
 
-/** The flow's time, in errors. */
-export const TIME = "log σ";
+/** The flow in errors. */
+export const NAMES = { time: "log σ", source: "the model's output" };
 
 async function* walk(
   path: NoisePath,
@@ -122,7 +124,7 @@ async function* walk(
   const [start, end] = [from, to].map((level) => Math.log(sigmaOf(level)));
   const field = (t: number, [state]: readonly Tensor[]) => [flow.slope(state, t)];
   try {
-    for await (const { t, state, slope, ...counts } of dormandPrince(field, [y], start, end, options, TIME)) {
+    for await (const { t, state, slope, ...counts } of dormandPrince(field, [y], start, end, options, NAMES)) {
       const level = t === end ? to : path.at(Math.exp(t));
       const { x, denoised } = tidy(() => ({ x: state[0].mul(level.signal), denoised: state[0].sub(slope[0]) }));
       yield { x, denoised, level, ...counts };

@@ -5,6 +5,7 @@ import { type Captured, capture, nonFiniteCount, perStep, type Tensor, tidy } fr
 import { capturedModel } from "./capturedModel.ts";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
+import { watchedModel } from "./modelOutput.ts";
 import type { NoiseSource, Sampler, SamplerCall, SamplerState } from "./sampler.ts";
 
 /** What a step gives. */
@@ -75,12 +76,10 @@ function stepOf(
 ): StepResult {
   const { labels } = call;
   return tidy(() => {
-    const outputs: Tensor[] = [];
+    const { forward, outputs } = watchedModel(model);
     const predict = (x: Tensor, level: NoiseLevel) => {
       const times = perStep(() => new Array<number>(x.shape[0]).fill(level.t));
-      const output = model.forward(x, times, { labels });
-      outputs.push(output);
-      return output;
+      return forward(x, times, { labels });
     };
     const { x, denoised, memory = [] } = sampler.step({ ...call, predict, rng });
     return { x, denoised, memory, faulty: outputs.length > 0 ? [nonFiniteCount(outputs)] : [] };

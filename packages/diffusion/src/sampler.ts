@@ -1,9 +1,10 @@
 // Sampling: the one loop over the steps of a sampler, as an async generator that can be watched, stopped and resumed.
 
 import { type Conditioning, parameters } from "@pkg/nn";
-import { type Backend, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { type Backend, nonFiniteCount, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
+import { checkOutput } from "./modelOutput.ts";
 import { capturedSteps, plainSteps } from "./sampleStep.ts";
 
 /** Where a sampler's noise comes from: a random stream, or anything else that draws normals. */
@@ -83,7 +84,8 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
  * and give the last state as `from` to go on.
  * @param shape [batch, ...]
  * @throws Error for a shape without a batch, when the model has no parameters and no backend is given, when `from` does not fit or is
- * missing for a sampler that starts from data, when the model's output is not finite, and for what `capture` refuses in captured steps
+ * missing for a sampler that starts from data, when the model's output or the samples are not finite, and for what `capture` refuses
+ * in captured steps
  */
 export async function* sample(
   sampler: Sampler,
@@ -111,7 +113,10 @@ export async function* sample(
       inFlight = settle(backend, faulty[0], sampler.levels[index], index);
       inFlight.catch(() => {}); // awaited below, or one step later
       await before;
-      if (index === steps - 1) await inFlight;
+      if (index === steps - 1) {
+        await inFlight; // the model's fault first
+        await checkSamples(x);
+      }
       yield { x, memory, denoised, step: index + 1, steps };
       if (!kept.has(denoised)) denoised.dispose();
       denoised = undefined;
@@ -139,11 +144,14 @@ export async function finalSample(run: AsyncIterable<Pick<SampleStep, "x"> & Par
 async function settle(backend: Backend, faulty: Tensor | undefined, { t }: NoiseLevel, index: number): Promise<void> {
   if (!faulty) return backend.settled();
   const count = await faulty.item().finally(() => faulty.dispose());
-  if (count > 0) {
-    throw new Error(
-      `sample: the model's output at step ${index} (t = ${t}) has ${count} elements that are NaN or infinite, want finite ones`,
-    );
-  }
+  checkOutput("sample", `step ${index} (t = ${t})`, count);
+}
+
+/** @throws Error for samples that are not finite though all that the model gave is: of a shift, a clip or a level out of float32 */
+async function checkSamples(x: Tensor): Promise<void> {
+  const faulty = nonFiniteCount([x]);
+  const count = await faulty.item().finally(() => faulty.dispose());
+  if (count > 0) throw new Error(`sample: ${count} elements of the samples are NaN or infinite, want finite ones`);
 }
 
 function checkStart(shape: Shape, { levels, prior }: Sampler, from: SampleOptions["from"], backend: Backend): void {

@@ -1,7 +1,7 @@
 // How the noise levels of annealed score matching are chosen: the techniques of Song & Ermon 2020 (NCSNv2). The levels themselves,
 // a geometric sequence, are `exponential` of sigmas.ts.
 
-import { type Tensor, tidy } from "@pkg/tensor";
+import { nonFiniteCount, stack, type Tensor, tidy } from "@pkg/tensor";
 import { sampleSize } from "../perSample.ts";
 
 /**
@@ -9,23 +9,29 @@ import { sampleSize } from "../perSample.ts";
  * mode to any other.
  * @param x [count, ...], at least two samples
  * @returns the distance, in x's unit
+ * @throws Error for fewer than two samples, and samples that are not finite, with the number of such elements
  */
 export async function largestDistance(x: Tensor): Promise<number> {
   const [count] = x.shape;
   if (!(count >= 2)) throw new Error(`largestDistance: ${count} samples, want at least two`);
   let largest = 0;
   for (let from = 0; from < count; from += BLOCK) {
-    const squared = tidy(() => {
+    const read = tidy(() => {
       const rows = x.reshape([count, sampleSize(x)]);
       // Near the mean the cross terms cancel the fewest digits.
       const centred = rows.sub(rows.mean(0));
       const some = centred.slice([from, Math.min(count, from + BLOCK)]);
       const lengths = centred.square().sum(1);
       const someLengths = some.square().sum(1, { keepAxes: true });
-      return some.matmul(centred.transpose()).mul(-2).add(lengths).add(someLengths).max();
+      const squared = some.matmul(centred.transpose()).mul(-2).add(lengths).add(someLengths);
+      return stack([squared.max(), nonFiniteCount([x]).cast("float32")]);
     });
-    largest = Math.max(largest, await squared.item());
-    squared.dispose();
+    const [squared, faulty] = await read.data();
+    read.dispose();
+    if (faulty > 0)
+      throw new Error(`largestDistance: ${faulty} elements of the samples are NaN or infinite, want finite ones`);
+    if (!Number.isFinite(squared)) throw new Error(`largestDistance: its square is ${squared}, want smaller samples`);
+    largest = Math.max(largest, squared);
   }
   return Math.sqrt(Math.max(0, largest));
 }

@@ -5,6 +5,7 @@ import { Storage } from "./memory.ts";
 import type { Op } from "./op.ts";
 import * as ops from "./ops/copy.ts";
 import { contiguousLayout, type DType, formatShape, isContiguous, type Layout, type Spec, sizeOf } from "./shape.ts";
+import { checkTypes } from "./signature.ts";
 
 /** Elements: storage, of which this is an owner, and how it is read. A tensor is one. */
 export interface Elements {
@@ -16,13 +17,14 @@ export interface Elements {
 /** In elements: WebGPU binds buffers at multiples of 256 bytes. */
 const BINDING_ALIGNMENT = 64;
 
-/** What an op makes of inputs on a backend. @throws what the op's `infer` throws; OutOfMemoryError */
+/** What an op makes of inputs on a backend. @throws Error for types that it does not take; what its `infer` throws; OutOfMemoryError */
 export function compute<Attrs>(
   op: Op<Attrs>,
   inputs: readonly Elements[],
   attrs: Attrs,
   backend: Backend,
 ): readonly Elements[] {
+  checkTypes(op, inputs);
   if (op.view) return [reread(op, inputs[0], attrs)];
   const given = inputs.map(operandOf);
   const specs = op.infer(given, attrs);

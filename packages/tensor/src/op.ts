@@ -2,6 +2,7 @@
 
 import type { Product, Retiled, Tiling } from "./ops/tiles.ts";
 import type { DType, Layout, Shape, Spec } from "./shape.ts";
+import type { Signature } from "./signature.ts";
 import type { Tensor } from "./tensor.ts";
 
 export type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array;
@@ -120,6 +121,8 @@ export interface Tolerance {
 /** An op, declared once. `Attrs` are plain data: everything that is not a tensor. */
 export interface Op<Attrs = undefined> {
   readonly name: string;
+  /** The types of inputs that it takes together; float32 alone by default. Others are refused before `infer`. */
+  readonly types?: readonly Signature[];
   /** Shapes and types of the outputs. @throws ShapeError naming the op and the shapes */
   readonly infer: (inputs: readonly Spec[], attrs: Attrs) => readonly Spec[];
   /** For an op that only re-reads its one input: the new layout, or null where strides cannot say it. Replaces kernels. */

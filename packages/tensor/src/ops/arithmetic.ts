@@ -2,7 +2,8 @@
 
 import type { Tolerance } from "../op.ts";
 import type { DType } from "../shape.ts";
-import { elementwise, NUMBERS } from "./elementwise.ts";
+import { ANY, NUMBERS } from "../signature.ts";
+import { elementwise } from "./elementwise.ts";
 
 const EXACT: Tolerance = { ulp: 1 };
 
@@ -165,15 +166,13 @@ export const powScalar = elementwise<{ readonly exponent: number }>({
   tolerance: { ulp: 128, abs: 1e-6 },
 });
 
-const COMPARABLE: readonly DType[] = [...NUMBERS, "bool"];
-
 export const equal = elementwise({
   name: "equal",
   wgsl: "select(0u, 1u, a == b)",
   wasm: "equal",
   cpu: (a, b) => Number(a === b),
   arity: 2,
-  types: COMPARABLE,
+  types: ANY,
   result: "bool",
   cases: [
     {
@@ -192,7 +191,7 @@ export const notEqual = elementwise({
   wasm: ([type]) => (type === "float32" ? "not_equal" : "not_equal_bits"),
   cpu: (a, b) => Number(a !== b),
   arity: 2,
-  types: COMPARABLE,
+  types: ANY,
   result: "bool",
   cases: [
     {
@@ -255,7 +254,7 @@ export const logicalAnd = elementwise({
   wasm: () => "logical_and",
   cpu: (a, b) => a * b,
   arity: 2,
-  types: ["bool"],
+  types: [["bool"]],
   inputTypes: ["bool", "bool"],
   ranges: [[0, 2]],
   tolerance: EXACT,
@@ -267,7 +266,7 @@ export const logicalOr = elementwise({
   wasm: () => "logical_or",
   cpu: (a, b) => Math.max(a, b),
   arity: 2,
-  types: ["bool"],
+  types: [["bool"]],
   inputTypes: ["bool", "bool"],
   ranges: [[0, 2]],
   tolerance: EXACT,
@@ -278,7 +277,7 @@ export const logicalNot = elementwise({
   wgsl: "1u - a",
   wasm: () => "logical_not",
   cpu: (a) => 1 - a,
-  types: ["bool"],
+  types: [["bool"]],
   inputTypes: ["bool"],
   ranges: [[0, 2]],
   tolerance: EXACT,
@@ -302,10 +301,7 @@ export const where = elementwise({
   wasm: () => "where",
   cpu: (a, b, c) => (a !== 0 ? b : c),
   arity: 3,
-  types: {
-    accepts: ([condition, a, b]) => condition === "bool" && a === b,
-    wanted: "bool and two equal ones",
-  },
+  types: ANY.map(([type]) => ["bool", type]),
   vjp: ([g], [condition]) => [null, condition.where(g, 0), condition.where(0, g)],
   saves: { inputs: [0] },
   inputTypes: ["bool"],
@@ -337,7 +333,7 @@ export const cast = elementwise<{ readonly dtype: DType }>({
   wgsl: (_, { dtype }) => CAST[dtype],
   wasm: ([type], { dtype }) => WASM_CAST[type][dtype] ?? null,
   cpu: (a, _b, _c, { dtype }) => (dtype === "float32" ? a : dtype === "bool" ? Number(a !== 0) : Math.trunc(a)),
-  types: COMPARABLE,
+  types: ANY,
   result: ({ dtype }) => dtype,
   vjp: ([g], [x]) => [x.dtype === "float32" && g.dtype === "float32" ? g : null],
   saves: {},

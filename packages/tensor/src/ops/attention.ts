@@ -187,9 +187,6 @@ function checkAttention(name: string, q: Spec, k: Spec, v: Spec): Shape {
       `${name}: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}, want [..., queries, depth], [..., keys, depth] and [..., keys, width] with at least one key`,
     );
   }
-  if ([q, k, v].some(({ dtype }) => dtype !== "float32")) {
-    throw new Error(`${name}: types ${[q, k, v].map(({ dtype }) => dtype).join(", ")}, want float32`);
-  }
   return [...batch, queries];
 }
 

@@ -6,7 +6,6 @@ import { convCalls, inputCalls, weightCalls } from "./convCalls.ts";
 import {
   type ConvAttrs,
   type ConvOptions,
-  checkFloats,
   convAttrs,
   convShape,
   eachTap,
@@ -54,7 +53,6 @@ const CASES = GIVEN.map(([x, w, options]) => {
 export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
   name: "conv2d",
   infer([x, w, ...bias], attrs) {
-    checkFloats("conv2d", x, w, ...bias);
     const shape = convShape("conv2d", x.shape, w.shape, attrs);
     for (const { shape: given } of bias) {
       if (!sameShape(given, shape)) {
@@ -125,7 +123,6 @@ export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
 export const conv2dInput: Op<InputAttrs> = defineOp<InputAttrs>({
   name: "conv2dInput",
   infer([g, w], attrs) {
-    checkFloats("conv2dInput", g, w);
     const { inputShape } = attrs;
     const wanted = convShape("conv2dInput", inputShape, w.shape, attrs);
     if (!sameShape(wanted, g.shape)) {
@@ -175,7 +172,6 @@ export const conv2dInput: Op<InputAttrs> = defineOp<InputAttrs>({
 export const conv2dWeight: Op<WeightAttrs> = defineOp<WeightAttrs>({
   name: "conv2dWeight",
   infer([x, g], attrs) {
-    checkFloats("conv2dWeight", x, g);
     const { kernelSize, groups } = attrs;
     const shape = [...kernelSize, x.shape[3] / groups, g.shape[3]];
     const wanted = convShape("conv2dWeight", x.shape, shape, attrs);

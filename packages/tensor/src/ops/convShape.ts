@@ -1,6 +1,6 @@
 // Attributes and shapes of convolutions, and which pixels meet under which tap; nothing here knows a kernel.
 
-import { formatShape, type Shape, ShapeError, type Spec } from "../shape.ts";
+import { formatShape, type Shape, ShapeError } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** A number for both axes, or one for y and one for x. */
@@ -77,13 +77,6 @@ export function convShape(op: string, x: Shape, w: Shape, { stride, padding, dil
   }
   const size = padded.map((n, k) => Math.floor((n - under[k]) / stride[k]) + 1);
   return [x[0], size[0], size[1], outChannels];
-}
-
-/** @throws Error for other types than float32 */
-export function checkFloats(op: string, ...operands: readonly Spec[]): void {
-  if (operands.some(({ dtype }) => dtype !== "float32")) {
-    throw new Error(`${op}: types ${operands.map(({ dtype }) => dtype).join(" and ")}, want float32`);
-  }
 }
 
 /**

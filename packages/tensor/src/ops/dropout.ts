@@ -22,7 +22,6 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
   name: "dropout",
   infer([x], { rate }) {
     if (!(rate >= 0 && rate < 1)) throw new Error(`dropout: rate ${rate}, want it in [0, 1)`);
-    if (x.dtype !== "float32") throw new Error(`dropout: type ${x.dtype}, want float32`);
     return [float32(x.shape)];
   },
   cpu([out], [x], attrs) {

@@ -22,13 +22,13 @@ import {
   type Layout,
   type Shape,
   ShapeError,
-  type Spec,
   sameShape,
   sizeOf,
 } from "../shape.ts";
+import { accepts } from "../signature.ts";
 import { grainOf, linearGrid, perAxis } from "./dispatch.ts";
 
-interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | "tolerance"> {
+interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "vjp" | "saves" | "tolerance"> {
   /** The expression in the elements a, b, c and the scalars params.s0, params.s1. */
   readonly wgsl: string | ((types: readonly DType[], attrs: Attrs) => string);
   /** Functions that the expression calls. */
@@ -40,10 +40,6 @@ interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | 
   readonly arity?: 1 | 2 | 3;
   /** Attributes that the kernel gets as params.s0 and params.s1. */
   readonly scalars?: (attrs: Attrs) => readonly number[];
-  /** Input types it takes, all inputs having the same; float32 alone by default. */
-  readonly types?:
-    | readonly DType[]
-    | { readonly accepts: (types: readonly DType[]) => boolean; readonly wanted: string };
   /** The result's type, when it is not the last input's. */
   readonly result?: DType | ((attrs: Attrs) => DType);
   /** Types of the inputs in tests, where they are not float32. */
@@ -55,7 +51,6 @@ interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "vjp" | "saves" | 
   readonly cases?: readonly Case<Attrs>[];
 }
 
-export const NUMBERS: readonly DType[] = ["float32", "int32", "uint32"];
 const WORKGROUP = 64;
 /** How an operand lies, for the WebAssembly kernels. */
 const [IN_ROWS, SCALAR, STRIDED] = [0, 1, 2];
@@ -64,14 +59,14 @@ export const WGSL_TYPE: Readonly<Record<DType, string>> = { float32: "f32", int3
 
 /** Declares an elementwise op. Its operands have equal shapes: Tensor methods stretch them first, as views. */
 export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<Attrs> {
-  const { name, arity = 1, types = ["float32"], scalars = () => [] } = rules;
+  const { name, types, arity = 1, scalars = () => [] } = rules;
   return defineOp<Attrs>({
     name,
+    types,
     infer(inputs, attrs) {
       if (inputs.some((input) => !sameShape(input.shape, inputs[0].shape))) {
         throw new ShapeError(`${name}: ${inputs.map((i) => formatShape(i.shape)).join(" and ")}, want equal shapes`);
       }
-      checkTypes(name, inputs, types);
       const result = typeof rules.result === "function" ? rules.result(attrs) : rules.result;
       return [{ shape: inputs[0].shape, dtype: result ?? inputs[arity - 1].dtype }];
     },
@@ -108,7 +103,7 @@ function refusedCases<Attrs>(
   const equal = new Array<Shape>(arity).fill([2]);
   const refused = (["bool", "uint32", "int32", "float32"] as const)
     .map((dtype) => new Array<DType>(arity).fill(dtype))
-    .find((dtypes) => !accepts(types, dtypes));
+    .find((dtypes) => !accepts({ types }, dtypes));
   return [
     ...(arity === 1
       ? []
@@ -127,18 +122,6 @@ function drawnCases<Attrs>({ ranges = [], inputTypes = [], attrs }: Elementwise<
       range: ranges[k] ?? ranges[0] ?? [-2, 2],
     }));
   return SHAPES.flatMap((shape) => (attrs ?? [undefined]).map((value) => ({ inputs: inputs(shape), attrs: value })));
-}
-
-function accepts(types: Elementwise<never>["types"] = ["float32"], found: readonly DType[]): boolean {
-  if ("accepts" in types) return types.accepts(found);
-  return found.every((type) => types.includes(type) && type === found[0]);
-}
-
-function checkTypes(name: string, inputs: readonly Spec[], types: Elementwise<never>["types"] & object): void {
-  const found = inputs.map((input) => input.dtype);
-  if (accepts(types, found)) return;
-  const wanted = "wanted" in types ? types.wanted : `${types.join(" or ")}${found.length > 1 ? ", all equal" : ""}`;
-  throw new Error(`${name}: types ${found.join(", ")}, want ${wanted}`);
 }
 
 /** One pass of an expression in the elements a, b, c of the inputs. */

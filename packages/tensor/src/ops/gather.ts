@@ -5,6 +5,7 @@ import oneHotKernel from "@pkg/kernels/one_hot.wgsl";
 import scatterAddKernel from "@pkg/kernels/scatter_add.wgsl";
 import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../shape.ts";
+import { ANY } from "../signature.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader, WGSL_TYPE } from "./elementwise.ts";
 
@@ -16,12 +17,9 @@ const WORKGROUP = 64;
  */
 export const gather: Op = defineOp({
   name: "gather",
+  types: ANY.map(([type]) => [type, "int32"]),
   infer([table, indices]) {
-    if (table.shape.length === 0 || indices.dtype !== "int32") {
-      throw new ShapeError(
-        `gather: table ${formatShape(table.shape)}, indices ${indices.dtype} ${formatShape(indices.shape)}, want [rows, ...] and int32`,
-      );
-    }
+    if (table.shape.length === 0) throw new ShapeError(`gather: table ${formatShape(table.shape)}, want [rows, ...]`);
     return [{ shape: [...indices.shape, ...table.shape.slice(1)], dtype: table.dtype }];
   },
   cpu([out], [table, indices]) {
@@ -53,7 +51,7 @@ export const gather: Op = defineOp({
   ],
   errors: [
     { inputs: [[3, 2], { shape: [2], dtype: "int32", values: [0, 3] }], error: "gather: index 3 of 3 rows" },
-    { inputs: [[3, 2], [2]], error: "gather: table [3, 2], indices float32 [2]" },
+    { inputs: [[3, 2], [2]], error: "gather: types float32, float32, want float32, int32 or int32, int32 or " },
   ],
   tolerance: { ulp: 0 },
 });
@@ -64,11 +62,12 @@ export const gather: Op = defineOp({
  */
 export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly rows: number }>({
   name: "scatterAdd",
+  types: [["float32", "int32"]],
   infer([values, indices], { rows }) {
     const leading = values.shape.slice(0, indices.shape.length);
-    if (values.dtype !== "float32" || indices.dtype !== "int32" || !sameShape(leading, indices.shape)) {
+    if (!sameShape(leading, indices.shape)) {
       throw new ShapeError(
-        `scatterAdd: values ${values.dtype} ${formatShape(values.shape)}, indices ${indices.dtype} ${formatShape(indices.shape)}, want float32 [...indices, ...] and int32`,
+        `scatterAdd: values ${formatShape(values.shape)}, indices ${formatShape(indices.shape)}, want [...indices, ...]`,
       );
     }
     return [float32([rows, ...values.shape.slice(indices.shape.length)])];
@@ -107,7 +106,7 @@ export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly row
       attrs: { rows: 2 },
       error: "scatterAdd: index -1 of 2 rows",
     },
-    { inputs: [[2, 2], indexInput([3], 2)], attrs: { rows: 2 }, error: "scatterAdd: values float32 [2, 2]" },
+    { inputs: [[2, 2], indexInput([3], 2)], attrs: { rows: 2 }, error: "scatterAdd: values [2, 2], indices [3]" },
   ],
   tolerance: { terms: (inputs) => sizeOf(inputs[1]), abs: 1e-30 },
 });
@@ -115,10 +114,9 @@ export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly row
 /** Indices (int32) → float32 [...indices, depth]: 1 at each index and 0 elsewhere, also for an index outside of 0 … depth − 1. */
 export const oneHot: Op<{ readonly depth: number }> = defineOp<{ readonly depth: number }>({
   name: "oneHot",
+  types: [["int32"]],
   infer([indices], { depth }) {
-    if (indices.dtype !== "int32" || !(Number.isInteger(depth) && depth > 0)) {
-      throw new Error(`oneHot: indices ${indices.dtype} and depth ${depth}, want int32 and an integer above 0`);
-    }
+    if (!(Number.isInteger(depth) && depth > 0)) throw new Error(`oneHot: depth ${depth}, want an integer above 0`);
     return [float32([...indices.shape, depth])];
   },
   cpu([out], [indices], { depth }) {
@@ -143,7 +141,7 @@ export const oneHot: Op<{ readonly depth: number }> = defineOp<{ readonly depth:
     { inputs: [indexInput([5], 3)], attrs: { depth: 3 } },
     { inputs: [{ shape: [2, 2], dtype: "int32", values: [-1, 0, 4, 1] }], attrs: { depth: 4 } },
   ],
-  errors: [{ inputs: [[2]], attrs: { depth: 3 }, error: "oneHot: indices float32" }],
+  errors: [{ inputs: [[2]], attrs: { depth: 3 }, error: "oneHot: types float32, want int32" }],
   tolerance: { ulp: 0 },
 });
 

@@ -4,6 +4,7 @@ import gatherKernel from "@pkg/kernels/gather_along.wgsl";
 import scatterKernel from "@pkg/kernels/scatter_along.wgsl";
 import { type CaseInput, defineOp, float32, type KernelCall, type NdArray, type Op, type View } from "../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../shape.ts";
+import { ANY } from "../signature.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader, WGSL_TYPE } from "./elementwise.ts";
 
@@ -15,6 +16,7 @@ const WORKGROUP = 64;
  */
 export const gatherAlong: Op<{ readonly axis: number }> = defineOp<{ readonly axis: number }>({
   name: "gatherAlong",
+  types: ANY.map(([type]) => [type, "int32"]),
   infer([x, indices], { axis }) {
     checkOperands("gatherAlong", "x", x, indices, axis);
     return [{ shape: indices.shape, dtype: x.dtype }];
@@ -51,11 +53,10 @@ export const gatherAlong: Op<{ readonly axis: number }> = defineOp<{ readonly ax
         [2, 1],
       ],
       attrs: { axis: 1 },
-      error:
-        "gatherAlong: x float32 [2, 3], indices float32 [2, 1] along axis 1, want equal shapes but for that axis, and int32",
+      error: "gatherAlong: types float32, float32, want float32, int32 or int32, int32 or ",
     },
-    { inputs: [[2, 3], indexInput([3, 1], 2)], attrs: { axis: 1 }, error: "gatherAlong: x float32 [2, 3]" },
-    { inputs: [[2, 3], indexInput([2], 2)], attrs: { axis: 1 }, error: "gatherAlong: x float32 [2, 3]" },
+    { inputs: [[2, 3], indexInput([3, 1], 2)], attrs: { axis: 1 }, error: "gatherAlong: x [2, 3]" },
+    { inputs: [[2, 3], indexInput([2], 2)], attrs: { axis: 1 }, error: "gatherAlong: x [2, 3]" },
   ],
   tolerance: { ulp: 0 },
 });
@@ -69,11 +70,12 @@ export const scatterAlong: Op<{ readonly axis: number; readonly length: number }
   readonly length: number;
 }>({
   name: "scatterAlong",
+  types: [["float32", "int32"]],
   infer([values, indices], { axis, length }) {
     checkOperands("scatterAlong", "values", values, indices, axis);
-    if (values.dtype !== "float32" || !sameShape(values.shape, indices.shape)) {
+    if (!sameShape(values.shape, indices.shape)) {
       throw new ShapeError(
-        `scatterAlong: values ${values.dtype} ${formatShape(values.shape)}, indices ${formatShape(indices.shape)}, want float32 and equal shapes`,
+        `scatterAlong: values ${formatShape(values.shape)}, indices ${formatShape(indices.shape)}, want equal shapes`,
       );
     }
     if (!(Number.isInteger(length) && length >= 0)) {
@@ -116,7 +118,7 @@ export const scatterAlong: Op<{ readonly axis: number; readonly length: number }
     {
       inputs: [[2, 2], indexInput([2, 3], 2)],
       attrs: { axis: 1, length: 2 },
-      error: "scatterAlong: values float32 [2, 2], indices [2, 3], want float32 and equal shapes",
+      error: "scatterAlong: values [2, 2], indices [2, 3], want equal shapes",
     },
     {
       inputs: [[2], indexInput([2], 2)],
@@ -148,9 +150,9 @@ function checkOperands(name: string, what: string, x: Spec, indices: Spec, axis:
     x.shape.length === indices.shape.length &&
     axis < x.shape.length &&
     sameShape(x.shape.with(axis, 0), indices.shape.with(axis, 0));
-  if (!fits || indices.dtype !== "int32") {
+  if (!fits) {
     throw new ShapeError(
-      `${name}: ${what} ${x.dtype} ${formatShape(x.shape)}, indices ${indices.dtype} ${formatShape(indices.shape)} along axis ${axis}, want equal shapes but for that axis, and int32`,
+      `${name}: ${what} ${formatShape(x.shape)}, indices ${formatShape(indices.shape)} along axis ${axis}, want equal shapes but for that axis`,
     );
   }
 }

@@ -172,9 +172,6 @@ function checkNorm(name: string, x: Spec, scale: Spec, bias: Spec, groups: numbe
       `${name}: ${groups} groups of ${given}, want [batch, ..., channels], scale and bias [channels], and groups that divide them`,
     );
   }
-  if ([x, scale, bias].some(({ dtype }) => dtype !== "float32")) {
-    throw new Error(`${name}: types ${[x, scale, bias].map(({ dtype }) => dtype).join(", ")}, want float32`);
-  }
 }
 
 /** What the host's rules share: each element less its group's mean and over its deviation. */

@@ -4,7 +4,6 @@ import directKernel from "@pkg/kernels/matmul_direct.wgsl";
 import tiledKernel from "@pkg/kernels/matmul_tiled.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type View } from "../op.ts";
 import { collapse, formatShape, type Layout, ShapeError, sameShape, sizeOf } from "../shape.ts";
-import { checkFloats } from "./convShape.ts";
 import { linearGrid, perAxis } from "./dispatch.ts";
 import { halved } from "./half.ts";
 import { matmulWasm } from "./matmulWasm.ts";
@@ -25,7 +24,6 @@ export const matmul = defineOp({
       const wanted = a.shape.length > 2 || b.shape.length > 2 ? "[..., m, k] × [..., k, n]" : "[m, k] × [k, n]";
       throw new ShapeError(`matmul: ${formatShape(a.shape)} × ${formatShape(b.shape)}, want ${wanted}`);
     }
-    checkFloats("matmul", a, b, ...bias);
     const shape = [...batch, m, n];
     for (const { shape: given } of bias) {
       if (!sameShape(given, shape)) {

@@ -26,8 +26,6 @@ export const noiseAdd = defineOp<Draw>({
         `noiseAdd: x0 ${given[0]}, signal ${given[1]}, noise ${given[2]}, want [batch, ...], [batch] and [batch]`,
       );
     }
-    const types = [x0, signal, noise].map(({ dtype }) => dtype);
-    if (types.some((type) => type !== "float32")) throw new Error(`noiseAdd: types ${types.join(", ")}, want float32`);
     return [float32(shape), float32(shape)];
   },
   cpu([noisy, epsilon], [x0, signal, noise], draw) {

@@ -107,11 +107,10 @@ export const windowSpread: Op<SpreadAttrs> = defineOp<SpreadAttrs>({
   tolerance: { ulp: 1, terms: () => 6 },
 });
 
-function checkImage(name: string, { shape, dtype }: Spec): Shape {
+function checkImage(name: string, { shape }: Spec): Shape {
   if (shape.length !== 4) {
     throw new ShapeError(`${name}: shape ${formatShape(shape)}, want [batch, height, width, channels]`);
   }
-  if (dtype !== "float32") throw new Error(`${name}: type ${dtype}, want float32`);
   return shape;
 }
 

@@ -69,7 +69,6 @@ function rowFunction({ name, isReduction = false, wgsl, wasm, cpu, ...rules }: R
   return defineOp({
     name,
     infer([x]) {
-      if (x.dtype !== "float32") throw new Error(`${name}: type ${x.dtype}, want float32`);
       if (x.shape.length === 0 || x.shape.at(-1) === 0) {
         throw new ShapeError(`${name}: shape ${formatShape(x.shape)}, want a last axis of at least one element`);
       }

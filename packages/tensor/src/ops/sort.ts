@@ -20,7 +20,6 @@ const WORKGROUP = 64;
 export const sort: Op<SortAttrs> = defineOp<SortAttrs>({
   name: "sort",
   infer([x]) {
-    if (x.dtype !== "float32") throw new Error(`sort: type ${x.dtype}, want float32`);
     if (x.shape.length === 0) throw new ShapeError(`sort: shape ${formatShape(x.shape)}, want a last axis`);
     return [
       { shape: x.shape, dtype: "float32" },
@@ -58,7 +57,7 @@ export const sort: Op<SortAttrs> = defineOp<SortAttrs>({
     {
       inputs: [{ shape: [2], dtype: "int32" }],
       attrs: { descending: false },
-      error: "sort: type int32, want float32",
+      error: "sort: types int32, want float32",
     },
   ],
   tolerance: { ulp: 0 },

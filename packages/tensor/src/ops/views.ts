@@ -13,6 +13,7 @@ import {
   sizeOf,
   stridesOf,
 } from "../shape.ts";
+import { ANY } from "../signature.ts";
 import { grainOf, linearGrid, perAxis } from "./dispatch.ts";
 import { elementReader, WGSL_TYPE } from "./elementwise.ts";
 
@@ -29,6 +30,7 @@ export interface SliceAttrs {
 
 export const reshape = defineOp<{ readonly shape: Shape }>({
   name: "reshape",
+  types: ANY,
   infer: ([x], { shape }) => [{ shape: resolveShape(x.shape, shape), dtype: x.dtype }],
   view(input, { shape }) {
     if (!isContiguous(input)) return null;
@@ -51,6 +53,7 @@ export const reshape = defineOp<{ readonly shape: Shape }>({
 
 export const permute = defineOp<{ readonly axes: readonly number[] }>({
   name: "permute",
+  types: ANY,
   infer([x], { axes }) {
     if (axes.length !== x.shape.length || !axes.every((_, k) => axes.includes(k))) {
       throw new ShapeError(`permute: axes ${formatShape(axes)} of ${formatShape(x.shape)}, want each axis once`);
@@ -75,6 +78,7 @@ export const permute = defineOp<{ readonly axes: readonly number[] }>({
 
 export const expand = defineOp<{ readonly shape: Shape }>({
   name: "expand",
+  types: ANY,
   infer([x], { shape }) {
     const added = shape.length - x.shape.length;
     if (added < 0 || x.shape.some((n, k) => n !== 1 && n !== shape[added + k])) {
@@ -107,6 +111,7 @@ export const expand = defineOp<{ readonly shape: Shape }>({
 
 export const slice: Op<SliceAttrs> = defineOp<SliceAttrs>({
   name: "slice",
+  types: ANY,
   infer: ([x], { starts, steps, shape }) => {
     checkInside("slice", x.shape, { starts, steps, shape });
     return [{ shape, dtype: x.dtype }];
@@ -133,6 +138,7 @@ export const slice: Op<SliceAttrs> = defineOp<SliceAttrs>({
 /** Zeros of a given shape, in which the input stands at the indices that a slice would have read. */
 export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
   name: "unslice",
+  types: ANY,
   infer([x], { starts, steps, shape }) {
     checkInside("unslice", checkShape("unslice", shape), { starts, steps, shape: x.shape });
     return [{ shape, dtype: x.dtype }];

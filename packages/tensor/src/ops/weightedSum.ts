@@ -25,9 +25,6 @@ export const sumWeighted = defineOp<SumWeightedAttrs>({
       throw new Error(`weightedSum: ${inputs.length} tensors, want at most ${MAX_INPUTS}`);
     if (weights.length !== inputs.length)
       throw new Error(`weightedSum: ${weights.length} weights for ${inputs.length} tensors, want one each`);
-    const types = inputs.map(({ dtype }) => dtype);
-    if (types.some((type) => type !== "float32"))
-      throw new Error(`weightedSum: types ${types.join(", ")}, want float32`);
     const [{ shape }] = inputs;
     if (!inputs.every((input) => sameShape(input.shape, shape))) {
       throw new ShapeError(

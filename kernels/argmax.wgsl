@@ -1,6 +1,7 @@
-// out[o, i] = the first r for which input[o, r, i] is largest.
+// out[o, i] = the first r for which key(input[o, r, i]) is largest.
 
 const WORKGROUP = 64u;
+fn key(bits: u32) -> u32 { return bits; }
 
 struct Params {
   size: u32, // outer · inner
@@ -9,7 +10,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(1) var<storage, read> input: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<i32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -20,9 +21,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   }
   let first = (at / params.inner) * params.reduced * params.inner + at % params.inner;
   var best = 0u;
-  var largest = input[first];
+  var largest = key(input[first]);
   for (var r = 1u; r < params.reduced; r++) {
-    let x = input[first + r * params.inner];
+    let x = key(input[first + r * params.inner]);
     if (x > largest) {
       best = r;
       largest = x;

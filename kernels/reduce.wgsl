@@ -1,8 +1,8 @@
 // out[o, s, i] = combine over r in [s · CHUNK, (s + 1) · CHUNK) of input[o, r, i]: one pass of a reduction of a middle axis.
 
-const IDENTITY = 0.0;
 const CHUNK = 64u;
 const WORKGROUP = 64u;
+fn identity() -> f32 { return 0.0; }
 fn combine(a: f32, b: f32) -> f32 { return a + b; }
 
 struct Params {
@@ -27,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let o = at / (params.inner * params.chunks);
   let first = s * CHUNK;
   let last = min(first + CHUNK, params.reduced);
-  var total = f32(IDENTITY);
+  var total = identity();
   for (var r = first; r < last; r++) {
     total = combine(total, input[(o * params.reduced + r) * params.inner + i]);
   }

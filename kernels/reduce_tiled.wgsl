@@ -2,8 +2,8 @@
 
 alias Vector = vec4<f32>;
 alias Result = vec4<f32>;
-const IDENTITY = 0.0;
 const WORKGROUP = 128u;
+fn identity() -> f32 { return 0.0; }
 fn combine(a: Vector, b: Vector) -> Vector { return a + b; }
 fn combine_pair(a: f32, b: f32) -> f32 { return a + b; }
 fn finish(v: Vector) -> Result { return v; }
@@ -42,7 +42,7 @@ fn main(
   let first = s * params.chunk;
   let last = select(0u, min(first + params.chunk, params.reduced), output < params.outputs);
 
-  var total = Vector(IDENTITY);
+  var total = Vector(identity());
   for (var r = first + lane; r < last; r += params.lanes) {
     total = combine(total, input[(o * params.reduced + r) * params.inner + i]);
   }

@@ -154,6 +154,8 @@ const others: Readonly<Record<string, readonly Mistake[]>> = {
       () => arange(0, 1, { backend, step: 0 }),
       "arange: from 0 to 1 in steps of 0, want finite bounds and a step that is not 0",
     ],
+    [() => x.clamp(1, 0), "clamp: from 1 to 0, want lo ≤ hi"],
+    [() => x.clamp(Number.NaN, 0), "clamp: from NaN to 0, want lo ≤ hi"],
     [() => x.quantile(1.5), "quantile: q is 1.5, want a number in [0, 1]"],
     [() => x.gather(integers(2)), "gather: index 2 of 2 rows, want 0 to 1"],
     [() => x.scatterAdd(n, 2), "scatterAdd: index 2 of 2 rows, want 0 to 1"],

@@ -421,8 +421,9 @@ export class Tensor {
     return this.binary(ops.minimum, b);
   }
 
-  /** Limited to [lo, hi]; the gradient is zero outside. */
+  /** Limited to [lo, hi]; the gradient is zero outside. @throws Error unless lo ≤ hi */
   clamp(lo: number, hi: number): Tensor {
+    if (!(lo <= hi)) throw new Error(`clamp: from ${lo} to ${hi}, want lo ≤ hi`);
     return this.only(ops.clamp, { lo, hi });
   }
 
@@ -468,6 +469,11 @@ export class Tensor {
   /** Whether an element is neither NaN nor infinite; a bool. */
   isFinite(): Tensor {
     return this.only(ops.finite, undefined);
+  }
+
+  /** Whether an element is NaN; a bool. */
+  isNaN(): Tensor {
+    return this.only(ops.nan, undefined);
   }
 
   /** Where this (a bool) is true the first, elsewhere the second. */
@@ -538,7 +544,7 @@ export class Tensor {
 
   /**
    * The q-quantile over the given axes (all by default): element q · (n − 1) of the n in order, between two elements on the straight
-   * line through them, as NumPy and PyTorch have it by default.
+   * line through them, as NumPy and PyTorch have it by default; NaN if one of them is.
    * @param q in [0, 1]
    */
   quantile(q: number, axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
@@ -552,17 +558,19 @@ export class Tensor {
       const below = Math.floor(place);
       const { values } = rows.sort();
       const at = (index: number): Tensor => values.slice(...rows.shape.slice(1).map(() => null), [index, index + 1]);
-      return place === below ? at(below) : at(below).lerp(at(below + 1), place - below);
+      const value = place === below ? at(below) : at(below).lerp(at(below + 1), place - below);
+      const last = at(length - 1); // NaN counts as the largest
+      return last.isNaN().where(last, value);
     });
   }
 
-  /** The index (int32) of the largest element along an axis, the first of equal ones; the axis is dropped. */
+  /** The index (int32) of the largest element along an axis, the first of equal ones, or of the first NaN; the axis is dropped. */
   argmax(axis = -1): Tensor {
     const at = resolveAxis("argmax", axis, this.rank);
     return this.only(ops.argmax, { axis: at }).reshape(this.shape.toSpliced(at, 1));
   }
 
-  /** The index (int32) of the smallest element along an axis, the first of equal ones; the axis is dropped. */
+  /** The index (int32) of the smallest element along an axis, the first of equal ones, or of the first NaN; the axis is dropped. */
   argmin(axis = -1): Tensor {
     const at = resolveAxis("argmin", axis, this.rank);
     if (this.shape[at] === 0) {
@@ -717,7 +725,7 @@ export class Tensor {
     const [down, across] = ops.windowCounts("maxPool", [height, width], windows);
     const around = [0, ...windows.padding, 0].map((n) => [n, n] as const);
     const inside = toTensor(1, this).expand([1, height, width, 1]).pad(around).cast("bool");
-    const padded = windows.padding.some((n) => n > 0) ? inside.where(this.pad(around), -3e38) : this;
+    const padded = windows.padding.some((n) => n > 0) ? inside.where(this.pad(around), Number.NEGATIVE_INFINITY) : this;
     const every = (first: number, count: number, step: number): Slice => [first, first + (count - 1) * step + 1, step];
     const places = Array.from({ length: windows.window[0] * windows.window[1] }, (_, k) => {
       const rows = every(Math.floor(k / windows.window[1]), down, windows.stride[0]);

@@ -1,5 +1,6 @@
 // Arithmetic, comparison and choice between elements. Operands have equal shapes here; broadcasting is a view made before.
 
+import extremes from "@pkg/kernels/extremes.wgsl";
 import type { Tolerance } from "../op.ts";
 import type { DType } from "../shape.ts";
 import { ANY, NUMBERS } from "../signature.ts";
@@ -101,7 +102,8 @@ export const pow = elementwise({
 
 export const maximum = elementwise({
   name: "maximum",
-  wgsl: "max(a, b)",
+  wgsl: ([type]) => (type === "float32" ? "larger(a, b)" : "max(a, b)"),
+  library: extremes,
   wasm: "maximum",
   cpu: (a, b) => Math.max(a, b),
   arity: 2,
@@ -116,7 +118,8 @@ export const maximum = elementwise({
 
 export const minimum = elementwise({
   name: "minimum",
-  wgsl: "min(a, b)",
+  wgsl: ([type]) => (type === "float32" ? "smaller(a, b)" : "min(a, b)"),
+  library: extremes,
   wasm: "minimum",
   cpu: (a, b) => Math.min(a, b),
   arity: 2,
@@ -131,7 +134,8 @@ export const minimum = elementwise({
 
 export const clamp = elementwise<{ readonly lo: number; readonly hi: number }>({
   name: "clamp",
-  wgsl: "clamp(a, params.s0, params.s1)",
+  wgsl: "smaller(larger(a, params.s0), params.s1)",
+  library: extremes,
   wasm: "clamp",
   cpu: (a, _b, _c, { lo, hi }) => Math.min(Math.max(a, lo), hi),
   scalars: ({ lo, hi }) => [lo, hi],
@@ -166,9 +170,19 @@ export const powScalar = elementwise<{ readonly exponent: number }>({
   tolerance: { ulp: 128, abs: 1e-6 },
 });
 
+/** A comparison in WGSL, with what it is of a NaN: compilers may assume that there is none, so its bits are tested. */
+const comparing =
+  (comparison: string, ofNaN: boolean) =>
+  ([type]: readonly DType[]): string => {
+    if (type !== "float32") return `select(0u, 1u, ${comparison})`;
+    const hasNaN = "is_not_a_number(a) || is_not_a_number(b)";
+    return `select(0u, 1u, ${ofNaN ? `(${comparison}) || ${hasNaN}` : `(${comparison}) && !(${hasNaN})`})`;
+  };
+
 export const equal = elementwise({
   name: "equal",
-  wgsl: "select(0u, 1u, a == b)",
+  wgsl: comparing("a == b", false),
+  library: extremes,
   wasm: "equal",
   cpu: (a, b) => Number(a === b),
   arity: 2,
@@ -187,7 +201,8 @@ export const equal = elementwise({
 
 export const notEqual = elementwise({
   name: "notEqual",
-  wgsl: "select(0u, 1u, a != b)",
+  wgsl: comparing("a != b", true),
+  library: extremes,
   wasm: ([type]) => (type === "float32" ? "not_equal" : "not_equal_bits"),
   cpu: (a, b) => Number(a !== b),
   arity: 2,
@@ -212,7 +227,8 @@ export const notEqual = elementwise({
 
 export const less = elementwise({
   name: "less",
-  wgsl: "select(0u, 1u, a < b)",
+  wgsl: comparing("a < b", false),
+  library: extremes,
   wasm: "less",
   cpu: (a, b) => Number(a < b),
   arity: 2,
@@ -231,7 +247,8 @@ export const less = elementwise({
 
 export const lessEqual = elementwise({
   name: "lessEqual",
-  wgsl: "select(0u, 1u, a <= b)",
+  wgsl: comparing("a <= b", false),
+  library: extremes,
   wasm: "less_equal",
   cpu: (a, b) => Number(a <= b),
   arity: 2,
@@ -289,6 +306,18 @@ export const finite = elementwise({
   wgsl: "select(0u, 1u, (bitcast<u32>(a) & 0x7f800000u) != 0x7f800000u)",
   wasm: "is_finite",
   cpu: (a) => Number(Number.isFinite(a)),
+  result: "bool",
+  cases: [{ inputs: [{ shape: [6], values: [0, Number.NaN, Infinity, -Infinity, 3.4e38, 1e-45] }] }],
+  tolerance: EXACT,
+});
+
+/** Whether an element is NaN. */
+export const nan = elementwise({
+  name: "isNaN",
+  wgsl: "select(0u, 1u, is_not_a_number(a))",
+  library: extremes,
+  wasm: "is_nan",
+  cpu: (a) => Number(Number.isNaN(a)),
   result: "bool",
   cases: [{ inputs: [{ shape: [6], values: [0, Number.NaN, Infinity, -Infinity, 3.4e38, 1e-45] }] }],
   tolerance: EXACT,

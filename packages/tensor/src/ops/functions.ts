@@ -37,7 +37,14 @@ export const abs = elementwise({
   tolerance: ROUNDED,
 });
 
-export const sign = elementwise({ name: "sign", wgsl: "sign(a)", wasm: "sign", cpu: Math.sign, tolerance: ROUNDED });
+export const sign = elementwise({
+  name: "sign",
+  wgsl: "select(sign(a), a, is_nan(a))",
+  library,
+  wasm: "sign",
+  cpu: Math.sign,
+  tolerance: ROUNDED,
+});
 
 const HALVES: Case<undefined> = { inputs: [{ shape: [7], values: [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 8388609] }] };
 
@@ -295,7 +302,8 @@ export const logNdtr = elementwise({
 
 export const relu = elementwise({
   name: "relu",
-  wgsl: "select(a, 0.0, a < 0.0)",
+  // The bits of negative numbers and −∞, which those of NaN are not among.
+  wgsl: "select(a, 0.0, bitcast<u32>(a) - 0x80000001u < 0x7f800000u)",
   wasm: "relu",
   cpu: (a) => Math.max(a, 0),
   vjp: ([g], [x]) => [x.greater(0).where(g, 0)],

@@ -1,6 +1,8 @@
 // Reductions over any axes: sum, max and argmax. Each pass folds one run of neighbouring axes, in a fixed order, so results repeat.
 
 import argmaxKernel from "@pkg/kernels/argmax.wgsl";
+import extremes from "@pkg/kernels/extremes.wgsl";
+import keys from "@pkg/kernels/order_key.wgsl";
 import reduceKernel from "@pkg/kernels/reduce.wgsl";
 import tiledKernel from "@pkg/kernels/reduce_tiled.wgsl";
 import {
@@ -27,10 +29,20 @@ interface ReduceAttrs {
 
 interface Reduction extends Pick<Op<ReduceAttrs>, "name" | "vjp" | "saves" | "tolerance"> {
   readonly identity: number;
-  readonly wgsl: string;
+  readonly wgsl: Combination;
   /** The kernel in WebAssembly. */
   readonly wasm: string;
   readonly cpu: (a: number, b: number) => number;
+}
+
+/** How two results become one in WGSL: expressions in a and b, for numbers and for vectors of four, and what they begin with. */
+interface Combination {
+  readonly pair: string;
+  readonly quad: string;
+  /** A number that changes nothing. */
+  readonly identity: string;
+  /** Functions that these call. */
+  readonly library?: string;
 }
 
 /** A reduction of the middle axis of [outer, reduced, inner]. */
@@ -44,12 +56,19 @@ const CHUNK = 64;
 const WORKGROUP = 64;
 // Up to this many elements one thread is as fast as several, whose rows are these at least, and as long.
 const [WASM_WHOLE, WASM_ROWS, WASM_CHUNK] = [32768, 32, 64];
-const LOWEST = -3.4e38; // WGSL may assume that there is no −∞
+const ADDING: Combination = { pair: "a + b", quad: "a + b", identity: "return 0.0;" };
+const TAKING_THE_LARGER: Combination = {
+  pair: "larger(a, b)",
+  quad: "larger4(a, b)",
+  // −∞ is no constant expression in WGSL, but a variable's bits may be its.
+  identity: "var bits = 0xff800000u; return bitcast<f32>(bits);",
+  library: extremes,
+};
 
 export const sum = reduction({
   name: "sum",
   identity: 0,
-  wgsl: "a + b",
+  wgsl: ADDING,
   wasm: "sum",
   cpu: (a, b) => a + b,
   vjp: ([g], [x]) => [g.expand(x.shape)],
@@ -59,8 +78,8 @@ export const sum = reduction({
 
 export const max = reduction({
   name: "max",
-  identity: LOWEST,
-  wgsl: "max(a, b)",
+  identity: Number.NEGATIVE_INFINITY,
+  wgsl: TAKING_THE_LARGER,
   wasm: "largest",
   cpu: Math.max,
   vjp([g], [x], [y], { axes }) {
@@ -71,7 +90,7 @@ export const max = reduction({
   tolerance: { ulp: 0 },
 });
 
-/** The index of the largest element along an axis, the first of equal ones, which keeps size 1. */
+/** The index of the largest element along an axis, the first of equal ones, or of the first NaN; the axis keeps size 1. */
 export const argmax = defineOp<{ readonly axis: number }>({
   name: "argmax",
   infer([x], { axis }) {
@@ -87,7 +106,7 @@ export const argmax = defineOp<{ readonly axis: number }>({
     for (let at = 0; at < sizeOf(out.shape); at++) {
       const first = Math.floor(at / inner) * length * inner + (at % inner);
       let best = 0;
-      for (let r = 1; r < length; r++) if (read(first + r * inner) > read(first + best * inner)) best = r;
+      for (let r = 1; r < length; r++) if (isAbove(read(first + r * inner), read(first + best * inner))) best = r;
       out.data[out.offset + at] = best;
     }
   },
@@ -96,6 +115,8 @@ export const argmax = defineOp<{ readonly axis: number }>({
     return [
       {
         kernel: argmaxKernel,
+        library: keys,
+        constants: { key: "return order_key(bits);" },
         params: { size, reduced: x.shape[axis], inner: sizeOf(x.shape.slice(axis + 1)) },
         bindings: [x, out],
         workgroups: linearGrid(size, WORKGROUP),
@@ -106,10 +127,19 @@ export const argmax = defineOp<{ readonly axis: number }>({
     { inputs: [[33]], attrs: { axis: 0 } },
     { inputs: [[2, 5, 3]], attrs: { axis: 1 } },
     { inputs: [{ shape: [3, 4], values: [1, 2, 2, 0, -1, -1, -1, -1, -4, -3, -2, -2] }], attrs: { axis: 1 } },
+    {
+      inputs: [{ shape: [2, 4], values: [1, Number.NaN, Infinity, Number.NaN, -Infinity, -Infinity, -3.4e38, 0] }],
+      attrs: { axis: 1 },
+    },
   ],
   errors: [{ inputs: [[2, 0]], attrs: { axis: 1 }, error: "argmax: axis 1 of [2, 0]" }],
   tolerance: { ulp: 0 },
 });
+
+/** Whether a number is above another; NaN is above all numbers, and not above another NaN. */
+function isAbove(a: number, b: number): boolean {
+  return a > b || (Number.isNaN(a) && !Number.isNaN(b));
+}
 
 function reduction({ name, identity, wgsl, wasm, cpu, ...rules }: Reduction): Op<ReduceAttrs> {
   const cases: Case<ReduceAttrs>[] = [
@@ -136,7 +166,7 @@ function reduction({ name, identity, wgsl, wasm, cpu, ...rules }: Reduction): Op
       reduceOnHost(out, x, identity, cpu);
     },
     wasm: (operands) => wasmPasses(operands, wasm),
-    gpu: (call) => passes(call, identity, wgsl),
+    gpu: (call) => passes(call, wgsl),
     ...rules,
     cases,
     errors: [
@@ -164,8 +194,7 @@ function reduceOnHost(out: NdArray, x: NdArray, identity: number, combine: (a: n
 /** From the last run of reduced axes to the first, each in as many passes as its length needs. */
 function passes(
   { inputs: [x], outputs: [out], attrs: { axes }, target, temporary }: GpuCall<ReduceAttrs>,
-  identity: number,
-  wgsl: string,
+  wgsl: Combination,
 ): KernelCall[] {
   const runs = runsOf(x.shape, axes);
   const planned = target.profile === "tiled" ? tiledPass : directPass;
@@ -180,7 +209,7 @@ function passes(
     const outer = sizeOf(runs.slice(0, k).map(({ size }) => size));
     let reduced = runs[k].size;
     do {
-      const { chunks, call } = planned({ outer, reduced, inner }, identity, wgsl);
+      const { chunks, call } = planned({ outer, reduced, inner }, wgsl);
       const isLast = chunks === 1 && !runs.slice(0, k).some((run) => run.reduced);
       const to = isLast ? out : temporary(outer * chunks * inner);
       calls.push({ ...call, bindings: [from, to] });
@@ -193,7 +222,7 @@ function passes(
 
 /** One pass of a sum over the middle axis of [outer, reduced, inner], for other ops' partial sums on GPUs. */
 export function sumPass(extents: Extents): Pass {
-  return tiledPass(extents, 0, "a + b");
+  return tiledPass(extents, ADDING);
 }
 
 interface Pass {
@@ -203,14 +232,15 @@ interface Pass {
 }
 
 /** One pass over the middle axis of [outer, reduced, inner], an invocation for each chunk. */
-function directPass({ outer, reduced, inner }: Extents, identity: number, wgsl: string): Pass {
+function directPass({ outer, reduced, inner }: Extents, { pair, identity, library }: Combination): Pass {
   const chunks = Math.max(1, Math.ceil(reduced / CHUNK));
   const size = outer * chunks * inner;
   return {
     chunks,
     call: {
       kernel: reduceKernel,
-      constants: { IDENTITY: identity, CHUNK: `${CHUNK}u`, WORKGROUP: `${WORKGROUP}u`, combine: `return ${wgsl};` },
+      library,
+      constants: { identity, CHUNK: `${CHUNK}u`, WORKGROUP: `${WORKGROUP}u`, combine: `return ${pair};` },
       params: { size, reduced, chunks, inner },
       workgroups: linearGrid(size, WORKGROUP),
     },
@@ -218,7 +248,7 @@ function directPass({ outer, reduced, inner }: Extents, identity: number, wgsl: 
 }
 
 /** The same, several invocations for each chunk, and four neighbouring elements at a time where they lie so. */
-function tiledPass({ outer, reduced, inner }: Extents, identity: number, wgsl: string): Pass {
+function tiledPass({ outer, reduced, inner }: Extents, { pair, quad, identity, library }: Combination): Pass {
   const isRow = inner === 1;
   const isVector = (isRow ? reduced : inner) % 4 === 0;
   const length = isRow && isVector ? reduced / 4 : reduced;
@@ -230,12 +260,13 @@ function tiledPass({ outer, reduced, inner }: Extents, identity: number, wgsl: s
     chunks,
     call: {
       kernel: tiledKernel,
+      library,
       constants: {
         Vector: isVector ? "vec4<f32>" : "f32",
         Result: isVector && !isRow ? "vec4<f32>" : "f32",
-        IDENTITY: identity,
-        combine: `return ${wgsl};`,
-        combine_pair: `return ${wgsl};`,
+        identity,
+        combine: `return ${isVector ? quad : pair};`,
+        combine_pair: `return ${pair};`,
         finish: isVector && isRow ? folded : "return v;",
       },
       params: { outputs, reduced: length, chunk, chunks, inner: across, blocks, lanes, lane_step: isRow ? 1 : columns },

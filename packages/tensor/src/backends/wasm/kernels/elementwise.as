@@ -54,6 +54,7 @@ type V = v128;
 @unmanaged class Or { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.or(a, b); } }
 @unmanaged class Not { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.xor(a, i32x4.splat(1)); } }
 @unmanaged class IsFinite { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(i32x4.lt_u(v128.and(a, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000)), i32x4.splat(1)); } }
+@unmanaged class IsNaN { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(i32x4.gt_u(v128.and(a, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000)), i32x4.splat(1)); } }
 @unmanaged class Floor { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.floor(a); } }
 @unmanaged class Ceil { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.ceil(a); } }
 @unmanaged class Round { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.nearest(a); } }
@@ -293,6 +294,9 @@ export function logical_not(begin: i32, end: i32, out: usize, layout: usize, s: 
 }
 export function is_finite(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<IsFinite>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function is_nan(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<IsNaN>(1, begin, end, out, layout, s, t, a, 0, 0);
 }
 export function floor(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<Floor>(1, begin, end, out, layout, s, t, a, 0, 0);

@@ -1,0 +1,268 @@
+// NaN and infinities: the table of rules in docs/numerics.md, row by row, and every op against the reference, on every backend.
+import { readFileSync } from "node:fs";
+import { type Backend, cpu, type Shape, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { gpuAvailable } from "../setup/gpu.ts";
+import { allOps, exact } from "./checkCase.ts";
+import { type AnyOp, drawInputs, generator, place, runOp } from "./derived.ts";
+
+const [NAN, INF] = [Number.NaN, Number.POSITIVE_INFINITY];
+const LARGEST = 3.4028234663852886e38;
+
+/** Tensors of given numbers on the backend that is tested. */
+type Make = (values: readonly number[], shape?: Shape) => Tensor;
+
+/** What one row of the table promises, as numbers. */
+interface Rule {
+  /** The ops' names, as the table has them. */
+  readonly ops: readonly string[];
+  readonly what: string;
+  readonly f: (make: Make) => Tensor;
+  readonly want: readonly number[];
+}
+
+const rules: readonly Rule[] = [
+  {
+    ops: ["maximum"],
+    what: "is NaN if either is",
+    f: (make) => make([NAN, 1, NAN, -INF, -INF, INF]).maximum(make([1, NAN, NAN, -LARGEST, -INF, 0])),
+    want: [NAN, NAN, NAN, -LARGEST, -INF, INF],
+  },
+  {
+    ops: ["minimum"],
+    what: "is NaN if either is",
+    f: (make) => make([NAN, 1, NAN, INF, INF, -INF]).minimum(make([1, NAN, NAN, LARGEST, INF, 0])),
+    want: [NAN, NAN, NAN, LARGEST, INF, -INF],
+  },
+  {
+    ops: ["clamp"],
+    what: "keeps NaN and limits infinities",
+    f: (make) => make([NAN, INF, -INF, 3]).clamp(-1, 2),
+    want: [NAN, 2, -1, 2],
+  },
+  {
+    ops: ["clamp"],
+    what: "takes infinite bounds",
+    f: (make) => make([NAN, INF, -INF, 3]).clamp(-INF, 2),
+    want: [NAN, 2, -INF, 2],
+  },
+  { ops: ["relu"], what: "keeps NaN", f: (make) => make([NAN, INF, -INF, -1]).relu(), want: [NAN, INF, 0, 0] },
+  { ops: ["sign"], what: "keeps NaN", f: (make) => make([NAN, INF, -INF]).sign(), want: [NAN, 1, -1] },
+  {
+    ops: ["equal"],
+    what: "is false of NaN",
+    f: (make) => make([NAN, NAN, 1, INF, -INF]).equal(make([NAN, 1, NAN, INF, INF])),
+    want: [0, 0, 0, 1, 0],
+  },
+  {
+    ops: ["notEqual"],
+    what: "is true of NaN",
+    f: (make) => make([NAN, NAN, 1, INF, -INF]).notEqual(make([NAN, 1, NAN, INF, INF])),
+    want: [1, 1, 1, 0, 1],
+  },
+  {
+    ops: ["less"],
+    what: "is false of NaN",
+    f: (make) => make([NAN, NAN, 1, -INF, -INF, LARGEST]).less(make([NAN, 1, NAN, -LARGEST, -INF, INF])),
+    want: [0, 0, 0, 1, 0, 1],
+  },
+  {
+    ops: ["lessEqual"],
+    what: "is false of NaN",
+    f: (make) => make([NAN, NAN, 1, -INF, -INF, INF]).lessEqual(make([NAN, 1, NAN, -LARGEST, -INF, LARGEST])),
+    want: [0, 0, 0, 1, 1, 0],
+  },
+  {
+    ops: ["less"],
+    what: "the other way round is greater",
+    f: (make) => make([NAN, 1, INF]).greater(make([0, NAN, LARGEST])),
+    want: [0, 0, 1],
+  },
+  {
+    ops: ["isNaN"],
+    what: "finds NaN alone",
+    f: (make) => make([NAN, INF, -INF, 0, LARGEST]).isNaN(),
+    want: [1, 0, 0, 0, 0],
+  },
+  {
+    ops: ["isFinite"],
+    what: "finds neither NaN nor infinities",
+    f: (make) => make([NAN, INF, -INF, 0, LARGEST]).isFinite(),
+    want: [0, 0, 0, 1, 1],
+  },
+  {
+    ops: ["max"],
+    what: "is NaN in each line that has one, and −∞ where all are",
+    f: (make) => make([1, NAN, 3, -INF, -INF, -INF, -INF, -LARGEST, -INF, 5, INF, 1], [4, 3]).max(1),
+    want: [NAN, -INF, -LARGEST, INF],
+  },
+  {
+    ops: ["max"],
+    what: "is so of long lines",
+    f: (make) =>
+      make(
+        Array.from({ length: 4000 }, (_, k) => (k === 1234 ? NAN : k < 1000 ? -INF : k)),
+        [4, 1000],
+      ).max(1),
+    want: [-INF, NAN, 2999, 3999],
+  },
+  {
+    ops: ["max"],
+    what: "is so of long columns",
+    f: (make) =>
+      make(
+        Array.from({ length: 4000 }, (_, k) => (k === 1002 ? NAN : k % 4 ? -k : -INF)),
+        [1000, 4],
+      ).max(0),
+    want: [-INF, -1, NAN, -3],
+  },
+  {
+    ops: ["max"],
+    what: "the other way round is min",
+    f: (make) => make([1, NAN, 3, INF, INF, INF], [2, 3]).min(1),
+    want: [NAN, INF],
+  },
+  {
+    ops: ["max", "where"],
+    what: "is what maxPool is of its windows, whose padding never counts",
+    f: (make) => make([-INF, NAN, -LARGEST, -2], [1, 2, 2, 1]).maxPool(2, { stride: 1, padding: 1 }),
+    want: [-INF, NAN, NAN, -LARGEST, NAN, NAN, -LARGEST, -2, -2],
+  },
+  {
+    ops: ["argmax"],
+    what: "is the first NaN's place",
+    f: (make) => make([1, NAN, NAN, -INF, -INF, -INF, 1, INF, INF], [3, 3]).argmax(1),
+    want: [1, 0, 1],
+  },
+  {
+    ops: ["argmax"],
+    what: "so is argmin",
+    f: (make) => make([1, NAN, NAN, INF, INF, INF, 1, -INF, -INF], [3, 3]).argmin(1),
+    want: [1, 0, 1],
+  },
+  {
+    ops: ["sort"],
+    what: "puts NaN last",
+    f: (make) => make([NAN, INF, 1, NAN, -INF]).sort().values,
+    want: [-INF, 1, INF, NAN, NAN],
+  },
+  {
+    ops: ["sort"],
+    what: "descending puts NaN first",
+    f: (make) => make([1, INF, NAN, -INF]).sort(-1, { descending: true }).values,
+    want: [NAN, INF, 1, -INF],
+  },
+  {
+    ops: ["sort", "lerp"],
+    what: "make a quantile NaN if an element is",
+    f: (make) => make([1, NAN, 3, 1, 2, 3, INF, 2, 1], [3, 3]).quantile(0.5, 1),
+    want: [NAN, 2, 2],
+  },
+];
+
+/** Where ops are told to spread what is not finite further than their formula does: whole tiles of Winograd's convolutions. */
+const spreading = ["conv2d", "conv2dInput", "conv2dWeight"];
+const unfinished = [
+  "attention",
+  "attentionGrad",
+  "groupNorm",
+  "groupNormGrad",
+  "softmax",
+  "logSoftmax",
+  "logSumExp",
+  "pow",
+  "powScalar",
+];
+const MAX_SIZE = 6000;
+
+/** Cases with float32 inputs, small enough to be run often. */
+function casesOf(op: AnyOp) {
+  return op.cases
+    .map((given, index) => ({ given, drawn: drawInputs(given, index + 1) }))
+    .filter(({ drawn }) => drawn.every(({ values }) => values.length <= MAX_SIZE))
+    .filter(({ drawn }) =>
+      drawn.some(({ input, values }) => (input.dtype ?? "float32") === "float32" && values.length > 0),
+    );
+}
+
+const backends: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
+  { name: "cpu float32", open: async () => cpu(), skip: false },
+  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
+  { name: "webgpu", open: () => webgpu({ profile: "direct" }), skip: !gpuAvailable },
+  { name: "webgpu with the kernels for GPUs", open: () => webgpu({ profile: "tiled" }), skip: !gpuAvailable },
+];
+
+for (const { name, open, skip } of backends) {
+  describe.skipIf(skip)(`on ${name}`, () => {
+    let backend: Backend;
+    beforeAll(async () => {
+      backend = await open();
+    });
+    afterAll(() => backend.dispose());
+
+    test.each(rules.map((rule) => ({ ...rule, names: rule.ops.join(", ") })))("$names: $what", async ({ f, want }) => {
+      const make: Make = (values, shape) =>
+        tensor(Float64Array.from(values), { backend, shape: shape ?? [values.length] });
+      const found = Array.from(await f(make).data(), (y) =>
+        Math.abs(y) > 3.4028e38 && Number.isFinite(y) ? LARGEST * Math.sign(y) : y,
+      );
+      expect(found.map((y) => y + 0)).toEqual(want.map((y) => y + 0));
+    });
+
+    test.each(
+      allOps
+        .filter((op) => casesOf(op).length > 0 && !unfinished.includes(op.name))
+        .map((op) => ({ name: op.name, op })),
+    )("$name has NaN and infinities where its formula has", async ({ op }) => {
+      const uniform = generator(5);
+      for (const { given, drawn } of casesOf(op).slice(0, 3)) {
+        for (const [k, { input, values }] of drawn.entries()) {
+          if ((input.dtype ?? "float32") !== "float32" || values.length === 0) continue;
+          for (const strange of [NAN, INF, -INF]) {
+            const at = Math.floor(uniform() * values.length);
+            const changed = drawn.with(k, { input, values: values.with(at, strange) });
+            const before = changed.map((operand) => operand.values);
+            const operands = changed.map((operand, i) =>
+              i > k && typeof operand.input.values === "function"
+                ? { ...operand, values: [...operand.input.values(before.slice(0, i))] }
+                : operand,
+            );
+            const [found, wanted] = [backend, exact].map((on) => runOp(op, place(operands, on), given.attrs, on));
+            for (const [output, y] of found.entries()) {
+              if (y.dtype !== "float32") continue;
+              const [a, b] = [await y.data(), await wanted[output].data()];
+              const differs = a.findIndex((v, i) => !agrees(op, v, b[i]));
+              const message = `input ${k} [${input.shape}] is ${strange} at ${at}; output ${output} at ${differs}`;
+              expect(differs === -1 ? "" : `${a[differs]}, want ${b[differs]}`, message).toBe("");
+            }
+          }
+        }
+      }
+    });
+  });
+}
+
+/** Whether both are NaN, the same infinity, or finite; numbers that float32 does not hold are infinite in it. */
+function agrees(op: AnyOp, found: number, wanted: number): boolean {
+  if (spreading.includes(op.name)) return Number.isFinite(wanted) || !Number.isFinite(found);
+  const rounded = Math.fround(wanted);
+  return Number.isFinite(rounded) ? Number.isFinite(found) : Object.is(found, rounded);
+}
+
+const text = readFileSync(new URL("../../docs/numerics.md", import.meta.url), "utf8");
+
+test("every op is in the table of rules, once", () => {
+  const section = text.split("## Rules for NaN, infinities, integers and bools\n")[1]?.split("\n## ")[0] ?? "";
+  const rows = /\| ops \|.*\n\|[-|]+\|\n((?:\|.*\|\n)+)/.exec(section)?.[1] ?? "";
+  const written = rows
+    .trim()
+    .split("\n")
+    .flatMap((row) =>
+      row
+        .split("|")[1]
+        .split(",")
+        .map((op) => op.trim()),
+    );
+  const named = allOps.map((op) => op.name);
+  expect(written.sort()).toEqual(named.sort());
+});

@@ -77,7 +77,7 @@ describe.each(kernels)("$file", ({ code }) => {
 
 test.each(libraries)("$file begins with its formula and has nothing but functions", ({ code }) => {
   expect(code).toMatch(/^\/\/ .*=/);
-  expect(code.match(/^[^\s/}].*$/gm)).toEqual(code.match(/^fn \w+\(.*\) -> \w+ \{$/gm));
+  expect(code.match(/^[^\s/}].*$/gm)).toEqual(code.match(/^fn \w+\(.*\) -> [\w<>]+ \{$/gm));
 });
 
 const devices = [

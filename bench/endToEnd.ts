@@ -58,11 +58,12 @@ const NETWORKS: readonly Network[] = [
   { network: CIFAR_UNET, schedule: linear(1000), batch: 128, sampleBatch: 64 },
 ];
 
-/** Times the networks that a backend can train in reasonable time. */
+/** Times the networks that a backend can train in reasonable time, and tells of each when it is done. */
 export async function measureEndToEnd(
   filter: string,
   stages: readonly Stage[],
   { mostStepTime, samples, sampleSteps }: Effort,
+  onNetwork: (done: EndToEnd) => void = () => {},
 ): Promise<{ networks: EndToEnd[]; failures: Missing[]; absent: Missing[] }> {
   const [networks, failures, absent]: [EndToEnd[], Missing[], Missing[]] = [[], [], []];
   for (const given of NETWORKS.filter(({ network: { name } }) => name.includes(filter))) {
@@ -75,7 +76,9 @@ export async function measureEndToEnd(
         continue;
       }
       try {
-        networks.push(await measureNetwork(given, stage, samples, sampleSteps));
+        const done = await measureNetwork(given, stage, samples, sampleSteps);
+        networks.push(done);
+        onNetwork(done);
       } catch (error) {
         failures.push({ ...entry, reason: error instanceof Error ? error.message : String(error) });
       }

@@ -9,8 +9,11 @@ export interface OpenedGpu {
 }
 
 /** @throws Error where there is no WebGPU */
-export async function openGpu(options: Pick<WebgpuOptions, "precision"> = {}): Promise<OpenedGpu> {
-  const adapter = await findAdapter();
+export async function openGpu({
+  toggles,
+  ...options
+}: Pick<WebgpuOptions, "precision" | "toggles"> = {}): Promise<OpenedGpu> {
+  const adapter = await findAdapter(toggles);
   if (typeof adapter === "string") throw new Error(`webgpu: ${adapter}`);
   const request = adapter.requestDevice.bind(adapter);
   const opened: GPUDevice[] = [];

@@ -131,7 +131,7 @@ function caseTable(measurements: readonly Measurement[], backends: readonly Back
   const bodies = [...groups.values()].map((group) => {
     const longest = Math.max(...group.map(({ median }) => median));
     const rows = group.map((m, k) => {
-      const reference = group.find(({ backend }) => backend === ownLabel(m.backend)) ?? group[0];
+      const reference = group.find(({ backend }) => backend === ownLabel(m.backend, group)) ?? group[0];
       const share = shareOf(m, ceilings.get(m.backend));
       const ratio = reference === m ? "" : `${digits(ratioOf(reference, m))}×`;
       return row([

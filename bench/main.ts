@@ -9,7 +9,7 @@ import { memoryBound } from "./cases/memoryBound.ts";
 import { training } from "./cases/training.ts";
 import { type Ceilings, measureCeilings, probeRate } from "./ceilings.ts";
 import { type Manner, ours } from "./contender.ts";
-import { measureEndToEnd, type Stage } from "./endToEnd.ts";
+import { type EndToEnd, measureEndToEnd, type Stage } from "./endToEnd.ts";
 import { type AdapterFacts, adapterFacts, environment, finished } from "./environment.ts";
 import { measureGpuCosts } from "./gpuCosts.ts";
 import { openGpu } from "./gpuDevice.ts";
@@ -22,6 +22,8 @@ const HELP = `pnpm bench [flags]
   --filter <text>    cases whose name or size contains it
   --backend <name>   cpu, wasm, webgpu, webgpu-tuned (its tilings timed first, and kept) or webgpu-mixed (products of float16
                      operands); may be repeated (default: cpu, wasm and webgpu, with --quick not cpu)
+  --toggles <names>  Dawn's toggles in Node instead of ours: disable_workgroup_init,allow_unsafe_apis,vulkan_enable_f16_on_nvidia
+                     lets webgpu-mixed use the matrix units of NVIDIA's GPUs
   --quick            under 90 s: fewer samples, no case over 0.1 s, 5 steps of sampling
   --json <file>      write everything measured as JSON, for bench:compare
   --html <file>      write a report with plots, one file that needs no network
@@ -31,6 +33,7 @@ const { values: flags } = parseArgs({
   options: {
     filter: { type: "string", default: "" },
     backend: { type: "string", multiple: true },
+    toggles: { type: "string", default: "" },
     quick: { type: "boolean", default: false },
     json: { type: "string" },
     html: { type: "string" },
@@ -43,7 +46,14 @@ else process.exitCode = await main();
 async function main(): Promise<number> {
   let adapter: AdapterFacts | undefined;
   const openWebgpu = async (manner: Manner = {}) => {
-    const { backend, adapter: found, device } = await openGpu({ precision: manner.isMixed ? "mixed" : "float32" });
+    const {
+      backend,
+      adapter: found,
+      device,
+    } = await openGpu({
+      precision: manner.isMixed ? "mixed" : "float32",
+      ...(flags.toggles && { toggles: [`enable-dawn-features=${flags.toggles}`] }),
+    });
     adapter = adapterFacts(found, device);
     return { ...manner, backend, gpu: backend, device };
   };
@@ -80,6 +90,21 @@ async function main(): Promise<number> {
   const contenders = stages.map((stage) => ours(stage.label, stage.backend, stage.expectedRate, stage));
   const all: BenchCase[] = [...contractions, ...attentions, ...memoryBound, ...training];
   const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
+  // After each case, so that what was measured is there if the next one never ends.
+  const networks: EndToEnd[] = [];
+  const save = (): BenchResult => {
+    const result: BenchResult = {
+      schema: SCHEMA,
+      environment: { ...finished(began), ...(adapter && { adapter }) },
+      backends,
+      measurements,
+      networks,
+      failures,
+      absent,
+    };
+    if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
+    return result;
+  };
   for (const given of all.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {
     const outcome = await measure(given, contenders, effort);
     measurements.push(...outcome.measurements);
@@ -88,23 +113,18 @@ async function main(): Promise<number> {
     const note = `${given.name} ${given.size}: ${outcome.measurements.length} of ${contenders.length} backends`;
     process.stderr.write(`${note}\n`);
     for (const failure of outcome.failures) process.stderr.write(`${failed(failure)}\n`);
+    save();
   }
   if (measurements.length > 0) say(`\n${table(measurements, measured)}`);
-  const whole = await measureEndToEnd(flags.filter, stages, effort);
+  const whole = await measureEndToEnd(flags.filter, stages, effort, (done) => {
+    networks.push(done);
+    save();
+  });
   failures.push(...whole.failures);
   absent.push(...whole.absent);
-  if (whole.networks.length > 0) say(`\n${endToEndTable(whole.networks)}`);
+  if (networks.length > 0) say(`\n${endToEndTable(networks)}`);
   for (const failure of failures) say(failed(failure));
-  const result: BenchResult = {
-    schema: SCHEMA,
-    environment: { ...finished(began), ...(adapter && { adapter }) },
-    backends,
-    measurements,
-    networks: whole.networks,
-    failures,
-    absent,
-  };
-  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
+  const result = save();
   if (flags.html) writeFileSync(flags.html, await htmlReport(result));
   for (const { backend } of stages) backend.dispose();
   return failures.length > 0 ? 1 : 0;

@@ -2,6 +2,7 @@
 import { cpu, tidy } from "@pkg/tensor";
 import { type BenchCase, drawInputs } from "./case.ts";
 import { CLOCK_RAMP, type Contender, type Solver, solverOn } from "./contender.ts";
+import type { References } from "./references.ts";
 import { type Spread, spread } from "./statistics.ts";
 
 export interface Measurement extends Spread {
@@ -79,6 +80,7 @@ export const QUICK: Effort = {
 
 interface Runner {
   readonly label: string;
+  readonly isGpu: boolean;
   readonly solver: Solver;
   readonly error: number;
   readonly tolerance: number;
@@ -87,7 +89,12 @@ interface Runner {
 }
 
 /** Checks and times a case for each contender that is fast enough for it, sample by sample in turn. */
-export async function measure(given: BenchCase, contenders: readonly Contender[], effort: Effort): Promise<Outcome> {
+export async function measure(
+  given: BenchCase,
+  contenders: readonly Contender[],
+  effort: Effort,
+  references?: References,
+): Promise<Outcome> {
   const { name, size, flop, bytes } = given;
   const work = Math.max(flop, bytes / 4);
   const entered = contenders.filter(
@@ -105,7 +112,9 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
   }
   let reference: readonly ArrayLike<number>[] = [];
   try {
-    if (entered.length > 0) reference = await solveExactly(given);
+    const solve = () => solveExactly(given);
+    if (references) reference = await references.of(`${name} ${size}`, solve);
+    else if (entered.length > 0) reference = await solve();
   } catch (error) {
     note(failures, "the reference", error instanceof Error ? error.message : String(error));
     return { measurements: [], failures, absent };
@@ -126,14 +135,16 @@ export async function measure(given: BenchCase, contenders: readonly Contender[]
       if (!(error <= tolerance)) {
         throw new Error(`relative L2 error ${error}, want at most ${tolerance}: a wrong result has no speed`);
       }
-      // With compilation and reading back.
-      if (performance.now() - began > 4 * effort.mostTime) {
+      // With compilation and reading back, which tell nothing of a GPU's time.
+      if (!contender.isGpu && performance.now() - began > 4 * effort.mostTime) {
         note(absent, label, "too slow for this size");
         await solver.dispose();
         continue;
       }
-      const repeats = await warm(solver, contender.isGpu ? CLOCK_RAMP : 0, effort);
-      runners.push({ label, solver, error, tolerance, repeats, samples: [] });
+      // One ramp a case: while the contenders take turns, the GPU does not idle.
+      const isFirst = runners.every((runner) => !runner.isGpu);
+      const repeats = await warm(solver, contender.isGpu && isFirst ? CLOCK_RAMP : 0, effort);
+      runners.push({ label, isGpu: contender.isGpu, solver, error, tolerance, repeats, samples: [] });
     } catch (error) {
       note(failures, label, error instanceof Error ? error.message : String(error));
       if (typeof solver === "object") await solver.dispose();

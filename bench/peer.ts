@@ -22,6 +22,7 @@ interface PeerOptions {
   readonly isGpu?: boolean;
   /** A rough rate in FLOP/s. Without it the peer is tried on every case, and left out where its first run took too long. */
   readonly expectedRate?: number;
+  readonly tolerance?: number;
 }
 
 /** What a process answers: one of these. */
@@ -39,6 +40,7 @@ export async function startPeer({
   command,
   isGpu = false,
   expectedRate = Number.POSITIVE_INFINITY,
+  tolerance,
 }: PeerOptions): Promise<Peer | string> {
   const [program, ...args] = command;
   const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
@@ -58,6 +60,7 @@ export async function startPeer({
     description: ready,
     expectedRate,
     isGpu,
+    ...(tolerance && { tolerance }),
     prepare: (given) => prepare(ask, folder, given),
     stop() {
       child.stdin?.end();

@@ -5,7 +5,7 @@ import { quantile } from "./statistics.ts";
 /** One line a contender of one case: its time, and ours of the same kind as a multiple of it. */
 export function comparison(measurements: readonly Measurement[]): string {
   const lines = measurements.map((m) => {
-    const own = measurements.find(({ backend }) => backend === ownLabel(m.backend));
+    const own = measurements.find(({ backend }) => backend === ownLabel(m.backend, measurements));
     const ratio = own && own !== m ? `ours takes ${ratioOf(own, m).toFixed(2)}×` : "";
     return `  ${m.backend.padEnd(24)}${m.median.toPrecision(4).padStart(10)} ms  ±${m.mad.toPrecision(2).padEnd(8)}${ratio.padEnd(20)} error ${m.error.toExponential(1)}`;
   });
@@ -21,7 +21,8 @@ export function ratioOf(own: Measurement, other: Measurement): number {
   );
 }
 
-/** Which of ours a contender is measured against: WebGPU against WebGPU, all others against WebAssembly. */
-export function ownLabel(label: string): string {
-  return label.endsWith("webgpu") ? "tweedie webgpu" : "tweedie wasm";
+/** Which of ours a contender is measured against: its own kind where that took part, else the other. */
+export function ownLabel(label: string, measurements: readonly Pick<Measurement, "backend">[]): string {
+  const [own, other] = label.endsWith("webgpu") ? ["webgpu", "wasm"] : ["wasm", "webgpu"];
+  return measurements.some(({ backend }) => backend === `tweedie ${own}`) ? `tweedie ${own}` : `tweedie ${other}`;
 }

@@ -12,12 +12,16 @@ import { htmlReport } from "./htmlReport.ts";
 import { type Effort, FULL, type Measurement, type Missing, measure } from "./measure.ts";
 import { type Peer, startPeer } from "./peer.ts";
 import { comparison } from "./peerReport.ts";
+import { openReferences } from "./references.ts";
 import { type BenchResult, SCHEMA } from "./result.ts";
 
 const HELP = `pnpm bench:peers [flags]
   --filter <text>    cases whose name or size contains it
   --peer <label>     contenders whose label contains it, besides ours; may be repeated (default: all that can be had)
   --without <label>  contenders left out; may be repeated
+  --folder <dir>     where the peers' programs are (default: peers, beside this program)
+  --references <f>   a JSON file of float64 results: short ones that are in it are taken, and added where they are missing,
+                     also with no contender left. The reference takes minutes for the largest networks
   --quick            fewer samples
   --json <file>      write everything measured as JSON
   --html <file>      write a report with plots
@@ -29,20 +33,24 @@ const { values: flags } = parseArgs({
     peer: { type: "string", multiple: true, default: [""] },
     without: { type: "string", multiple: true, default: [] },
     quick: { type: "boolean", default: false },
+    folder: { type: "string", default: join(dirname(process.argv[1]), "peers") },
+    references: { type: "string" },
     json: { type: "string" },
     html: { type: "string" },
     help: { type: "boolean", default: false },
   },
 });
-const folder = join(dirname(process.argv[1]), "peers");
+const { folder } = flags;
 const EFFORT: Effort = { ...FULL, samples: 9, warmTime: 500, mostTime: 8000, rest: 200 };
+/** Operands and results rounded to 11 bits, by at most 2⁻¹¹ of themselves each. */
+const ROUNDED_TOLERANCE = 4 * 2 ** -11;
 const QUICK: Effort = { ...EFFORT, samples: 3, warmTime: 100 };
 
 if (flags.help) process.stdout.write(HELP);
 else process.exitCode = await main();
 
 async function main(): Promise<number> {
-  install();
+  const references = flags.references ? openReferences(flags.references) : undefined;
   const backends: Backend[] = [];
   const contenders: Contender[] = [];
   const descriptions: Record<string, string> = {};
@@ -64,8 +72,22 @@ async function main(): Promise<number> {
   for (const [label, description] of Object.entries(descriptions)) say(`${label}: ${description}`);
   const began = environment("bench:peers");
   const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
+  // After each case, so that what was measured is there if the next one never ends.
+  const save = (): BenchResult => {
+    const result: BenchResult = {
+      schema: SCHEMA,
+      environment: finished(began),
+      backends: Object.entries(descriptions).map(([label, name]) => ({ label, name })),
+      measurements,
+      networks: [],
+      failures,
+      absent,
+    };
+    if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
+    return result;
+  };
   for (const given of peerCases.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {
-    const outcome = await measure(given, contenders, flags.quick ? QUICK : EFFORT);
+    const outcome = await measure(given, contenders, flags.quick ? QUICK : EFFORT, references);
     measurements.push(...outcome.measurements);
     failures.push(...outcome.failures);
     absent.push(...outcome.absent);
@@ -74,18 +96,10 @@ async function main(): Promise<number> {
     for (const { backend, reason } of outcome.absent) say(`  ${backend}: ${reason}`);
     for (const { name, size, backend, reason } of outcome.failures)
       say(`FAILED ${name} ${size} on ${backend}: ${reason}`);
+    save();
   }
-  const result: BenchResult = {
-    schema: SCHEMA,
-    environment: finished(began),
-    backends: Object.entries(descriptions).map(([label, name]) => ({ label, name })),
-    measurements,
-    networks: [],
-    failures,
-    absent,
-  };
+  const result = save();
   say(`load average ${result.environment.load.map((value) => value.toFixed(1)).join(" → ")}`);
-  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
   if (flags.html) writeFileSync(flags.html, await htmlReport(result));
   for (const peer of peers) peer.stop();
   for (const backend of backends) backend.dispose();
@@ -97,26 +111,31 @@ async function startPeers(own: readonly Contender[]): Promise<Peer[]> {
   // Software adapters run a kernel for minutes where nobody stops them: theirs are expected to be as fast as ours.
   const webgpuRate = own.find(({ label }) => label.endsWith("webgpu"))?.expectedRate;
   const node = (library: string, device: string) => [process.execPath, join(folder, "host.mjs"), library, device];
-  const python = (program: string, library: string) => [program, join(folder, "host.py"), library];
   // Debian's packages belong to /usr/bin/python3, which need not be the first in the path.
-  const withPython = (library: string) => ["python3", "/usr/bin/python3"].map((program) => python(program, library));
+  const withPython = (...library: string[]) =>
+    ["python3", "/usr/bin/python3"].map((program) => [program, join(folder, "host.py"), ...library]);
   const commands: Record<string, readonly (readonly string[])[]> = {
     "tfjs wasm": [node("tfjs", "wasm")],
     "jax-js wasm": [node("jax", "wasm")],
     "onnxruntime-web wasm": [node("onnx", "wasm")],
     numpy: withPython("numpy"),
-    torch: withPython("torch"),
+    torch: withPython("torch", "float32"),
+    "torch tf32": withPython("torch", "tf32"),
+    "torch autocast": withPython("torch", "autocast"),
     "tfjs webgpu": [node("tfjs", "webgpu")],
     "jax-js webgpu": [node("jax", "webgpu")],
     "onnxruntime-web webgpu": [node("onnx", "webgpu")],
   };
   const peers: Peer[] = [];
-  for (const [label, candidates] of Object.entries(commands)) {
-    if (!flags.peer.some((text) => label.includes(text)) || flags.without.some((text) => label.includes(text)))
-      continue;
+  const chosen = Object.entries(commands).filter(
+    ([label]) => flags.peer.some((text) => label.includes(text)) && !flags.without.some((text) => label.includes(text)),
+  );
+  if (chosen.some(([label]) => !isPython(label))) install();
+  for (const [label, candidates] of chosen) {
     const options = {
       label,
       isGpu: isGpu && /webgpu|torch/.test(label),
+      ...(/tf32|autocast/.test(label) && { tolerance: ROUNDED_TOLERANCE }),
       ...(label.endsWith("webgpu") && { expectedRate: webgpuRate }),
     };
     const reasons: string[] = [];
@@ -129,11 +148,15 @@ async function startPeers(own: readonly Contender[]): Promise<Peer[]> {
       }
     }
     if (reasons.length === candidates.length) {
-      const help = /numpy|torch/.test(label) ? `; Debian has it: apt-get install python3-${label}` : "";
+      const help = isPython(label) ? `; Debian has it: apt-get install python3-${label.split(" ")[0]}` : "";
       say(`${label}: not measured: ${reasons.join("; ")}${help}`);
     }
   }
   return peers;
+}
+
+function isPython(label: string): boolean {
+  return /^(numpy|torch)/.test(label);
 }
 
 /** The peers' packages, which nobody needs but this command. */

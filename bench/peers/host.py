@@ -1,4 +1,4 @@
-# `python3 host.py LIBRARY` solves the bench's problems with numpy or torch, as the lines on its standard input ask.
+# `python3 host.py LIBRARY [PRECISION]` solves the bench's problems with numpy or torch, as the lines on its standard input ask.
 # Each line is a JSON request, each answer a JSON line: see bench/peer.ts, which holds the other end.
 import importlib
 import json

@@ -1,5 +1,8 @@
-# The bench's problems in PyTorch, on CUDA where there is a GPU: float32 with TF32 off, images channels last.
+# The bench's problems in PyTorch, on CUDA where there is a GPU, images channels last: `host.py torch float32` (TF32 off), and on
+# CUDA `host.py torch tf32` (products of operands rounded to TF32) and `host.py torch autocast` (products in float16).
+import contextlib
 import os
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -7,17 +10,30 @@ import torch.nn.functional as F
 from unet import Unet
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
-torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+precision = sys.argv[2]
+if precision not in ("float32", "tf32", "autocast"):
+    raise ValueError(f"precision {precision}, want float32, tf32 or autocast")
+if precision != "float32" and device != "cuda":
+    raise ValueError(f"{precision}: there is no CUDA device")
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
 torch.set_num_threads(len(os.sched_getaffinity(0)))
 name = torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-description = f"torch {torch.__version__} ({name})"
+description = f"torch {torch.__version__} ({name}), {precision}"
+
+
+def products():
+    return torch.autocast("cuda", torch.float16) if precision == "autocast" else contextlib.nullcontext()
 
 
 class Solution:
-    """`run` returns its outputs, or `outputs` says what they are after a run."""
+    """`run` returns its outputs, or `outputs` says what they are after a run. `within`: autocast is for all of it."""
 
-    def __init__(self, run, outputs=None):
-        self.run = run
+    def __init__(self, run, outputs=None, within=True):
+        def cast():
+            with products():
+                return run()
+
+        self.run = cast if within else run
         self.read = outputs
 
     def outputs(self):
@@ -25,7 +41,7 @@ class Solution:
         if self.read:
             made = self.read()
         made = made if isinstance(made, (list, tuple)) else [made]
-        return [t.detach().cpu().numpy() for t in made]
+        return [t.detach().float().cpu().numpy() for t in made]
 
     def settled(self):
         if device == "cuda":
@@ -124,13 +140,15 @@ def mlp(problem, x, target, *weights):
     w1, b1, w2, b2, w3, b3 = weights
 
     def run():
-        hidden = F.silu(torch.addmm(b1, x, w1))
-        y = torch.addmm(b3, F.silu(torch.addmm(b2, hidden, w2)), w3)
+        with products():
+            hidden = F.silu(torch.addmm(b1, x, w1))
+            y = torch.addmm(b3, F.silu(torch.addmm(b2, hidden, w2)), w3)
+            loss = F.mse_loss(y.float(), target)
         optimizer.zero_grad()
-        F.mse_loss(y, target).backward()
+        loss.backward()
         optimizer.step()
 
-    return Solution(run, lambda: weights)
+    return Solution(run, lambda: weights, within=False)
 
 
 def unet(problem, xt, noise, *state):
@@ -143,13 +161,18 @@ def unet(problem, xt, noise, *state):
     xt, noise = image(xt), image(noise)
     t = torch.full((xt.shape[0],), float(problem["time"]), device=device)
     losses = []
+    # Gradients in float16 are scaled so that small ones do not vanish.
+    scaler = torch.cuda.amp.GradScaler(enabled=precision == "autocast")
 
     def run():
-        loss = F.mse_loss(model(xt, t), noise)
+        with products():
+            loss = F.mse_loss(model(xt, t).float(), noise)
         optimizer.zero_grad()
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         torch._foreach_mul_(average, 0.999)
         torch._foreach_add_(average, [p.detach() for p in weights], alpha=0.001)
         losses.append(loss.detach())
@@ -159,7 +182,7 @@ def unet(problem, xt, noise, *state):
             run()
         return torch.stack(losses)
 
-    return Solution(run, outputs)
+    return Solution(run, outputs, within=False)
 
 
 problems = {

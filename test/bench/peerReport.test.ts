@@ -8,9 +8,11 @@ test("ratios are taken round by round, so that load that hits both cancels", () 
   expect(ratioOf(ours, theirs)).toBe(0.5);
 });
 
-test("WebGPU is measured against WebGPU, everything else against WebAssembly", () => {
-  expect(ownLabel("jax-js webgpu")).toBe("tweedie webgpu");
-  expect(ownLabel("numpy")).toBe("tweedie wasm");
+test("WebGPU is measured against WebGPU, everything else against WebAssembly, or against what took part", () => {
+  const both = [{ backend: "tweedie wasm" }, { backend: "tweedie webgpu" }];
+  expect(ownLabel("jax-js webgpu", both)).toBe("tweedie webgpu");
+  expect(ownLabel("numpy", both)).toBe("tweedie wasm");
+  expect(ownLabel("torch", both.slice(1))).toBe("tweedie webgpu");
 });
 
 test("each peer's line has its ratio; ours has none", () => {

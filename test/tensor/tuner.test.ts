@@ -1,12 +1,15 @@
 // Tuning: the search with a clock of its own, the life of the file, and a run on the adapter of the tests.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { cpu, grad, type Tensor, tune, webgpu } from "@pkg/tensor";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tilingStore.ts";
 import { search } from "../../packages/tensor/src/backends/webgpu/tuner.ts";
 import { likelyTilings, TILES, type Tiling } from "../../packages/tensor/src/ops/tiles.ts";
+import { bundled } from "../cli/bundled.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { exact } from "./checkCase.ts";
 import { distance, drawInputs, place } from "./derived.ts";
@@ -71,16 +74,17 @@ describe("the file of tilings", () => {
     expect(await readTilings(undefined, "A")).toEqual(new Map([...one, ...other]));
     expect(await readTilings(undefined, "B")).toEqual(other);
     expect(await readTilings(undefined, "C")).toEqual(new Map());
-    expect(readdirSync(join(folder, "tweedie"))).toEqual(["tilings.json"]);
+    expect(readdirSync(join(folder, "tweedie"))).toEqual(["tilings.jsonl"]);
   });
 
   test.each([
     ["no JSON", "{"],
     ["null", "null"],
     ["an array", "[1]"],
-    ["another version", '{"version": "0", "adapters": {"A": {"matmul a": [64, 64, 4]}}}'],
-  ])("is made anew where it holds %s", async (_, text) => {
-    const file = join(folder, "deep", "tilings.json");
+    ["another version", '{"version": "0", "adapter": "A", "tilings": {"matmul a": [64, 64, 4]}}'],
+    ["a line that a full disk cut short", '\n{"version": "1", "adap'],
+  ])("is added to where it holds %s", async (_, text) => {
+    const file = join(folder, "deep", "tilings.jsonl");
     await writeTilings(file, "A", one);
     writeFileSync(file, text);
     expect(await readTilings(file, "A")).toEqual(new Map());
@@ -89,19 +93,40 @@ describe("the file of tilings", () => {
   });
 
   test("is read but for entries that are no tilings", async () => {
-    const file = join(folder, "tilings.json");
+    const file = join(folder, "tilings.jsonl");
     await writeTilings(file, "A", one);
-    const stored = JSON.parse(readFileSync(file, "utf8"));
-    Object.assign(stored.adapters.A, { b: [1, 2, 3], c: [64, 64, 0], d: "x", e: null, f: [64, 64, 1.5] });
-    stored.adapters.B = 7;
-    writeFileSync(file, JSON.stringify(stored));
+    const { version } = JSON.parse(readFileSync(file, "utf8"));
+    const tilings = { b: [1, 2, 3], c: [64, 64, 0], d: "x", e: null, f: [64, 64, 1.5] };
+    for (const line of [
+      { version, adapter: "A", tilings },
+      { version, adapter: "B", tilings: null },
+      { version, adapter: "B", tilings: 7 },
+    ]) {
+      appendFileSync(file, `${JSON.stringify(line)}\n`);
+    }
     expect(await readTilings(file, "A")).toEqual(one);
     expect(await readTilings(file, "B")).toEqual(new Map());
   });
 
+  test("loses nothing of processes that write at the same time", async () => {
+    const file = join(folder, "tilings.jsonl");
+    const code = `
+      import { writeTilings } from "../../tensor/src/backends/webgpu/tilingStore.ts";
+      import { TILES } from "../../tensor/src/ops/tiles.ts";
+      const [, , file, name] = process.argv;
+      for (let k = 0; k < 100; k++) await writeTilings(file, "A", new Map([[name + k, { tile: TILES[k % 3], shares: k + 1 }]]));
+    `;
+    const script = await bundled(code, folder);
+    const run = (name: string) => promisify(execFile)(process.execPath, [script, file, name]);
+    await Promise.all(["x", "y", "z"].map(run));
+    const found = await readTilings(file, "A");
+    expect(found.size).toBe(300);
+    for (const name of ["x", "y", "z"]) expect(found.get(`${name}99`)).toEqual({ tile: TILES[0], shares: 100 });
+  });
+
   test("that cannot be written is an error that names it, and leaves nothing behind", async () => {
     writeFileSync(join(folder, "file"), "");
-    const file = join(folder, "file", "tilings.json");
+    const file = join(folder, "file", "tilings.jsonl");
     await expect(writeTilings(file, "A", one)).rejects.toThrow(`tune: ${file} cannot be written (`);
     expect(readdirSync(folder)).toEqual(["file"]);
   });
@@ -113,7 +138,7 @@ test("other backends have no tilings", async () => {
 
 describe.skipIf(!gpuAvailable)("on webgpu", () => {
   const folder = mkdtempSync(join(tmpdir(), "tilings-"));
-  const file = join(folder, "tilings.json");
+  const file = join(folder, "tilings.jsonl");
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   const shapes = [

@@ -1,33 +1,22 @@
-// Where tilings that were found by timing are kept: a JSON file in the user's cache in Node, an entry of Cache Storage in browsers.
+// Where tilings that were found by timing are kept: lines of JSON in a file of the user's cache in Node, in Cache Storage in browsers.
 
 import convKernel from "@pkg/kernels/conv2d_tiled.wgsl";
 import weightKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
 import matmulKernel from "@pkg/kernels/matmul_tiled.wgsl";
+import { type NodeProcess, nodeProcess } from "../../host.ts";
 import { TILES, type Tile } from "../../ops/tiles.ts";
 
 /** By the kind of product: which of TILES, and in how many shares. */
 export type StoredTilings = Map<string, { readonly tile: Tile; readonly shares: number }>;
 
-/** What is used of Node. */
-interface NodeProcess {
-  readonly pid: number;
-  readonly platform: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  getBuiltinModule(name: "node:fs"): {
-    readFileSync(path: string, encoding: "utf8"): string;
-    writeFileSync(path: string, text: string): void;
-    mkdirSync(path: string, options: { recursive: true }): void;
-    renameSync(from: string, to: string): void;
-    rmSync(path: string, options: { force: true }): void;
-  };
-  getBuiltinModule(name: "node:path"): { dirname(path: string): string; join(...parts: string[]): string };
-  getBuiltinModule(name: "node:os"): { homedir(): string };
-}
-
-/** [tileM, tileN, shares] by adapter and kind of product, valid for the kernels of one version. */
-interface Stored {
+/**
+ * A line of the store: [tileM, tileN, shares] by kind of product, found on an adapter with the kernels of one version. Lines are only ever
+ * added, each in one go, so that processes that tune at the same time lose nothing of each other; later lines count more.
+ */
+interface Line {
   readonly version: string;
-  readonly adapters: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>;
+  readonly adapter: string;
+  readonly tilings: Readonly<Record<string, readonly number[]>>;
 }
 
 /** Another text of the kernels, or another list of tiles, makes what was timed before worthless. */
@@ -36,75 +25,76 @@ const ENTRY = "tweedie-tilings";
 
 /**
  * What was found on an adapter before; nothing where there is no store, or one that cannot be read.
- * @param place a file in Node, by default tweedie/tilings.json in the user's cache; in browsers a name
+ * @param place a file in Node, by default tweedie/tilings.jsonl in the user's cache; in browsers a name
  */
 export async function readTilings(place: string | undefined, adapter: string): Promise<StoredTilings> {
   const found: StoredTilings = new Map();
-  const ofAdapter: unknown = (await read(place)).adapters[adapter];
-  if (typeof ofAdapter !== "object" || ofAdapter === null) return found;
-  for (const [product, numbers] of Object.entries(ofAdapter)) {
-    if (!Array.isArray(numbers)) continue;
-    const [tileM, tileN, shares] = numbers;
-    const tile = TILES.find((one) => one.tileM === tileM && one.tileN === tileN);
-    if (tile && Number.isInteger(shares) && shares > 0) found.set(product, { tile, shares });
+  for (const text of await readLines(place)) {
+    for (const [product, numbers] of Object.entries(tilingsIn(text, adapter))) {
+      if (!Array.isArray(numbers)) continue;
+      const [tileM, tileN, shares] = numbers;
+      const tile = TILES.find((one) => one.tileM === tileM && one.tileN === tileN);
+      if (tile && Number.isInteger(shares) && shares > 0) found.set(product, { tile, shares });
+    }
   }
   return found;
 }
 
 /**
- * Keeps what was found on an adapter, beside what is there of others. The file holds the old content or the new at any time.
+ * Adds what was found on an adapter to what is there.
  * @throws Error when it cannot be written
  */
 export async function writeTilings(place: string | undefined, adapter: string, tilings: StoredTilings): Promise<void> {
   const entries = [...tilings].map(([product, { tile, shares }]) => [product, [tile.tileM, tile.tileN, shares]]);
-  const { adapters } = await read(place);
-  const stored: Stored = {
-    version: VERSION,
-    adapters: { ...adapters, [adapter]: { ...adapters[adapter], ...Object.fromEntries(entries) } },
-  };
-  const text = `${JSON.stringify(stored, null, 1)}\n`;
-  const process = node();
-  if (!process) {
-    const cache = await caches.open(ENTRY);
-    await cache.put(urlOf(place), new Response(text));
-    return;
-  }
-  const path = place ?? defaultFile(process);
-  const fs = process.getBuiltinModule("node:fs");
-  const temporary = `${path}.tmp-${process.pid}`;
+  const line: Line = { version: VERSION, adapter, tilings: Object.fromEntries(entries) };
+  const text = JSON.stringify(line);
+  const process = nodeProcess();
+  const path = place ?? (process ? defaultFile(process) : "Cache Storage");
   try {
-    fs.mkdirSync(process.getBuiltinModule("node:path").dirname(path), { recursive: true });
-    fs.writeFileSync(temporary, text);
-    fs.renameSync(temporary, path);
-  } catch (error) {
-    try {
-      fs.rmSync(temporary, { force: true });
-    } catch {
-      // The reason of the failure that led here is worth more.
+    if (!process) {
+      const cache = await caches.open(ENTRY);
+      // An address of its own, of which the cache keeps the order.
+      await cache.put(`${urlOf(place)}?${crypto.randomUUID()}`, new Response(text));
+      return;
     }
+    const fs = process.getBuiltinModule("node:fs");
+    fs.mkdirSync(process.getBuiltinModule("node:path").dirname(path), { recursive: true });
+    fs.appendFileSync(path, `\n${text}\n`); // a line of its own, also behind one that a full disk cut short
+  } catch (error) {
     throw new Error(
       `tune: ${path} cannot be written (${error instanceof Error ? error.message : error}), want another`,
     );
   }
 }
 
-/** The store; an empty one where there is none, or one that something else wrote. */
-async function read(place: string | undefined): Promise<Stored> {
+/** The tilings of a line, by product; none where it is about something else, or no line of ours. */
+function tilingsIn(text: string, adapter: string): Readonly<Record<string, unknown>> {
   try {
-    const stored = JSON.parse(await readText(place)) as Partial<Stored> | null; // checked here and where it is used
-    const { version, adapters } = stored ?? {};
-    if (version === VERSION && typeof adapters === "object" && adapters !== null) return { version, adapters };
+    const line = JSON.parse(text) as Partial<Line> | null; // checked here and where it is used
+    if (line?.version === VERSION && line.adapter === adapter && typeof line.tilings === "object") {
+      return line.tilings ?? {};
+    }
   } catch {
-    // Nothing there, or no JSON: what is lost is found again by tuning.
+    // No JSON: what is lost is found again by tuning.
   }
-  return { version: VERSION, adapters: {} };
+  return {};
 }
 
-async function readText(place: string | undefined): Promise<string> {
-  const process = node();
-  if (process) return process.getBuiltinModule("node:fs").readFileSync(place ?? defaultFile(process), "utf8");
-  const cache = await caches.open(ENTRY);
-  return (await (await cache.match(urlOf(place)))?.text()) ?? "";
+async function readLines(place: string | undefined): Promise<string[]> {
+  try {
+    const process = nodeProcess();
+    if (process) {
+      return process
+        .getBuiltinModule("node:fs")
+        .readFileSync(place ?? defaultFile(process), "utf8")
+        .split("\n");
+    }
+    const cache = await caches.open(ENTRY);
+    const responses = await cache.matchAll(urlOf(place), { ignoreSearch: true });
+    return await Promise.all(responses.map((response) => response.text()));
+  } catch {
+    return []; // nothing there
+  }
 }
 
 function defaultFile(process: NodeProcess): string {
@@ -112,16 +102,11 @@ function defaultFile(process: NodeProcess): string {
   const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   const home = process.getBuiltinModule("node:os").homedir();
   const folder = XDG_CACHE_HOME || (process.platform === "win32" && LOCALAPPDATA) || join(home, ".cache");
-  return join(folder, "tweedie", "tilings.json");
+  return join(folder, "tweedie", "tilings.jsonl");
 }
 
 function urlOf(place = "default"): string {
   return `/${encodeURIComponent(place)}`;
-}
-
-function node(): NodeProcess | null {
-  const { process } = globalThis as { process?: NodeProcess }; // the types of Node are not a browser's
-  return process?.getBuiltinModule ? process : null;
 }
 
 /** FNV-1a, 32 bits, in hexadecimal digits. */

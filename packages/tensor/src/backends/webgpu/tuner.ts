@@ -97,7 +97,8 @@ export async function tune(backend: Backend, f: () => unknown): Promise<readonly
       scratch.free();
     }
   }
-  if (wanted.size > 0) await writeTilings(tuner.place, tuner.identity, tuner.found);
+  const found = new Map(results.map(({ product, tiling }) => [product, tiling]));
+  if (found.size > 0) await writeTilings(tuner.place, tuner.identity, found);
   return results;
 }
 

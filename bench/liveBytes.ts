@@ -33,16 +33,11 @@ export function liveBytes(f: () => void, lasting: Iterable<Tensor>): number {
     else lives.set(storage, { bytes: 0, born, last: clock });
   };
   for (const tensor of lasting) see(tensor, 0);
-  const before = observe((_, inputs, outputs) => {
+  observe(f, (_, inputs, outputs) => {
     clock++;
     for (const input of inputs) see(input, 0);
     for (const output of outputs) see(output, clock);
   });
-  try {
-    f();
-  } finally {
-    observe(before);
-  }
   const change = new Float64Array(clock + 2);
   for (const [storage, { born, last }] of lives) {
     const bytes = sizes.get(storage) ?? 0;

@@ -240,9 +240,16 @@ export const faults = [
   },
   {
     name: "an observer that is not taken off",
-    file: `${source}/debug.ts`,
-    from: "    observe(before);\n",
+    file: `${source}/observer.ts`,
+    from: "    current = before;\n",
     to: "",
+    tests: ["tensor/debug"],
+  },
+  {
+    name: "an observer that does not go with its task",
+    file: `${source}/observer.ts`,
+    from: "tasks.run(observation, f)",
+    to: "f()",
     tests: ["tensor/debug"],
   },
   {

@@ -45,6 +45,16 @@ describe.skipIf(!browserAvailable)("in Chromium", () => {
     expect(await forbidden("checkCase", "wasm", "matmul", 0)).toEqual(await call("checkCase", "wasm", "matmul", 0));
   });
 
+  test("a search for NaN that waited says that an op may be another task's; one that did not is sure", async () => {
+    const [patient, maker, quick, sync] = await call("searches");
+    const found =
+      /detectNonFinite: op \d+, log of \[2\], makes, as output 0, 1 NaN or infinite of 2 elements \[2\], want finite ones/;
+    for (const text of [patient, maker]) expect(text).toMatch(found);
+    for (const text of [patient, maker]) expect(text).toMatch(/ \(or another task's, which ran while f waited: .*\)$/);
+    expect(quick).toBe("nothing");
+    expect(sync).toMatch(new RegExp(`^Error: ${found.source}$`));
+  });
+
   test("tilings that were found are kept in the browser's store, for each adapter", async () => {
     expect(await call("tilings")).toEqual([
       [],

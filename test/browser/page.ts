@@ -1,5 +1,16 @@
 // What runs in the browser's page: functions that the tests call, with plain data in and out.
-import { type Backend, bestBackend, DeviceLostError, grad, randomStream, wasm, webgpu } from "@pkg/tensor";
+import {
+  type Backend,
+  bestBackend,
+  cpu,
+  DeviceLostError,
+  detectNonFinite,
+  grad,
+  randomStream,
+  tensor,
+  wasm,
+  webgpu,
+} from "@pkg/tensor";
 import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tilingStore.ts";
 import { TILES } from "../../packages/tensor/src/ops/tiles.ts";
 import { allOps, checkCase, type Finding } from "../tensor/checkCase.ts";
@@ -34,6 +45,19 @@ const program = {
     await writeTilings("test", "A", new Map([["a", { tile: TILES[2], shares: 4 }]]));
     await writeTilings("test", "B", new Map([["b", { tile: TILES[0], shares: 1 }]]));
     return [[...before], ...(await readTilings("test", "A")), ...(await readTilings("test", "B"))];
+  },
+
+  /** What two searches for NaN say that wait while the other runs: one makes none, the other an infinity after it has waited. */
+  async searches(): Promise<string[]> {
+    const on = cpu();
+    const x = tensor([0, 1], { backend: on });
+    const search = (turns: number, last: () => unknown) =>
+      detectNonFinite(async () => {
+        for (let k = 0; k < turns; k++) await x.add(k).data();
+        last();
+      }).then(() => "nothing", String);
+    const sync = detectNonFinite(() => x.log()).then(() => "nothing", String);
+    return Promise.all([search(3, () => x.add(1)), search(1, () => x.log()), search(0, () => x.add(1)), sync]);
   },
 
   /** The weights after some steps on a new device. */

@@ -152,6 +152,21 @@ for (const { name, open, skip } of openers) {
       step.dispose();
     });
 
+    test("verify finds no difference where others go on with the state meanwhile", async () => {
+      const states = [1, 2, 3].map((k) => tensor([k, k], { backend }));
+      const step = capture((x: Tensor) => {
+        for (const w of states) w.assign(w.mul(x));
+        return states[0].add(1);
+      });
+      const x = tensor([2, 3], { backend });
+      for (let k = 0; k < 4; k++) step(x);
+      const verified = step.verify(x);
+      for (const w of states) w.assign(w.mul(7));
+      expect(await (await verified).data()).toEqual(Float32Array.of(33, 244));
+      expect(await states[2].data()).toEqual(Float32Array.of(3 * 32 * 7, 3 * 243 * 7));
+      step.dispose();
+    });
+
     test("a step that throws on the host gives back what it took, and later ones go on", async () => {
       const f = (x: Tensor, given: readonly (number | null)[]) => {
         const checked = perStep(() => {

@@ -1,5 +1,16 @@
 // Finding the op that makes NaN, and the op at which two backends differ.
-import { type Backend, cpu, detectNonFinite, grad, numericsReport, ones, tensor, webgpu, zeros } from "@pkg/tensor";
+import {
+  type Backend,
+  cpu,
+  detectNonFinite,
+  grad,
+  numericsReport,
+  ones,
+  type Tensor,
+  tensor,
+  webgpu,
+  zeros,
+} from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defineOp, float32 } from "../../packages/tensor/src/op.ts";
 import { apply } from "../../packages/tensor/src/tensor.ts";
@@ -70,6 +81,42 @@ for (const { name, open, skip } of openers) {
       const before = backend.memory().buffers;
       const y = infinite();
       expect(backend.memory().buffers).toBe(before + 1); // a count would be another
+      y.dispose();
+    });
+
+    test("of tasks that run side by side, each is told of its own ops, whichever begins or ends first", async () => {
+      const [good, bad] = [tensor([1, 4], { backend }), tensor([1, -4], { backend })];
+      const slowly = (x: Tensor, turns: number) => async () => {
+        for (let k = 0; k < turns; k++) await x.add(k).data();
+        return x.sqrt();
+      };
+      const outcomes = await Promise.allSettled([
+        detectNonFinite(slowly(good, 3)),
+        detectNonFinite(slowly(bad, 1)),
+        slowly(bad, 2)(),
+        detectNonFinite(slowly(good, 0)),
+        detectNonFinite(slowly(bad, 2)),
+        detectNonFinite(slowly(good, 2)),
+      ]);
+      expect(outcomes.map(({ status }) => status)).toEqual([
+        "fulfilled",
+        "rejected",
+        "fulfilled",
+        "fulfilled",
+        "rejected",
+        "fulfilled",
+      ]);
+      for (const [k, op] of [
+        [1, 2],
+        [4, 3],
+      ]) {
+        expect((outcomes[k] as PromiseRejectedResult).reason.message).toBe(
+          `detectNonFinite: op ${op}, sqrt of [2], makes, as output 0, 1 NaN or infinite of 2 elements [2], want finite ones`,
+        );
+      }
+      const before = backend.memory().buffers;
+      const y = bad.log();
+      expect(backend.memory().buffers).toBe(before + 1); // nobody looks any more
       y.dispose();
     });
 
@@ -155,6 +202,18 @@ describe("comparing two backends", () => {
     ]);
     expect(rows[0].distance).toBeLessThan(1e-7);
     expect(rows[1].distance).toBeGreaterThan(9e-4);
+  });
+
+  test("what other tasks run between the two runs is none of the report", async () => {
+    const others = async () => {
+      for (let k = 0; k < 20; k++)
+        await ones([2], { backend: k % 2 ? exact : rounded })
+          .exp()
+          .data();
+    };
+    const alone = await numericsReport(f, exact, rounded);
+    const [rows] = await Promise.all([numericsReport(f, exact, rounded), others(), others()]);
+    expect(rows).toEqual(alone);
   });
 
   test("runs of different ops are refused", async () => {

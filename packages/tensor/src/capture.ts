@@ -14,7 +14,7 @@ import {
 import { blank, copyOf, overwrite } from "./compute.ts";
 import { isRecording } from "./graph.ts";
 import { keep, tensorsIn, tidy } from "./memory.ts";
-import { currentObserver } from "./observer.ts";
+import { isObserved } from "./observer.ts";
 import { currentSession, lengthChanged, refresh, Session } from "./session.ts";
 import { Tensor, tensorOf } from "./tensor.ts";
 
@@ -108,7 +108,7 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
     if (isRecording()) throw new Error("capture: called inside a function that is differentiated, want it outside");
     this.kinds ??= args.map(kindOf);
     checkArguments(this.kinds, args);
-    if (currentObserver()) return tidy(() => this.f(...args));
+    if (isObserved()) return tidy(() => this.f(...args));
     this.args = args;
     const isChecked = isCheck(++this.calls) || this.isChecked;
     this.isChecked = false;
@@ -136,11 +136,13 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
     this.args = args;
     const replayed = this.replayed(run, () => run.session.uploads.map(({ data }) => data));
     this.args = [];
-    const again = [...state, ...tensorsIn(replayed)];
+    // Copies, since others may change the state while this waits.
+    const again = [...state, ...tensorsIn(replayed)].map(copied);
+    for (const copy of [...before, ...tensorsIn(replayed)]) copy.dispose();
     try {
       for (const [k, copy] of plain.entries()) await checkSame(again[k], copy);
     } finally {
-      for (const copy of [...before, ...plain, ...tensorsIn(replayed)]) copy.dispose();
+      for (const copy of [...again, ...plain]) copy.dispose();
     }
     return result;
   }

@@ -3,7 +3,7 @@
 import type { Backend } from "./backend.ts";
 import { concat } from "./join.ts";
 import { keep, type Storage, tidy } from "./memory.ts";
-import { type Observer, observe } from "./observer.ts";
+import { observe, unobserved } from "./observer.ts";
 import type { NumberArray } from "./op.ts";
 import { countNonFinite } from "./ops/index.ts";
 import { formatShape, type Shape, sizeOf } from "./shape.ts";
@@ -14,6 +14,8 @@ interface Count {
   readonly count: Tensor;
   readonly shape: Shape;
   readonly what: string;
+  /** Whether the op is certainly one of f's. */
+  readonly isCertain: boolean;
 }
 
 /** What one op gave on two backends. */
@@ -31,7 +33,8 @@ export interface NumericsRow {
 /**
  * Runs `f` and finds the first op that makes a NaN or an infinity, in gradients too. Elements are tested on the device, by their
  * bits; about twice as many kernels run, and their results are read once, at the end.
- * @param f may be async
+ * @param f may be async. In Node and Deno other tasks that run while it waits are no concern of it; browsers cannot tell them apart, so
+ * that there an op that ran then is said to be perhaps another task's
  * @returns what f returns
  * @throws Error that names the op, its place in f, the output, how many elements and the shapes of the inputs; or the first op that
  * was handed such elements from outside of f
@@ -40,24 +43,24 @@ export async function detectNonFinite<Result>(f: () => Result | Promise<Result>)
   const counts: Count[] = [];
   const looked = new WeakSet<Storage>();
   let ops = 0;
-  const look = (tensor: Tensor, what: string): void => {
+  const look = (tensor: Tensor, what: string, isCertain: boolean): void => {
     looked.add(tensor.storage);
     if (tensor.dtype !== "float32") return;
     const [count] = apply(countNonFinite, [tensor], undefined, tensor.backend);
-    counts.push({ count: keep(count), shape: tensor.shape, what });
+    counts.push({ count: keep(count), shape: tensor.shape, what, isCertain });
   };
   try {
-    const result = await observed(f, (op, inputs, outputs) => {
+    const result = await observe(f, (op, inputs, outputs, isCertain) => {
       ops++;
       for (const [k, input] of inputs.entries()) {
         const isOverwritten = op.inPlace !== undefined && outputs.some(({ storage }) => storage === input.storage);
         if (!isOverwritten && !looked.has(input.storage))
-          look(input, `op ${ops}, ${op.name}, is handed, as input ${k},`);
+          look(input, `op ${ops}, ${op.name}, is handed, as input ${k},`, isCertain);
       }
       if (op.view) return;
       const shapes = inputs.map(({ shape }) => formatShape(shape)).join(", ") || "none";
       for (const [k, output] of outputs.entries())
-        look(output, `op ${ops}, ${op.name} of ${shapes}, makes, as output ${k},`);
+        look(output, `op ${ops}, ${op.name} of ${shapes}, makes, as output ${k},`, isCertain);
     });
     await throwFirst(counts);
     return result;
@@ -71,15 +74,18 @@ async function throwFirst(counts: readonly Count[]): Promise<void> {
   const numbers = new Map<Count, number>();
   for (const backend of backends) {
     const here = counts.filter(({ count }) => count.backend === backend);
-    const all = tidy(() => concat(here.map(({ count }) => count.reshape([1]))));
+    const all = unobserved(() => tidy(() => concat(here.map(({ count }) => count.reshape([1])))));
     const data = await all.data();
     all.dispose();
     for (const [k, count] of here.entries()) numbers.set(count, data[k]);
   }
   const first = counts.find((count) => numbers.get(count) !== 0);
   if (!first) return;
+  const doubt = first.isCertain
+    ? ""
+    : " (or another task's, which ran while f waited: this host cannot tell them apart)";
   throw new Error(
-    `detectNonFinite: ${first.what} ${numbers.get(first)} NaN or infinite of ${sizeOf(first.shape)} elements ${formatShape(first.shape)}, want finite ones`,
+    `detectNonFinite: ${first.what} ${numbers.get(first)} NaN or infinite of ${sizeOf(first.shape)} elements ${formatShape(first.shape)}, want finite ones${doubt}`,
   );
 }
 
@@ -114,7 +120,7 @@ type Value = Omit<NumericsRow, "distance"> & { readonly data: NumberArray };
 async function valuesOf(f: (backend: Backend) => unknown, backend: Backend): Promise<Value[]> {
   const pending: Promise<Value>[] = [];
   let ops = 0;
-  await observed(
+  observe(
     () =>
       tidy(() => {
         if (f(backend) instanceof Promise) throw new Error("numericsReport: f is async, want a function that is not");
@@ -141,21 +147,4 @@ function distanceOf(a: NumberArray, b: NumberArray): number {
     norm += a[i] ** 2;
   }
   return error === 0 ? 0 : Math.sqrt(error / norm);
-}
-
-/** Runs `f` with an observer, of whose own ops nobody is told. */
-async function observed<Result>(f: () => Result | Promise<Result>, observer: Observer): Promise<Result> {
-  const before = observe((...run) => {
-    const self = observe(null);
-    try {
-      observer(...run);
-    } finally {
-      observe(self);
-    }
-  });
-  try {
-    return await f();
-  } finally {
-    observe(before);
-  }
 }

@@ -5,7 +5,7 @@ import type { Backend } from "./backend.ts";
 import { compute, copyOf, type Elements, overwrite } from "./compute.ts";
 import { isRecording, isTracked, type Origin, record, releaseAlias } from "./graph.ts";
 import { adopt, disown, type Slot, type Storage } from "./memory.ts";
-import { currentObserver } from "./observer.ts";
+import { tell } from "./observer.ts";
 import type { NumberArray, Op } from "./op.ts";
 import { type BiasOptions, type ConvOptions, convAttrs, convShape } from "./ops/convShape.ts";
 import * as ops from "./ops/index.ts";
@@ -873,7 +873,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
       outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
     );
   }
-  currentObserver()?.(op as Op<unknown>, inputs, outputs); // observers hand no attrs to it
+  tell(op as Op<unknown>, inputs, outputs); // observers hand no attrs to it
   return outputs;
 }
 

@@ -1,0 +1,6 @@
+// What every command of this repository shares: flags, help, errors in one line, and how a process ends.
+
+export { answer, answerOneOf, type Command, readArguments } from "./command.ts";
+export { closedAtEnd, exitCodeOf, runAsProgram, stopSignal } from "./ending.ts";
+export { type Flag, type FlagTable, type FlagValues, readFlags } from "./flags.ts";
+export { InputError } from "./inputError.ts";

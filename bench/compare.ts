@@ -1,15 +1,21 @@
 // `pnpm bench:compare A.json B.json`: what became slower or faster from one run to another. Exit code 1 when something got slower.
-import { parseArgs } from "node:util";
+import { answer, type Command, runAsProgram } from "@pkg/command";
 import { changes, comparisonTable } from "./changes.ts";
 import { readResult } from "./result.ts";
 
-const { positionals } = parseArgs({ allowPositionals: true });
-if (positionals.length !== 2) {
-  process.stderr.write("usage: pnpm bench:compare A.json B.json, two files that bench --json wrote\n");
-  process.exitCode = 2;
-} else {
-  const [before, after] = positionals.map(readResult);
-  const found = changes(before, after);
-  process.stdout.write(`${comparisonTable(found)}\n`);
-  process.exitCode = found.some(({ verdict }) => verdict === "slower") ? 1 : 0;
-}
+export const compare: Command = {
+  name: "bench:compare",
+  about: "Says what became slower or faster from one run to another; exit code 1 when something got slower.",
+  flags: {},
+  operands: ["A.json", "B.json"],
+  notes: "Both are files that bench --json wrote.",
+  onlyPrints: () => true,
+  run: async (_, files) => {
+    const [before, after] = files.map(readResult);
+    const found = changes(before, after);
+    process.stdout.write(`${comparisonTable(found)}\n`);
+    return found.some(({ verdict }) => verdict === "slower") ? 1 : 0;
+  },
+};
+
+await runAsProgram(import.meta.url, (words) => answer(compare, words));

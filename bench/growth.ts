@@ -1,14 +1,14 @@
 // `pnpm bench:growth`: how time and memory of a training step grow with batch, pixels and channels, and over thousands of steps.
-import { parseArgs } from "node:util";
+import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
 import { cosine, noisePrediction } from "@pkg/diffusion";
 import { adamW, ema, parameters, unet } from "@pkg/nn";
 import { type Backend, liveTensors, randomStream, tidy, wasm, webgpu } from "@pkg/tensor";
 import { liveBytes } from "./liveBytes.ts";
 
-const HELP = `pnpm bench:growth [flags]
-  --backend <name>   wasm (default) or webgpu
-  --steps <n>        training steps in the search for leaks (default 10000)
-`;
+const FLAGS = {
+  backend: { help: "what computes", default: "wasm", choices: ["wasm", "webgpu"] },
+  steps: { help: "training steps in the search for leaks", default: 10_000, range: [1, 1e9], integer: true },
+} as const satisfies FlagTable;
 
 /** A U-Net with two levels and attention in the middle, on square images. */
 interface Problem {
@@ -25,19 +25,20 @@ const SERIES: readonly { readonly name: string; readonly unit: string; readonly 
 ];
 const ROUNDS = 7;
 
-const { values: flags } = parseArgs({
-  options: {
-    backend: { type: "string", default: "wasm" },
-    steps: { type: "string", default: "10000" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (flags.help) process.stdout.write(HELP);
-else await main();
+export const growth: Command<keyof typeof FLAGS> = {
+  name: "bench:growth",
+  about:
+    "Measures how time and memory of a training step grow with batch, pixels and channels, and whether either creeps up.",
+  flags: FLAGS,
+  onlyPrints: () => true,
+  run: main,
+};
 
-async function main(): Promise<void> {
-  const open = { wasm, webgpu }[flags.backend];
-  if (!open) throw new Error(`--backend ${flags.backend}: want wasm or webgpu`);
+await runAsProgram(import.meta.url, (words) => answer(growth, words));
+
+async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
+  const openers: Record<string, () => Promise<Backend>> = { wasm, webgpu };
+  const open = openers[flags.word("backend")];
   for (const { name, unit, problems } of SERIES) {
     const size = ({ batch, side, channels }: Problem) => ({ batch, pixels: side * side, channels })[name] ?? 0;
     const rows = [];
@@ -56,7 +57,8 @@ async function main(): Promise<void> {
     }
     say(`time grows as ${name}^${slope(rows, "ms")}, memory as ${name}^${slope(rows, "peak")} over the last two`);
   }
-  await leaks(open, Number(flags.steps));
+  await leaks(open, flags.number("steps"));
+  return 0;
 }
 
 /** Median time, peak bytes, and the bytes that have to be alive at once. */
@@ -98,7 +100,7 @@ async function leaks(open: () => Promise<Backend>, steps: number): Promise<void>
 }
 
 async function trainer({ batch, side, channels }: Problem, open: () => Promise<Backend>) {
-  const backend = await open();
+  const backend = closedAtEnd(await open());
   const rng = randomStream(0);
   const model = unet({ inChannels: 1, channels, multipliers: [1, 2], blocks: 1 }, { backend, rng });
   const optimizer = adamW(parameters(model), { lr: 1e-3, clipNorm: 1 });

@@ -1,6 +1,6 @@
 // `pnpm bench`: every kernel on every backend of this machine, checked against float64, timed, and set against the ceilings.
 import { writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
 import { cpu, wasm } from "@pkg/tensor";
 import type { BenchCase } from "./case.ts";
 import { attentions } from "./cases/attention.ts";
@@ -18,33 +18,36 @@ import { FULL, type Measurement, type Missing, measure, QUICK } from "./measure.
 import { describeCeilings, endToEndTable, table } from "./report.ts";
 import { type BackendFacts, type BenchResult, SCHEMA } from "./result.ts";
 
-const HELP = `pnpm bench [flags]
-  --filter <text>    cases whose name or size contains it
-  --backend <name>   cpu, wasm, webgpu, webgpu-tuned (its tilings timed first, and kept) or webgpu-mixed (products of float16
-                     operands); may be repeated (default: cpu, wasm and webgpu, with --quick not cpu)
-  --toggles <names>  Dawn's toggles in Node instead of ours: disable_workgroup_init,allow_unsafe_apis,vulkan_enable_f16_on_nvidia
-                     lets webgpu-mixed use the matrix units of NVIDIA's GPUs
-  --quick            under 90 s: fewer samples, no case over 0.1 s, 5 steps of sampling
-  --json <file>      write everything measured as JSON, for bench:compare
-  --html <file>      write a report with plots, one file that needs no network
-`;
-
-const { values: flags } = parseArgs({
-  options: {
-    filter: { type: "string", default: "" },
-    backend: { type: "string", multiple: true },
-    toggles: { type: "string", default: "" },
-    quick: { type: "boolean", default: false },
-    json: { type: "string" },
-    html: { type: "string" },
-    help: { type: "boolean", default: false },
+const FLAGS = {
+  filter: { help: "cases whose name or size contains it", default: "" },
+  backend: {
+    help: "what computes: webgpu-tuned times its tilings first and keeps them, webgpu-mixed multiplies float16; by default cpu, wasm and webgpu, with --quick not cpu",
+    choices: ["cpu", "wasm", "webgpu", "webgpu-tuned", "webgpu-mixed"],
+    isRepeated: true,
   },
-});
-if (flags.help) process.stdout.write(HELP);
-else process.exitCode = await main();
+  toggles: {
+    help: "Dawn's toggles in Node instead of ours: disable_workgroup_init,allow_unsafe_apis,vulkan_enable_f16_on_nvidia lets webgpu-mixed use the matrix units of NVIDIA's GPUs",
+  },
+  quick: { help: "under 90 s: fewer samples, no case over 0.1 s, 5 steps of sampling", isSwitch: true },
+  json: { help: "where to write everything measured as JSON, for bench:compare", isOutput: true },
+  html: { help: "where to write a report with plots, one file that needs no network", isOutput: true },
+} as const satisfies FlagTable;
 
-async function main(): Promise<number> {
+export const bench: Command<keyof typeof FLAGS> = {
+  name: "bench",
+  about:
+    "Checks every kernel on every backend of this machine against float64, times it, and sets it against the ceilings.",
+  flags: FLAGS,
+  onlyPrints: (flags) => (flags.given("json") ?? flags.given("html")) === undefined,
+  run: main,
+};
+
+await runAsProgram(import.meta.url, (words) => answer(bench, words));
+
+async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
+  const [isQuick, filter] = [flags.isOn("quick"), flags.word("filter")];
   let adapter: AdapterFacts | undefined;
+  const toggles = flags.given("toggles");
   const openWebgpu = async (manner: Manner = {}) => {
     const {
       backend,
@@ -52,7 +55,7 @@ async function main(): Promise<number> {
       device,
     } = await openGpu({
       precision: manner.isMixed ? "mixed" : "float32",
-      ...(flags.toggles && { toggles: [`enable-dawn-features=${flags.toggles}`] }),
+      ...(toggles !== undefined && { toggles: [`enable-dawn-features=${toggles}`] }),
     });
     adapter = adapterFacts(found, device);
     return { ...manner, backend, gpu: backend, device };
@@ -65,17 +68,17 @@ async function main(): Promise<number> {
     "webgpu-mixed": () => openWebgpu({ isMixed: true }),
   };
   const began = environment("bench");
-  const effort = flags.quick ? QUICK : FULL;
+  const effort = isQuick ? QUICK : FULL;
   say(`${began.cpu} × ${began.cores}, Node ${began.node}`);
   const stages: Stage[] = [];
   const backends: BackendFacts[] = [];
   const measured = new Map<string, Ceilings>();
-  for (const label of flags.backend ?? (flags.quick ? ["wasm", "webgpu"] : ["cpu", "wasm", "webgpu"])) {
-    const open = openers[label];
-    if (!open) throw new Error(`--backend ${label}: want ${Object.keys(openers).join(" or ")}`);
+  const chosen = flags.words("backend");
+  const usual = isQuick ? ["wasm", "webgpu"] : ["cpu", "wasm", "webgpu"];
+  for (const label of chosen.length > 0 ? new Set(chosen) : usual) {
     try {
-      const { device, ...opened } = await open();
-      const { backend } = opened;
+      const { device, ...opened } = await openers[label]();
+      const backend = closedAtEnd(opened.backend);
       const stage = { label, ...opened, expectedRate: await probeRate(backend) };
       const ceilings = await measureCeilings(backend);
       const costs = device && (await measureGpuCosts(device));
@@ -102,10 +105,11 @@ async function main(): Promise<number> {
       failures,
       absent,
     };
-    if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
+    const json = flags.given("json");
+    if (json) writeFileSync(json, `${JSON.stringify(result)}\n`);
     return result;
   };
-  for (const given of all.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {
+  for (const given of all.filter(({ name, size }) => `${name} ${size}`.includes(filter))) {
     const outcome = await measure(given, contenders, effort);
     measurements.push(...outcome.measurements);
     failures.push(...outcome.failures);
@@ -116,7 +120,7 @@ async function main(): Promise<number> {
     save();
   }
   if (measurements.length > 0) say(`\n${table(measurements, measured)}`);
-  const whole = await measureEndToEnd(flags.filter, stages, effort, (done) => {
+  const whole = await measureEndToEnd(filter, stages, effort, (done) => {
     networks.push(done);
     save();
   });
@@ -125,8 +129,8 @@ async function main(): Promise<number> {
   if (networks.length > 0) say(`\n${endToEndTable(networks)}`);
   for (const failure of failures) say(failed(failure));
   const result = save();
-  if (flags.html) writeFileSync(flags.html, await htmlReport(result));
-  for (const { backend } of stages) backend.dispose();
+  const html = flags.given("html");
+  if (html) writeFileSync(html, await htmlReport(result));
   return failures.length > 0 ? 1 : 0;
 }
 

@@ -1,9 +1,10 @@
 // `pnpm bench:peers`: the same problems on the libraries that people would use instead, in turn with ours, and the ratios.
 import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
-import { type Backend, wasm, webgpu } from "@pkg/tensor";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
+import { wasm, webgpu } from "@pkg/tensor";
 import { peerCases } from "./cases/peers.ts";
 import { probeRate } from "./ceilings.ts";
 import { type Contender, ours } from "./contender.ts";
@@ -15,58 +16,55 @@ import { comparison } from "./peerReport.ts";
 import { openReferences } from "./references.ts";
 import { type BenchResult, SCHEMA } from "./result.ts";
 
-const HELP = `pnpm bench:peers [flags]
-  --filter <text>    cases whose name or size contains it
-  --peer <label>     contenders whose label contains it, besides ours; may be repeated (default: all that can be had)
-  --without <label>  contenders left out; may be repeated
-  --folder <dir>     where the peers' programs are (default: peers, beside this program)
-  --references <f>   a JSON file of float64 results: short ones that are in it are taken, and added where they are missing,
-                     also with no contender left. The reference takes minutes for the largest networks
-  --quick            fewer samples
-  --json <file>      write everything measured as JSON
-  --html <file>      write a report with plots
-`;
-
-const { values: flags } = parseArgs({
-  options: {
-    filter: { type: "string", default: "" },
-    peer: { type: "string", multiple: true, default: [""] },
-    without: { type: "string", multiple: true, default: [] },
-    quick: { type: "boolean", default: false },
-    folder: { type: "string", default: join(dirname(process.argv[1]), "peers") },
-    references: { type: "string" },
-    json: { type: "string" },
-    html: { type: "string" },
-    help: { type: "boolean", default: false },
+const FLAGS = {
+  filter: { help: "cases whose name or size contains it", default: "" },
+  peer: {
+    help: "contenders whose label contains it, besides ours; by default all that can be had",
+    isRepeated: true,
   },
-});
-const { folder } = flags;
+  without: { help: "contenders left out", isRepeated: true },
+  folder: { help: "where the peers' programs are; by default peers, beside this program" },
+  references: {
+    help: "a JSON file of float64 results: short ones that are in it are taken, and added where they are missing, also with no contender left. The reference takes minutes for the largest networks",
+    isOutput: true,
+  },
+  quick: { help: "fewer samples", isSwitch: true },
+  json: { help: "where to write everything measured as JSON", isOutput: true },
+  html: { help: "where to write a report with plots", isOutput: true },
+} as const satisfies FlagTable;
+type Flags = FlagValues<keyof typeof FLAGS>;
 const EFFORT: Effort = { ...FULL, samples: 9, warmTime: 500, mostTime: 8000, rest: 200 };
 /** Operands and results rounded to 11 bits, by at most 2⁻¹¹ of themselves each. */
 const ROUNDED_TOLERANCE = 4 * 2 ** -11;
 const QUICK: Effort = { ...EFFORT, samples: 3, warmTime: 100 };
 
-if (flags.help) process.stdout.write(HELP);
-else process.exitCode = await main();
+export const peersCommand: Command<keyof typeof FLAGS> = {
+  name: "bench:peers",
+  about: "Times the same problems on the libraries that people would use instead, in turn with ours.",
+  flags: FLAGS,
+  onlyPrints: (flags) => (flags.given("json") ?? flags.given("html")) === undefined,
+  run: main,
+};
 
-async function main(): Promise<number> {
-  const references = flags.references ? openReferences(flags.references) : undefined;
-  const backends: Backend[] = [];
+await runAsProgram(import.meta.url, (words) => answer(peersCommand, words));
+
+async function main(flags: Flags): Promise<number> {
+  const [filter, file] = [flags.word("filter"), flags.given("references")];
+  const references = file === undefined ? undefined : openReferences(file);
   const contenders: Contender[] = [];
   const descriptions: Record<string, string> = {};
   for (const [kind, open] of Object.entries({ wasm, webgpu })) {
     const label = `tweedie ${kind}`;
-    if (flags.without.some((text) => label.includes(text))) continue;
+    if (flags.words("without").some((text) => label.includes(text))) continue;
     try {
-      const backend = await open();
-      backends.push(backend);
+      const backend = closedAtEnd(await open());
       contenders.push(ours(label, backend, await probeRate(backend)));
       descriptions[label] = backend.name;
     } catch (error) {
       say(`${label}: not measured: ${error instanceof Error ? error.message : error}`);
     }
   }
-  const peers = await startPeers(contenders);
+  const peers = await startPeers(contenders, flags);
   for (const { label, description } of peers) descriptions[label] = description;
   contenders.push(...peers);
   for (const [label, description] of Object.entries(descriptions)) say(`${label}: ${description}`);
@@ -83,11 +81,12 @@ async function main(): Promise<number> {
       failures,
       absent,
     };
-    if (flags.json) writeFileSync(flags.json, `${JSON.stringify(result)}\n`);
+    const json = flags.given("json");
+    if (json) writeFileSync(json, `${JSON.stringify(result)}\n`);
     return result;
   };
-  for (const given of peerCases.filter(({ name, size }) => `${name} ${size}`.includes(flags.filter))) {
-    const outcome = await measure(given, contenders, flags.quick ? QUICK : EFFORT, references);
+  for (const given of peerCases.filter(({ name, size }) => `${name} ${size}`.includes(filter))) {
+    const outcome = await measure(given, contenders, flags.isOn("quick") ? QUICK : EFFORT, references);
     measurements.push(...outcome.measurements);
     failures.push(...outcome.failures);
     absent.push(...outcome.absent);
@@ -100,13 +99,15 @@ async function main(): Promise<number> {
   }
   const result = save();
   say(`load average ${result.environment.load.map((value) => value.toFixed(1)).join(" → ")}`);
-  if (flags.html) writeFileSync(flags.html, await htmlReport(result));
+  const html = flags.given("html");
+  if (html) writeFileSync(html, await htmlReport(result));
   for (const peer of peers) peer.stop();
-  for (const backend of backends) backend.dispose();
   return failures.length > 0 ? 1 : 0;
 }
 
-async function startPeers(own: readonly Contender[]): Promise<Peer[]> {
+async function startPeers(own: readonly Contender[], flags: Flags): Promise<Peer[]> {
+  const [wanted, without] = [flags.words("peer"), flags.words("without")];
+  const folder = flags.given("folder") ?? fileURLToPath(new URL("peers", import.meta.url));
   const isGpu = own.some((contender) => contender.isGpu);
   // Software adapters run a kernel for minutes where nobody stops them: theirs are expected to be as fast as ours.
   const webgpuRate = own.find(({ label }) => label.endsWith("webgpu"))?.expectedRate;
@@ -128,9 +129,11 @@ async function startPeers(own: readonly Contender[]): Promise<Peer[]> {
   };
   const peers: Peer[] = [];
   const chosen = Object.entries(commands).filter(
-    ([label]) => flags.peer.some((text) => label.includes(text)) && !flags.without.some((text) => label.includes(text)),
+    ([label]) =>
+      (wanted.length === 0 || wanted.some((text) => label.includes(text))) &&
+      !without.some((text) => label.includes(text)),
   );
-  if (chosen.some(([label]) => !isPython(label))) install();
+  if (chosen.some(([label]) => !isPython(label))) install(folder);
   for (const [label, candidates] of chosen) {
     const options = {
       label,
@@ -160,7 +163,7 @@ function isPython(label: string): boolean {
 }
 
 /** The peers' packages, which nobody needs but this command. */
-function install(): void {
+function install(folder: string): void {
   if (existsSync(join(folder, "node_modules"))) return;
   say("installing bench/peers (npm ci)");
   const { status } = spawnSync("npm", ["ci"], { cwd: folder, stdio: "inherit", shell: process.platform === "win32" });

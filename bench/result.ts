@@ -1,5 +1,6 @@
 // What a run of the bench leaves: the file that `--json` writes and that comparisons and reports read.
 import { readFileSync } from "node:fs";
+import { InputError } from "@pkg/command";
 import type { Ceilings } from "./ceilings.ts";
 import type { EndToEnd } from "./endToEnd.ts";
 import type { Environment } from "./environment.ts";
@@ -30,13 +31,18 @@ export interface BenchResult {
   readonly absent: readonly Missing[];
 }
 
-/** @throws Error for a file that is no result, or of another schema */
+/** @throws InputError for a file that is no result, or of another schema */
 export function readResult(file: string): BenchResult {
-  const result: BenchResult = JSON.parse(readFileSync(file, "utf8"));
-  if (result.schema !== SCHEMA) {
-    throw new Error(
-      `${file}: schema ${result.schema}, want ${SCHEMA} (a file that bench --json of these sources wrote)`,
-    );
+  const wanted = `want schema ${SCHEMA} (a file that bench --json of these sources wrote)`;
+  let result: Partial<BenchResult> | null;
+  try {
+    result = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new InputError(`${file}: ${error instanceof Error ? error.message : error}, ${wanted}`);
   }
-  return result;
+  if (result?.schema !== SCHEMA) throw new InputError(`${file}: schema ${result?.schema}, ${wanted}`);
+  if (!Array.isArray(result.measurements) || !Array.isArray(result.networks)) {
+    throw new InputError(`${file}: no measurements and networks in it, ${wanted}`);
+  }
+  return result as BenchResult; // its own writer filled in the rest
 }

@@ -1,19 +1,19 @@
 // `pnpm numerics`: every op's cases on every backend, in Node and in a browser, as one table of errors in units of what is allowed.
 import { writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
 import { cpu, wasm, webgpu } from "@pkg/tensor";
 import type { Kind, Program } from "./browser/page.ts";
 import { allOps, checkCase, type Finding, toleranceOf } from "./tensor/checkCase.ts";
 import type { AnyOp } from "./tensor/derived.ts";
 
-const HELP = `pnpm numerics [flags]
-  --filter <text>   ops whose name contains it
-  --node-only       leave out the browser
-  --json <file>     write what the table shows, by kind of check and with each failure, as JSON
-
-A column's two numbers are the worst error of a value and of a gradient, of either order, as shares of what is allowed.
-WebGPU runs on SwiftShader; TWEEDIE_ADAPTER=system takes the machine's adapter in Node.
-`;
+const FLAGS = {
+  filter: { help: "ops whose name contains it", default: "" },
+  "node-only": { help: "leave out the browser", isSwitch: true },
+  json: {
+    help: "where to write what the table shows, by kind of check and with each failure, as JSON",
+    isOutput: true,
+  },
+} as const satisfies FlagTable;
 
 const KINDS = ["value", "value of strided inputs", "repetition", "gradient", "second gradient"] as const;
 
@@ -36,23 +36,24 @@ interface Row {
   readonly failures: readonly string[];
 }
 
-const { values: flags } = parseArgs({
-  options: {
-    filter: { type: "string", default: "" },
-    json: { type: "string" },
-    "node-only": { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
-if (flags.help) process.stdout.write(HELP);
-else process.exitCode = await main();
+export const numerics: Command<keyof typeof FLAGS> = {
+  name: "numerics",
+  about: "Measures the error of every op on every backend, in Node and in a browser.",
+  flags: FLAGS,
+  notes: `A column's two numbers are the worst error of a value and of a gradient, of either order, as shares of what is allowed.
+WebGPU runs on SwiftShader; TWEEDIE_ADAPTER=system takes the machine's adapter in Node.`,
+  onlyPrints: (flags) => flags.given("json") === undefined,
+  run: main,
+};
 
-async function main(): Promise<number> {
-  const places = await openPlaces();
+await runAsProgram(import.meta.url, (words) => answer(numerics, words));
+
+async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
+  const places = await openPlaces(flags.isOn("node-only"));
   const heads = places.map(({ label }) => label.padStart(widthOf(label))).join("");
   process.stdout.write(`${"op".padEnd(16)}cases  ${"tolerance".padEnd(24)}${heads}\n`);
   const rows: Row[] = [];
-  for (const op of allOps.filter(({ name }) => name.includes(flags.filter))) {
+  for (const op of allOps.filter(({ name }) => name.includes(flags.word("filter")))) {
     process.stdout.write(`${op.name.padEnd(16)}${`${op.cases.length}`.padStart(5)}  ${toleranceOf(op).padEnd(24)}`);
     const failures: string[] = [];
     for (const place of places) {
@@ -66,15 +67,16 @@ async function main(): Promise<number> {
   const failed = rows.filter(({ failures }) => failures.length > 0).length;
   const cases = rows.reduce((sum, row) => sum + row.cases, 0);
   process.stdout.write(`${cases} cases; ${rows.length - failed} of ${rows.length} cells within tolerance\n`);
-  if (flags.json) {
+  const json = flags.given("json");
+  if (json) {
     const backends = places.map(({ label, name }) => ({ label, name }));
-    writeFileSync(flags.json, `${JSON.stringify({ schema: 1, backends, rows })}\n`);
+    writeFileSync(json, `${JSON.stringify({ schema: 1, backends, rows })}\n`);
   }
   for (const { close } of places) await close();
   return failed > 0 ? 1 : 0;
 }
 
-async function openPlaces(): Promise<Place[]> {
+async function openPlaces(isNodeOnly: boolean): Promise<Place[]> {
   const openers = {
     cpu: async () => cpu({ poison: true }),
     wasm: () => wasm({ poison: true }),
@@ -84,14 +86,14 @@ async function openPlaces(): Promise<Place[]> {
   const places: Place[] = [];
   for (const [label, open] of Object.entries(openers)) {
     try {
-      const backend = await open();
+      const backend = closedAtEnd(await open());
       const { name } = backend;
       places.push({ label, name, check: (op, index) => checkCase(op, index, backend), close: () => backend.dispose() });
     } catch (error) {
       process.stdout.write(`*** ${label} is NOT run: ${error instanceof Error ? error.message : error} ***\n`);
     }
   }
-  if (!flags["node-only"]) places.push(...(await openPages({ "webgpu-Chromium": "webgpu", "wasm-Chromium": "wasm" })));
+  if (!isNodeOnly) places.push(...(await openPages({ "webgpu-Chromium": "webgpu", "wasm-Chromium": "wasm" })));
   for (const { label, name } of places) process.stdout.write(`${label} is ${name}\n`);
   return places;
 }

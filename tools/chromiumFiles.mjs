@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
 import { parseTar } from "nanotar";
+import { cacheFolder } from "./cacheFolder.mjs";
 
 const nodeModules = fileURLToPath(new URL("../node_modules", import.meta.url));
 const source = join(nodeModules, "@sparticuz/chromium");
@@ -34,12 +35,10 @@ export function unpackChromium() {
  */
 function unpacked(name, fill) {
   const { version } = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
-  const cache = join(nodeModules, ".cache/tweedie");
-  const target = join(cache, `${name}-${version}`);
+  const target = join(cacheFolder(), `${name}-${version}`);
   if (isDirectory(target)) {
     return target;
   }
-  mkdirSync(cache, { recursive: true });
   const unfinished = mkdtempSync(`${target}-`);
   fill(unfinished);
   try {

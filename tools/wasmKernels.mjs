@@ -1,13 +1,13 @@
 // Compiles the WebAssembly backend's kernels (AssemblyScript) and hands them to esbuild and Vite as a JavaScript module.
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { cacheFolder } from "./cacheFolder.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const sources = join(root, "packages/tensor/src/backends/wasm/kernels");
-const cache = join(root, "node_modules/.cache/tweedie");
 
 const options = [
   "index.ts",
@@ -29,12 +29,14 @@ export async function wasmKernels() {
   const texts = new Map(names.sort().map((name) => [name, readFileSync(join(sources, name), "utf8")]));
   const compiler = readFileSync(join(root, "node_modules/assemblyscript/package.json"), "utf8");
   const inputs = [...texts].flat().concat(compiler, readFileSync(fileURLToPath(import.meta.url), "utf8"));
-  const target = join(cache, `kernels-${createHash("sha256").update(inputs.join("\0")).digest("hex").slice(0, 16)}.js`);
+  const target = join(
+    cacheFolder(),
+    `kernels-${createHash("sha256").update(inputs.join("\0")).digest("hex").slice(0, 16)}.js`,
+  );
   try {
     return readFileSync(target, "utf8");
   } catch {
     const module = await compile(texts);
-    mkdirSync(cache, { recursive: true });
     const unfinished = `${target}.${process.pid}`;
     writeFileSync(unfinished, module);
     renameSync(unfinished, target);

@@ -79,5 +79,5 @@ test("files of another schema are refused", () => {
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, "old.json");
   writeFileSync(file, JSON.stringify({ schema: 1, measurements: [] }));
-  expect(() => readResult(file)).toThrow("old.json: schema 1, want 2");
+  expect(() => readResult(file)).toThrow("old.json: schema 1, want schema 2");
 });

@@ -281,7 +281,7 @@ test("mistakes get one line and exit code 2, before anything is written", async 
     [["start", "--batch", "1.5"], /--batch 1.5: want an integer in/],
     [["start", "--schedule", "square"], /--schedule square: want linear or cosine/],
     [["start", "--backend", "cuda"], /--backend cuda: want best or webgpu or wasm or cpu/],
-    [["start", "--multipliers", "1,two"], /--multipliers 1,two: want numbers separated by commas/],
+    [["start", "--multipliers", "1,two"], /--multipliers 1,two: want integers separated by commas/],
     [["start", "--channels", "5", "--data", data, "--backend", "cpu"], /unet: channels is 5, want an even number/],
     [["start", "--data", join(work, "nowhere")], /nowhere/],
     [["start", "--data", corrupt], /train-images/],
@@ -298,7 +298,10 @@ test("mistakes get one line and exit code 2, before anything is written", async 
       ["sample", "--checkpoint", join(work, "start/checkpoint.safetensors"), "--label", "7"],
       /--label 7: want a network that was trained with --labels/,
     ],
-    [["start", ...SMALL, "--labels", "--label", "3,10"], /--label 3,10: want labels from 0 to 9/],
+    [
+      ["start", ...SMALL, "--labels", "--label", "3,10"],
+      /--label 3,10: want integers separated by commas, each in \[0, 9\]/,
+    ],
     [["fly"], /fly: want one of start, train, sample, export/],
     [[], /no command: want one of start, train, sample, export/],
   ];

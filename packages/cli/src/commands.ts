@@ -2,17 +2,17 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { exitCodeOf, stopSignal } from "@pkg/command";
 import { parameterCount } from "@pkg/nn";
 import type { Backend } from "@pkg/tensor";
 import { exportWeights, loadCheckpoint } from "./checkpoint.ts";
-import { type FlagName, type FlagValues, numberList } from "./flags.ts";
+import type { FlagName, FlagValues } from "./flags.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
 import { checkpointIn, makeDirectory } from "./outDirectory.ts";
 import { averagedModel, type GridRequest, type SamplerName, writeGrid } from "./sampleGrid.ts";
 import { say } from "./say.ts";
 import type { Settings } from "./settings.ts";
-import { stopSignal } from "./stopSignal.ts";
 import { trainRun } from "./trainRun.ts";
 
 export const TRAIN_FLAGS = [
@@ -47,9 +47,6 @@ export const SAMPLE_FLAGS = [
   "ancestral-steps",
 ] as const satisfies FlagName[];
 
-/** Exit codes: 130 after a stop by Ctrl-C, as shells have it. */
-const STOPPED = 130;
-
 /** A network that was trained longer than anybody wants to wait for, as `export` wrote it; README names the command. */
 const PRETRAINED = "docs/mnist.safetensors";
 
@@ -59,32 +56,35 @@ export async function start(flags: FlagValues): Promise<number> {
   const { run, stopped } = await trainRun(flags, signal, async ({ settings, backend }) => {
     gridRequests(flags, settings); // refused before the training, not after it
     const isNew = !flags.isOn("resume") && flags.given("label") === undefined && existsSync(PRETRAINED);
-    return isNew && (await drawFrom(PRETRAINED, flags, backend, signal, "pretrained-")) === STOPPED;
+    return isNew && (await drawFrom(PRETRAINED, flags, backend, signal, "pretrained-"));
   });
-  if (stopped) return STOPPED;
+  if (stopped) return exitCodeOf(signal);
   const model = averagedModel(run.settings, run.average.state(), run.backend);
-  return writeGrids(gridRequests(flags, run.settings), (request, onStep) =>
+  const isStopped = await writeGrids(gridRequests(flags, run.settings), (request, onStep) =>
     writeGrid(model, run.settings, run.image, request, signal, onStep),
   );
+  return isStopped ? exitCodeOf(signal) : 0;
 }
 
 /** Trains. Returns the exit code. */
 export async function trainOnly(flags: FlagValues): Promise<number> {
-  const { stopped } = await trainRun(flags, stopSignal());
-  return stopped ? STOPPED : 0;
+  const signal = stopSignal();
+  const { stopped } = await trainRun(flags, signal);
+  return stopped ? exitCodeOf(signal) : 0;
 }
 
 /** Samples from a checkpoint. Returns the exit code. */
 export async function sampleOnly(flags: FlagValues): Promise<number> {
-  const own = checkpointIn(flags.word("out"));
-  const path = flags.given("checkpoint") ?? (existsSync(own) || !existsSync(PRETRAINED) ? own : PRETRAINED);
+  const signal = stopSignal();
+  const path = checkpointFrom(flags);
   loadCheckpoint(path); // refused before a backend is opened
-  return drawFrom(path, flags, await openBackend(flags), stopSignal());
+  const isStopped = await drawFrom(path, flags, await openBackend(flags), signal);
+  return isStopped ? exitCodeOf(signal) : 0;
 }
 
 /** Writes the averaged weights of a checkpoint alone. Returns the exit code. */
 export async function exportOnly(flags: FlagValues): Promise<number> {
-  const from = flags.given("checkpoint") ?? checkpointIn(flags.word("out"));
+  const from = checkpointFrom(flags);
   const to = flags.given("to");
   if (to === undefined) throw new InputError("--to: missing, want the file to write");
   const checkpoint = loadCheckpoint(from);
@@ -93,14 +93,20 @@ export async function exportOnly(flags: FlagValues): Promise<number> {
   return 0;
 }
 
-/** Writes the grids that flags ask for from a checkpoint, under names that begin with `prefix`. Returns the exit code. */
+/** The checkpoint that --checkpoint names, else the one in --out, else the one that comes with the project. */
+function checkpointFrom(flags: FlagValues): string {
+  const own = checkpointIn(flags.word("out"));
+  return flags.given("checkpoint") ?? (existsSync(own) || !existsSync(PRETRAINED) ? own : PRETRAINED);
+}
+
+/** Writes the grids that flags ask for from a checkpoint, under names that begin with `prefix`. Returns whether `signal` stopped it. */
 async function drawFrom(
   path: string,
   flags: FlagValues,
   backend: Backend,
   signal: AbortSignal,
   prefix = "",
-): Promise<number> {
+): Promise<boolean> {
   const checkpoint = loadCheckpoint(path);
   const { settings, image, step } = checkpoint.header;
   const requests = gridRequests(flags, settings, prefix);
@@ -110,19 +116,19 @@ async function drawFrom(
   return writeGrids(requests, (request, onStep) => writeGrid(model, settings, image, request, signal, onStep));
 }
 
-/** Writes one grid a request. Returns the exit code. */
+/** Writes one grid a request. Returns whether it was stopped. */
 async function writeGrids(
   requests: readonly GridRequest[],
   write: (request: GridRequest, onStep: (step: number, steps: number) => void) => Promise<boolean>,
-): Promise<number> {
+): Promise<boolean> {
   for (const request of requests) {
     const began = performance.now();
     const stopped = await write(request, showSampling(request.sampler));
-    if (stopped) return STOPPED;
+    if (stopped) return true;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     say(`${request.count} samples by ${request.sampler} in ${request.steps} steps, ${seconds} s: ${request.path}`);
   }
-  return 0;
+  return false;
 }
 
 function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridRequest[] {
@@ -160,8 +166,8 @@ function labelsFrom(flags: FlagValues, { model: { classes } }: Settings): number
     return undefined;
   }
   if (classes === undefined) throw new InputError(`--label ${given}: want a network that was trained with --labels`);
-  const labels = numberList("label", given);
-  if (labels.length === 0 || !labels.every((label) => Number.isInteger(label) && label >= 0 && label < classes))
+  const labels = flags.numbers("label");
+  if (!labels.every((label) => label < classes))
     throw new InputError(`--label ${given}: want labels from 0 to ${classes - 1}`);
   return labels;
 }

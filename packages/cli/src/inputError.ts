@@ -1,11 +1,10 @@
-// Mistakes that the person at the command line can mend: printed as one line, with exit code 2.
+// What reads a person's input: any error in it is theirs to mend.
 
-/** Bad flags, unreadable files, checkpoints that do not fit. */
-export class InputError extends Error {
-  override readonly name = "InputError";
-}
+import { InputError } from "@pkg/command";
 
-/** Runs what reads a person's input: any error in it is theirs to mend. */
+export { InputError };
+
+/** Runs it; an error becomes one line with exit code 2. */
 export function readingInput<Result>(f: () => Result): Result {
   try {
     return f();

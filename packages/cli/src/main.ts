@@ -1,66 +1,40 @@
-// The command line: start, train and sample. Parses and explains flags; what the commands do stands in commands.ts.
+// The commands start, train, sample and export as data; what they do stands in commands.ts.
 
-import { cac } from "cac";
+import { answerOneOf, type Command, type FlagTable, runAsProgram } from "@pkg/command";
 import { exportOnly, SAMPLE_FLAGS, sampleOnly, start, TRAIN_FLAGS, trainOnly } from "./commands.ts";
-import { checkFlags, describeFlag, type FlagName, type FlagValues } from "./flags.ts";
-import { InputError } from "./inputError.ts";
+import { FLAGS, type FlagName } from "./flags.ts";
 
-interface Command {
-  readonly help: string;
-  readonly flags: readonly FlagName[];
-  run(flags: FlagValues): Promise<number>;
-}
+const STOPPING = `Ctrl-C, SIGTERM and a closed terminal end it after the present step, with what was trained saved; a second Ctrl-C at once.
+Where standard output is closed or full, as by "| head", it goes on without messages: what it makes are files.`;
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  start: {
-    help: "draw with a trained DDPM, train one on MNIST, and draw with that",
-    flags: [...TRAIN_FLAGS, ...SAMPLE_FLAGS],
+const START_FLAGS: readonly FlagName[] = [...TRAIN_FLAGS, ...SAMPLE_FLAGS];
+
+export const COMMANDS: readonly Command<FlagName>[] = [
+  {
+    name: "start",
+    about: "Draws with a trained DDPM, trains one on MNIST, and draws with that.",
+    flags: tableOf(START_FLAGS),
+    notes: STOPPING,
     run: start,
   },
-  train: { help: "train a DDPM on MNIST", flags: TRAIN_FLAGS, run: trainOnly },
-  sample: {
-    help: "sample from a checkpoint",
-    flags: ["checkpoint", "out", "backend", "seed", ...SAMPLE_FLAGS],
+  { name: "train", about: "Trains a DDPM on MNIST.", flags: tableOf(TRAIN_FLAGS), notes: STOPPING, run: trainOnly },
+  {
+    name: "sample",
+    about: "Samples from a checkpoint.",
+    flags: tableOf(["checkpoint", "out", "backend", "seed", ...SAMPLE_FLAGS]),
     run: sampleOnly,
   },
-  export: {
-    help: "write the averaged weights of a checkpoint alone, in half precision: enough to sample",
-    flags: ["checkpoint", "out", "to"],
+  {
+    name: "export",
+    about: "Writes the averaged weights of a checkpoint alone, in half precision: enough to sample.",
+    flags: tableOf(["checkpoint", "out", "to"]),
     run: exportOnly,
   },
-};
+];
 
-process.exitCode = await main(process.argv);
+await runAsProgram(import.meta.url, (words) => answerOneOf(COMMANDS, words));
 
-async function main(argv: string[]): Promise<number> {
-  const program = cac("tweedie");
-  program.help();
-  for (const [name, { help, flags }] of Object.entries(COMMANDS)) {
-    const command = program.command(name, help);
-    for (const flag of flags) {
-      const { spelling, help } = describeFlag(flag);
-      command.option(spelling, help);
-    }
-    command.action(() => {});
-  }
-  try {
-    const { options, args } = program.parse(argv, { run: false });
-    if (options.help) return 0;
-    const name = program.matchedCommandName;
-    const command = name === undefined ? undefined : COMMANDS[name];
-    if (!command)
-      throw new InputError(
-        `${args[0] ?? "no command"}: want one of ${Object.keys(COMMANDS).join(", ")} (--help explains)`,
-      );
-    if (args.length > 0) throw new InputError(`${args[0]}: want flags only (--help explains)`);
-    program.runMatchedCommand();
-    return await command.run(checkFlags(command.flags, options));
-  } catch (error) {
-    // cac's own complaints are about flags as well.
-    const isInput = error instanceof InputError || (error instanceof Error && error.name === "CACError");
-    process.stderr.write(
-      `${isInput || !(error instanceof Error) ? `error: ${error instanceof Error ? error.message : error}` : (error.stack ?? error.message)}\n`,
-    );
-    return isInput ? 2 : 1;
-  }
+/** A command's part of the table; commands ask only for flags of theirs. */
+function tableOf(names: readonly FlagName[]): FlagTable<FlagName> {
+  return Object.fromEntries(names.map((name) => [name, FLAGS[name]])) as FlagTable<FlagName>;
 }

@@ -1,5 +1,6 @@
 // The backend that --backend names.
 
+import { closedAtEnd } from "@pkg/command";
 import { type Backend, bestBackend, cpu, wasm, webgpu } from "@pkg/tensor";
 import type { FlagValues } from "./flags.ts";
 import { InputError } from "./inputError.ts";
@@ -11,9 +12,9 @@ const OPENERS: Readonly<Record<string, () => Backend | Promise<Backend>>> = { cp
 export async function openBackend(flags: FlagValues): Promise<Backend> {
   const onChoice = (reason: string) => say(`backend: ${reason}`);
   const wanted = flags.word("backend");
-  if (wanted === "best") return bestBackend({ onChoice });
+  if (wanted === "best") return closedAtEnd(await bestBackend({ onChoice }));
   try {
-    const backend = await OPENERS[wanted]();
+    const backend = closedAtEnd(await OPENERS[wanted]());
     onChoice(`${backend.name} (--backend ${wanted})`);
     return backend;
   } catch (error) {

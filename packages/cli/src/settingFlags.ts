@@ -1,6 +1,6 @@
 // How flags make the settings of a new run, and which flags a checkpoint fixes.
 
-import { FLAGS, type FlagName, type FlagValues, numberList } from "./flags.ts";
+import { FLAGS, type FlagName, type FlagValues } from "./flags.ts";
 import { InputError } from "./inputError.ts";
 import { MNIST_LABELS } from "./mnist.ts";
 import type { Settings } from "./settings.ts";
@@ -25,7 +25,6 @@ const SETTING_FLAGS: Partial<Record<FlagName, (settings: Settings) => unknown>> 
 
 /** The settings of a new run. @throws InputError naming a flag that makes no sense beside the others */
 export function settingsFrom(flags: FlagValues): Settings {
-  const attentionLevels = numberList("attention", flags.word("attention"));
   const isLabelled = flags.isOn("labels");
   const dropout = flags.given("label-dropout");
   if (dropout !== undefined && !isLabelled) throw new InputError(`--label-dropout ${dropout}: want --labels with it`);
@@ -33,9 +32,9 @@ export function settingsFrom(flags: FlagValues): Settings {
     model: {
       inChannels: 1,
       channels: flags.number("channels"),
-      multipliers: numberList("multipliers", flags.word("multipliers")),
+      multipliers: flags.numbers("multipliers"),
       blocks: flags.number("blocks"),
-      attentionLevels,
+      attentionLevels: flags.numbers("attention"),
       ...(isLabelled && { classes: MNIST_LABELS }),
     },
     schedule: flags.word("schedule") === "linear" ? "linear" : "cosine",

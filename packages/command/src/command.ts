@@ -102,7 +102,9 @@ function complain(error: unknown): number {
 
 /** Whether V8 refused an array of that length. */
 function isTooLarge(error: Error): boolean {
-  return error instanceof RangeError && /Invalid (typed )?array (buffer )?length|allocation failed/i.test(error.message);
+  return (
+    error instanceof RangeError && /Invalid (typed )?array (buffer )?length|allocation failed/i.test(error.message)
+  );
 }
 
 /** Whether the system refused to read or write a file, as a full disk does. */

@@ -65,7 +65,8 @@ export function dieWithOutput(): void {
 
 function onSignal(signal: Signal): void {
   if (stop && !stop.signal.aborted) stop.abort(signal);
-  else if (stop && signal === "SIGHUP") return; // closing a terminal sends it once from the shell and once from the system
+  else if (stop && signal === "SIGHUP")
+    return; // closing a terminal sends it once from the shell and once from the system
   else if (isEnding) die(signal);
   else void close().then(() => die(signal));
 }

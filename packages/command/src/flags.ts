@@ -54,7 +54,10 @@ const HELP = { type: "boolean", short: "h" } as const;
  * @returns "help" when that is asked for, whatever else was typed
  * @throws InputError naming the flag, its value and what was wanted
  */
-export function readFlags<Name extends string>(table: FlagTable<Name>, words: readonly string[]): Arguments<Name> | "help" {
+export function readFlags<Name extends string>(
+  table: FlagTable<Name>,
+  words: readonly string[],
+): Arguments<Name> | "help" {
   const known = new Map<string, Flag>(Object.entries(table));
   const options = Object.fromEntries(
     [...known].map(([name, { isSwitch }]) => [name, { type: isSwitch ? "boolean" : "string" }] as const),
@@ -102,19 +105,25 @@ export function describeFlag(name: string, flag: Flag): { spelling: string; help
 /** The text of a flag's value. @throws InputError when it is not as the table says */
 function checked(name: string, flag: Flag, value: string | undefined, isInline: boolean | undefined): string {
   const { choices, isSwitch, range } = flag;
-  if (isSwitch) return value === undefined ? "" : refuse(name, value, "it without a value");
+  if (isSwitch) return value === undefined ? "true" : refuse(name, value, "it without a value");
+  if (value === "" && flag.default === "") return value;
   if (choices) return choices.includes(value ?? "") ? String(value) : refuse(name, value, choices.join(" or "));
   if (range) return checkedNumbers(name, flag, range, value);
-  if (value === undefined || (value === "" && flag.default !== "")) return refuse(name, value, "a value");
+  if (!value) return refuse(name, value, "a value");
   // Rather the next flag than a name.
   if (value.startsWith("-") && !isInline) return refuse(name, value, `a value (--${name}=${value} if this is it)`);
   if (value.includes("\0")) return refuse(name, JSON.stringify(value), "a value without a character of code 0");
   return value;
 }
 
-function checkedNumbers(name: string, flag: Flag, [least, most]: readonly [number, number], value: string | undefined): string {
+function checkedNumbers(
+  name: string,
+  flag: Flag,
+  [least, most]: readonly [number, number],
+  value: string | undefined,
+): string {
   const { integer, isOpen, isList } = flag;
-  const parts = isList ? listed(value ?? "") : [value ?? ""];
+  const parts = isList && value ? listed(value) : [value ?? ""];
   const fits = (text: string) => {
     const number = text.trim() === "" ? Number.NaN : Number(text);
     return number >= least && (isOpen ? number < most : number <= most) && (!integer || Number.isInteger(number));

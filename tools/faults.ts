@@ -1,4 +1,4 @@
-// `pnpm faults [text]` plants faults, one at a time, in a copy of the repository, and says which tests notice. docs/numerics.md has the
+// `pnpm faults` plants faults, one at a time, in a copy of the repository, and says which tests notice. docs/numerics.md has the
 // result; the command fails when a fault goes unnoticed.
 import { execFileSync, spawnSync } from "node:child_process";
 import {
@@ -15,27 +15,44 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { faults } from "./plantedFaults.mjs";
+import { answer, type Command, type FlagTable, runAsProgram } from "@pkg/command";
+import { type Fault, faults } from "./plantedFaults.mjs";
 
 const asTheyAre = { recursive: true, verbatimSymlinks: true };
 const root = fileURLToPath(new URL("..", import.meta.url));
-const copy = copyOfRepository();
 const vitest = join(root, "node_modules/vitest/vitest.mjs");
-let unnoticed = 0;
-try {
-  for (const fault of faults.filter(({ name }) => name.includes(process.argv[2] ?? ""))) {
-    const failed = testsThatNotice(fault);
-    if (failed.length === 0) unnoticed++;
-    const first = failed.length === 0 ? "UNNOTICED" : failed[0].trim();
-    process.stdout.write(`${fault.name} (${fault.file})\n    ${failed.length} tests fail: ${first}\n`);
+
+const FLAGS = { filter: { help: "faults whose name contains it", default: "" } } as const satisfies FlagTable;
+
+export const faultsCommand: Command<keyof typeof FLAGS> = {
+  name: "faults",
+  about:
+    "Plants faults, one at a time, in a copy of the repository, and says which tests notice; exit code 1 when none does.",
+  flags: FLAGS,
+  onlyPrints: () => true,
+  run: async (flags) => main(flags.word("filter")),
+};
+
+await runAsProgram(import.meta.url, (words) => answer(faultsCommand, words));
+
+function main(filter: string): number {
+  const copy = copyOfRepository();
+  let unnoticed = 0;
+  try {
+    for (const fault of faults.filter(({ name }) => name.includes(filter))) {
+      const failed = testsThatNotice(fault, copy);
+      if (failed.length === 0) unnoticed++;
+      const first = failed.length === 0 ? "UNNOTICED" : failed[0].trim();
+      process.stdout.write(`${fault.name} (${fault.file})\n    ${failed.length} tests fail: ${first}\n`);
+    }
+  } finally {
+    rmSync(copy, { recursive: true });
   }
-} finally {
-  rmSync(copy, { recursive: true });
+  return unnoticed > 0 ? 1 : 0;
 }
-process.exitCode = unnoticed > 0 ? 1 : 0;
 
 /** A copy whose packages are its own, and whose other dependencies are links to these. */
-function copyOfRepository() {
+function copyOfRepository(): string {
   const target = mkdtempSync(join(tmpdir(), "tweedie-faults-"));
   const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   for (const file of execFileSync("git", list, { cwd: root, encoding: "utf8" }).split("\0")) {
@@ -56,12 +73,8 @@ function copyOfRepository() {
   return target;
 }
 
-/**
- * @param {import("./plantedFaults.mjs").Fault} fault
- * @returns {string[]} the names of the tests that fail
- * @throws {Error} when the file has changed so that the fault cannot be planted
- */
-function testsThatNotice({ name, file, from, to, tests, only }) {
+/** @returns the names of the tests that fail. @throws Error when the file has changed so that the fault cannot be planted */
+function testsThatNotice({ name, file, from, to, tests, only }: Fault, copy: string): string[] {
   const path = join(copy, file);
   const text = readFileSync(path, "utf8");
   if (!text.includes(from)) throw new Error(`faults: no "${from}" in ${file} for "${name}", want its new wording`);
@@ -76,8 +89,9 @@ function testsThatNotice({ name, file, from, to, tests, only }) {
     const command = [vitest, "run", ...files, ...named, "--reporter=json", `--outputFile=${report}`];
     spawnSync(process.execPath, command, { cwd: copy, stdio: "ignore" });
     const { testResults } = JSON.parse(readFileSync(report, "utf8"));
-    /** @type {{ fullName: string, status: string }[]} */
-    const results = testResults.flatMap((/** @type {{ assertionResults: object[] }} */ file) => file.assertionResults);
+    const results: { fullName: string; status: string }[] = testResults.flatMap(
+      ({ assertionResults }: { assertionResults: object[] }) => assertionResults,
+    );
     if (!results.some(({ status }) => status !== "skipped")) throw new Error(`faults: no test ran for "${name}"`);
     return results.filter(({ status }) => status === "failed").map(({ fullName }) => fullName);
   } finally {

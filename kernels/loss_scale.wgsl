@@ -14,7 +14,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> squares: array<f32>; // ‖g‖²
+@group(0) @binding(1) var<storage, read> norm: array<f32>; // ‖g‖
 @group(0) @binding(2) var<storage, read> state: array<f32>; // S, updates since it changed, 1 − β₁ᵗ, 1 − β₂ᵗ
 @group(0) @binding(3) var<storage, read_write> next: array<f32>;
 @group(0) @binding(4) var<storage, read_write> control: array<f32>; // factor, 1 / (1 − β₁ᵗ), 1 / √(1 − β₂ᵗ)
@@ -22,8 +22,8 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main() {
   let scale = state[0];
-  let total = squares[0];
-  if ((bitcast<u32>(total) & 0x7f800000u) == 0x7f800000u) { // neither comparisons nor arithmetic have to see NaN
+  let length_of_g = norm[0];
+  if ((bitcast<u32>(length_of_g) & 0x7f800000u) == 0x7f800000u) { // neither comparisons nor arithmetic have to see NaN
     next[0] = max(scale * 0.5, params.least);
     next[1] = 0.0;
     next[2] = state[2];
@@ -42,7 +42,7 @@ fn main() {
   next[2] = first;
   next[3] = second;
   var factor = 1.0;
-  if (params.clip > 0.0) { factor = min(1.0, params.clip * scale / (sqrt(total) + 1e-12)); }
+  if (params.clip > 0.0) { factor = min(1.0, params.clip * scale / (length_of_g + 1e-12)); }
   control[0] = factor / scale;
   control[1] = 1.0 / first;
   control[2] = 1.0 / sqrt(second);

@@ -1,6 +1,6 @@
 // What a training step does besides the gradient of a layer: the optimizer's update, and whole steps of small networks.
 import { adamW, ema, linear, loadStateDict, parameters, stateDict, type UnetConfig, unet } from "@pkg/nn";
-import { adamWStep, capture, cpu, emaStep, randomStream, stack, sumOfSquares, type Tensor, tidy } from "@pkg/tensor";
+import { adamWStep, capture, cpu, emaStep, gradientNorm, randomStream, stack, type Tensor, tidy } from "@pkg/tensor";
 import type { BenchCase, InputRange } from "../case.ts";
 
 const FLOAT = 4;
@@ -58,8 +58,8 @@ function updateAndAverage(elements: number): BenchCase {
   };
 }
 
-/** ‖g‖² over tensors of the sizes that a network has. */
-function gradientNorm(elements: number): BenchCase {
+/** ‖g‖ over tensors of the sizes that a network has. */
+function normOf(elements: number): BenchCase {
   const tensors = 16;
   return {
     name: "gradient norm",
@@ -67,7 +67,7 @@ function gradientNorm(elements: number): BenchCase {
     flop: 2 * elements,
     bytes: FLOAT * elements,
     inputs: Array.from({ length: tensors }, () => [Math.round(elements / tensors)]),
-    solve: (gradients) => [sumOfSquares(gradients)],
+    solve: (gradients) => [gradientNorm(gradients)],
     tolerance: 5e-6,
     onlyGpu: elements > 1e7,
   };
@@ -207,8 +207,8 @@ export const training: readonly BenchCase[] = [
   adam(1e6),
   updateAndAverage(1e6),
   updateAndAverage(35.75e6),
-  gradientNorm(1e6),
-  gradientNorm(35.75e6),
+  normOf(1e6),
+  normOf(35.75e6),
   mlpStep(256, 128),
 ];
 

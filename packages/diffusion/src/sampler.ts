@@ -1,6 +1,6 @@
 // Sampling: the one loop over the steps of a sampler, as an async generator that can be watched, stopped and resumed.
 
-import { type Conditioning, parameters } from "@pkg/nn";
+import { backendOf, type Conditioning } from "@pkg/nn";
 import { type Backend, nonFiniteCount, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
@@ -92,7 +92,7 @@ export async function* sample(
   model: Model,
   shape: Shape,
   rng: NoiseSource,
-  { labels, from, backend = from?.x.backend ?? parameters(model)[0]?.backend, captured = false }: SampleOptions = {},
+  { labels, from, backend = from?.x.backend ?? backendOf(model), captured = false }: SampleOptions = {},
 ): AsyncGenerator<SampleStep, void, void> {
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;

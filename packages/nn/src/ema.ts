@@ -1,7 +1,8 @@
 // An exponential moving average of a module's parameters, which samples better than the parameters themselves.
 
 import { emaStep, perStep, type Tensor, tidy } from "@pkg/tensor";
-import { loadStateDict, type StateDict, stateDict } from "./module.ts";
+import { assignState, checkState, type StateDict, stateDict } from "./module.ts";
+import { isBuffer } from "./parameters.ts";
 
 /** The average, under the paths of the module's state. */
 export interface Ema {
@@ -9,9 +10,9 @@ export interface Ema {
   update(): void;
   /** Updates so far. */
   readonly updates: number;
-  /** The averaged tensors; they belong to the average. */
+  /** The averaged tensors, which belong to the average, and the module's buffers as they are. */
   state(): Map<string, Tensor>;
-  /** Continues from a saved average. @throws ShapeError listing what does not fit; nothing is changed then */
+  /** Continues from a saved average. @throws ShapeError listing what does not fit, Error for `updates` that are no count; nothing is changed then */
   load(state: StateDict, updates: number): void;
 }
 
@@ -21,7 +22,9 @@ export interface Ema {
  */
 export function ema(module: object, decay = 0.9999): Ema {
   if (!(decay >= 0 && decay < 1)) throw new Error(`ema: decay is ${decay}, want a number in [0, 1)`);
-  const averages = new Map([...stateDict(module)].map(([path, parameter]) => [path, parameter.detach()]));
+  const averages = new Map<string, Tensor>();
+  for (const [path, tensor] of stateDict(module)) if (!isBuffer(tensor)) averages.set(path, tensor.detach());
+  const state = () => new Map([...stateDict(module)].map(([path, own]) => [path, averages.get(path) ?? own]));
   let updates = 0;
   return {
     get updates() {
@@ -40,9 +43,13 @@ export function ema(module: object, decay = 0.9999): Ema {
         }
       });
     },
-    state: () => new Map(averages),
-    load(state, count) {
-      loadStateDict(Object.fromEntries(averages), state);
+    state,
+    load(from, count) {
+      if (!(Number.isInteger(count) && count >= 0)) {
+        throw new Error(`ema: load: updates is ${count}, want an integer ≥ 0`);
+      }
+      checkState(state(), from);
+      assignState(averages, from);
       updates = count;
     },
   };

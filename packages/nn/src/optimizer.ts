@@ -1,24 +1,25 @@
 // AdamW with learning-rate schedules and gradient clipping. Its state is tensors and one number, so that runs can resume.
 
 import {
+  type AdamWAttrs,
   adamWStep,
+  full,
+  gradientNorm,
   lossScaleStep,
   ones,
   perStep,
-  sumOfSquares,
   type Tensor,
   tensor,
   tidy,
   valueAndGrad,
-  vjp,
   zerosLike,
 } from "@pkg/tensor";
-import { checkState, type StateDict } from "./module.ts";
-
-/** A learning rate as a function of the number of updates so far. */
-export type LearningRate = number | ((step: number) => number);
+import { isRate, type LearningRate, rateAt } from "./learningRate.ts";
+import { assignState, checkState, type StateDict } from "./module.ts";
+import { isFrozen, namedParameters } from "./parameters.ts";
 
 export interface AdamWOptions {
+  /** A function of the number of updates so far is checked at every update. */
   readonly lr: LearningRate;
   /** Decay rates of the first and second moment. Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
@@ -36,10 +37,16 @@ export interface AdamWOptions {
   readonly lossScaling?: boolean | { readonly initial?: number; readonly interval?: number };
 }
 
-/** An optimizer of a fixed list of parameters. */
+/** An optimizer of a fixed list of parameters; those that are frozen at an update stay as they are. */
 export interface Optimizer {
-  /** One update that lowers `loss`; returns its value before the update. Everything in between is freed. */
+  readonly parameters: readonly Tensor[];
+  /**
+   * One update that lowers `loss`; returns its value before the update. Everything in between is freed.
+   * @throws Error naming the parameters when the loss depends on none of them; nothing is changed then
+   */
   minimize(loss: () => Tensor): Tensor;
+  /** The parameters that the loss of the last `minimize` did not depend on, as "path [shape]"; their gradients were zero. */
+  readonly unreached: readonly string[];
   /** One update with given gradients, one a parameter, of the loss times `lossScale` if there is one; they stay yours. */
   step(gradients: readonly Tensor[]): void;
   /** Updates so far, with those that loss scaling skipped. */
@@ -48,16 +55,17 @@ export interface Optimizer {
   lossScale(): Tensor | undefined;
   /** The moments by "first.0", "second.0", …, and "lossScale" if there is one; with `steps` all that a resumed run needs. */
   state(): Map<string, Tensor>;
-  /** @throws ShapeError listing what does not fit; nothing is changed then */
+  /** @throws ShapeError listing what does not fit, Error for `steps` that are no count; nothing is changed then */
   load(state: StateDict, steps: number): void;
 }
 
 /**
  * AdamW (Loshchilov & Hutter 2019, algorithm 2), which updates the parameters in place.
+ * @param module whose `parameters` are trained, or a list of tensors; errors name the paths in it
  * @throws Error naming the option that is out of range
  */
 export function adamW(
-  parameters: readonly Tensor[],
+  module: object,
   {
     lr,
     betas: [beta1, beta2] = [0.9, 0.999],
@@ -70,7 +78,7 @@ export function adamW(
   const inRange = (name: string, value: number, fits: boolean, wanted: string) => {
     if (!fits) throw new Error(`adamW: ${name} is ${value}, want ${wanted}`);
   };
-  if (typeof lr === "number") inRange("lr", lr, lr >= 0 && Number.isFinite(lr), "a finite number ≥ 0");
+  if (typeof lr !== "function") inRange("lr", lr, isRate(lr), "a finite number ≥ 0, or a function of the step");
   for (const [k, beta] of [beta1, beta2].entries())
     inRange(`betas[${k}]`, beta, beta >= 0 && beta < 1, "a number in [0, 1)");
   inRange("epsilon", epsilon, epsilon > 0, "a positive number");
@@ -79,35 +87,71 @@ export function adamW(
   const { initial = 2 ** 16, interval = 2000 } = typeof lossScaling === "object" ? lossScaling : {};
   inRange("lossScaling.initial", initial, Number.isInteger(Math.log2(initial)) && initial >= 1, "a power of two ≥ 1");
   inRange("lossScaling.interval", interval, Number.isInteger(interval) && interval > 0, "a positive integer");
-  if (parameters.length === 0) throw new Error("adamW: no parameters, want at least one");
+  const named = namedParameters(module);
+  const parameters = [...named.values()];
+  if (parameters.length === 0) throw new Error("adamW: no parameters, want at least one that is not frozen");
+  const names = [...named].map(([path, { shape }]) => `${path} [${shape.join(", ")}]`);
 
   const blank = (p: Tensor) => tidy(() => zerosLike(p).contiguous());
   const moments = { first: parameters.map(blank), second: parameters.map(blank) };
   // The scale, the updates since it changed, 1 − β₁ᵗ and 1 − β₂ᵗ of the t updates that were not skipped.
   const scaling = lossScaling === false ? null : tensor([initial, 0, 0, 0], { backend: parameters[0].backend });
   let steps = 0;
+  let unreached: readonly string[] = [];
 
   /** What adamWStep scales the gradients by; `state` is the next update's from here on. */
   const unscale = (gradients: readonly Tensor[], state: Tensor): Tensor => {
-    const [next, control] = lossScaleStep(sumOfSquares(gradients), state, { interval, clipNorm, beta1, beta2 });
+    const [next, control] = lossScaleStep(gradientNorm(gradients), state, { interval, clipNorm, beta1, beta2 });
     state.assign(next);
     return control;
   };
 
+  /** The constants of the next update. They are checked before anything is computed, and the update counted when all is done. */
+  const nextAttrs = (): AdamWAttrs =>
+    perStep(() => {
+      return { learningRate: rateAt(lr, steps), beta1, beta2, epsilon, weightDecay, t: steps + 1 };
+    });
+  /** The parameters, by their indices, that are not frozen now. */
+  const trained = (): number[] => {
+    const indices = [...parameters.keys()].filter((k) => !isFrozen(parameters[k]));
+    if (indices.length === 0) throw new Error("adamW: all parameters are frozen, want at least one that is not");
+    return indices;
+  };
+
+  const update = (indices: readonly number[], gradients: readonly Tensor[], attrs: AdamWAttrs): void => {
+    const scale = scaling ? unscale(gradients, scaling) : clipScale(gradients, clipNorm);
+    for (const [at, k] of indices.entries()) {
+      const [p, first, second] = [parameters[k], moments.first[k], moments.second[k]];
+      const [pNext, mNext, vNext] = adamWStep(p, gradients[at], first, second, scale, attrs);
+      p.assign(pNext);
+      first.assign(mNext);
+      second.assign(vNext);
+    }
+    perStep(() => ({ steps: ++steps }));
+  };
+
   const optimizer: Optimizer = {
+    parameters,
     get steps() {
       return steps;
     },
+    get unreached() {
+      return unreached;
+    },
     minimize(loss) {
       return tidy(() => {
-        const scale = optimizer.lossScale();
-        if (!scale) {
-          const { value, grads } = valueAndGrad(loss, parameters);
-          optimizer.step(grads);
-          return value;
+        const attrs = nextAttrs();
+        const indices = trained();
+        const xs = indices.map((k) => parameters[k]);
+        const { value, grads, reached } = valueAndGrad(loss, xs, { scale: optimizer.lossScale() });
+        const missed = indices.filter((_, at) => !reached[at]).map((k) => names[k]);
+        if (missed.length === indices.length) {
+          throw new Error(
+            `adamW: the loss depends on no parameter: not on ${listed(missed)}; want one computed from them`,
+          );
         }
-        const { value, pullback } = vjp(loss, parameters);
-        optimizer.step(pullback(scale));
+        update(indices, grads, attrs);
+        unreached = missed;
         return value;
       });
     },
@@ -116,19 +160,13 @@ export function adamW(
         throw new Error(`adamW: ${gradients.length} gradients for ${parameters.length} parameters, want one each`);
       }
       tidy(() => {
-        const attrs = perStep(() => {
-          steps++;
-          const learningRate = typeof lr === "number" ? lr : lr(steps - 1);
-          return { learningRate, beta1, beta2, epsilon, weightDecay, t: steps };
-        });
-        const scale = scaling ? unscale(gradients, scaling) : clipScale(gradients, clipNorm);
-        for (const [k, p] of parameters.entries()) {
-          const [first, second] = [moments.first[k], moments.second[k]];
-          const [pNext, mNext, vNext] = adamWStep(p, gradients[k], first, second, scale, attrs);
-          p.assign(pNext);
-          first.assign(mNext);
-          second.assign(vNext);
-        }
+        const attrs = nextAttrs();
+        const indices = trained();
+        update(
+          indices,
+          indices.map((k) => gradients[k]),
+          attrs,
+        );
       });
     },
     lossScale: () => scaling?.slice(0),
@@ -140,27 +178,26 @@ export function adamW(
         ...(scaling ? [["lossScale", scaling] as const] : []),
       ]),
     load(state, count) {
-      const own = optimizer.state();
-      const shapes = (tensors: StateDict) => new Map([...tensors].map(([path, { shape }]) => [path, shape]));
-      checkState(shapes(own), shapes(state));
-      for (const [path, moment] of own) {
-        const value = state.get(path);
-        if (value) moment.assign(value.detach());
+      if (!(Number.isInteger(count) && count >= 0)) {
+        throw new Error(`adamW: load: steps is ${count}, want an integer ≥ 0`);
       }
+      const own = optimizer.state();
+      checkState(own, state);
+      assignState(own, state);
       steps = count;
     },
   };
   return optimizer;
 }
 
-/** Grows linearly from 0 to `peak` over `warmup` updates, then stays. */
-export function warmup(peak: number, steps: number): (step: number) => number {
-  return (step) => peak * Math.min(1, (step + 1) / Math.max(1, steps));
-}
-
 /** min(1, clipNorm / ‖gradients‖), on the backend: nothing waits for it. */
 function clipScale(gradients: readonly Tensor[], clipNorm: number): Tensor {
   const [{ backend }] = gradients;
   if (clipNorm === 0) return ones([], { backend });
-  return sumOfSquares(gradients).add(1e-12).rsqrt().mul(clipNorm).minimum(1);
+  return full([], clipNorm, { backend }).div(gradientNorm(gradients).add(1e-12)).minimum(1);
+}
+
+function listed(names: readonly string[]): string {
+  const rest = names.length - 8;
+  return `${names.slice(0, 8).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }

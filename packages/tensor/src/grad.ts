@@ -21,8 +21,15 @@ export function grad(f: Differentiable<Tensor>, xs: readonly Tensor[]): Tensor[]
   return tidy(() => valueAndGrad(f, xs).grads);
 }
 
-/** The value of a scalar function beside its gradients; see `grad`. */
-export function valueAndGrad(f: Differentiable<Tensor>, xs: readonly Tensor[]): { value: Tensor; grads: Tensor[] } {
+/**
+ * The value of a scalar function beside its gradients, and which of the xs it depends on; see `grad`.
+ * @param options `scale`, one element, multiplies the gradients from the start, so that none is lost to rounding on the way
+ */
+export function valueAndGrad(
+  f: Differentiable<Tensor>,
+  xs: readonly Tensor[],
+  { scale }: { readonly scale?: Tensor } = {},
+): { value: Tensor; grads: Tensor[]; reached: boolean[] } {
   return tidy(() => {
     const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
     try {
@@ -32,7 +39,8 @@ export function valueAndGrad(f: Differentiable<Tensor>, xs: readonly Tensor[]): 
         );
       }
       if (value.dtype !== "float32") throw new Error(`grad: the function's result is ${value.dtype}, want float32`);
-      return { value, grads: backward([value], [onesLike(value)], xs) };
+      const found = backward([value], [scale ? scale.reshape(value.shape) : onesLike(value)], xs);
+      return { value, grads: orZeros(found, xs), reached: found.map((g) => g !== undefined) };
     } finally {
       release();
     }
@@ -51,7 +59,10 @@ export function vjp(
   const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
   const output = value.alias(true);
   onScopeEnd(release);
-  return { value, pullback: (cotangent) => tidy(() => backward([output], [cotangent], xs, { reuse: true })) };
+  return {
+    value,
+    pullback: (cotangent) => tidy(() => orZeros(backward([output], [cotangent], xs, { reuse: true }), xs)),
+  };
 }
 
 /**
@@ -77,13 +88,16 @@ export function jvp(
   });
 }
 
-/** Cotangents of `xs` given those of `outputs`: the one walk over the graph, from the last recorded node to the first. */
+/**
+ * Cotangents of `xs` given those of `outputs`, undefined for those that none reaches: the one walk over the graph, from the last
+ * recorded node to the first.
+ */
 function backward(
   outputs: readonly Tensor[],
   cotangents: readonly Tensor[],
   xs: readonly Tensor[],
   { reuse = false }: { reuse?: boolean } = {},
-): Tensor[] {
+): (Tensor | undefined)[] {
   for (const [i, output] of outputs.entries()) checkCotangent("vjp: cotangent", cotangents[i], output);
   // Aliases, so that each sum is freed when it has been used, whoever else holds the same tensor.
   const sums = new Map<Origin, Tensor>();
@@ -120,7 +134,7 @@ function backward(
     return xs.map((x) => {
       const sum = sums.get(x.origin)?.alias(false);
       if (sum) adopt(sum);
-      return sum ?? zerosLike(x);
+      return sum;
     });
   } finally {
     for (const sum of sums.values()) releaseAlias(sum);
@@ -156,10 +170,14 @@ function pullBack(
       present.map((i) => result[i]),
       present.map((i) => given[i] as Tensor),
       inputs,
-    );
+    ).map((cotangent) => cotangent ?? null);
   } finally {
     release();
   }
+}
+
+function orZeros(cotangents: readonly (Tensor | undefined)[], xs: readonly Tensor[]): Tensor[] {
+  return xs.map((x, i) => cotangents[i] ?? zerosLike(x));
 }
 
 /** The nodes on a path from `sources` to `outputs`, the last recorded first. */

@@ -29,8 +29,8 @@ export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
 export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";
 export { nonFiniteCount } from "./ops/countNonFinite.ts";
 export { type EmaAttrs, emaStep } from "./ops/ema.ts";
+export { gradientNorm } from "./ops/globalNorm.ts";
 export { type LossScaleAttrs, lossScaleStep } from "./ops/lossScale.ts";
-export { sumOfSquares } from "./ops/sumSquares.ts";
 export { weightedSum } from "./ops/weightedSum.ts";
 export {
   type DrawOptions,

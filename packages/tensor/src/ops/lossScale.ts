@@ -18,31 +18,31 @@ export interface LossScaleAttrs {
 const [LEAST, MOST] = [2 ** -24, 2 ** 24];
 
 /**
- * ‖g‖² of the gradient of S times a loss, and the state [S, updates since S changed, 1 − β₁ᵗ, 1 − β₂ᵗ] → the next state, and what adamW
- * takes as its scale: [min(1, clipNorm · S / ‖g‖) / S, 1 / (1 − β₁ᵗ), 1 / √(1 − β₂ᵗ)]. Where ‖g‖² is not finite S is halved, and a
+ * ‖g‖ of the gradient of S times a loss, and the state [S, updates since S changed, 1 − β₁ᵗ, 1 − β₂ᵗ] → the next state, and what adamW
+ * takes as its scale: [min(1, clipNorm · S / ‖g‖) / S, 1 / (1 − β₁ᵗ), 1 / √(1 − β₂ᵗ)]. Where ‖g‖ is not finite S is halved, and a
  * factor of 0 has the update skipped, which then does not count.
  */
 export const lossScale = defineOp<LossScaleAttrs>({
   name: "lossScale",
-  infer([squares, state]) {
-    if (sizeOf(squares.shape) !== 1 || sizeOf(state.shape) !== 4) {
+  infer([norm, state]) {
+    if (sizeOf(norm.shape) !== 1 || sizeOf(state.shape) !== 4) {
       throw new ShapeError(
-        `lossScale: shapes ${formatShape(squares.shape)} and ${formatShape(state.shape)}, want a scalar and [4]`,
+        `lossScale: shapes ${formatShape(norm.shape)} and ${formatShape(state.shape)}, want a scalar and [4]`,
       );
     }
     return [float32([4]), float32([3])];
   },
-  cpu([next, control], [squares, state], { interval, clipNorm, beta1, beta2 }) {
-    const total = squares.data[0];
+  cpu([next, control], [norm, state], { interval, clipNorm, beta1, beta2 }) {
+    const length = norm.data[0];
     const [scale, since, first, second] = state.data;
-    if (!Number.isFinite(total)) {
+    if (!Number.isFinite(length)) {
       next.data.set([Math.max(scale / 2, LEAST), 0, first, second]);
       control.data.set([0, 1, 1]);
       return;
     }
     const grows = since + 1 >= interval;
     const [first2, second2] = [beta1 * first + (1 - beta1), beta2 * second + (1 - beta2)];
-    const factor = clipNorm > 0 ? Math.min(1, (clipNorm * scale) / (Math.sqrt(total) + 1e-12)) : 1;
+    const factor = clipNorm > 0 ? Math.min(1, (clipNorm * scale) / (length + 1e-12)) : 1;
     next.data.set([grows ? Math.min(2 * scale, MOST) : scale, grows ? 0 : since + 1, first2, second2]);
     control.data.set([factor / scale, 1 / first2, 1 / Math.sqrt(second2)]);
   },
@@ -72,14 +72,14 @@ export const lossScale = defineOp<LossScaleAttrs>({
     },
   ],
   cases: [
-    { squares: 4e6, state: [1024, 3, 0, 0], clipNorm: 0 },
-    { squares: 4e6, state: [1024, 9, 0.1, 0.001], clipNorm: 1 },
-    { squares: Number.POSITIVE_INFINITY, state: [1024, 9, 0.1, 0.001], clipNorm: 1 },
-    { squares: Number.NaN, state: [LEAST, 2, 0.9, 0.1], clipNorm: 1 },
-    { squares: 0, state: [MOST, 9, 0.9, 0.1], clipNorm: 1 },
-  ].map(({ squares, state, clipNorm }) => ({
+    { norm: 2e3, state: [1024, 3, 0, 0], clipNorm: 0 },
+    { norm: 2e3, state: [1024, 9, 0.1, 0.001], clipNorm: 1 },
+    { norm: Number.POSITIVE_INFINITY, state: [1024, 9, 0.1, 0.001], clipNorm: 1 },
+    { norm: Number.NaN, state: [LEAST, 2, 0.9, 0.1], clipNorm: 1 },
+    { norm: 0, state: [MOST, 9, 0.9, 0.1], clipNorm: 1 },
+  ].map(({ norm, state, clipNorm }) => ({
     inputs: [
-      { shape: [], values: [squares] },
+      { shape: [], values: [norm] },
       { shape: [4], values: state },
     ],
     attrs: { interval: 10, clipNorm, beta1: 0.9, beta2: 0.999 },
@@ -95,6 +95,6 @@ export const lossScale = defineOp<LossScaleAttrs>({
 });
 
 /** The next state and the control of `adamWStep`; see `lossScale`. */
-export function lossScaleStep(squares: Tensor, state: Tensor, attrs: LossScaleAttrs): Tensor[] {
-  return run(lossScale, [squares, state], attrs);
+export function lossScaleStep(norm: Tensor, state: Tensor, attrs: LossScaleAttrs): Tensor[] {
+  return run(lossScale, [norm, state], attrs);
 }

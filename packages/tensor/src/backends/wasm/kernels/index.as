@@ -9,7 +9,7 @@ export { adam_w, ema, loss_scale } from "./optimizer";
 export {
   dropout, noise_add, random_bits, random_integers, random_normal, random_signs, random_trials, random_uniform,
 } from "./random";
-export { count_non_finite, largest, squares, sum } from "./reduce";
+export { count_non_finite, largest, norm_of_squares, squares, sum } from "./reduce";
 export { attention_slopes, log_softmax, log_sum_exp, softmax } from "./rows";
 export { winograd, winograd_grad, winograd_grad_taps, winograd_weights } from "./winograd";
 export { window_spread, window_sum } from "./windows";

@@ -3,22 +3,22 @@ import { splat } from "./functions";
 import { element } from "./memory";
 
 /**
- * The next state and the control of an update with scaled gradients, whose squares add up to `squares`; one row. The formula stands
+ * The next state and the control of an update with scaled gradients, whose norm is `norm`; one row. The formula stands
  * in ops/lossScale.ts.
  */
 export function loss_scale(
-  _begin: i32, _end: i32, next: usize, control: usize, squares: usize, state: usize,
+  _begin: i32, _end: i32, next: usize, control: usize, norm: usize, state: usize,
   clip: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, interval: f32, least: f32, most: f32,
 ): void {
   const scale = load<f32>(state);
-  const total = load<f32>(squares);
-  const isFinite = (reinterpret<u32>(total) & 0x7f800000) != 0x7f800000;
+  const length = load<f32>(norm);
+  const isFinite = (reinterpret<u32>(length) & 0x7f800000) != 0x7f800000;
   const since = load<f32>(state, 4) + 1;
   const grows = since >= interval;
   const first = isFinite ? beta1 * load<f32>(state, 8) + rest1 : load<f32>(state, 8);
   const second = isFinite ? beta2 * load<f32>(state, 12) + rest2 : load<f32>(state, 12);
   const larger = grows ? min<f32>(scale * 2, most) : scale;
-  const factor = clip > 0 ? min<f32>(1, clip * scale / (sqrt<f32>(total) + f32(1e-12))) : f32(1);
+  const factor = clip > 0 ? min<f32>(1, clip * scale / (length + f32(1e-12))) : f32(1);
   store<f32>(next, isFinite ? larger : max<f32>(scale / 2, least));
   store<f32>(next, isFinite && !grows ? since : f32(0), 4);
   store<f32>(next, first, 8);

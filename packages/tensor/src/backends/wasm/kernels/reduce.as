@@ -89,18 +89,33 @@ export function largest(begin: i32, end: i32, out: usize, x: usize, reduced: i32
   reduce<Largest>(begin, end, out, x, reduced, chunk, inner, -Infinity);
 }
 
-/** Chunks [begin, end) of x: out[first + c] = Σ x². */
-export function squares(begin: i32, end: i32, out: usize, first: i32, x: usize, size: i32, chunk: i32): void {
+/** 2⁻⁸⁰, as in ops/globalNorm.ts. */
+const FAR: f32 = 8.271806125530277e-25;
+
+/** Chunks [begin, end) of x: out[first + c] = Σ x², and `all` elements later Σ (FAR · x)². */
+export function squares(
+  begin: i32, end: i32, out: usize, first: i32, all: i32, x: usize, size: i32, chunk: i32,
+): void {
   for (let c = begin; c < end; c++) {
     const start = c * chunk;
     const count = min(chunk, size - start);
-    let total = splat(0);
+    let total = splat(0), far = total;
     for (let i = 0; i < count; i += 4) {
       const value = firstLanes(v128.load(element(x, start + i)), count - i, splat(0));
+      const small = f32x4.mul(value, splat(FAR));
       total = f32x4.add(total, f32x4.mul(value, value));
+      far = f32x4.add(far, f32x4.mul(small, small));
     }
     store<f32>(element(out, first + c), sumOfLanes(total));
+    store<f32>(element(out, all + first + c), sumOfLanes(far));
   }
+}
+
+/** The root of the sum of `all` sums of squares, or of those after them where the first ones overflow; one row. */
+export function norm_of_squares(_begin: i32, _end: i32, out: usize, sums: usize, all: i32): void {
+  const total = along<Sum>(sums, all, 0);
+  const overflows = (reinterpret<u32>(total) & 0x7f800000) == 0x7f800000;
+  store<f32>(out, overflows ? sqrt<f32>(along<Sum>(element(sums, all), all, 0)) / FAR : sqrt<f32>(total));
 }
 
 /** out += how many of x's elements are NaN or infinite, by their bits. */

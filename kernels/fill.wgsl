@@ -1,9 +1,9 @@
-// out[0] = value; larger tensors full of one number are views of it.
+// out[0] = the element of these bits; larger tensors full of one number are views of it.
 
 alias Out = f32;
 
 struct Params {
-  value: f32,
+  bits: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -11,5 +11,5 @@ struct Params {
 
 @compute @workgroup_size(1)
 fn main() {
-  out[0] = Out(params.value);
+  out[0] = bitcast<Out>(params.bits);
 }

@@ -2,6 +2,7 @@
 
 import type { Backend } from "./backend.ts";
 import { blank } from "./compute.ts";
+import { elementsOf } from "./element.ts";
 import { tidy } from "./memory.ts";
 import type { NumberArray } from "./op.ts";
 import { fill } from "./ops/index.ts";
@@ -23,7 +24,8 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
  * @param values a number, nested arrays, or a typed array (whose type is taken unless `dtype` is given: Int32Array → int32,
  * Uint32Array → uint32); or a function that gives them, which in a captured function is called again at every step: it may read
  * values of `perStep`, and change nothing
- * @param options `shape` arranges flat values; without it the nesting of `values` is the shape
+ * @param options `shape` arranges flat values; without it the nesting of `values` is the shape. Values that `dtype` does not hold
+ * become elements as `cast` makes them: integers are truncated and limited, and what is not 0 is true
  * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values; Error for values that are no function, nor
  * from `perStep`, in a captured function
  */
@@ -43,7 +45,7 @@ export function tensor(
     type = dtype ?? (given instanceof Int32Array ? "int32" : given instanceof Uint32Array ? "uint32" : "float32");
     const isFlat = typeof given === "object" && ArrayBuffer.isView(given);
     natural = isFlat ? [given.length] : shapeOf(given);
-    return isFlat ? given : flatten(given);
+    return elementsOf(isFlat ? given : flatten(given), type);
   };
   const flat = session ? session.upload(read) : read();
   const wanted = checkShape("tensor", shape ?? natural);
@@ -55,7 +57,7 @@ export function tensor(
   return tensorOf(elements);
 }
 
-/** A tensor full of one number, which takes the memory of one element until it is written to. */
+/** A tensor full of one number (as `tensor` takes it), which takes the memory of one element until it is written to. */
 export function full(shape: Shape, value: number, { backend, dtype = "float32" }: CreateOptions): Tensor {
   return tidy(() => apply(fill, [], { value, dtype }, backend)[0].expand(checkShape("full", shape)));
 }

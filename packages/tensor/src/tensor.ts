@@ -3,6 +3,7 @@
 
 import type { Backend } from "./backend.ts";
 import { compute, copyOf, type Elements, overwrite } from "./compute.ts";
+import { isElement } from "./element.ts";
 import { isRecording, isTracked, type Origin, record, releaseAlias } from "./graph.ts";
 import { adopt, disown, type Slot, type Storage } from "./memory.ts";
 import { tell } from "./observer.ts";
@@ -262,7 +263,10 @@ export class Tensor {
     return isContiguous(this.layout) ? this : this.only(ops.copy, undefined);
   }
 
-  /** The elements in another type: float to integer truncates, to bool compares with 0. */
+  /**
+   * The elements in another type. Floats become integers by truncation towards 0, limited to the type's ends, and NaN becomes 0.
+   * Integers become each other modulo 2³². What is not 0 is true, NaN too.
+   */
   cast(dtype: DType): Tensor {
     return dtype === this.dtype ? this : this.only(ops.cast, { dtype });
   }
@@ -446,11 +450,11 @@ export class Tensor {
   }
 
   greater(b: TensorLike): Tensor {
-    return toTensor(b, this).less(this);
+    return toTensor("greater", b, this).less(this);
   }
 
   greaterEqual(b: TensorLike): Tensor {
-    return toTensor(b, this).lessEqual(this);
+    return toTensor("greaterEqual", b, this).lessEqual(this);
   }
 
   /** Whether both are true, of bools; as logicalOr and logicalNot. */
@@ -479,7 +483,7 @@ export class Tensor {
   /** Where this (a bool) is true the first, elsewhere the second. */
   where(a: TensorLike, b: TensorLike): Tensor {
     const like = a instanceof Tensor ? a : b instanceof Tensor ? b : null;
-    const [x, y] = [a, b].map((value) => toTensor(value, this, like?.dtype ?? "float32"));
+    const [x, y] = [a, b].map((value) => toTensor("where", value, this, like?.dtype ?? "float32"));
     const shape = broadcastShapes("where", broadcastShapes("where", this.shape, x.shape), y.shape);
     return apply(ops.where, [this.expand(shape), x.expand(shape), y.expand(shape)], undefined, this.backend)[0];
   }
@@ -724,7 +728,7 @@ export class Tensor {
     const windows = { window: pair(window), stride: pair(stride), padding: pair(padding) };
     const [down, across] = ops.windowCounts("maxPool", [height, width], windows);
     const around = [0, ...windows.padding, 0].map((n) => [n, n] as const);
-    const inside = toTensor(1, this).expand([1, height, width, 1]).pad(around).cast("bool");
+    const inside = toTensor("maxPool", 1, this).expand([1, height, width, 1]).pad(around).cast("bool");
     const padded = windows.padding.some((n) => n > 0) ? inside.where(this.pad(around), Number.NEGATIVE_INFINITY) : this;
     const every = (first: number, count: number, step: number): Slice => [first, first + (count - 1) * step + 1, step];
     const places = Array.from({ length: windows.window[0] * windows.window[1] }, (_, k) => {
@@ -798,7 +802,7 @@ export class Tensor {
   }
 
   private binary(op: Op, b: TensorLike): Tensor {
-    const other = toTensor(b, this);
+    const other = toTensor(op.name, b, this);
     const shape = broadcastShapes(op.name, this.shape, other.shape);
     return apply(op, [this.expand(shape), other.expand(shape)], undefined, this.backend)[0];
   }
@@ -877,9 +881,17 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   return outputs;
 }
 
-/** A tensor for an operand that may be a number, in the type of `like` unless another is given. */
-function toTensor(value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
+/**
+ * A tensor for an operand that may be a number, in the type of `like` unless another is given.
+ * @throws Error naming the op for a number that the type does not hold
+ */
+function toTensor(name: string, value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
   if (value instanceof Tensor) return value;
+  if (!isElement(value, dtype)) {
+    throw new Error(
+      `${name}: the number ${value} with a tensor of ${dtype}, want ${dtype === "bool" ? "0 or 1" : `an ${dtype}`}`,
+    );
+  }
   return apply(ops.fill, [], { value, dtype }, like.backend)[0];
 }
 

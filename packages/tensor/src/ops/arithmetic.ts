@@ -1,6 +1,8 @@
 // Arithmetic, comparison and choice between elements. Operands have equal shapes here; broadcasting is a view made before.
 
+import casts from "@pkg/kernels/casts.wgsl";
 import extremes from "@pkg/kernels/extremes.wgsl";
+import { elementOf } from "../element.ts";
 import type { Tolerance } from "../op.ts";
 import type { DType } from "../shape.ts";
 import { ANY, NUMBERS } from "../signature.ts";
@@ -37,6 +39,7 @@ export const mul = elementwise({
   wgsl: "a * b",
   wasm: "mul",
   cpu: (a, b) => a * b,
+  integers: (a, b) => Math.imul(a, b), // a product of floats has 53 bits, of which these are the lower ones
   arity: 2,
   types: NUMBERS,
   vjp: ([g], [a, b]) => [g.mul(b), g.mul(a)],
@@ -346,8 +349,21 @@ const CAST: Readonly<Record<DType, string>> = {
   float32: "f32(a)",
   int32: "i32(a)",
   uint32: "u32(a)",
-  bool: "select(1u, 0u, a == A())",
+  bool: "select(0u, 1u, a != A())",
 };
+
+const CAST_OF_FLOAT: Readonly<Record<DType, string>> = {
+  float32: "a",
+  int32: "float_to_i32(a)",
+  uint32: "float_to_u32(a)",
+  bool: "float_to_bool(a)",
+};
+
+/** Floats at and beyond the ends of the integer types, and what is no ordinary number. */
+const BEYOND: readonly number[] = [
+  ...[2147483520, 2147483648, -2147483648, -2147483904, 3e9, -3e9, 4294967040, 4294967296, 1e20, -1e20],
+  ...[-1, -0.5, -0, 0.9, 1.9, -1.9, 1e-45, -1e-40, Infinity, -Infinity, Number.NaN],
+];
 
 const WASM_CAST: Readonly<Record<DType, Partial<Record<DType, string>>>> = {
   float32: { float32: "copy", int32: "cast_f32_i32", uint32: "cast_f32_u32", bool: "cast_f32_bool" },
@@ -356,16 +372,25 @@ const WASM_CAST: Readonly<Record<DType, Partial<Record<DType, string>>>> = {
   bool: { float32: "cast_u32_f32", int32: "copy", uint32: "copy", bool: "copy" },
 };
 
-/** Another element type. */
+/**
+ * Another element type. Floats are truncated towards 0, limited to an integer type's ends, and NaN gives 0; integers keep their bits;
+ * whatever is not 0 is true, NaN too.
+ */
 export const cast = elementwise<{ readonly dtype: DType }>({
   name: "cast",
-  wgsl: (_, { dtype }) => CAST[dtype],
+  wgsl: ([type], { dtype }) => (type === "float32" ? CAST_OF_FLOAT : CAST)[dtype],
+  library: casts,
   wasm: ([type], { dtype }) => WASM_CAST[type][dtype] ?? null,
-  cpu: (a, _b, _c, { dtype }) => (dtype === "float32" ? a : dtype === "bool" ? Number(a !== 0) : Math.trunc(a)),
+  cpu: (a, _b, _c, { dtype }) => elementOf(a, dtype),
+  integers: (a, _b, _c, { dtype }) => (dtype === "bool" ? Number(a !== 0) : a), // storage keeps the lower 32 bits
   types: ANY,
   result: ({ dtype }) => dtype,
   vjp: ([g], [x]) => [x.dtype === "float32" && g.dtype === "float32" ? g : null],
   saves: {},
-  attrs: [{ dtype: "float32" }, { dtype: "int32" }, { dtype: "bool" }],
+  attrs: [{ dtype: "float32" }, { dtype: "int32" }, { dtype: "uint32" }, { dtype: "bool" }],
+  cases: (["int32", "uint32", "bool"] as const).map((dtype) => ({
+    inputs: [{ shape: [BEYOND.length], values: BEYOND }],
+    attrs: { dtype },
+  })),
   tolerance: EXACT,
 });

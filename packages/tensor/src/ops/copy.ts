@@ -2,6 +2,7 @@
 
 import concatKernel from "@pkg/kernels/concat.wgsl";
 import fillKernel from "@pkg/kernels/fill.wgsl";
+import { bitsOf, elementOf } from "../element.ts";
 import { defineOp } from "../op.ts";
 import { type DType, formatShape, type Shape, ShapeError, sizeOf } from "../shape.ts";
 import { ANY } from "../signature.ts";
@@ -20,29 +21,36 @@ export const copy = elementwise({
   tolerance: { ulp: 0 },
 });
 
-/** A scalar. */
+/** A scalar; an integer or a bool by the rule of `cast`. */
 export const fill = defineOp<{ readonly value: number; readonly dtype: DType }>({
   name: "fill",
   infer: (_, { dtype }) => [{ shape: [], dtype }],
-  cpu([out], _, { value }) {
-    out.data[out.offset] = value;
+  cpu([out], _, { value, dtype }) {
+    out.data[out.offset] = elementOf(value, dtype);
   },
-  gpu: ({ outputs: [out], attrs: { value } }) => [
+  gpu: ({ outputs: [out], attrs: { value, dtype } }) => [
     {
       kernel: fillKernel,
       constants: { Out: WGSL_TYPE[out.dtype] },
-      params: { value },
+      params: { bits: bitsOf(value, dtype) },
       bindings: [out],
       workgroups: [1],
     },
   ],
-  perStep: ({ value }) => ({ value }),
-  wasm: ({ outputs: [out], attrs: { value } }) => [
-    { kernel: out.dtype === "float32" ? "fill_f32" : "fill_i32", rows: 1, grain: 1, args: [out, value] },
+  perStep: ({ value, dtype }) => ({ bits: bitsOf(value, dtype) }),
+  wasm: ({ outputs: [out], attrs: { value, dtype } }) => [
+    {
+      kernel: dtype === "float32" ? "fill_f32" : "fill_i32",
+      rows: 1,
+      grain: 1,
+      args: [out, elementOf(value, dtype)],
+    },
   ],
   cases: [
     { inputs: [], attrs: { value: 0.1, dtype: "float32" } },
     { inputs: [], attrs: { value: -7, dtype: "int32" } },
+    { inputs: [], attrs: { value: 16777217, dtype: "int32" } },
+    { inputs: [], attrs: { value: 4294967295, dtype: "uint32" } },
     { inputs: [], attrs: { value: 1, dtype: "bool" } },
   ],
   tolerance: { ulp: 1 },

@@ -24,7 +24,7 @@ export const countNonFinite = defineOp({
     out.data[out.offset] = count;
   },
   gpu({ inputs, outputs: [out] }) {
-    const toZero = { kernel: fillKernel, constants: { Out: "u32" }, params: { value: 0 }, bindings: [out] };
+    const toZero = { kernel: fillKernel, constants: { Out: "u32" }, params: { bits: 0 }, bindings: [out] };
     const counts = inputs.map((x) => {
       const size = sizeOf(x.shape);
       const threads = Math.ceil(size / PER_THREAD);

@@ -37,6 +37,8 @@ interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "vjp" | 
   readonly wasm?: string | ((types: readonly DType[], attrs: Attrs) => string | null);
   /** The same formula on the host; unary and binary formulas ignore what comes after. */
   readonly cpu: (a: number, b: number, c: number, attrs: Attrs) => number;
+  /** The formula for integers and bools, where it is another one. */
+  readonly integers?: Elementwise<Attrs>["cpu"];
   readonly arity?: 1 | 2 | 3;
   /** Attributes that the kernel gets as params.s0 and params.s1. */
   readonly scalars?: (attrs: Attrs) => readonly number[];
@@ -70,7 +72,8 @@ export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<At
       const result = typeof rules.result === "function" ? rules.result(attrs) : rules.result;
       return [{ shape: inputs[0].shape, dtype: result ?? inputs[arity - 1].dtype }];
     },
-    cpu: ([out], inputs, attrs) => mapElements(out, inputs, rules.cpu, attrs),
+    cpu: ([out], inputs, attrs) =>
+      mapElements(out, inputs, (inputs[0].dtype !== "float32" && rules.integers) || rules.cpu, attrs),
     gpu(call) {
       const inputTypes = call.inputs.map(({ dtype }) => dtype);
       const wgsl = typeof rules.wgsl === "string" ? rules.wgsl : rules.wgsl(inputTypes, call.attrs);

@@ -1,35 +1,30 @@
 // A training run as one safetensors file: weights, their average, the optimizer's moments, and as metadata all the rest.
 
-import { readFileSync } from "node:fs";
 import {
   type Backend,
   parseSafetensors,
-  type RandomState,
   type SafetensorsFile,
+  type SafetensorsTensor,
   serializeSafetensors,
   type Tensor,
   tensor,
 } from "@pkg/tensor";
 import { writeFileAtomic } from "./atomicFile.ts";
+import { checkHeaderLength, readCheckpointFile } from "./checkpointFile.ts";
+import { type CheckpointHeader, parseHeader, wrong } from "./checkpointHeader.ts";
 import { InputError, readingInput } from "./inputError.ts";
-import type { Settings } from "./settings.ts";
-
-/** What is not a tensor. */
-export interface CheckpointHeader {
-  readonly format: 1;
-  readonly settings: Settings;
-  /** Images are [height, width, settings.model.inChannels]. */
-  readonly image: { readonly height: number; readonly width: number };
-  /** Updates done. */
-  readonly step: number;
-  /** The state of the random stream that draws noise and times. */
-  readonly rng: RandomState;
-}
+import { MNIST_LABELS } from "./mnist.ts";
+import { scheduleOf } from "./settings.ts";
+import { checkShapes } from "./stateShapes.ts";
 
 /** Named groups of tensors: "model", "ema", "optimizer". */
 export type CheckpointTensors = Readonly<Record<string, ReadonlyMap<string, Tensor>>>;
 
+/** What a checkpoint is read for: drawing needs the averaged weights, going on all of it. */
+export type Purpose = "draw" | "resume";
+
 const KEY = "tweedie";
+const GROUPS: Readonly<Record<Purpose, readonly string[]>> = { draw: ["ema"], resume: ["model", "ema", "optimizer"] };
 
 /** Writes a checkpoint; a kill at any moment leaves the file that was there, or the new one, whole. */
 export async function saveCheckpoint(path: string, header: CheckpointHeader, groups: CheckpointTensors): Promise<void> {
@@ -40,6 +35,7 @@ export async function saveCheckpoint(path: string, header: CheckpointHeader, gro
     }),
   );
   const bytes = serializeSafetensors(new Map(await Promise.all(entries)), { [KEY]: JSON.stringify(header) });
+  checkHeaderLength(path, bytes);
   writeFileAtomic(path, bytes);
 }
 
@@ -52,27 +48,34 @@ export function exportWeights(path: string, { header, file }: Checkpoint): void 
   writeFileAtomic(path, serializeSafetensors(new Map(halved), { [KEY]: JSON.stringify(header) }));
 }
 
-/** A checkpoint as read: `tensors` puts one of its groups on a backend. */
+/** A checkpoint as read and found good: `tensors` puts one of its groups on a backend. */
 export interface Checkpoint {
   readonly header: CheckpointHeader;
   readonly file: SafetensorsFile;
   tensors(group: string, backend: Backend): Map<string, Tensor>;
 }
 
-/** @throws InputError when the file cannot be read, is no safetensors file, or is not one of ours */
-export function loadCheckpoint(path: string): Checkpoint {
-  const bytes = readingInput(() => readFileSync(path));
-  const file = parse(path, bytes);
-  const header = headerOf(path, file.metadata[KEY]);
+/**
+ * Reads a checkpoint and checks all of it, before anything is made of it: its header against a schema and against the tensors.
+ * @throws InputError of one line when the file cannot be read, is no safetensors file, is not one of ours, or holds no such weights
+ */
+export function loadCheckpoint(path: string, purpose: Purpose): Checkpoint {
+  const file = parse(path);
+  const text = file.metadata[KEY];
+  if (text === undefined) {
+    throw new InputError(`${path}: no "${KEY}" in its metadata, want a checkpoint written by train or start`);
+  }
+  const header = parseHeader(path, text);
+  checkTensors(path, header, file, purpose);
+  checkUse(path, header, purpose);
   return {
     header,
     file,
     tensors(group, backend) {
-      const prefix = `${group}.`;
-      const found = [...file.tensors].filter(([name]) => name.startsWith(prefix));
+      const found = [...groupsOf(file).get(group)!];
       return new Map(
         found.map(([name, { data, shape }]) => [
-          name.slice(prefix.length),
+          name,
           tensor(Float32Array.from(data as Float32Array), { backend, shape }),
         ]),
       );
@@ -80,7 +83,8 @@ export function loadCheckpoint(path: string): Checkpoint {
   };
 }
 
-function parse(path: string, bytes: Uint8Array): SafetensorsFile {
+function parse(path: string): SafetensorsFile {
+  const bytes = readingInput(() => readCheckpointFile(path));
   try {
     return parseSafetensors(bytes);
   } catch (error) {
@@ -88,19 +92,52 @@ function parse(path: string, bytes: Uint8Array): SafetensorsFile {
   }
 }
 
-function headerOf(path: string, text: string | undefined): CheckpointHeader {
-  const wanted = `want a checkpoint written by train or start`;
-  if (text === undefined) throw new InputError(`${path}: no "${KEY}" in its metadata, ${wanted}`);
-  let header: Partial<CheckpointHeader>;
+function checkTensors(path: string, { settings }: CheckpointHeader, file: SafetensorsFile, purpose: Purpose): void {
+  const groups = groupsOf(file);
+  const missing = GROUPS[purpose].find((group) => !groups.has(group));
+  if (missing) throw new InputError(`${path}: no tensors named ${missing}.…, want ${GROUPS[purpose].join(", ")}`);
+  const other = [...groups.keys()].find((group) => !GROUPS.resume.includes(group));
+  if (other !== undefined) throw new InputError(`${path}: tensors named ${other}.…, want ${GROUPS.resume.join(", ")}`);
+  for (const [name, { dtype }] of file.tensors) {
+    if (!["F32", "F16", "BF16"].includes(dtype))
+      throw new InputError(`${path}: ${name} ${dtype}, want F32, F16 or BF16`);
+  }
+  const shapes = new Map([...groups].map(([group, tensors]) => [group, shapesOf(tensors)]));
+  checkShapes(path, settings.model, shapes);
+  for (const [name, { data }] of file.tensors) {
+    const at = (data as Float32Array).findIndex((value) => !Number.isFinite(value));
+    if (at >= 0) throw new InputError(`${path}: ${name} ${data[at]} at ${at}, want finite numbers`);
+  }
+}
+
+/** What the commands need of a network: they draw grey or coloured images, and train on MNIST's. */
+function checkUse(path: string, { settings }: CheckpointHeader, purpose: Purpose): void {
+  const { inChannels, outChannels = inChannels, classes } = settings.model;
+  const channels = purpose === "draw" ? [1, 3] : [1];
+  if (!channels.includes(inChannels)) throw wrong(path, "settings.model.inChannels", inChannels, channels.join(" or "));
+  if (outChannels !== inChannels)
+    throw wrong(path, "settings.model.outChannels", outChannels, `${inChannels} as inChannels`);
+  if (purpose === "resume" && classes !== undefined && classes !== MNIST_LABELS) {
+    throw wrong(path, "settings.model.classes", classes, `${MNIST_LABELS} as in the data`);
+  }
   try {
-    header = JSON.parse(text) as Partial<CheckpointHeader>; // checked field by field below
-  } catch {
-    throw new InputError(`${path}: its metadata is not JSON, ${wanted}`);
+    scheduleOf(settings);
+  } catch (error) {
+    throw new InputError(`${path}: settings.schedule: ${(error as Error).message}`);
   }
-  const { format, settings, image, step, rng } = header;
-  if (format !== 1) throw new InputError(`${path}: format ${format}, want 1`);
-  if (!settings?.model || !image || !rng || !Number.isInteger(step)) {
-    throw new InputError(`${path}: its metadata lacks settings, image, step or rng, ${wanted}`);
+}
+
+/** The tensors of a file by what stands before the first dot of their names. */
+function groupsOf({ tensors }: SafetensorsFile): Map<string, Map<string, SafetensorsTensor>> {
+  const groups = new Map<string, Map<string, SafetensorsTensor>>();
+  for (const [name, value] of tensors) {
+    const dot = name.indexOf(".");
+    const [group, rest] = dot < 0 ? [name, ""] : [name.slice(0, dot), name.slice(dot + 1)];
+    groups.set(group, (groups.get(group) ?? new Map<string, SafetensorsTensor>()).set(rest, value));
   }
-  return header as CheckpointHeader;
+  return groups;
+}
+
+function shapesOf(tensors: ReadonlyMap<string, SafetensorsTensor>): Map<string, readonly number[]> {
+  return new Map([...tensors].map(([name, { shape }]) => [name, shape]));
 }

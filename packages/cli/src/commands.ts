@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { exitCodeOf, stopSignal } from "@pkg/command";
 import { parameterCount } from "@pkg/nn";
 import type { Backend } from "@pkg/tensor";
-import { exportWeights, loadCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, exportWeights, loadCheckpoint } from "./checkpoint.ts";
 import type { FlagName, FlagValues } from "./flags.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
@@ -56,7 +56,9 @@ export async function start(flags: FlagValues): Promise<number> {
   const { run, stopped } = await trainRun(flags, signal, async ({ settings, backend }) => {
     gridRequests(flags, settings); // refused before the training, not after it
     const isNew = !flags.isOn("resume") && flags.given("label") === undefined && existsSync(PRETRAINED);
-    return isNew && (await drawFrom(PRETRAINED, flags, backend, signal, "pretrained-"));
+    return (
+      isNew && (await drawFrom(PRETRAINED, loadCheckpoint(PRETRAINED, "draw"), flags, backend, signal, "pretrained-"))
+    );
   });
   if (stopped) return exitCodeOf(signal);
   const model = averagedModel(run.settings, run.average.state(), run.backend);
@@ -77,8 +79,8 @@ export async function trainOnly(flags: FlagValues): Promise<number> {
 export async function sampleOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
   const path = checkpointFrom(flags);
-  loadCheckpoint(path); // refused before a backend is opened
-  const isStopped = await drawFrom(path, flags, await openBackend(flags), signal);
+  const checkpoint = loadCheckpoint(path, "draw"); // refused before a backend is opened
+  const isStopped = await drawFrom(path, checkpoint, flags, await openBackend(flags), signal);
   return isStopped ? exitCodeOf(signal) : 0;
 }
 
@@ -87,7 +89,7 @@ export async function exportOnly(flags: FlagValues): Promise<number> {
   const from = checkpointFrom(flags);
   const to = flags.given("to");
   if (to === undefined) throw new InputError("--to: missing, want the file to write");
-  const checkpoint = loadCheckpoint(from);
+  const checkpoint = loadCheckpoint(from, "draw");
   readingInput(() => exportWeights(to, checkpoint));
   say(`averaged weights of ${from} after ${checkpoint.header.step} steps, in half precision: ${to}`);
   return 0;
@@ -102,12 +104,12 @@ function checkpointFrom(flags: FlagValues): string {
 /** Writes the grids that flags ask for from a checkpoint, under names that begin with `prefix`. Returns whether `signal` stopped it. */
 async function drawFrom(
   path: string,
+  checkpoint: Checkpoint,
   flags: FlagValues,
   backend: Backend,
   signal: AbortSignal,
   prefix = "",
 ): Promise<boolean> {
-  const checkpoint = loadCheckpoint(path);
   const { settings, image, step } = checkpoint.header;
   const requests = gridRequests(flags, settings, prefix);
   const model = averagedModel(settings, checkpoint.tensors("ema", backend), backend);

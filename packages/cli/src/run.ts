@@ -48,7 +48,7 @@ export function newRun(settings: Settings, image: Run["image"], backend: Backend
   const { lr, warmup: updates, clipNorm, emaDecay, labelDropout } = settings;
   const average = ema(model, emaDecay);
   const optimizer = adamW(parameters(model), { lr: warmup(lr, updates), clipNorm });
-  const schedule = scheduleOf(settings);
+  const schedule = readingInput(() => scheduleOf(settings));
   const rng = root.split("noise");
   const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {
     const conditioning = labelDropout === undefined ? {} : { labels };

@@ -70,7 +70,7 @@ export async function trainRun(
 function resumable(path: string, flags: FlagValues): Checkpoint {
   if (!existsSync(path))
     throw new InputError(`--resume: ${path} is not there, want a checkpoint of an earlier run in --out`);
-  const checkpoint = loadCheckpoint(path);
+  const checkpoint = loadCheckpoint(path, "resume");
   refuseOtherSettings(checkpoint.header.settings, path, flags);
   return checkpoint;
 }

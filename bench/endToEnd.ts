@@ -143,7 +143,7 @@ export async function measureNetwork(
 
   const shape = [sampleBatch, side, side, config.inChannels];
   const draw = async (steps: number) =>
-    (await finalSample(sample(ddim(schedule, { steps }), model, shape, rng, { captured: true }))).dispose();
+    (await finalSample(sample(ddim(schedule, { steps, clip: true }), model, shape, rng, { captured: true }))).dispose();
   await draw(1);
   const began = performance.now();
   await draw(sampleSteps);

@@ -79,7 +79,6 @@ test.each([
     const found = await nll(gaussianModel(schedule), schedule, x0, randomStream(2), {
       variance,
       decoder: gaussianDecoder(),
-      clip: false,
     });
     let sum = 0;
     for (let t = 0; t < 12; t++) {
@@ -115,7 +114,6 @@ test.each([1, 2, 10])("with the exact model and the optimal variance the bound o
   const { total } = await nll(gaussianModel(schedule), schedule, x0, randomStream(4), {
     variance: analytic(energies, { range: null }),
     decoder: gaussianDecoder(),
-    clip: false,
   });
   const end = alphaBarAt(schedule, steps - 1) * (VARIANCE - 1); // Var x_T − 1
   const entropy = 0.5 * Math.log(2 * Math.PI * Math.E * VARIANCE);

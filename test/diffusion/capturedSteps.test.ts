@@ -92,11 +92,13 @@ const guided = (sampler: Sampler, model?: Run["model"]): Run => ({ sampler: () =
 
 const RUNS: Readonly<Record<string, Run>> = {
   ddim: on(ddim(schedule, { steps: STEPS })),
-  "ddim with noise and derived ε̂": on(ddim(schedule, { steps: STEPS, eta: 0.5, rederiveNoise: true })),
+  "ddim with a clip": on(ddim(schedule, { steps: STEPS, clip: true, rederiveNoise: false })),
+  "ddim with noise and derived ε̂": on(ddim(schedule, { steps: STEPS, eta: 0.5, clip: true })),
   "ddim of velocity": on(ddim(schedule, { steps: STEPS, prediction: "velocity" })),
   ancestral: on(ancestral(schedule, { steps: STEPS })),
+  "ancestral with a clip": on(ancestral(schedule, { steps: STEPS, clip: true })),
   "ancestral with PyTorch's draws": { ...on(ancestral(schedule, { steps: STEPS })), streams: torchStream },
-  "ancestral of the posterior's mean": on(ancestral(schedule, { steps: STEPS, prediction: "mean", clip: false })),
+  "ancestral of the posterior's mean": on(ancestral(schedule, { steps: STEPS, prediction: "mean" })),
   "ancestral by ε̂": on(ancestral(schedule, { steps: STEPS, mean: "noise" })),
   "ancestral with learned variances": {
     ...on(ancestral(schedule, { steps: STEPS, variance: learnedRange() })),
@@ -146,7 +148,7 @@ const RUNS: Readonly<Record<string, Run>> = {
   annealedLangevin: on(annealedLangevin(sigmaPath([2, 1, 0.5], { prediction: "score" }), { stepSize: 0.01 })),
   metropolis: on(metropolis({ steps: STEPS, stepSize: 0.5, logDensity: (x) => x.square().sum(1).mul(-0.5) })),
   ddimInversion: { ...on(ddimInversion(discrete, { iterations: 2 })), fromData: true },
-  "guided by labels": guided(ddim(schedule, { steps: STEPS, rederiveNoise: true }), (network) =>
+  "guided by labels": guided(ddim(schedule, { steps: STEPS, clip: true }), (network) =>
     classifierFree(network, { scale: 3 }),
   ),
   "guided by labels, rescaled, with dynamic thresholds": guided(

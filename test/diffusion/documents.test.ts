@@ -95,7 +95,7 @@ describe("along trajectories of the forward process", () => {
     const mean = ratios.reduce((a, b) => a + b) / draws;
     const squares = ratios.reduce((sum, ratio) => sum + (ratio - mean) ** 2, 0);
     const x0 = normals(3, [draws, 1], Math.sqrt(variance));
-    const bound = await nll(model, schedule, x0, randomStream(4), { decoder: gaussianDecoder(), clip: false });
+    const bound = await nll(model, schedule, x0, randomStream(4), { decoder: gaussianDecoder() });
     const error = Math.hypot(Math.sqrt(squares) / draws, bound.nats.standardError);
     expect(Math.abs(mean + bound.nats.mean)).toBeLessThan(4 * error);
     expect(error).toBeLessThan(0.05);

@@ -66,7 +66,7 @@ describe("image to image", () => {
         return x.mul(noise / (signal ** 2 / 4 + noise ** 2));
       },
     };
-    const whole = ddim(schedule, { steps: 100, clip: false });
+    const whole = ddim(schedule, { steps: 100 });
     for (const strength of [0.2, 0.6]) {
       const from = startFrom(whole, row(1), silent, { strength });
       const kept = await (await finalSample(sample(whole, model, [1, 1], silent, { from }))).item();
@@ -193,7 +193,7 @@ describe("inpainting", () => {
         return x.matmul(inverse).mul(noise / determinant);
       },
     };
-    const sampler = ancestral(schedule, { steps: 100, clip: false });
+    const sampler = ancestral(schedule, { steps: 100 });
     const errors: number[] = [];
     for (const times of [1, 2, 4, 8, 16]) {
       const edit = inpaint(sampler, { image: row(2, 0), keep: row(1, 0), resample: { times, length: 5 } });

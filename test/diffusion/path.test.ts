@@ -1,17 +1,24 @@
 // The levels that samplers visit, and lists of σ.
 import {
+  classifierGuidance,
   discretePath,
   exponential,
+  finalSample,
+  gaussianOracle,
+  heun,
   karras,
   lambdaOf,
   levelAt,
   linear,
+  type Model,
+  oracleModel,
   polyexponential,
+  sample,
   sigmaOf,
   sigmaPath,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
-import { cpu, tensor } from "@pkg/tensor";
+import { cpu, randomStream, tensor } from "@pkg/tensor";
 import { expect, test } from "vitest";
 
 const backend = cpu({ precision: "float64" });
@@ -87,6 +94,39 @@ test("a path reads every kind of prediction", async () => {
   const limited = sigmaPath([2], { clip: (estimate) => estimate.minimum(0.25) });
   expect(await limited.denoise(data, x, limited.levels[0]).item()).toBe(0.25);
 });
+
+test.each([0.002, 0.7, 80])(
+  "velocity at σ = %d is (ε − σ x₀) / √(1 + σ²), read as c_skip x + c_out v",
+  async (sigma) => {
+    const [data, noise] = [0.5, -2].map((value) => tensor([[value]], { backend }));
+    const path = sigmaPath([sigma], { prediction: "velocity" });
+    const [level] = path.levels;
+    const x = data.add(noise.mul(sigma));
+    const velocity = noise.sub(data.mul(sigma)).div(Math.hypot(1, sigma));
+    const read = path.denoise(velocity, x, level);
+    const [skip, out] = [1 / (1 + sigma ** 2), -sigma / Math.hypot(1, sigma)]; // k-diffusion's VDenoiser, with σ_data = 1
+    expect(await read.item()).toBeCloseTo(0.5, 12);
+    expect(await x.mul(skip).add(velocity.mul(out)).item()).toBeCloseTo(0.5, 12);
+    expect((await path.score?.(velocity, x, level).item()) ?? 0).toBeCloseTo(2 / sigma, 6);
+
+    const oracle = gaussianOracle({ mean: [0.3], variance: 0.25 });
+    const of = (prediction: "data" | "velocity") => oracleModel(oracle, path.at, prediction);
+    const start = { from: { x }, backend };
+    const levels = [80, 5, 0.7, 0.002].filter((below) => below <= sigma);
+    const drawn = (prediction: "data" | "velocity", guide = (model: Model) => model) =>
+      finalSample(
+        sample(heun(sigmaPath(levels, { prediction })), guide(of(prediction)), [1, 1], randomStream(0), {
+          ...start,
+          labels: [0],
+        }),
+      );
+    expect(await (await drawn("velocity")).item()).toBeCloseTo(await (await drawn("data")).item(), 9);
+    const guided = (prediction: "data" | "velocity") => (model: Model) =>
+      classifierGuidance(model, (at) => at.mul(1e-3).sum(1), { levels: path.at, prediction });
+    const ends = await Promise.all((["velocity", "data"] as const).map((kind) => drawn(kind, guided(kind))));
+    expect(await ends[0].item()).toBeCloseTo(await ends[1].item(), 9);
+  },
+);
 
 test("lists that do not fall, and ranges that are none, are refused", () => {
   expect(() => sigmaPath([1, 2])).toThrow("sigmaPath: sigmas[1] is 2 after 1, want falling numbers");

@@ -177,7 +177,7 @@ async function sdeTable(): Promise<string> {
 async function scheduleTable(): Promise<string> {
   const schedule = linear(1000);
   const model = oracleModel(gaussian, schedule);
-  const options = { spacing: "trailing", clip: false } as const;
+  const options = { spacing: "trailing" } as const;
   const cases: [string, (steps: number) => Sampler][] = [
     ["`ddim`", (steps) => ddim(schedule, { steps, ...options })],
     ["`ddim`, eta 1", (steps) => ddim(schedule, { steps, eta: 1, ...options })],

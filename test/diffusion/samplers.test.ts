@@ -3,8 +3,10 @@ import {
   alphaBarAt,
   analytic,
   ancestral,
+  type Clip,
   ddim,
   discretePath,
+  eightGaussians,
   euler,
   finalSample,
   fixedLarge,
@@ -17,6 +19,7 @@ import {
   type Model,
   type NoiseSource,
   noiseVarianceAt,
+  oracleModel,
   type ReverseVariance,
   type Sampler,
   sample,
@@ -81,10 +84,10 @@ const gaussianDenoiser = (variance: number): Model => ({
 
 describe("on data from N(0, 1/4) with the exact noise prediction the samples' variance is", () => {
   test.each([
-    ["ancestral, small variance", ancestral(schedule, { clip: false }), 0.2461252114],
-    ["ancestral, large variance", ancestral(schedule, { clip: false, variance: fixedLarge() }), 0.250752075],
-    ["DDIM of 10 steps", ddim(schedule, { steps: 10, clip: false }), 0.1399721299],
-    ["DDIM of 1,000 steps", ddim(schedule, { steps: 1000, clip: false }), 0.2484975472],
+    ["ancestral, small variance", ancestral(schedule), 0.2461252114],
+    ["ancestral, large variance", ancestral(schedule, { variance: fixedLarge() }), 0.250752075],
+    ["DDIM of 10 steps", ddim(schedule, { steps: 10 }), 0.1399721299],
+    ["DDIM of 1,000 steps", ddim(schedule, { steps: 1000 }), 0.2484975472],
   ])("%s: %#", async (_, sampler, wanted) => {
     expect(await finalVariance(sampler)).toBeCloseTo(wanted, 8);
   });
@@ -101,7 +104,7 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
     ["of range at its upper end", learnedRange(), () => 1, fixedLarge()],
     ["of a constant", learned(), () => Math.log(0.01), constantVariance],
   ])("ancestral with a learned variance %s: that of the fixed one", async (_, variance, raw, fixed) => {
-    const of = (rule: ReverseVariance) => ancestral(schedule, { steps: 50, variance: rule, clip: false });
+    const of = (rule: ReverseVariance) => ancestral(schedule, { steps: 50, variance: rule });
     const wanted = await finalVariance(of(fixed));
     expect(await finalVariance(of(variance), withChannel(gaussianModel(0.25), raw))).toBeCloseTo(wanted, 12);
   });
@@ -114,7 +117,7 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
         const [alphaBar, noise] = [alphaBarAt(schedule, t), noiseVarianceAt(schedule, t)];
         return noise / (alphaBar * 0.25 + noise);
       });
-      const sampler = ancestral(schedule, { steps, variance: analytic(energies), clip: false });
+      const sampler = ancestral(schedule, { steps, variance: analytic(energies, { range: [-1, 1] }) });
       // The last step ends at E[x₀ | x_0]; the start is N(0, 1), not the last marginal, whose variance is less by 3/4 ᾱ.
       const unknown = 0.25 * energies[0];
       const leak = alphaBarAt(schedule, sampler.levels[0].t);
@@ -124,25 +127,29 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
 
   test("that of ancestral without clipping, when the mean is found from the noise", async () => {
     const direct = ancestral(schedule, { steps: 50, mean: "noise" });
-    const plain = ancestral(schedule, { steps: 50, clip: false });
+    const plain = ancestral(schedule, { steps: 50 });
     expect(await finalVariance(direct)).toBeCloseTo(await finalVariance(plain), 12);
     // Data wider than the clip.
     const x = tensor([2, -1.5], { backend: exact, shape: [2, 1] });
     const end = async (sampler: Sampler) =>
       (await finalSample(sample(sampler, gaussianModel(100), [2, 1], randomStream(1), { from: { x } }))).data();
-    const [a, b, clipped] = [await end(direct), await end(plain), await end(ancestral(schedule, { steps: 50 }))];
+    const [a, b, clipped] = [
+      await end(direct),
+      await end(plain),
+      await end(ancestral(schedule, { steps: 50, clip: true })),
+    ];
     expect(Math.abs(a[0] / b[0] - 1)).toBeLessThan(1e-9);
     expect(Math.abs(a[0] - clipped[0])).toBeGreaterThan(1);
   });
 
   test("Euler's method on the schedule's own levels is DDIM", async () => {
-    const wanted = await finalVariance(ddim(schedule, { steps: 10, clip: false }));
+    const wanted = await finalVariance(ddim(schedule, { steps: 10 }));
     expect(await finalVariance(euler(discretePath(schedule, { steps: 10 })))).toBeCloseTo(wanted, 12);
   });
 
   test("DDIM with eta 1 is ancestral sampling with the small variance", async () => {
-    const noisy = await finalVariance(ddim(schedule, { steps: 50, eta: 1, clip: false }));
-    expect(noisy).toBeCloseTo(await finalVariance(ancestral(schedule, { steps: 50, clip: false })), 10);
+    const noisy = await finalVariance(ddim(schedule, { steps: 50, eta: 1 }));
+    expect(noisy).toBeCloseTo(await finalVariance(ancestral(schedule, { steps: 50 })), 10);
   });
 });
 
@@ -169,8 +176,8 @@ const backends = [
 for (const { name, open, skip } of backends) {
   describe.skipIf(skip)(`diffusers' sums on ${name}`, () => {
     test.each([
-      ["DDIM of 10 steps", ddim(schedule, { steps: 10 }), 172.0067],
-      ["ancestral with torch's noise of seed 0", ancestral(schedule), 258.9606],
+      ["DDIM of 10 steps", ddim(schedule, { steps: 10, clip: true, rederiveNoise: false }), 172.0067],
+      ["ancestral with torch's noise of seed 0", ancestral(schedule, { clip: true }), 258.9606],
     ])("%s", async (_, sampler, wanted) => {
       const backend = await open();
       const x = await finalSample(sample(sampler, ramp, SHAPE, torchStream(0), { from: { x: rampStart(backend) } }));
@@ -178,6 +185,26 @@ for (const { name, open, skip } of backends) {
     });
   });
 }
+
+test.each([
+  ["DDIM", ddim],
+  ["ancestral sampling", ancestral],
+] as const)(
+  "data wider than [−1, 1] come out as they are: nothing is clipped unless it is asked for, by %s",
+  async (_, make) => {
+    const tables = linear(100, { start: 1e-3, end: 0.2 });
+    const model = oracleModel(eightGaussians({ radius: 2 }), tables);
+    const radius = async (options: { readonly clip?: Clip }) => {
+      const run = sample(make(tables, { steps: 100, ...options }), model, [400, 2], randomStream(3), {
+        backend: exact,
+      });
+      const x = await finalSample(run);
+      return x.square().sum(1).sqrt().mean().item();
+    };
+    expect(await radius({})).toBeCloseTo(2, 1);
+    expect(await radius({ clip: true })).toBeLessThan(1.5); // √2 at the corners
+  },
+);
 
 test("every step can be watched, and a run can be left", async () => {
   const seen: number[] = [];

@@ -23,6 +23,7 @@ import { expect, test } from "vitest";
 
 const backend = cpu({ precision: "float64" });
 const schedule = linear(1000);
+const IMAGES = { range: [-1, 1] } as const;
 
 async function logOf(rule: ReverseVariance, t: number, { to = t - 1, raw = undefined as Tensor | undefined } = {}) {
   const x = zeros([1, 1], { backend });
@@ -123,8 +124,8 @@ test.each([1, 5, 50, 1000])("with the optimal variance %i steps keep Gaussian da
 });
 
 test("the optimal variance is between β̃ and what data of its range can have", async () => {
-  const nothing = analytic(new Float64Array(1000)); // a model that knows nothing: Γ = 0
-  const everything = analytic(new Float64Array(1000).fill(1));
+  const nothing = analytic(new Float64Array(1000), IMAGES); // a model that knows nothing: Γ = 0
+  const everything = analytic(new Float64Array(1000).fill(1), IMAGES);
   for (const t of [1, 500, 999]) {
     const { variance, fromData } = posterior(schedule, t);
     const known = (1 - alphaBarAt(schedule, t)) / alphaBarAt(schedule, t);
@@ -151,9 +152,13 @@ test("Γ is estimated from data within five standard deviations", async () => {
 
 test("bad energies and ranges are refused", () => {
   const x = zeros([1], { backend });
-  expect(() => analytic([0.5, -1])).toThrow("analytic: energies[1] is -1, want finite numbers from 0 on");
+  expect(() => analytic([0.5, -1], IMAGES)).toThrow("analytic: energies[1] is -1, want finite numbers from 0 on");
+  const noRange = {} as typeof IMAGES; // as JavaScript may leave it out
+  expect(() => analytic([0.5], noRange)).toThrow("analytic: no range, want [low, high] of the data");
   expect(() => analytic([0.5], { range: [1, 1] })).toThrow("analytic: range is [1,1], want low below high");
-  expect(() => analytic([0.5]).logVariance({ schedule, x, times: [3] })).toThrow("analytic: 1 energies for 1000 steps");
+  expect(() => analytic([0.5], IMAGES).logVariance({ schedule, x, times: [3] })).toThrow(
+    "analytic: 1 energies for 1000 steps",
+  );
   const zero = zeroTerminalSnr(schedule);
   const ones = new Float64Array(1000).fill(1);
   expect(() => analytic(ones, { range: null }).logVariance({ schedule: zero, x, times: [999] })).toThrow(

@@ -51,8 +51,8 @@ export async function writeGrid(
   const schedule = scheduleOf(settings);
   const asked = labels && Array.from({ length: count }, (_, k) => labels[k % labels.length]);
   const samplers: Record<SamplerName, Sampler> = {
-    ddim: ddim(schedule, { steps, rederiveNoise: asked !== undefined }), // else guidance would lead away from the label
-    ancestral: ancestral(schedule, { steps }),
+    ddim: ddim(schedule, { steps, clip: true }),
+    ancestral: ancestral(schedule, { steps, clip: true }),
   };
   const guided = asked ? classifierFree(model, { scale: guidance }) : model;
   const options = { labels: asked, captured: true };

@@ -2,9 +2,12 @@
 
 import { nonFiniteCount, stack, type Tensor, tidy } from "@pkg/tensor";
 import type { Normal } from "./klDivergence.ts";
+import type { Clip } from "./path.ts";
 
 /** How likely data is, given the last reverse step's mean and variance. */
 export interface Decoder {
+  /** Where its data can be, which `nll` clips x̂₀ to if it is told nothing else: `true` for [−1, 1]. Default false. */
+  readonly clip?: Clip;
   /** log p(x | mean, variance) of each element, in nats. */
   logLikelihood(x: Tensor, normal: Normal): Tensor;
   /** @throws Error for data that the decoder has no likelihood for, by name and value */
@@ -39,6 +42,7 @@ export function discretisedDecoder({ levels = 256, cdf = "exact", floor = 1e-12 
   const edge = 1 - half / 4;
   const inBin = cdf === "exact" ? exactBin : tanhBin(floor);
   return {
+    clip: true,
     logLikelihood(x, { mean, logVariance }) {
       const scale = logVariance.mul(-0.5).exp();
       const center = x.sub(mean).mul(scale);

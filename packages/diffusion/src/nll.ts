@@ -34,7 +34,8 @@ export interface Nll {
  * For fewer steps give a respaced schedule (and `respacedModel`): a looser bound, of another model.
  * @param x0 [batch, ...]; images on 256 levels in [−1, 1], or anything with another decoder
  * @param rng draws the noise
- * @param options clip: true by default, as in evaluation (Nichol & Dhariwal's code); false for data outside of [−1, 1]
+ * @param options clip: by default what the decoder says of its data: [−1, 1] for images on levels, as in evaluation (Nichol &
+ * Dhariwal's code), and none for continuous data
  * @throws Error for data that the decoder cannot take; where the model's output is not finite, with the step and the number of such
  * elements, clipped or not; and for a term that is not finite
  */
@@ -43,7 +44,7 @@ export async function nll(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { repeats = 1, clip = true, decoder = discretisedDecoder(), ...options }: NllOptions = {},
+  { repeats = 1, decoder = discretisedDecoder(), clip = decoder.clip, ...options }: NllOptions = {},
 ): Promise<Nll> {
   if (!(Number.isInteger(repeats) && repeats >= 1))
     throw new Error(`nll: repeats is ${repeats}, want a positive integer`);

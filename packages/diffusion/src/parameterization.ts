@@ -9,7 +9,8 @@ import type { Schedule } from "./schedule.ts";
 /**
  * - `noise`: ε (Ho et al. 2020)
  * - `data`: x₀, which is also Karras' denoiser D of x_t / √ᾱ_t at σ = √((1 − ᾱ_t) / ᾱ_t)
- * - `velocity`: v = √ᾱ ε − √(1 − ᾱ) x₀ (Salimans & Ho 2022), the only one that is finite at both ends
+ * - `velocity`: v = √ᾱ ε − √(1 − ᾱ) x₀ (Salimans & Ho 2022), the only one that is finite at both ends; where signal² + noise² is not 1,
+ *   that of the variance-preserving level of the same σ, (signal ε − noise x₀) / √(signal² + noise²), which is (ε − σ x₀) / √(1 + σ²)
  * - `score`: ∇ log q(x_t | x₀) = −ε / √(1 − ᾱ)
  * - `mean`: μ̃(x₀, x_t), of the posterior of the step before (Ho et al. 2020, eq. 7)
  */
@@ -92,6 +93,15 @@ export function convertAtLevel(
   );
 }
 
+/**
+ * √(signal² + noise²), by which signal · ε − noise · x₀ is divided to be v. It is 1 where that is within float32's rounding of 1: levels of
+ * schedules preserve the variance, but their tables may be rounded.
+ */
+export function velocityScale({ signal, noise }: Pick<NoiseLevel, "signal" | "noise">): number {
+  const size = Math.hypot(signal, noise);
+  return Math.abs(size - 1) < 2 ** -23 ? 1 : size;
+}
+
 /** Whether a prediction is a multiple of ε. */
 export function isOfNoise(kind: Prediction): boolean {
   return kind === "noise" || kind === "score";
@@ -133,7 +143,10 @@ function stepMix(schedule: Schedule, level: NoiseLevel, kind: Prediction): Mix {
 function levelMix({ t, signal, noise }: NoiseLevel, kind: Exclude<Prediction, "mean">): Mix {
   if (kind === "noise") return { data: 0, noise: 1 };
   if (kind === "data") return { data: 1, noise: 0 };
-  if (kind === "velocity") return { data: -noise, noise: signal };
+  if (kind === "velocity") {
+    const size = velocityScale({ signal, noise });
+    return { data: -noise / size, noise: signal / size };
+  }
   if (kind !== "score") throw new Error(`prediction: "${kind}", want noise, data, velocity, score or mean`);
   if (noise === 0) throw new Error(`prediction: a score at t = ${t}, where there is no noise: want a noisier level`);
   return { data: 0, noise: -1 / noise };

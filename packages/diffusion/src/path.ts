@@ -6,7 +6,7 @@ import { convertAtLevel, convertAtStep, type Prediction } from "./parameterizati
 import { noiseVarianceAt, type Schedule } from "./schedule.ts";
 import { type Spacing, spacedTimes } from "./spacing.ts";
 
-/** What keeps an estimate of the data where data can be: `true` for [−1, 1], as images have it, or a function of one's own. */
+/** What keeps an estimate of the data where data can be: `true` for [−1, 1], as images have it, or a function. Nothing clips unasked. */
 export type Clip = boolean | ((data: Tensor) => Tensor);
 
 /** A way for a sampler to go. x is in the path's own scale throughout: signal · x₀ + noise · ε at each level. */
@@ -93,7 +93,9 @@ export function discretePath(
 /**
  * A path without scaling: x = x₀ + σ ε, ended at the data (Karras et al. 2022; Song & Ermon 2019), started from N(0, σ₀² I).
  * @param sigmas falling and positive, such as `karras(18)`
- * @param options prediction: "data" by default, the denoiser D(x; σ); label: what the model calls σ, by default σ itself
+ * The model gets x as it is; one that was trained on x / √(1 + σ²) scales it itself.
+ * @param options prediction: "data" by default, the denoiser D(x; σ); "velocity" is (ε − σ x₀) / √(1 + σ²), as k-diffusion and diffusers
+ * have it; label: what the model calls σ, by default σ itself
  */
 export function sigmaPath(
   sigmas: readonly number[],

@@ -76,15 +76,19 @@ export function learnedRange({ first }: FirstOption = {}): ReverseVariance {
 
 /**
  * The optimal variance of a given noise prediction, β̃ + β² / (α (1 − ᾱ)) (1 − Γ) with Γ = E‖ε̂‖² / d (Bao et al. 2022, eq. 8, for
- * DDPM's λ² = β̃): β̃ and what is not known of x₀. It is kept between β̃ and what data of a bounded range can have.
+ * DDPM's λ² = β̃): β̃ and what is not known of x₀. It is kept between β̃ and what data of a bounded range can have: where σ is large an
+ * error in Γ counts σ² times.
  * @param energies Γ_t of every step: `noiseEnergies` estimates them
- * @param options range: [low, high] of the data, [−1, 1] by default; null for unbounded data
- * @throws Error for energies that are negative or not finite, or a range that is none
+ * @param options range: [low, high] of the data, [−1, 1] of images; null for unbounded data
+ * @throws Error without a range or for one that is none, and for energies that are negative or not finite
  */
 export function analytic(
   energies: ArrayLike<number>,
-  { range = [-1, 1] }: { readonly range?: readonly [low: number, high: number] | null } = {},
+  options: { readonly range: readonly [low: number, high: number] | null },
 ): ReverseVariance {
+  const range = options?.range;
+  if (range === undefined)
+    throw new Error("analytic: no range, want [low, high] of the data, [−1, 1] of images, or null for unbounded data");
   const wrong = Array.from(energies).findIndex((energy) => !(energy >= 0 && Number.isFinite(energy)));
   if (wrong !== -1)
     throw new Error(`analytic: energies[${wrong}] is ${energies[wrong]}, want finite numbers from 0 on`);

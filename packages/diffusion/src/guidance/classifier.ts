@@ -3,7 +3,7 @@
 import { concat, grad, perStep, type Tensor, tidy } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import type { Model } from "../model.ts";
-import type { Prediction } from "../parameterization.ts";
+import { type Prediction, velocityScale } from "../parameterization.ts";
 import { checkPerSample, perSample } from "../perSample.ts";
 import { posterior } from "../posterior.ts";
 import type { MeanShift } from "../samplers/ancestral.ts";
@@ -113,7 +113,7 @@ function changePerScore(levels: ClassifierGuidanceOptions["levels"], kind: Predi
   if (signal === 0)
     throw new Error(`classifierGuidance: ${kind} at t = ${t}, where ᾱ is 0, want noise or score predicted there`);
   const ofData = noise ** 2 / signal;
-  if (kind === "velocity") return -noise * (signal + ofData);
+  if (kind === "velocity") return (-noise * (signal + ofData)) / velocityScale({ signal, noise });
   return kind === "mean" && typeof levels !== "function" ? posterior(levels, t).fromData * ofData : ofData;
 }
 

@@ -25,8 +25,8 @@ export type ClassifierFreeOptions = GuidanceStrength & {
  * mean) are guided to the same result. One call of the model with twice the batch; one with the batch itself where only one of the
  * two is needed (scale 0 or 1, outside of the interval). Channels of learned variances are the conditional ones.
  *
- * Strong guidance drives x̂₀ out of range. Where it is clipped ε̂ has to follow it, as it does in `ancestral` and in all samplers on
- * paths; in `ddim` with `rederiveNoise`: the ε̂ of an x̂₀ that was cut off points away from the label, and DDIM ends elsewhere.
+ * Strong guidance drives x̂₀ out of range. Where it is clipped ε̂ has to follow it, as it does in all samplers, but in `ddim` with
+ * `rederiveNoise: false`: the ε̂ of an x̂₀ that was cut off points away from the label, and DDIM ends elsewhere.
  *
  * Rescaled, the guided prediction g becomes g (1 + φ (std(ε_c) / std(g) − 1)), standard deviations over all axes but the batch.
  * A limited interval is that of Kynkäänniemi et al. 2024, who give it in σ; for the steps of a schedule, `path.at(sigma).t` tells it.

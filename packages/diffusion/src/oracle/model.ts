@@ -3,7 +3,7 @@
 import { type Tensor, tidy } from "@pkg/tensor";
 import { levelAt } from "../level.ts";
 import type { Model } from "../model.ts";
-import { type Prediction, predictionTarget } from "../parameterization.ts";
+import { type Prediction, predictionTarget, velocityScale } from "../parameterization.ts";
 import { perSample } from "../perSample.ts";
 import type { Schedule } from "../schedule.ts";
 import type { Noising, Oracle } from "./oracle.ts";
@@ -29,7 +29,8 @@ export function oracleModel(
     if (prediction === "score") return oracle.score(x, here);
     const [data, noise] = [oracle.denoise(x, here), oracle.predictNoise(x, here)];
     if (typeof levels !== "function") return predictionTarget(levels, prediction, { data, noise, times });
-    const column = (of: (level: Noising) => number) => perSample(x, () => here.map(of));
+    const column = (of: (level: Noising) => number) =>
+      perSample(x, () => here.map((level) => of(level) / velocityScale(level)));
     return noise.mul(column(({ signal }) => signal)).sub(data.mul(column((level) => level.noise)));
   };
   return { forward: (x, times) => tidy(() => forward(x, times)) };

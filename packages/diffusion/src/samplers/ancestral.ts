@@ -38,11 +38,11 @@ export interface AncestralOptions {
   readonly variance?: ReverseVariance;
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
-  /** What keeps x̂₀ where data can be. Default true: [−1, 1]. */
+  /** What keeps x̂₀ where data can be: `true` for images in [−1, 1]. Default false: nothing is cut. */
   readonly clip?: Clip;
   /**
-   * How μ is found: from the clipped x̂₀ and x_t ("data"; default, as Ho et al.'s code does it), or from ε̂ as their algorithm 2 states
-   * it, where clipping has no part ("noise").
+   * How μ is found: from x̂₀, clipped if that is asked for, and x_t ("data"; default, as Ho et al.'s code does it), or from ε̂ as their
+   * algorithm 2 states it, where clipping has no part ("noise").
    */
   readonly mean?: "data" | "noise";
   /** Default: none. */
@@ -50,7 +50,7 @@ export interface AncestralOptions {
 }
 
 /**
- * x_{t−1} = μ + σ_t z, z ~ N(0, I), no noise in the last step, with μ = μ̃(x̂₀, x_t) of a clipped x̂₀, or
+ * x_{t−1} = μ + σ_t z, z ~ N(0, I), no noise in the last step, with μ = μ̃(x̂₀, x_t), or
  * μ = (x_t − β_t / √(1 − ᾱ_t) ε̂) / √α_t (Ho et al. 2020, algorithm 2); the same if nothing is clipped.
  * @throws Error for steps out of range; from a step whose variance is learned when the model has not twice the channels
  */
@@ -61,7 +61,7 @@ export function ancestral(
     spacing,
     variance = fixedSmall({ first: "clamp" }),
     prediction: kind = "noise",
-    clip = true,
+    clip = false,
     mean: of = "data",
     shift,
   }: AncestralOptions = {},

@@ -19,11 +19,11 @@ export interface DdimOptions {
   readonly eta?: number;
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
-  /** What keeps x̂₀ where data can be. Default true: [−1, 1]. */
+  /** What keeps x̂₀ where data can be: `true` for images in [−1, 1]. Default false: nothing is cut. */
   readonly clip?: Clip;
   /**
    * Whether ε̂ follows from x̂₀ after it was clipped, so that both still make up x_t (guided-diffusion; `use_clipped_model_output` of
-   * diffusers). Default false: the direction to x_t stays the model's own.
+   * diffusers, off there). Default true; false keeps the model's own, which guidance leads astray. It matters with a clip alone.
    */
   readonly rederiveNoise?: boolean;
 }
@@ -39,8 +39,8 @@ export function ddim(
     spacing,
     eta = 0,
     prediction = "noise",
-    clip = true,
-    rederiveNoise = false,
+    clip = false,
+    rederiveNoise = true,
   }: DdimOptions = {},
 ): Sampler {
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddim: eta is ${eta}, want a number in [0, 1]`);
@@ -55,7 +55,7 @@ export function ddim(
       const predicted = predict(x, level);
       const read = (to: Prediction) => convertAtStep(schedule, level, predicted, { from: prediction, to, x });
       const denoised = clipped(read("data"), clip);
-      const noise = rederiveNoise ? noiseIn(x, denoised, level) : read("noise");
+      const noise = rederiveNoise && clip !== false ? noiseIn(x, denoised, level) : read("noise");
       const weights = () => {
         const variance = eta ** 2 * posterior(schedule, level.t, next.t).variance;
         // Rounding may leave a difference of −1e-17 where it is 0.

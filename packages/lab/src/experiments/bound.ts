@@ -49,7 +49,7 @@ export const bound: Experiment = {
     const models = { ...networks, "the exact ε": oracleModel(oracle, schedule) };
     const results: Record<string, Nll> = {};
     for (const [name, model] of Object.entries(models)) {
-      const options = { variance: fixedSmall(), decoder: gaussianDecoder(), clip: false };
+      const options = { variance: fixedSmall(), decoder: gaussianDecoder() };
       results[name] = await nll(model, schedule, x0, rng.split("nll"), options);
     }
     const figure = ({ mean, standardError }: { mean: number; standardError: number }) =>

@@ -40,7 +40,7 @@ export const guidance: Experiment = {
     const rows: string[][] = [];
     for (const scale of SCALES) {
       const run = sample(
-        ddim(schedule, { steps: 50, clip: false }),
+        ddim(schedule, { steps: 50 }),
         classifierFree(network, { scale }),
         [SAMPLES, 2],
         rng.split("sampling"),

@@ -269,8 +269,8 @@ export const faults = [
   {
     name: "a wrong coefficient: velocity with the other sign",
     file: `${diffusion}/parameterization.ts`,
-    from: "{ data: -noise, noise: signal }",
-    to: "{ data: noise, noise: signal }",
+    from: "{ data: -noise / size, noise: signal / size }",
+    to: "{ data: noise / size, noise: signal / size }",
     tests: ["diffusion/parameterization", "diffusion/path"],
   },
   {

@@ -1,7 +1,7 @@
 // One step of a run as a function of its state: as it is, or captured once for every form of step.
 
 import type { Conditioning } from "@pkg/nn";
-import { type Captured, capture, nonFiniteCount, perStep, type Tensor, tidy } from "@pkg/tensor";
+import { allOrNothing, type Captured, capture, nonFiniteCount, perStep, type Tensor } from "@pkg/tensor";
 import { capturedModel } from "./capturedModel.ts";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
@@ -75,7 +75,7 @@ function stepOf(
   call: Omit<SamplerCall, "predict" | "rng">,
 ): StepResult {
   const { labels } = call;
-  return tidy(() => {
+  return allOrNothing(() => {
     const { forward, outputs } = watchedModel(model);
     const predict = (x: Tensor, level: NoiseLevel) => {
       const times = perStep(() => new Array<number>(x.shape[0]).fill(level.t));

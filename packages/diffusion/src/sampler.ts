@@ -1,7 +1,7 @@
 // Sampling: the one loop over the steps of a sampler, as an async generator that can be watched, stopped and resumed.
 
 import { backendOf, type Conditioning } from "@pkg/nn";
-import { type Backend, nonFiniteCount, type RandomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { allOrNothing, type Backend, nonFiniteCount, type RandomStream, type Shape, type Tensor } from "@pkg/tensor";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
 import { checkOutput } from "./modelOutput.ts";
@@ -81,7 +81,7 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
 
 /**
  * Draws samples: starts from N(0, prior² I) and yields after every step; the last one holds the samples. Leave the loop to cancel,
- * and give the last state as `from` to go on.
+ * and give the last state as `from` to go on. A step that throws leaves the stream where the step before left it.
  * @param shape [batch, ...]
  * @throws Error for a shape without a batch, when the model has no parameters and no backend is given, when `from` does not fit or is
  * missing for a sampler that starts from data, when the model's output or the samples are not finite, and for what `capture` refuses
@@ -97,7 +97,7 @@ export async function* sample(
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;
   checkStart(shape, sampler, from, backend);
-  let x = from ? from.x.detach() : tidy(() => rng.normal(shape, { backend }).mul(sampler.prior));
+  let x = from ? from.x.detach() : allOrNothing(() => rng.normal(shape, { backend }).mul(sampler.prior));
   let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
   let denoised: Tensor | undefined;

@@ -1,12 +1,14 @@
 // An exponential moving average of a module's parameters, which samples better than the parameters themselves.
 
-import { emaStep, perStep, type Tensor, tidy } from "@pkg/tensor";
+import { allOrNothing, emaStep, onFailure, perStep, type Tensor } from "@pkg/tensor";
 import { assignState, checkState, type StateDict, stateDict } from "./module.ts";
 import { isBuffer } from "./parameters.ts";
 
 /** The average, under the paths of the module's state. */
 export interface Ema {
-  /** average ← d · average + (1 − d) · parameter, with d = min(decay, (1 + n) / (10 + n)) after n updates. */
+  /**
+   * average ← d · average + (1 − d) · parameter, with d = min(decay, (1 + n) / (10 + n)) after n updates. One that throws changes nothing.
+   */
   update(): void;
   /** Updates so far. */
   readonly updates: number;
@@ -31,8 +33,12 @@ export function ema(module: object, decay = 0.9999): Ema {
       return updates;
     },
     update() {
-      tidy(() => {
+      allOrNothing(() => {
         const attrs = perStep(() => {
+          const before = updates;
+          onFailure(() => {
+            updates = before;
+          });
           const d = Math.min(decay, (1 + updates) / (10 + updates));
           updates++;
           return { weight: 1 - d };

@@ -3,10 +3,12 @@
 import {
   type AdamWAttrs,
   adamWStep,
+  allOrNothing,
   full,
   gradientNorm,
   lossScaleStep,
   ones,
+  onFailure,
   perStep,
   type Tensor,
   tensor,
@@ -37,7 +39,10 @@ export interface AdamWOptions {
   readonly lossScaling?: boolean | { readonly initial?: number; readonly interval?: number };
 }
 
-/** An optimizer of a fixed list of parameters; those that are frozen at an update stay as they are. */
+/**
+ * An optimizer of a fixed list of parameters; those that are frozen at an update stay as they are. An update that throws, wherever it
+ * does, leaves parameters, moments, the count of steps and random streams as they were.
+ */
 export interface Optimizer {
   readonly parameters: readonly Tensor[];
   /**
@@ -93,9 +98,11 @@ export function adamW(
   const names = [...named].map(([path, { shape }]) => `${path} [${shape.join(", ")}]`);
 
   const blank = (p: Tensor) => tidy(() => zerosLike(p).contiguous());
-  const moments = { first: parameters.map(blank), second: parameters.map(blank) };
-  // The scale, the updates since it changed, 1 − β₁ᵗ and 1 − β₂ᵗ of the t updates that were not skipped.
-  const scaling = lossScaling === false ? null : tensor([initial, 0, 0, 0], { backend: parameters[0].backend });
+  const { moments, scaling } = tidy(() => ({
+    moments: { first: parameters.map(blank), second: parameters.map(blank) },
+    // The scale, the updates since it changed, 1 − β₁ᵗ and 1 − β₂ᵗ of the t updates that were not skipped.
+    scaling: lossScaling === false ? null : tensor([initial, 0, 0, 0], { backend: parameters[0].backend }),
+  }));
   let steps = 0;
   let unreached: readonly string[] = [];
 
@@ -127,7 +134,13 @@ export function adamW(
       first.assign(mNext);
       second.assign(vNext);
     }
-    perStep(() => ({ steps: ++steps }));
+    perStep(() => {
+      const before = steps;
+      onFailure(() => {
+        steps = before;
+      });
+      return { steps: ++steps };
+    });
   };
 
   const optimizer: Optimizer = {
@@ -139,7 +152,7 @@ export function adamW(
       return unreached;
     },
     minimize(loss) {
-      return tidy(() => {
+      return allOrNothing(() => {
         const attrs = nextAttrs();
         const indices = trained();
         const xs = indices.map((k) => parameters[k]);
@@ -159,7 +172,7 @@ export function adamW(
       if (gradients.length !== parameters.length) {
         throw new Error(`adamW: ${gradients.length} gradients for ${parameters.length} parameters, want one each`);
       }
-      tidy(() => {
+      allOrNothing(() => {
         const attrs = nextAttrs();
         const indices = trained();
         update(

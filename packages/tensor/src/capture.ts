@@ -2,6 +2,7 @@
 
 import type { Backend, Recording, Replay } from "./backend.ts";
 import {
+  abandon,
   differenceOf,
   isInPlace,
   outputOf,
@@ -13,7 +14,7 @@ import {
 } from "./capturedRun.ts";
 import { blank, copyOf, overwrite } from "./compute.ts";
 import { isRecording } from "./graph.ts";
-import { keep, tensorsIn, tidy } from "./memory.ts";
+import { allOrNothing, keep, tensorsIn, tidy } from "./memory.ts";
 import { isObserved } from "./observer.ts";
 import { currentSession, lengthChanged, refresh, Session } from "./session.ts";
 import { Tensor, tensorOf } from "./tensor.ts";
@@ -55,7 +56,8 @@ const FIRST_CHECK = 8;
  * A function of tensors whose steps all queue the same work: a training step, a network's forward pass. On a WebGPU backend the first
  * calls run as they are and are recorded; once two have queued the same commands, further calls replay them: neither the function
  * nor any op runs any JavaScript, and the buffers in between, planned by their lifetimes, are shared by all captures of the backend.
- * Other backends run the function every time. Results are new tensors each time, and the same bits either way.
+ * Other backends run the function every time. Results are new tensors each time, and the same bits either way. A call that throws has
+ * done nothing (see `allOrNothing`), but for one that throws because its step differs from the one before: that has run.
  *
  * What changes from step to step has to be data: arguments, tensors made outside, draws of tensors from random streams, and what
  * `perStep` computes. Numbers from elsewhere (a learning rate in a closure) are compared between recorded steps, the first two and
@@ -108,68 +110,88 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
     if (isRecording()) throw new Error("capture: called inside a function that is differentiated, want it outside");
     this.kinds ??= args.map(kindOf);
     checkArguments(this.kinds, args);
-    if (isObserved()) return tidy(() => this.f(...args));
+    if (isObserved()) return allOrNothing(() => this.f(...args));
     this.args = args;
-    const isChecked = isCheck(++this.calls) || this.isChecked;
+    const isFirst = this.inputs.length === 0;
+    const isChecked = isCheck(this.calls + 1) || this.isChecked;
     this.isChecked = false;
     try {
       const { run } = this;
       this.isReplaying = run !== null && this.isSteady && !isChecked && isInPlace(run.session);
-      return this.isReplaying && run ? this.replayed(run) : this.recorded();
+      const result = this.isReplaying && run ? this.replayed(run) : this.recorded();
+      this.calls++;
+      return result;
+    } catch (error) {
+      if (isFirst) this.forgetInputs();
+      throw error;
     } finally {
       this.args = [];
     }
   }
 
   async verify(args: Args): Promise<Result> {
-    const state = this.run ? [...this.run.session.found.keys()] : [];
-    const before = state.map(copied);
-    this.isChecked = true;
-    const result = this.step(args);
-    const { run } = this;
-    if (!run || !this.isSteady) {
-      for (const copy of before) copy.dispose();
-      return result;
-    }
-    const plain = [...state, ...tensorsIn(result)].map(copied);
-    for (const [k, copy] of before.entries()) overwrite(state[k], copy);
-    this.args = args;
-    const replayed = this.replayed(run, () => run.session.uploads.map(({ data }) => data));
-    this.args = [];
-    // Copies, since others may change the state while this waits.
-    const again = [...state, ...tensorsIn(replayed)].map(copied);
-    for (const copy of [...before, ...tensorsIn(replayed)]) copy.dispose();
+    const temporary: Tensor[] = [];
+    const copies = (tensors: readonly Tensor[]): Tensor[] => {
+      const from = temporary.length;
+      for (const tensor of tensors) temporary.push(keep(tensorOf(copyOf(tensor))));
+      return temporary.slice(from);
+    };
+    let result: Result | undefined;
     try {
+      const state = this.run ? [...this.run.session.found.keys()] : [];
+      const before = copies(state);
+      this.isChecked = true;
+      result = this.step(args);
+      const { run } = this;
+      if (!run || !this.isSteady) return result;
+      const plain = copies([...state, ...tensorsIn(result)]);
+      for (const [k, copy] of before.entries()) overwrite(state[k], copy);
+      const replayed = this.replayedAgain(run, args, () => {
+        for (const [k, tensor] of state.entries()) overwrite(tensor, plain[k]);
+      });
+      temporary.push(...tensorsIn(replayed));
+      const again = copies([...state, ...tensorsIn(replayed)]); // since others may change the state while this waits
       for (const [k, copy] of plain.entries()) await checkSame(again[k], copy);
+      return result;
+    } catch (error) {
+      for (const tensor of tensorsIn(result)) tensor.dispose();
+      throw error;
     } finally {
-      for (const copy of [...again, ...plain]) copy.dispose();
+      for (const tensor of temporary) tensor.dispose();
     }
-    return result;
   }
 
   dispose(): void {
     this.release();
     this.run = null;
-    for (const input of this.inputs) input.dispose();
-    this.inputs = [];
+    this.forgetInputs();
     this.isDisposed = true;
   }
 
   private replayed(run: Run, uploads = () => uploadsOf(run.session)): Result {
     const { recording, outputs, template } = run;
     this.replay ??= recording.replay(outputs.map(({ buffer }) => buffer));
+    const { replay } = this;
     this.takeArguments();
-    const tensors = outputs.map((output) => tensorOf(blank(output.backend, output, "capture")));
+    return allOrNothing(() => {
+      const tensors = outputs.map((output) => tensorOf(blank(output.backend, output, "capture")));
+      const buffers = tensors.map(({ storage }) => storage.buffer);
+      replay.run(buffers, uploads);
+      return template(tensors) as Result; // f gave the template
+    });
+  }
+
+  /** A replay of the step that has just run. @param onError puts the state back to what that step made of it */
+  private replayedAgain(run: Run, args: Args, onError: () => void): Result {
+    this.args = args;
     try {
-      this.replay.run(
-        tensors.map(({ storage }) => storage.buffer),
-        uploads,
-      );
+      return this.replayed(run, () => run.session.uploads.map(({ data }) => data));
     } catch (error) {
-      for (const tensor of tensors) tensor.dispose();
+      onError();
       throw error;
+    } finally {
+      this.args = [];
     }
-    return template(tensors) as Result; // f gave the template
   }
 
   private recorded(): Result {
@@ -184,20 +206,18 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
     let template: Template = () => undefined;
     let outputs: Tensor[] = [];
     let obstacle = "";
+    const run = (): Tensor[] => {
+      const rest = [...inputs];
+      const given = args.map((arg, k) => (arg instanceof Tensor ? rest.shift() : session.value(() => this.numbers(k))));
+      const found: Tensor[] = [];
+      template = templateOf(this.f(...(given as unknown as Args)), "its result", found); // args or what stands for them
+      return found.map((tensor) => separate(tensor, session));
+    };
     try {
-      outputs = session.run(() =>
-        tidy(() => {
-          const rest = [...inputs];
-          const given = args.map((arg, k) =>
-            arg instanceof Tensor ? rest.shift() : session.value(() => this.numbers(k)),
-          );
-          const found: Tensor[] = [];
-          template = templateOf(this.f(...(given as unknown as Args)), "its result", found); // args or what stands for them
-          return found.map((tensor) => separate(tensor, session));
-        }),
-      );
-    } finally {
+      outputs = session.run(() => allOrNothing(run));
       obstacle = session.run(() => settle(session));
+    } finally {
+      abandon(session);
       recording = stop?.();
       if (!backend?.record) for (const input of inputs) input.dispose();
     }
@@ -229,10 +249,16 @@ class Capture<Args extends readonly CaptureArgument[], Result extends CaptureRes
   private takeArguments(): readonly Tensor[] {
     const tensors = this.args.filter(isTensor);
     if (this.inputs.length === 0) {
-      this.inputs = tensors.map((tensor) => keep(tensorOf(blank(tensor.backend, tensor, "capture"))));
+      const made = tidy(() => tensors.map((tensor) => tensorOf(blank(tensor.backend, tensor, "capture"))));
+      this.inputs = made.map((tensor) => keep(tensor));
     }
     for (const [k, tensor] of tensors.entries()) overwrite(this.inputs[k], tensor);
     return this.inputs;
+  }
+
+  private forgetInputs(): void {
+    for (const input of this.inputs) input.dispose();
+    this.inputs = [];
   }
 
   private numbers(k: number): (number | null)[] {
@@ -285,10 +311,6 @@ function checkArguments(kinds: readonly Kind[], args: readonly CaptureArgument[]
 function uploadsOf({ sources, uploads }: Session): ArrayLike<number>[] {
   for (const { target, compute } of sources) refresh(target, compute());
   return uploads.map(({ data, compute }) => sameLength(data, compute()));
-}
-
-function copied(tensor: Tensor): Tensor {
-  return keep(tensorOf(copyOf(tensor)));
 }
 
 /** @throws Error where two tensors differ in a bit */

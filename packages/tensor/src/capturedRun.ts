@@ -38,6 +38,7 @@ export function isInPlace({ found }: Session): boolean {
 export function settle({ displaced }: Session): string {
   let obstacle = "";
   for (const [tensor, was] of displaced) {
+    displaced.delete(tensor);
     const isFree = !was.storage.isShared && isContiguous(was.layout) && was.layout.offset === 0;
     if (isFree && !tensor.disposed) putBack(tensor, was);
     else {
@@ -45,8 +46,13 @@ export function settle({ displaced }: Session): string {
       obstacle = `${tensor} is assigned to while another tensor shares its elements`;
     }
   }
-  displaced.clear();
   return obstacle;
+}
+
+/** Lets go of the storage that a step that failed has given back. */
+export function abandon({ displaced }: Session): void {
+  for (const { storage } of displaced.values()) storage.release();
+  displaced.clear();
 }
 
 /** A tensor of the result with storage of its own. */

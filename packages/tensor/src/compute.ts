@@ -1,5 +1,6 @@
 // Running an op on elements in storage: copies of what its rules do not take, views, storage for results. Knows no tensor and no graph.
 
+import { isAtomic, postpone } from "./atomic.ts";
 import type { Backend, Operand } from "./backend.ts";
 import { Storage } from "./memory.ts";
 import type { Op } from "./op.ts";
@@ -14,6 +15,12 @@ export interface Elements {
   readonly dtype: DType;
 }
 
+/** An input as it is handed to the op's rules, `base` elements of its storage before it. */
+interface Bound {
+  readonly elements: Elements;
+  readonly base: number;
+}
+
 /** In elements: WebGPU binds buffers at multiples of 256 bytes. */
 const BINDING_ALIGNMENT = 64;
 
@@ -26,25 +33,30 @@ export function compute<Attrs>(
 ): readonly Elements[] {
   checkTypes(op, inputs);
   if (op.view) return [reread(op, inputs[0], attrs)];
-  const given = inputs.map(operandOf);
-  const specs = op.infer(given, attrs);
+  const specs = op.infer(
+    inputs.map(({ layout: { shape }, dtype }) => ({ shape, dtype })),
+    attrs,
+  );
   const copies: Elements[] = [];
   const outputs: Elements[] = [];
   try {
-    const operands = given.map((operand, i) => {
-      if (op.strided?.(operand, i, attrs)) return operand;
-      if (isContiguous(operand) && operand.offset % BINDING_ALIGNMENT === 0) {
-        return { ...operand, base: operand.offset, offset: 0 };
-      }
-      const copy = copyOf(inputs[i]);
+    const operands = inputs.map((input, i): Bound => {
+      const { storage, layout, dtype } = input; // a tensor may lose its storage until the op runs
+      const elements = { storage, layout, dtype };
+      if (op.strided?.(layout, i, attrs)) return { elements, base: 0 };
+      if (isContiguous(layout) && layout.offset % BINDING_ALIGNMENT === 0) return { elements, base: layout.offset };
+      const copy = copyOf(input);
       copies.push(copy);
-      return operandOf(copy);
+      return { elements: copy, base: 0 };
     });
     for (const [k, spec] of specs.entries()) {
       const taken = op.inPlace?.[k];
       outputs.push(taken === undefined ? blank(backend, spec, op.name) : takeOver(inputs[taken]));
     }
-    if (specs.some(({ shape }) => sizeOf(shape) > 0)) backend.run(op, outputs.map(operandOf), operands, attrs);
+    if (specs.every(({ shape }) => sizeOf(shape) === 0)) return outputs;
+    const run = () => backend.run(op, outputs.map(operandOf), operands.map(operandAt), attrs);
+    if (op.inPlace && isAtomic()) overwriteLater(run, operands, outputs);
+    else run();
     return outputs;
   } catch (error) {
     for (const { storage } of outputs) storage.release();
@@ -70,6 +82,23 @@ export function overwrite(target: Elements, source: Elements): void {
   target.storage.backend.run(ops.copy, [operandOf(target)], [operandOf(source)], undefined);
 }
 
+/** Runs an op that overwrites elements at the end of the step; until then those who hold them find them as they were. */
+function overwriteLater(run: () => void, operands: readonly Bound[], outputs: readonly Elements[]): void {
+  const overwritten = outputs.map(({ storage }) => storage);
+  const all = [...operands.map(({ elements }) => elements.storage), ...overwritten];
+  for (const storage of all) storage.pin();
+  for (const storage of overwritten) storage.isStale = true;
+  postpone({
+    begin() {
+      for (const storage of overwritten) storage.isStale = false;
+    },
+    run,
+    end() {
+      for (const storage of all) storage.unpin();
+    },
+  });
+}
+
 /** Elements as an output that an op may overwrite: they themselves, or a copy when somebody else holds them too. */
 function takeOver(input: Elements): Elements {
   const { storage, layout, dtype } = input;
@@ -85,6 +114,7 @@ function reread<Attrs>(op: Op<Attrs>, { storage, layout, dtype }: Elements, attr
   const copy = copyOf({ storage, layout, dtype });
   const ofCopy = op.view?.(copy.layout, attrs);
   if (!ofCopy) {
+    copy.storage.release();
     throw new Error(`${op.name}: no view of row-major ${formatShape(layout.shape)}, want its rule to find one`);
   }
   return { ...copy, layout: ofCopy };
@@ -93,4 +123,9 @@ function reread<Attrs>(op: Op<Attrs>, { storage, layout, dtype }: Elements, attr
 function operandOf({ storage, layout, dtype }: Elements): Operand {
   const { shape, strides, offset } = layout;
   return { shape, strides, offset, dtype, buffer: storage.buffer, base: 0 };
+}
+
+function operandAt({ elements: { storage, layout, dtype }, base }: Bound): Operand {
+  const { shape, strides, offset } = layout;
+  return { shape, strides, offset: offset - base, dtype, buffer: storage.buffer, base };
 }

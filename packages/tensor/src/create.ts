@@ -53,7 +53,12 @@ export function tensor(
     throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);
   }
   const elements = blank(backend, { shape: wanted, dtype: type }, "tensor");
-  backend.upload(elements.storage.buffer, type, flat);
+  try {
+    backend.upload(elements.storage.buffer, type, flat);
+  } catch (error) {
+    elements.storage.release();
+    throw error;
+  }
   return tensorOf(elements);
 }
 

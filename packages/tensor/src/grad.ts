@@ -49,7 +49,7 @@ export function valueAndGrad(
 
 /**
  * f's value, and its pullback: cotangents u of the value ↦ uᵀ ∂f/∂xᵢ. The pullback may be called any number of times until the
- * enclosing `tidy` ends.
+ * enclosing `tidy` ends; outside of any, what it needs is freed when it is collected.
  * @throws ShapeError from the pullback when a cotangent's shape is not the value's
  */
 export function vjp(
@@ -58,11 +58,9 @@ export function vjp(
 ): { value: Tensor; pullback: (cotangent: Tensor) => Tensor[] } {
   const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
   const output = value.alias(true);
-  onScopeEnd(release);
-  return {
-    value,
-    pullback: (cotangent) => tidy(() => orZeros(backward([output], [cotangent], xs, { reuse: true }), xs)),
-  };
+  const pullback = (cotangent: Tensor) => tidy(() => orZeros(backward([output], [cotangent], xs, { reuse: true }), xs));
+  onScopeEnd(pullback, release);
+  return { value, pullback };
 }
 
 /**
@@ -99,8 +97,13 @@ function backward(
   { reuse = false }: { reuse?: boolean } = {},
 ): (Tensor | undefined)[] {
   for (const [i, output] of outputs.entries()) checkCotangent("vjp: cotangent", cotangents[i], output);
-  // Aliases, so that each sum is freed when it has been used, whoever else holds the same tensor.
+  // Aliases, so that each sum is freed when it has been used, whoever else holds the same tensor; and all of those still to be freed.
   const sums = new Map<Origin, Tensor>();
+  const held = new Set<Tensor>();
+  const free = (sum: Tensor): void => {
+    held.delete(sum);
+    releaseAlias(sum);
+  };
   const take = (origin: Origin): Tensor | undefined => {
     const sum = sums.get(origin);
     sums.delete(origin);
@@ -108,8 +111,10 @@ function backward(
   };
   const accumulate = (origin: Origin, cotangent: Tensor): void => {
     const sum = take(origin);
-    sums.set(origin, (sum ? sum.add(cotangent) : cotangent).alias(false));
-    if (sum) releaseAlias(sum);
+    const next = (sum ? sum.add(cotangent) : cotangent).alias(false);
+    held.add(next);
+    sums.set(origin, next);
+    if (sum) free(sum);
   };
 
   // Saved values go as soon as their node is done, unless somebody will walk the graph again.
@@ -128,7 +133,7 @@ function backward(
           if (cotangent && needed[i]) accumulate(node.inputs[i].origin, cotangent);
         }
       });
-      for (const cotangent of given) if (cotangent) releaseAlias(cotangent);
+      for (const cotangent of given) if (cotangent) free(cotangent);
       done(node);
     }
     return xs.map((x) => {
@@ -137,7 +142,7 @@ function backward(
       return sum;
     });
   } finally {
-    for (const sum of sums.values()) releaseAlias(sum);
+    for (const sum of held) releaseAlias(sum);
   }
 }
 

@@ -1,6 +1,8 @@
 // A random stream whose numbers only the host can make: tensors are drawn there and uploaded.
 
-import { tensor } from "./create.ts";
+import { atomically, isAtomic, onFailure } from "./atomic.ts";
+import { type CreateOptions, tensor } from "./create.ts";
+import type { NumberArray } from "./op.ts";
 import type { RandomState, RandomStream } from "./random.ts";
 import { checkCount, integerDraw, normalDraw, signDraw, trialDraw, uniformDraw } from "./random.ts";
 import { perStep, refuseInCapture } from "./session.ts";
@@ -20,8 +22,15 @@ export interface HostSource {
 
 /** The stream over a source. */
 export function hostStream(source: HostSource): RandomStream {
+  /** Lets a step that fails set the stream back to where it stands. */
+  const remember = () => {
+    if (!isAtomic()) return;
+    const before = source.state();
+    onFailure(() => source.restore(before));
+  };
   const draws = (): HostSource => {
     refuseInCapture("a draw on the host", "it in perStep, or a tensor drawn");
+    remember();
     return source;
   };
   const uniform = (shape: Shape) => draws().uniforms(sizeOf(shape), 0, 1);
@@ -47,42 +56,26 @@ export function hostStream(source: HostSource): RandomStream {
       return Uint32Array.from(uniform(shape), (u) => Number(u < Math.fround(probability)));
     },
   };
+  const drawn = (make: () => NumberArray, options: CreateOptions & { readonly shape: Shape }) =>
+    atomically(() => tensor(perStep(make), options));
   return {
     host,
-    normal: (shape, { backend, ...options }) =>
-      tensor(
-        perStep(() => host.normal(shape, options)),
-        { backend, shape },
-      ),
-    uniform: (shape, { backend, ...options }) =>
-      tensor(
-        perStep(() => host.uniform(shape, options)),
-        { backend, shape },
-      ),
-    integers: (low, high, shape, { backend }) =>
-      tensor(
-        perStep(() => host.integers(low, high, shape)),
-        { backend, shape },
-      ),
-    rademacher: (shape, { backend }) =>
-      tensor(
-        perStep(() => host.rademacher(shape)),
-        { backend, shape },
-      ),
+    normal: (shape, { backend, ...options }) => drawn(() => host.normal(shape, options), { backend, shape }),
+    uniform: (shape, { backend, ...options }) => drawn(() => host.uniform(shape, options), { backend, shape }),
+    integers: (low, high, shape, { backend }) => drawn(() => host.integers(low, high, shape), { backend, shape }),
+    rademacher: (shape, { backend }) => drawn(() => host.rademacher(shape), { backend, shape }),
     bernoulli: (probability, shape, { backend }) =>
-      tensor(
-        perStep(() => host.bernoulli(probability, shape)),
-        { backend, shape, dtype: "bool" },
-      ),
+      drawn(() => host.bernoulli(probability, shape), { backend, shape, dtype: "bool" }),
     permutation(n) {
       checkCount(n);
-      return draws().permutation(n);
+      return atomically(() => draws().permutation(n));
     },
     next: () => uniform([])[0],
     split: (label) => source.split(label),
     state: () => source.state(),
     restore(state) {
       refuseInCapture("restoring a random stream", "that outside");
+      remember();
       source.restore(state);
     },
     take: () => null,

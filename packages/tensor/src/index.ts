@@ -1,5 +1,6 @@
 // The public face of @pkg/tensor.
 
+export { onFailure } from "./atomic.ts";
 export { type Backend, DeviceLostError, type MemoryInfo, OutOfMemoryError, ValidationError } from "./backend.ts";
 export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
@@ -23,7 +24,7 @@ export { crossEntropy } from "./crossEntropy.ts";
 export { detectNonFinite, type NumericsRow, numericsReport } from "./debug.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
 export { concat, stack } from "./join.ts";
-export { keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
+export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
 export { addNoise, dropout } from "./noise.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
 export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";

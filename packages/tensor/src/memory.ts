@@ -1,5 +1,6 @@
 // Who owns a tensor: reference-counted storage, tidy scopes, and the garbage collector as a safety net.
 
+import { atomically, runOverwrites } from "./atomic.ts";
 import type { Backend, Buffer } from "./backend.ts";
 import { refuseInCapture } from "./session.ts";
 import type { DType } from "./shape.ts";
@@ -8,14 +9,23 @@ import type { Tensor } from "./tensor.ts";
 /** A buffer shared by the tensors that view it; freed with the last of them. */
 export class Storage {
   readonly backend: Backend;
-  readonly buffer: Buffer;
   readonly dtype: DType;
+  /** Whether its elements wait to be overwritten. */
+  isStale = false;
+  private readonly memory: Buffer;
   private owners = 1;
+  private pins = 0;
 
   constructor(backend: Backend, size: number, dtype: DType, label: string) {
     this.backend = backend;
-    this.buffer = backend.allocate(size, dtype, label);
+    this.memory = backend.allocate(size, dtype, label);
     this.dtype = dtype;
+  }
+
+  /** Where the elements are, up to date. */
+  get buffer(): Buffer {
+    if (this.isStale) runOverwrites();
+    return this.memory;
   }
 
   /** Whether anybody but one tensor holds it. */
@@ -29,7 +39,22 @@ export class Storage {
   }
 
   release(): void {
-    if (--this.owners === 0) this.backend.free(this.buffer);
+    this.owners--;
+    this.freeUnheld();
+  }
+
+  /** Keeps it in being, without sharing it. */
+  pin(): void {
+    this.pins++;
+  }
+
+  unpin(): void {
+    this.pins--;
+    this.freeUnheld();
+  }
+
+  private freeUnheld(): void {
+    if (this.owners + this.pins === 0) this.backend.free(this.memory);
   }
 }
 
@@ -66,9 +91,14 @@ export function disown(tensor: Tensor): void {
   collected.unregister(tensor);
 }
 
-/** Runs `cleanup` when the innermost scope ends; never, outside of any. */
-export function onScopeEnd(cleanup: () => void): void {
-  scopes.at(-1)?.cleanups.push(cleanup);
+/** What to run when something nobody can reach any more is collected. */
+const cleanups = new FinalizationRegistry<() => void>((cleanup) => cleanup());
+
+/** Runs `cleanup` when the innermost scope ends; outside of any, when `owner`, which it must not hold, is collected. */
+export function onScopeEnd(owner: object, cleanup: () => void): void {
+  const scope = scopes.at(-1);
+  if (scope) scope.cleanups.push(cleanup);
+  else cleanups.register(owner, cleanup);
 }
 
 /** The number of tensors not yet disposed, on all backends. */
@@ -97,6 +127,17 @@ export function tidy<Result>(f: () => Result): Result {
     }
     for (const tensor of scope.tensors) tensor.dispose();
   }
+}
+
+/**
+ * Runs `f` as `tidy` does, and when it throws takes back what it did: draws of random streams, `assign`, and what was handed to
+ * `onFailure`. Ops that overwrite tensors (`adamWStep`, `emaStep`) run when `f` has returned, so that nothing is overwritten if it throws;
+ * when their results are read earlier, they run then, and what happened before stays. Inside of another such function it is a part of
+ * that one. Optimizers, averages, draws, captured functions and the steps of samplers are all or nothing by themselves.
+ * @throws Error when `f` is async
+ */
+export function allOrNothing<Result>(f: () => Result): Result {
+  return tidy(() => atomically(f));
 }
 
 /** Takes a tensor out of every scope: it lives until disposed or collected. Returns it. @throws Error in a captured function */

@@ -1,6 +1,6 @@
 // What is done to a tensor with random numbers that its kernel makes in registers: addNoise and dropout.
 
-import { tidy } from "./memory.ts";
+import { allOrNothing } from "./memory.ts";
 import { dropout as dropoutOp, noiseAdd } from "./ops/index.ts";
 import type { RandomStream } from "./random.ts";
 import { perStep } from "./session.ts";
@@ -27,12 +27,12 @@ export function addNoise(
 ): { noisy: Tensor; noise: Tensor } {
   const { backend, shape } = x0;
   noiseAdd.infer([x0, signal, noise], ANY_DRAW);
-  const draw = perStep(() => rng.take());
-  if (draw) {
-    const [noisy, epsilon] = apply(noiseAdd, [x0, signal, noise], draw, backend);
-    return { noisy, noise: epsilon };
-  }
-  return tidy(() => {
+  return allOrNothing(() => {
+    const draw = perStep(() => rng.take());
+    if (draw) {
+      const [noisy, epsilon] = apply(noiseAdd, [x0, signal, noise], draw, backend);
+      return { noisy, noise: epsilon };
+    }
     const epsilon = rng.normal(shape, { backend });
     const perSample = [shape[0], ...shape.slice(1).map(() => 1)];
     const noisy = x0.mul(signal.reshape(perSample)).add(epsilon.mul(noise.reshape(perSample)));
@@ -49,18 +49,18 @@ export function addNoise(
 export function dropout(x: Tensor, rate: number, rng: RandomStream): Tensor {
   dropoutOp.infer([x], { ...ANY_DRAW, rate });
   if (rate === 0) return x;
-  const attrs = perStep(() => {
-    const draw = rng.take();
-    return draw && { ...draw, rate };
-  });
-  if (attrs) return apply(dropoutOp, [x], attrs, x.backend)[0];
   const { backend, shape } = x;
-  return tidy(() =>
-    x.mul(
+  return allOrNothing(() => {
+    const attrs = perStep(() => {
+      const draw = rng.take();
+      return draw && { ...draw, rate };
+    });
+    if (attrs) return apply(dropoutOp, [x], attrs, backend)[0];
+    return x.mul(
       rng
         .bernoulli(1 - rate, shape, { backend })
         .cast("float32")
         .mul(1 / (1 - rate)),
-    ),
-  );
+    );
+  });
 }

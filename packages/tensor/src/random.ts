@@ -1,5 +1,6 @@
 // Random streams: what draws random numbers for tensors and for the host. randomStream is ours; torchRandom.ts has PyTorch's.
 
+import { atomically, onFailure } from "./atomic.ts";
 import type { Backend } from "./backend.ts";
 import { integers, normals, signs, trialBound, trials, uniforms } from "./distributions.ts";
 import type { Op } from "./op.ts";
@@ -45,7 +46,7 @@ export interface RandomState {
 /**
  * A sequence of draws that is fixed by a seed. Every method but `split`, `state` and `restore` takes the next draw; what it
  * gives does not depend on the backend, to the bit. Methods throw Error for parameters out of range, and ShapeError for shapes,
- * before anything is drawn.
+ * before anything is drawn. A draw that fails leaves the stream where it stood; so does a step that is all or nothing (see `allOrNothing`).
  */
 export interface RandomStream {
   /** The same draws without a backend. */
@@ -107,12 +108,17 @@ class PhiloxStream implements RandomStream {
 
   constructor(key: Key) {
     this.key = key;
+    const drawn = <Given extends object, Result>(
+      make: (draw: Given & Draw, size: number) => Result,
+      given: Given,
+      shape: Shape,
+    ) => atomically(() => make({ ...given, ...this.take() }, sizeOf(shape)));
     this.host = {
-      normal: (shape, options) => normals({ ...normalDraw(shape, options), ...this.take() }, sizeOf(shape)),
-      uniform: (shape, options) => uniforms({ ...uniformDraw(shape, options), ...this.take() }, sizeOf(shape)),
-      integers: (low, high, shape) => integers({ ...integerDraw(low, high, shape), ...this.take() }, sizeOf(shape)),
-      rademacher: (shape) => signs({ ...signDraw(shape), ...this.take() }, sizeOf(shape)),
-      bernoulli: (probability, shape) => trials({ ...trialDraw(probability, shape), ...this.take() }, sizeOf(shape)),
+      normal: (shape, options) => drawn(normals, normalDraw(shape, options), shape),
+      uniform: (shape, options) => drawn(uniforms, uniformDraw(shape, options), shape),
+      integers: (low, high, shape) => drawn(integers, integerDraw(low, high, shape), shape),
+      rademacher: (shape) => drawn(signs, signDraw(shape), shape),
+      bernoulli: (probability, shape) => drawn(trials, trialDraw(probability, shape), shape),
     };
   }
 
@@ -138,8 +144,10 @@ class PhiloxStream implements RandomStream {
 
   permutation(n: number): Uint32Array {
     checkCount(n);
-    const drawn = words(this.take(), n);
-    return shuffled(n, (i) => multiplyHigh(drawn[i], n - i));
+    return atomically(() => {
+      const drawn = words(this.take(), n);
+      return shuffled(n, (i) => multiplyHigh(drawn[i], n - i));
+    });
   }
 
   next(): number {
@@ -166,13 +174,24 @@ class PhiloxStream implements RandomStream {
       throw new Error(`restore: ${JSON.stringify(state)}, want a state of ${GENERATOR}`);
     }
     refuseInCapture("restoring a random stream", "that outside");
+    this.remember();
     this.key = keyOf("restore", BigInt(key ?? 0));
     this.index = Number(index);
   }
 
   take(): Draw {
     refuseInCapture("a draw on the host", "it in perStep, or a tensor drawn");
+    this.remember();
     return { key: this.key, index: this.index++ };
+  }
+
+  /** Lets a step that fails set the stream back to where it stands. */
+  private remember(): void {
+    const { key, index } = this;
+    onFailure(() => {
+      this.key = key;
+      this.index = index;
+    });
   }
 
   private draw<Given>(
@@ -181,8 +200,10 @@ class PhiloxStream implements RandomStream {
     shape: Shape,
     backend: Backend,
   ): Tensor {
-    const attrs = perStep(() => ({ ...given, ...this.take(), shape }));
-    return apply(op, [], attrs, backend)[0];
+    return atomically(() => {
+      const attrs = perStep(() => ({ ...given, ...this.take(), shape }));
+      return apply(op, [], attrs, backend)[0];
+    });
   }
 }
 

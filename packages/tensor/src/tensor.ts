@@ -1,6 +1,7 @@
 // class Tensor, and `apply`: the one place where ops run and are recorded. What an op computes stands in ops/.
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import { change } from "./atomic.ts";
 import type { Backend } from "./backend.ts";
 import { compute, copyOf, type Elements, overwrite } from "./compute.ts";
 import { isElement } from "./element.ts";
@@ -146,6 +147,7 @@ export class Tensor {
       throw new Error("assign: to an argument of a captured function, want a tensor from outside");
     session?.find(this);
     const source = value.materialised();
+    this.rememberStorage();
     if (source.storage === this.storage || !session?.displace(this)) this.storage.release();
     this.slot.storage = source.storage.retain();
     this.layout = source.layout;
@@ -838,6 +840,22 @@ export class Tensor {
     return f(rows).reshape(keepAxes ? this.shape.map((n, k) => (reduced.includes(k) ? 1 : n)) : outer);
   }
 
+  /** Lets a step that fails give this tensor back the storage that it has now. */
+  private rememberStorage(): void {
+    const { storage, layout } = this;
+    storage.pin();
+    const settle = () => storage.unpin();
+    const undo = () => {
+      if (!this.disposed) {
+        this.storage.release();
+        this.slot.storage = storage.retain();
+        this.layout = layout;
+      }
+      storage.unpin();
+    };
+    change({ undo, settle });
+  }
+
   /** This tensor, or a row-major copy outside of the graph. */
   private materialised(): Tensor {
     return isContiguous(this.layout) ? this : tensorOf(copyOf(this));
@@ -901,8 +919,11 @@ export function putBack(tensor: Tensor, { storage, layout }: Whereabouts): void 
   tensor.storage.release();
   tensor.slot.storage = storage;
   tensor.layout = layout;
-  overwrite(tensor, value);
-  releaseAlias(value);
+  try {
+    overwrite(tensor, value);
+  } finally {
+    releaseAlias(value);
+  }
 }
 
 /** A tensor that owns elements. */

@@ -20,6 +20,7 @@ export class Scratch {
    * @throws OutOfMemoryError
    */
   take(sizes: readonly number[], lose: () => void): GpuBuffer[] {
+    const before = this.buffers.length;
     const free = [...this.buffers].sort((a, b) => a.capacity - b.capacity);
     try {
       const taken = sizes.map((size) => {
@@ -28,8 +29,9 @@ export class Scratch {
       });
       this.holders.add(lose);
       return taken;
-    } finally {
-      if (this.holders.size === 0) this.giveBack();
+    } catch (error) {
+      for (const buffer of this.buffers.splice(before)) this.pool.give(buffer);
+      throw error;
     }
   }
 

@@ -1,12 +1,14 @@
 // A training step that fails, wherever it does, has done nothing: tensors, streams, counts, moments and averages are what they were.
 import { cosine, noisePrediction } from "@pkg/diffusion";
 import { adamW, ema, mlp, parameters } from "@pkg/nn";
-import { allOrNothing, type Backend, capture, dropout, randomStream, tensor } from "@pkg/tensor";
+import { allOrNothing, type Backend, capture, dropout, OutOfMemoryError, randomStream, tensor } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
-import { collected, failFrom, stateOf } from "../setup/failing.ts";
+import { collected, failFrom, filled, stateOf, tells } from "../setup/failing.ts";
 
 const schedule = cosine(100);
+/** In bytes: some times what the training takes, in pieces of 256. */
+const BUDGET = 2 ** 18;
 
 /** A small training: of points in the plane, by a perceptron with dropout. */
 function training(backend: Backend, lossScaling = false) {
@@ -49,7 +51,7 @@ for (const { name, open, skip } of openers) {
   describe.skipIf(skip)(`on ${name}`, () => {
     let backend: Backend;
     beforeAll(async () => {
-      backend = await open();
+      backend = await open({ budget: BUDGET });
     });
     afterAll(() => backend?.dispose());
 
@@ -78,5 +80,32 @@ for (const { name, open, skip } of openers) {
         },
       );
     }
+
+    test.each(ways)(
+      "$name fails in every room that the budget does not leave, and has done nothing",
+      async ({ steps }) => {
+        await collected();
+        const [disturbed, twin] = [training(backend), training(backend)];
+        const [[step], [undisturbed]] = [steps(disturbed), steps(twin)];
+        let failures = 0;
+        for (let k = 0; k < 3; k++) {
+          const filling = filled(backend);
+          for (;;) {
+            const before = await disturbed.state();
+            if (!tells(OutOfMemoryError, step)) break;
+            expect(await disturbed.state(), `step ${k}, ${filling.length} blocks filled`).toEqual(before);
+            failures++;
+            filling.pop()?.dispose();
+          }
+          for (const block of filling) block.dispose();
+          undisturbed();
+        }
+        expect(failures).toBeGreaterThan(0);
+        const [found, wanted] = [await disturbed.state(), await twin.state()];
+        expect({ ...found, buffers: 0, bytes: 0 }).toEqual({ ...wanted, buffers: 0, bytes: 0 });
+        disturbed.dispose();
+        twin.dispose();
+      },
+    );
   });
 }

@@ -4,10 +4,10 @@ import { gpuAvailable } from "./gpu.ts";
 
 export const openers: readonly {
   readonly name: string;
-  readonly open: () => Promise<Backend>;
+  readonly open: (options?: { readonly budget?: number }) => Promise<Backend>;
   readonly skip: boolean;
 }[] = [
-  { name: "cpu", open: async () => cpu(), skip: false },
-  { name: "wasm", open: () => wasm({ threads: 1 }), skip: false },
-  { name: "webgpu", open: () => webgpu(), skip: !gpuAvailable },
+  { name: "cpu", open: async (options) => cpu(options), skip: false },
+  { name: "wasm", open: (options) => wasm({ ...options, threads: 1 }), skip: false },
+  { name: "webgpu", open: webgpu, skip: !gpuAvailable },
 ];

@@ -1,7 +1,7 @@
 // Makes a backend's allocations fail on purpose, and tells what a program could lose by that.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { type Backend, liveTensors, OutOfMemoryError, type Tensor } from "@pkg/tensor";
+import { type Backend, liveTensors, OutOfMemoryError, type Tensor, tensor } from "@pkg/tensor";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
@@ -15,15 +15,31 @@ export function failFrom(backend: Backend, n: number, f: () => void): boolean {
     return allocate(size, dtype, label);
   };
   try {
-    f();
-  } catch (error) {
-    if (!(error instanceof OutOfMemoryError)) throw error;
-    return true;
+    if (tells(OutOfMemoryError, f)) return true;
   } finally {
     backend.allocate = allocate;
   }
   if (asked >= n) throw new Error(`allocation ${n} failed, and nothing was thrown`);
   return false;
+}
+
+/** Whether `f` throws an error of a kind; others are passed on. */
+export function tells(kind: new (message: string) => Error, f: () => void): boolean {
+  try {
+    f();
+    return false;
+  } catch (error) {
+    if (!(error instanceof kind)) throw error;
+    return true;
+  }
+}
+
+/** Tensors of 256 bytes, as many as the backend's budget still holds. */
+export function filled(backend: Backend): Tensor[] {
+  const blocks: Tensor[] = [];
+  const values = new Float32Array(64);
+  while (!tells(OutOfMemoryError, () => void blocks.push(tensor(values, { backend }))));
+  return blocks;
 }
 
 /** What is held on a backend, and the bits of tensors. */

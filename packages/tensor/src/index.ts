@@ -22,6 +22,7 @@ export {
 } from "./create.ts";
 export { crossEntropy } from "./crossEntropy.ts";
 export { detectNonFinite, type NumericsRow, numericsReport } from "./debug.ts";
+export { fileSource } from "./fileSource.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
 export { concat, stack } from "./join.ts";
 export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
@@ -43,6 +44,7 @@ export {
   type UniformOptions,
 } from "./random.ts";
 export {
+  type ByteSource,
   parseSafetensors,
   type SafetensorsArrays,
   type SafetensorsDtype,

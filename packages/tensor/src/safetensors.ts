@@ -1,6 +1,6 @@
-// The safetensors file format: bytes to named typed arrays and back. Not file access, and no Tensor: plain arrays only.
-import { checkSize, dtypeRank, readTensor, type SafetensorsTensor, storedBytes } from "./safetensorsDtype.ts";
-import { checkName, checkText, parseHeader, quote } from "./safetensorsHeader.ts";
+// The safetensors file format: bytes to named typed arrays and back. No Tensor: plain arrays only.
+import { checkSize, dtypeRank, elementsOf, isDtype, type SafetensorsTensor, storedBytes } from "./safetensorsDtype.ts";
+import { checkName, checkText, type HeaderEntry, parseHeader, quote } from "./safetensorsHeader.ts";
 
 export type { SafetensorsArrays, SafetensorsDtype, SafetensorsTensor } from "./safetensorsDtype.ts";
 
@@ -12,22 +12,35 @@ export interface SafetensorsFile {
 
 const HEADER_CAP = 100_000_000;
 
+/** Bytes that are read in parts: a file of any size. */
+export interface ByteSource {
+  readonly size: number;
+  /** Bytes [begin, end), in an array of their own. */
+  read(begin: number, end: number): Uint8Array<ArrayBuffer>;
+}
+
 /**
- * Reads a safetensors file; every array is a copy, aligned and independent of `bytes`.
- * @param bytes the whole file
+ * Reads a safetensors file.
+ * @param source the whole file, whose arrays are copied, aligned and independent of it; or where to read it (`fileSource(path)`), and
+ * then `data` of a tensor is read each time that it is asked for, and what is not asked for takes no memory
  * @throws Error `safetensors: …` for every file that breaks the format
  */
-export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
+export function parseSafetensors(source: Uint8Array | ByteSource): SafetensorsFile {
+  const bytes = ArrayBuffer.isView(source) ? sourceOf(source) : source;
   const headerEnd = 8 + headerLength(bytes);
-  const { entries, metadata } = parseHeader(decodeText(bytes.subarray(8, headerEnd)));
+  const { entries, metadata } = parseHeader(decodeText(bytes.read(8, headerEnd)));
   for (const entry of entries) checkSize(entry);
-  const data = bytes.subarray(headerEnd);
+  const size = bytes.size - headerEnd;
   const covered = entries.at(-1)?.end ?? 0;
-  if (covered !== data.length) {
-    const fault = covered < data.length ? "bytes that belong to no tensor" : "missing data";
-    throw new Error(`safetensors: ${data.length} bytes of data, ${fault}, want ${covered}`);
+  if (covered !== size) {
+    const fault = covered < size ? "bytes that belong to no tensor" : "missing data";
+    throw new Error(`safetensors: ${size} bytes of data, ${fault}, want ${covered}`);
   }
-  return { tensors: new Map(entries.map((entry) => [entry.name, readTensor(entry, data)])), metadata };
+  const tensors = entries.map((entry): [string, SafetensorsTensor] => {
+    const read = () => elementsOf(entry, readEntry(bytes, entry, headerEnd));
+    return [entry.name, tensorOf(entry, ArrayBuffer.isView(source) && isDtype(entry.dtype) ? read() : read)];
+  });
+  return { tensors: new Map(tensors), metadata };
 }
 
 /**
@@ -69,16 +82,46 @@ export function serializeSafetensors(
   return bytes;
 }
 
-function headerLength(bytes: Uint8Array): number {
-  if (bytes.length < 8) {
-    throw new Error(`safetensors: ${bytes.length} bytes, want at least the 8 of the header length`);
+function readEntry(source: ByteSource, { name, begin, end }: HeaderEntry, headerEnd: number): Uint8Array<ArrayBuffer> {
+  try {
+    return source.read(headerEnd + begin, headerEnd + end);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const what = `tensor ${quote(name)}: ${end - begin} bytes`;
+    throw new Error(`safetensors: ${what}, want as many as one array holds here (${error.message})`, { cause: error });
   }
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+}
+
+/** An entry with its elements, or with the function that reads them. */
+function tensorOf({ dtype, shape }: HeaderEntry, elements: object): SafetensorsTensor {
+  const tensor =
+    typeof elements === "function"
+      ? Object.defineProperty({ dtype, shape }, "data", { get: elements as () => unknown, enumerable: true })
+      : { dtype, shape, data: elements };
+  return tensor as SafetensorsTensor; // `elementsOf` pairs dtype and class, which types cannot follow
+}
+
+function sourceOf(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    read(begin, end) {
+      const copy = new Uint8Array(end - begin); // not slice(), which is a view on a Node Buffer
+      copy.set(bytes.subarray(begin, end));
+      return copy;
+    },
+  };
+}
+
+function headerLength(source: ByteSource): number {
+  if (source.size < 8) {
+    throw new Error(`safetensors: ${source.size} bytes, want at least the 8 of the header length`);
+  }
+  const length = new DataView(source.read(0, 8).buffer).getBigUint64(0, true);
   if (length > BigInt(HEADER_CAP)) {
     throw new Error(`safetensors: header of ${length} bytes, want at most ${HEADER_CAP}`);
   }
-  if (length > BigInt(bytes.length - 8)) {
-    throw new Error(`safetensors: header of ${length} bytes in a file of ${bytes.length}, want it inside the file`);
+  if (length > BigInt(source.size - 8)) {
+    throw new Error(`safetensors: header of ${length} bytes in a file of ${source.size}, want it inside the file`);
   }
   return Number(length);
 }

@@ -10,7 +10,8 @@ export interface HeaderEntry {
 }
 
 /**
- * Parses a header, stricter than JSON.parse: duplicate keys and numbers that lose digits are refused.
+ * Parses a header, stricter than JSON.parse: duplicate keys and numbers that lose digits are refused. Fields of a tensor beside dtype,
+ * shape and data_offsets are passed over, and metadata of null are none, as the reference implementation has it.
  * @returns the entries by ascending offset, the first at 0 and each where the one before ends, and the metadata
  * @throws Error for text that is no header, with the tensor's name where there is one
  */
@@ -24,7 +25,7 @@ export function parseHeader(text: string): { entries: HeaderEntry[]; metadata: R
     if (!(error instanceof SyntaxError)) throw error;
     throw new Error(`safetensors: header is not JSON: ${error.message}`, { cause: error });
   }
-  const metadata = header.__metadata__ === undefined ? {} : checkMetadata(header.__metadata__);
+  const metadata = checkMetadata(header.__metadata__ ?? {});
   const entries = Object.entries(header).filter(([name]) => name !== "__metadata__");
   return { entries: inFileOrder(entries.map(([name, info]) => checkEntry(name, info))), metadata };
 }
@@ -139,11 +140,7 @@ function checkEntry(name: string, info: unknown): HeaderEntry {
   if (!isObject(info)) {
     throw new Error(`safetensors: ${what} is ${describe(info)}, want {dtype, shape, data_offsets}`);
   }
-  const { dtype, shape, data_offsets: offsets, ...others } = info;
-  const other = Object.keys(others)[0];
-  if (other !== undefined) {
-    throw new Error(`safetensors: ${what}: field ${quote(other)}, want dtype, shape and data_offsets only`);
-  }
+  const { dtype, shape, data_offsets: offsets } = info;
   if (typeof dtype !== "string") throw new Error(`safetensors: ${what}: dtype ${describe(dtype)}, want a string`);
   if (!Array.isArray(shape)) throw new Error(`safetensors: ${what}: shape ${describe(shape)}, want a list`);
   elementCount(shape, what);

@@ -1,6 +1,6 @@
 // No checkpoint is believed: whatever is wrong with one is said in one line, before anything is made of it.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpu, parseSafetensors, randomStream, serializeSafetensors, tidy } from "@pkg/tensor";
@@ -9,6 +9,7 @@ import { loadCheckpoint, type Purpose } from "../../packages/cli/src/checkpoint.
 import { InputError } from "../../packages/cli/src/inputError.ts";
 import { restoreRun } from "../../packages/cli/src/run.ts";
 import { averagedModel } from "../../packages/cli/src/sampleGrid.ts";
+import { dryShapes } from "../../packages/cli/src/stateShapes.ts";
 import { temporaryDirectory } from "./bundled.ts";
 import { partsOf, saveSmall, writeParts } from "./smallRun.ts";
 
@@ -358,3 +359,30 @@ test("of 2,000 files with some bytes of the header changed (200 in a quick run),
     for (const purpose of PURPOSES) refusal(purpose);
   }
 }, 600_000);
+
+test.skipIf(!process.env.TWEEDIE_FULL)(
+  "one of more than 2 GiB is loaded, by the tensor",
+  () => {
+    const settings = { ...JSON.parse(good.header.__metadata__.tweedie).settings };
+    settings.model = { ...settings.model, channels: 480 };
+    const { model, optimizer } = dryShapes(path, settings.model);
+    const header: Parameters<typeof writeParts>[1] = {
+      __metadata__: { tweedie: JSON.stringify({ ...JSON.parse(good.header.__metadata__.tweedie), settings }) },
+    };
+    let end = 0;
+    for (const [group, shapes] of Object.entries({ model, ema: model, optimizer })) {
+      for (const [name, shape] of shapes) {
+        const begin = end;
+        end += 4 * shape.reduce((a, b) => a * b, 1);
+        header[`${group}.${name}`] = { dtype: "F32", shape, data_offsets: [begin, end] };
+      }
+    }
+    expect(end).toBeGreaterThan(2 ** 31);
+    writeParts(path, header, new Uint8Array(0));
+    truncateSync(path, readFileSync(path).length + end); // a hole, which reads as zeros
+    const average = loadCheckpoint(path, "resume").tensors("ema", backend);
+    expect(average.get("input.weight")?.shape).toEqual([3, 3, 1, 480]);
+    for (const tensor of average.values()) tensor.dispose();
+  },
+  600_000,
+);

@@ -10,7 +10,7 @@ import {
   tensor,
 } from "@pkg/tensor";
 import { writeFileAtomic } from "./atomicFile.ts";
-import { checkHeaderLength, readCheckpointFile } from "./checkpointFile.ts";
+import { checkHeaderLength, openCheckpointFile } from "./checkpointFile.ts";
 import { type CheckpointHeader, parseHeader, wrong } from "./checkpointHeader.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { MNIST_LABELS } from "./mnist.ts";
@@ -66,7 +66,7 @@ export function loadCheckpoint(path: string, purpose: Purpose): Checkpoint {
     throw new InputError(`${path}: no "${KEY}" in its metadata, want a checkpoint written by train or start`);
   }
   const header = parseHeader(path, text);
-  checkTensors(path, header, file, purpose);
+  readingInput(() => checkTensors(path, header, file, purpose));
   checkUse(path, header, purpose);
   return {
     header,
@@ -84,9 +84,9 @@ export function loadCheckpoint(path: string, purpose: Purpose): Checkpoint {
 }
 
 function parse(path: string): SafetensorsFile {
-  const bytes = readingInput(() => readCheckpointFile(path));
+  const source = readingInput(() => openCheckpointFile(path));
   try {
-    return parseSafetensors(bytes);
+    return parseSafetensors(source);
   } catch (error) {
     throw new InputError(`${path}: ${error instanceof Error ? error.message : error}`);
   }

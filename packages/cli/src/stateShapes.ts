@@ -82,7 +82,7 @@ function compareConfig(path: string, config: UnetConfig, shapes: Shapes): void {
 }
 
 /** The shapes of a network and of its optimizer's state. @throws InputError when the configuration makes no network */
-function dryShapes(path: string, config: UnetConfig): { readonly model: Shapes; readonly optimizer: Shapes } {
+export function dryShapes(path: string, config: UnetConfig): { readonly model: Shapes; readonly optimizer: Shapes } {
   try {
     return tidy(() => {
       const model = unet(config, { backend: shapesOnly, rng: randomStream(0) });

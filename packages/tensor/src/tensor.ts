@@ -301,7 +301,7 @@ export class Tensor {
     return apply(ops.lerp, [this, b], { weight }, this.backend)[0];
   }
 
-  /** x ** b; of a negative x only for integer numbers b. */
+  /** xᵇ; NaN of a negative x unless b is whole. At x = 0 the derivative by b is 0 if b ≥ 0. */
   pow(b: TensorLike): Tensor {
     return typeof b === "number" ? this.only(ops.powScalar, { exponent: b }) : this.binary(ops.pow, b);
   }

@@ -89,20 +89,6 @@ export const lerp = elementwise<{ readonly weight: number }>({
   attrs: [{ weight: 0.3 }],
 });
 
-export const pow = elementwise({
-  name: "pow",
-  wgsl: "pow(a, b)",
-  cpu: (a, b) => a ** b,
-  arity: 2,
-  ranges: [
-    [0.2, 3],
-    [-2, 2],
-  ],
-  vjp: ([g], [a, b], [y]) => [g.mul(b).mul(a.pow(b.sub(1))), g.mul(y).mul(a.log())],
-  saves: { inputs: [0, 1], outputs: [0] },
-  tolerance: { ulp: 128, abs: 1e-6 },
-});
-
 export const maximum = elementwise({
   name: "maximum",
   wgsl: ([type]) => (type === "float32" ? "larger(a, b)" : "max(a, b)"),
@@ -146,31 +132,6 @@ export const clamp = elementwise<{ readonly lo: number; readonly hi: number }>({
   saves: { inputs: [0] },
   tolerance: EXACT,
   attrs: [{ lo: -0.75, hi: 1 }],
-});
-
-/** The exponents that have a kernel in WebAssembly. */
-const WASM_POWERS = new Map([
-  [2, "square"],
-  [0.5, "sqrt"],
-  [-0.5, "rsqrt"],
-]);
-
-/** x ** exponent with a number for the exponent; integer ones take any x. */
-export const powScalar = elementwise<{ readonly exponent: number }>({
-  name: "powScalar",
-  wgsl(_, { exponent }) {
-    if (!Number.isInteger(exponent)) return "pow(a, params.s0)";
-    return `${exponent % 2 === 0 ? "" : "sign(a) * "}pow(abs(a), params.s0)`;
-  },
-  wasm: ([type], { exponent }) => (type === "float32" ? (WASM_POWERS.get(exponent) ?? null) : null),
-  cpu: (a, _b, _c, { exponent }) => a ** exponent,
-  scalars: ({ exponent }) => [exponent],
-  vjp: ([g], [x], _, { exponent }) => [exponent === 0 ? null : g.mul(x.pow(exponent - 1)).mul(exponent)],
-  saves: { inputs: [0] },
-  ranges: [[0.2, 3]],
-  attrs: [{ exponent: 2.5 }, { exponent: -1 }],
-  cases: [{ inputs: [{ shape: [9], range: [-2, -0.5] }], attrs: { exponent: 3 } }],
-  tolerance: { ulp: 128, abs: 1e-6 },
 });
 
 /** A comparison in WGSL, with what it is of a NaN: compilers may assume that there is none, so its bits are tested. */

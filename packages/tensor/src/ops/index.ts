@@ -17,6 +17,7 @@ export * from "./groupNorm.ts";
 export * from "./lossScale.ts";
 export * from "./matmul.ts";
 export * from "./noiseAdd.ts";
+export * from "./power.ts";
 export * from "./random.ts";
 export * from "./reduce.ts";
 export * from "./resample.ts";

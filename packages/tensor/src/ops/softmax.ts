@@ -9,12 +9,12 @@ import { elementReader } from "./elementwise.ts";
 interface RowFunction extends Pick<Op, "name" | "vjp" | "saves" | "tolerance"> {
   /** Whether the result has one element a row. */
   readonly isReduction?: boolean;
-  /** The expression in an element x, the row's largest element `peak`, and `total`, Σ exp(x − peak). */
+  /** The expression in an element x, the row's largest element `peak`, and `total`, Σ exp(x − peak); for rows with a finite peak. */
   readonly wgsl: string;
   /** The kernel in WebAssembly. */
   readonly wasm: string;
-  /** The same on the host, from the row's logSumExp. */
-  readonly cpu: (x: number, logSumExp: number) => number;
+  /** The same on the host. No sum of a peak and a logarithm: beside a large peak that loses the logarithm's digits. */
+  readonly cpu: (x: number, peak: number, total: number) => number;
 }
 
 const CASES: Case<undefined>[] = [
@@ -29,9 +29,9 @@ const CASES: Case<undefined>[] = [
 /** e^x / Σ e^x along the last axis. */
 export const softmax = rowFunction({
   name: "softmax",
-  wgsl: "exp(x - peak) / total",
+  wgsl: "exp_of(x - peak) / total",
   wasm: "softmax",
-  cpu: (x, logSumExp) => Math.exp(x - logSumExp),
+  cpu: (x, peak, total) => Math.exp(x - peak) / total,
   vjp([g], _, [y]) {
     const gy = g.mul(y);
     return [gy.sub(y.mul(gy.sum(-1, { keepAxes: true })))];
@@ -48,20 +48,21 @@ export const logSoftmax = rowFunction({
   name: "logSoftmax",
   wgsl: "(x - peak) - log(total)",
   wasm: "log_softmax",
-  cpu: (x, logSumExp) => x - logSumExp,
+  cpu: (x, peak, total) => x - peak - Math.log(total),
   vjp: ([g], _, [y]) => [g.sub(y.exp().mul(g.sum(-1, { keepAxes: true })))],
   saves: { outputs: [0] },
   tolerance: LOGARITHM,
 });
 
-/** log Σ e^x along the last axis, which keeps size 1. */
+/** log Σ e^x along the last axis, which keeps size 1; ±∞ where that is the row's largest element. */
 export const logSumExp = rowFunction({
   name: "logSumExp",
   isReduction: true,
   wgsl: "peak + log(total)",
   wasm: "log_sum_exp",
-  cpu: (_, logSumExp) => logSumExp,
-  vjp: ([g], [x], [y]) => [x.sub(y).exp().mul(g)],
+  cpu: (_, peak, total) => (Number.isFinite(peak) ? peak + Math.log(total) : peak),
+  vjp: ([g], [x]) => [x.softmax().mul(g)],
+  saves: { inputs: [0] },
   tolerance: LOGARITHM,
 });
 
@@ -100,7 +101,14 @@ function rowCall({ inputs: [x], outputs: [out], target }: GpuCall<undefined>, wg
       Result: isVector && !isReduction ? "vec4<f32>" : "f32",
       IS_REDUCTION: isReduction,
       WORKGROUP: `${workgroup}u`,
-      ...(isVector ? {} : { largest_of: "return v;", sum_of: "return v;" }),
+      ...(isVector
+        ? {}
+        : {
+            largest_of: "return v;",
+            sum_of: "return v;",
+            has_nan: "return (bitcast<u32>(v) & 0x7fffffffu) > INFINITE;",
+          }),
+      of_peak: isReduction ? "return peak;" : "return Result(strange(NAN));",
       result: `return ${wgsl};`,
     },
     params: { rows, length, lanes },
@@ -118,7 +126,6 @@ function mapRows(out: NdArray, x: NdArray, f: RowFunction["cpu"]): void {
     for (let j = 0; j < length; j++) peak = Math.max(peak, read(first + j));
     let total = 0;
     for (let j = 0; j < length; j++) total += Math.exp(read(first + j) - peak);
-    const logSumExp = peak + Math.log(total);
-    for (let j = 0; j < perRow; j++) out.data[at + j] = f(read(first + j), logSumExp);
+    for (let j = 0; j < perRow; j++) out.data[at + j] = f(read(first + j), peak, total);
   }
 }

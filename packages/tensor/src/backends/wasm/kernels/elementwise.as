@@ -1,5 +1,5 @@
 // out[i] = f(a[i], b[i], c[i]), four elements at once; operands that do not lie in a row are gathered into tiles first.
-import { erf4, exp4, expm14, gelu4, log1p4, log4, logNdtr4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
+import { erf4, exp4, expm14, gelu4, log1p4, log4, logNdtr4, mulAdd, power4, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
 import { copyVectors, fillVectors, scratch } from "./memory";
 
 /** Elements that are gathered at a time, and bytes of a gathered tile, which is read in whole lines of 64. */
@@ -54,6 +54,8 @@ type V = v128;
 @unmanaged class Or { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.or(a, b); } }
 @unmanaged class Not { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.xor(a, i32x4.splat(1)); } }
 @unmanaged class IsFinite { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(i32x4.lt_u(v128.and(a, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000)), i32x4.splat(1)); } }
+@unmanaged class Power { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return power4(a, b); } }
+@unmanaged class PowerOf { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return power4(a, s); } }
 @unmanaged class IsNaN { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return v128.and(i32x4.gt_u(v128.and(a, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000)), i32x4.splat(1)); } }
 @unmanaged class Floor { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.floor(a); } }
 @unmanaged class Ceil { @inline apply(a: V, b: V, c: V, s: V, t: V): V { return f32x4.ceil(a); } }
@@ -324,4 +326,10 @@ export function gelu(begin: i32, end: i32, out: usize, layout: usize, s: f32, t:
 }
 export function gelu_tanh(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
   map<GeluTanh>(1, begin, end, out, layout, s, t, a, 0, 0);
+}
+export function power(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize, b: usize): void {
+  map<Power>(2, begin, end, out, layout, s, t, a, b, 0);
+}
+export function power_of(begin: i32, end: i32, out: usize, layout: usize, s: f32, t: f32, a: usize): void {
+  map<PowerOf>(1, begin, end, out, layout, s, t, a, 0, 0);
 }

@@ -82,8 +82,20 @@ export function log_sum_exp(begin: i32, end: i32, out: usize, x: usize, length: 
   for (let row = begin; row < end; row++) {
     const from = element(x, row * length);
     const peak = peakOf(from, length, splat(1));
-    store<f32>(element(out, row), peak + logOf(sumExp(0, from, length, splat(1), splat(peak))));
+    const sum = abs<f32>(peak) < Infinity
+      ? peak + logOf(sumExp(0, from, length, splat(1), splat(peak)))
+      : besideInfinity(from, length, peak);
+    store<f32>(element(out, row), sum);
   }
+}
+
+/** An infinite largest element, which the sum is as well; NaN if an element is. */
+function besideInfinity(x: usize, length: i32, peak: f32): f32 {
+  for (let i = 0; i < length; i++) {
+    const value = load<f32>(element(x, i));
+    if (value != value) return value;
+  }
+  return peak;
 }
 
 /** In place: s becomes p = e^(scale · s − lse), and dp becomes scale · p · (dp − delta), in each row of `length`. */

@@ -179,8 +179,11 @@ fn main(
         log_total = vec4<f32>(lse[query] * LOG2_E);
         slope = vec4<f32>(delta[query]);
       }
-      p[k] = select(vec4<f32>(), exp2(p[k] * (params.scale * LOG2_E) - log_total), column < params.columns);
-      ds[k] = p[k] * (ds[k] - slope) * params.scale;
+      let exponent = p[k] * (params.scale * LOG2_E) - log_total;
+      // By its bits: built-in exp2 may make any number of a NaN.
+      let is_nan = (bitcast<vec4<u32>>(exponent) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+      p[k] = select(vec4<f32>(), select(exp2(exponent), exponent, is_nan), column < params.columns);
+      ds[k] = select(vec4<f32>(), p[k] * (ds[k] - slope) * params.scale, column < params.columns);
     }
 
     if (ROWS_ARE_KEYS) {

@@ -1,6 +1,7 @@
 // p[r, j] = exp(scale · s[r, j] − lse[r]) and ds[r, j] = scale · p[r, j] (dp[r, j] − delta[r]), in place of the scores s and of dp.
 
 alias Vector = vec4<f32>;
+alias Bits = vec4<u32>; // u32 for f32
 const WORKGROUP = 64u;
 
 struct Params {
@@ -24,7 +25,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     return;
   }
   let row = i / params.length;
-  let p = exp(scores[i] * params.scale - lse[params.lse_offset + row]);
+  let d = scores[i] * params.scale - lse[params.lse_offset + row];
+  // By its bits: built-in exp may make any number of a NaN.
+  let p = select(exp(d), d, (bitcast<Bits>(d) & Bits(0x7fffffffu)) > Bits(0x7f800000u));
   scores[i] = p;
   slopes[i] = params.scale * p * (slopes[i] - delta[params.delta_offset + row]);
 }

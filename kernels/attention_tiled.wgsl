@@ -8,7 +8,9 @@ const DOWN = 8u; // threads along queries; a multiple of WARP_DOWN
 const QUADS = 4u; // a thread's columns of o, in quads: ACROSS · QUADS cover `width`
 const STEP = 4u; // quads of depth in memory at a time; divides `depth`
 const UNROLL = 8u; // rows of v on their way to a thread at a time; divides KEYS
-const LOWEST = -3.4e38; // WGSL may assume that there is no −∞
+const INFINITE = 0x7f800000u;
+const LOWEST = 0xff800000u; // −∞
+const NAN = 0x7fc00000u;
 
 const THREADS = ACROSS * DOWN;
 const QUERIES = 4u * DOWN;
@@ -58,6 +60,17 @@ fn starts(sample: u32) -> vec4<i32> {
   return at;
 }
 
+/** −∞ or a NaN from its bits, which are no constant: WGSL has no such constants. */
+fn strange(bits: u32) -> f32 {
+  var variable = bits;
+  return bitcast<f32>(variable);
+}
+
+/** The size of x as bits; those of a NaN, and they alone, are above INFINITE. Compilers may assume that there is none. */
+fn size_of(x: vec4<f32>) -> vec4<u32> {
+  return bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+}
+
 /** sum[i] + x[i] · y for four rows i. */
 fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
   return mat4x4<f32>(
@@ -94,7 +107,9 @@ fn main(
 
   // This thread's queries are ty + DOWN · 0 … 3, its keys of a tile tx + ACROSS · 0 … 3. Rows beyond the last are read as copies
   // of it: their weights are zero, or their sums are not written.
-  var peak = vec4<f32>(LOWEST);
+  let lowest = vec4<f32>(strange(LOWEST));
+  var peak = lowest;
+  var largest = vec4<u32>(); // size of this thread's scores
   var total = vec4<f32>(); // over this thread's keys alone
   var sums: array<mat4x4<f32>, QUADS>; // [quad tx + ACROSS · j of the columns][query]
 
@@ -130,13 +145,13 @@ fn main(
     }
 
     s *= params.scale;
-    let beyond = vec4<f32>(LOWEST);
+    largest = max(max(max(largest, size_of(s[0])), size_of(s[1])), max(size_of(s[2]), size_of(s[3])));
     let key = first_key + tx;
     s = mat4x4<f32>(
-      select(beyond, s[0], key < params.keys),
-      select(beyond, s[1], key + ACROSS < params.keys),
-      select(beyond, s[2], key + 2u * ACROSS < params.keys),
-      select(beyond, s[3], key + 3u * ACROSS < params.keys),
+      select(lowest, s[0], key < params.keys),
+      select(lowest, s[1], key + ACROSS < params.keys),
+      select(lowest, s[2], key + 2u * ACROSS < params.keys),
+      select(lowest, s[3], key + 3u * ACROSS < params.keys),
     );
     exchange[tx * P_STRIDE + ty] = max(max(s[0], s[1]), max(s[2], s[3]));
     workgroupBarrier();
@@ -144,9 +159,10 @@ fn main(
     for (var i = 0u; i < ACROSS; i++) {
       higher = max(higher, exchange[i * P_STRIDE + ty]);
     }
-    let shrink = exp2(peak - higher);
+    let base = select(higher, vec4<f32>(), bitcast<vec4<u32>>(higher) == vec4<u32>(LOWEST)); // before the first score that is more
+    let shrink = exp2(peak - base);
     peak = higher;
-    let p = mat4x4<f32>(exp2(s[0] - peak), exp2(s[1] - peak), exp2(s[2] - peak), exp2(s[3] - peak));
+    let p = mat4x4<f32>(exp2(s[0] - base), exp2(s[1] - base), exp2(s[2] - base), exp2(s[3] - base));
     total = total * shrink + ((p[0] + p[1]) + (p[2] + p[3]));
     for (var j = 0u; j < QUADS; j++) {
       let sum = sums[j];
@@ -176,7 +192,7 @@ fn main(
     }
   }
 
-  exchange[tx * P_STRIDE + ty] = total;
+  exchange[tx * P_STRIDE + ty] = select(total, vec4<f32>(strange(NAN)), largest > vec4<u32>(INFINITE));
   workgroupBarrier();
   total = vec4<f32>();
   for (var i = 0u; i < ACROSS; i++) {
@@ -186,14 +202,19 @@ fn main(
     let query = first_query + ty + DOWN * r;
     if (query < params.queries) {
       let row = sample * params.queries + query;
+      // A score that is NaN, a largest one that is infinite: no weights.
+      let bits = bitcast<vec2<u32>>(vec2<f32>(peak[r], total[r])) & vec2<u32>(INFINITE);
+      let is_strange = any(bits == vec2<u32>(INFINITE));
       for (var j = 0u; j < QUADS; j++) {
         let quad = tx + ACROSS * j;
         if (quad < params.width) {
-          o[row * params.width + quad] = sums[j][r] / total[r];
+          if (is_strange) { o[row * params.width + quad] = vec4<f32>(strange(NAN)); }
+          else { o[row * params.width + quad] = sums[j][r] / total[r]; }
         }
       }
       if (tx == 0u) {
-        lse[row] = (peak[r] + log2(total[r])) * 0.6931471805599453;
+        if (is_strange) { lse[row] = strange(NAN); }
+        else { lse[row] = (peak[r] + log2(total[r])) * 0.6931471805599453; }
       }
     }
   }

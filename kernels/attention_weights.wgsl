@@ -1,10 +1,14 @@
-// p[r, j] = exp(scale · s[r, j] − lse[r]), lse[r] = log Σ_j exp(scale · s[r, j]), in place of the scores s: one invocation a row.
+// p[r, j] = exp(scale · s[r, j] − lse[r]), lse[r] = log Σ_j exp(scale · s[r, j]), in place of the scores s: one invocation a row. All of it
+// is NaN where the largest score is infinite or a score is NaN. Bits are tested: compilers may assume that there is neither.
 
 alias Vector = vec4<f32>;
-const LOWEST = -3.4e38; // WGSL may assume that there is no −∞
 const WORKGROUP = 64u;
+const INFINITE = 0x7f800000u;
+const LOWEST = 0xff800000u; // −∞
+const NAN = 0x7fc00000u;
 fn largest_of(v: Vector) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 fn sum_of(v: Vector) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+fn has_nan(v: Vector) -> bool { return any((bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITE)); }
 
 struct Params {
   rows: u32,
@@ -17,6 +21,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> scores: array<Vector>;
 @group(0) @binding(2) var<storage, read_write> lse: array<f32>;
 
+/** −∞ or a NaN from its bits, which are no constant: WGSL has no such constants. */
+fn strange(bits: u32) -> f32 {
+  var variable = bits;
+  return bitcast<f32>(variable);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let row = id.x + id.y * groups.x * WORKGROUP;
@@ -25,13 +35,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   }
   let first = row * params.length;
   let end = first + params.length;
-  var peak = LOWEST;
+  var peak = strange(LOWEST);
+  var is_strange = false;
   for (var j = first; j < end; j++) {
-    peak = max(peak, largest_of(scores[j] * params.scale));
+    let s = scores[j] * params.scale;
+    is_strange |= has_nan(s);
+    peak = max(peak, largest_of(s));
+  }
+  if (is_strange || (bitcast<u32>(peak) & INFINITE) == INFINITE) {
+    lse[params.lse_offset + row] = strange(NAN);
+    for (var j = first; j < end; j++) {
+      scores[j] = Vector(strange(NAN));
+    }
+    return;
   }
   var total = 0.0;
   for (var j = first; j < end; j++) {
-    let p = exp(scores[j] * params.scale - peak);
+    let d = scores[j] * params.scale - peak;
+    let p = select(exp(d), Vector(), d < Vector(-87.0)); // −∞ has no weight
     total += sum_of(p);
     scores[j] = p;
   }

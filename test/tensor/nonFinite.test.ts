@@ -78,6 +78,11 @@ const [bases, exponents, values] = [0, 1, 2].map((k) => powers.map((row) => row[
 const second = (f: (x: Tensor) => Tensor, x: Tensor): Tensor =>
   grad((v) => grad((u) => f(u).sum(), [v])[0].sum(), [x])[0];
 
+/** Rows of four equal numbers, as the tiled kernels read them. */
+const rows = (values: readonly number[]): number[] => values.flatMap((v) => [v, v, v, v]);
+const firsts = (values: readonly number[]): number[] => values.flatMap((v) => [v, 0, 0, 0]);
+const counted = Array.from({ length: 80 }, (_, k) => k);
+
 /** Four long rows: one with a NaN, one with ∞, one of −∞, and one with numbers and −∞. */
 const long = Array.from({ length: 1200 }, (_, k) => {
   const row = Math.floor(k / 300);
@@ -334,6 +339,86 @@ const rules: readonly Rule[] = [
     want: [1],
   },
   {
+    ops: ["attention"],
+    what: "is NaN where all scores are −∞, or one is ∞ or NaN",
+    f: (make) => {
+      const [q, k] = [make(firsts([-INF, INF, NAN, 0]), [4, 4]), make(firsts(counted.map((j) => j + 1)), [80, 4])];
+      return q
+        .attention(k, make(rows(counted.map((j) => j + 1)), [80, 4]), { scale: 1 })
+        .isNaN()
+        .slice(null, 0);
+    },
+    want: [1, 1, 1, 0],
+  },
+  {
+    ops: ["attention"],
+    what: "gives keys of score −∞ no weight, be they the first or the last",
+    f: (make) => {
+      const attended = [(j: number) => j < 70, (j: number) => j >= 4].map((hidden) => {
+        const k = make(firsts(counted.map((j) => (hidden(j) ? -INF : 0))), [80, 4]);
+        return make([1, 0, 0, 0], [1, 4]).attention(k, make(rows(counted), [80, 4]), { scale: 1 });
+      });
+      return concat(attended).slice(null, 0).mul(8).round().div(8);
+    },
+    want: [74.5, 1.5],
+  },
+  {
+    ops: ["attention"],
+    what: "of equal scores is the mean, however large they are",
+    f: (make) =>
+      concat(
+        [1e16, -1e16, 1e37].map((s) =>
+          make([s, 0, 0, 0], [1, 4]).attention(make(firsts([1, 1]), [2, 4]), make(rows([3, 30]), [2, 4]), { scale: 1 }),
+        ),
+      ).slice(null, 0),
+    want: [16.5, 16.5, 16.5],
+  },
+  {
+    ops: ["attentionGrad"],
+    what: "is NaN where attention is",
+    f: (make) => {
+      const [k, v] = [make(firsts(counted.map((j) => j + 1)), [80, 4]), make(rows(counted), [80, 4])];
+      const q = make(firsts([-INF, INF, NAN, 0]), [4, 4]);
+      return grad((x) => x.attention(k, v, { scale: 1 }).sum(), [q])[0]
+        .isNaN()
+        .slice(null, 0);
+    },
+    want: [1, 1, 1, 0],
+  },
+  {
+    ops: ["softmax"],
+    what: "has the mean of all for a query whose bool mask lets it see none",
+    f: (make) => {
+      const [q, k] = [make([1, 2, 3, 4], [2, 2]), make([5, 1, 2, 2, 7, 3], [3, 2])];
+      const mask = make([0, 0, 0, 0, 1, 0], [2, 3]).cast("bool");
+      return q
+        .attention(k, make([2, 20, 3, 30, 4, 40], [3, 2]), { mask })
+        .mul(64)
+        .round()
+        .div(64);
+    },
+    want: [3, 30, 3, 30],
+  },
+  {
+    ops: ["softmax"],
+    what: "hides keys whose scores are not finite by a mask",
+    f: (make) => {
+      const mask = make([0, 0, 1], [3]).cast("bool");
+      const k = make([NAN, INF, 1], [3, 1]);
+      return make([1, 2], [2, 1]).attention(k, make([1, 2, 3], [3, 1]), { mask });
+    },
+    want: [3, 3],
+  },
+  {
+    ops: ["softmax"],
+    what: "takes −∞ in an added mask, of which a row of nothing else is NaN",
+    f: (make) => {
+      const mask = make([0, -INF, -INF, -INF], [2, 2]);
+      return make([1, 2], [2, 1]).attention(make([1, 1], [2, 1]), make([5, 6], [2, 1]), { mask });
+    },
+    want: [5, NAN],
+  },
+  {
     ops: ["sort", "lerp"],
     what: "make a quantile NaN if an element is",
     f: (make) => make([1, NAN, 3, 1, 2, 3, INF, 2, 1], [3, 3]).quantile(0.5, 1),
@@ -342,8 +427,10 @@ const rules: readonly Rule[] = [
 ];
 
 /** Where ops are told to spread what is not finite further than their formula does: whole tiles of Winograd's convolutions. */
+/** Whose tiles multiply what lies beyond the last key by 0, so that ∞ may come as NaN. */
+const blurring = ["attention", "attentionGrad"];
 const spreading = ["conv2d", "conv2dInput", "conv2dWeight"];
-const unfinished = ["attention", "attentionGrad", "groupNorm", "groupNormGrad"];
+const unfinished = ["groupNorm", "groupNormGrad"];
 const MAX_SIZE = 6000;
 
 /** Cases with float32 inputs, small enough to be run often. */
@@ -417,6 +504,7 @@ for (const { name, open, skip } of backends) {
 function agrees(op: AnyOp, found: number, wanted: number): boolean {
   if (spreading.includes(op.name)) return Number.isFinite(wanted) || !Number.isFinite(found);
   const rounded = Math.fround(wanted);
+  if (blurring.includes(op.name)) return Number.isFinite(rounded) === Number.isFinite(found);
   return Number.isFinite(rounded) ? Number.isFinite(found) : Object.is(found, rounded);
 }
 

@@ -680,7 +680,7 @@ export class Tensor {
    * softmax(scale · q kᵀ + mask) v with q = this [..., queries, depth], k [..., keys, depth] and v [..., keys, width]; leading axes
    * broadcast. Without a mask the matrix [..., queries, keys] is never stored (flash attention, Dao et al. 2022).
    * @param options `scale` is 1 / √depth by default. `mask` broadcasts to [..., queries, keys]: a float32 one is added, a bool one
-   * says which keys a query sees; a query that sees none takes the mean of all
+   * says which keys a query sees; a query that sees none takes the mean of all, one whose added mask is −∞ for all gives NaN
    */
   attention(k: Tensor, v: Tensor, { scale, mask }: { readonly scale?: number; readonly mask?: Tensor } = {}): Tensor {
     if (this.rank < 2 || k.rank < 2 || v.rank < 2) {
@@ -690,8 +690,8 @@ export class Tensor {
     }
     const factor = scale ?? this.shape[this.rank - 1] ** -0.5;
     if (mask) {
-      const bias = mask.dtype === "bool" ? mask.where(0, -1e30) : mask;
-      return this.matmul(k.transpose()).mul(factor).add(bias).softmax().matmul(v);
+      const scores = this.matmul(k.transpose()).mul(factor);
+      return (mask.dtype === "bool" ? scores.seen(mask) : scores.add(mask)).softmax().matmul(v);
     }
     const leading = [k, v].reduce<Shape>(
       (shape, { shape: other }) => broadcastShapes("attention", shape, other.slice(0, -2)),
@@ -818,6 +818,13 @@ export class Tensor {
     if (reduced.length === 0) return this;
     const kept = this.only(op, { axes: reduced });
     return keepAxes ? kept : kept.reshape(this.shape.filter((_, k) => !reduced.includes(k)));
+  }
+
+  /** Scores of attention as they are where a bool mask is true, elsewhere −∞; 0 in rows where it is false everywhere. */
+  private seen(mask: Tensor): Tensor {
+    const rows = mask.rank === 0 ? mask.reshape([1]) : mask;
+    const seesNone = rows.cast("float32").max(-1, { keepAxes: true }).equal(0);
+    return rows.where(this, seesNone.where(0, Number.NEGATIVE_INFINITY));
   }
 
   /** A function of the last axis, on another one. */

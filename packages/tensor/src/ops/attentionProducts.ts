@@ -11,6 +11,7 @@ import { linearGrid } from "./dispatch.ts";
 import { matmulCalls } from "./matmul.ts";
 
 const WORKGROUP = 64;
+const NAN_IN_NUMBER = "return (bitcast<u32>(v) & 0x7fffffffu) > INFINITE;";
 
 export function attentionByProducts(whole: GpuCall<AttentionAttrs>): KernelCall[] {
   const [q, k] = whole.inputs;
@@ -24,7 +25,8 @@ export function attentionByProducts(whole: GpuCall<AttentionAttrs>): KernelCall[
       ...product(call, q, transposed(k), scores),
       {
         kernel: weightsKernel,
-        constants: width === 4 ? {} : { Vector: "f32", largest_of: "return v;", sum_of: "return v;" },
+        constants:
+          width === 4 ? {} : { Vector: "f32", largest_of: "return v;", sum_of: "return v;", has_nan: NAN_IN_NUMBER },
         params: { rows, length: lengthOf(scores) / width, scale: call.attrs.scale, lse_offset: lse.offset },
         bindings: [scores, lse],
         workgroups: linearGrid(rows, WORKGROUP),
@@ -48,7 +50,7 @@ export function attentionGradByProducts(whole: GpuCall<AttentionAttrs>): KernelC
       ...product(call, g, transposed(v), slopes),
       {
         kernel: slopesKernel,
-        constants: width === 4 ? {} : { Vector: "f32" },
+        constants: width === 4 ? {} : { Vector: "f32", Bits: "u32" },
         params: { size, length, scale: call.attrs.scale, lse_offset: lse.offset, delta_offset: delta.offset },
         bindings: [lse, delta, weights, slopes],
         workgroups: linearGrid(size, WORKGROUP),

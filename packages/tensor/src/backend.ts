@@ -95,7 +95,15 @@ export class OutOfMemoryError extends Error {
  * new backend.
  */
 export class DeviceLostError extends Error {
-  override readonly name = "DeviceLostError";
+  override readonly name: string = "DeviceLostError";
+}
+
+/**
+ * The device has ended nothing for so long that it counts as lost. What it was handed may still end: a result that is asked for again is
+ * awaited again.
+ */
+export class DeviceStalledError extends DeviceLostError {
+  override readonly name = "DeviceStalledError";
 }
 
 /** The device refused a command: a fault in a kernel or in the engine, named by its label. */

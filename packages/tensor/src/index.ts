@@ -1,13 +1,21 @@
 // The public face of @pkg/tensor.
 
 export { onFailure } from "./atomic.ts";
-export { type Backend, DeviceLostError, type MemoryInfo, OutOfMemoryError, ValidationError } from "./backend.ts";
+export {
+  type Backend,
+  DeviceLostError,
+  DeviceStalledError,
+  type MemoryInfo,
+  OutOfMemoryError,
+  ValidationError,
+} from "./backend.ts";
 export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
+export type { WebgpuOptions } from "./backends/webgpu/options.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuner.ts";
-export { type WebgpuBackend, type WebgpuOptions, webgpu } from "./backends/webgpu/webgpu.ts";
+export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
 export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture.ts";
 export {
   arange,

@@ -19,6 +19,8 @@ export interface Player {
   /** Throws what the device reported, and hands over what is queued. */
   prepare(): void;
   write(buffer: GpuBuffer, dtype: DType, data: ArrayLike<number>): void;
+  /** Hands commands to the device. @param ops the last ops in them */
+  submit(commands: GPUCommandBuffer, ops: readonly string[]): void;
 }
 
 /** A dispatch whose parameters follow, some of them, from attributes computed anew. */
@@ -33,10 +35,13 @@ const SLOT = 256;
 const [COPY_DST, UNIFORM] = [8, 0x40];
 /** Dispatches in a command buffer: the device starts on the first while the next is encoded. */
 const BATCH = 256;
+/** The last dispatches of a command buffer, whose ops are named where the device gets stuck. */
+const NAMED = 8;
 
 /** The list, where its buffers are taken. */
 interface Placed {
   readonly list: readonly {
+    readonly op: string;
     readonly pipeline: GPUComputePipeline;
     readonly bindGroup: GPUBindGroup;
     readonly offsets: readonly number[];
@@ -95,8 +100,8 @@ export function replayOf(tape: Tape, outputs: readonly number[], player: Player)
             if (source && size > 0) encoder.copyBufferToBuffer(source.gpu, 0, gpu, 0, size);
           }
         }
-        device.queue.submit([encoder.finish()]);
-        counters.submits++;
+        const ops = list.slice(Math.max(0, to - NAMED), to).map(({ op }) => op);
+        player.submit(encoder.finish(), ops);
       } while (from < list.length);
       counters.dispatches += list.length;
       counters.replays++;
@@ -135,6 +140,7 @@ function place(tape: Tape, outputs: readonly number[], player: Player, lose: () 
     if (kernel.params) writeParams(bytes, slots[k], kernel.params, given);
     const moved = places.map(({ buffer, base, transient }) => ({ buffer: bufferOf(transient) ?? buffer, base }));
     return {
+      op: op.name,
       pipeline: kernel.pipeline,
       bindGroup: bindGroups.get(op.name, kernel.bindings, moved),
       offsets: kernel.params ? [slots[k]] : [],

@@ -3,6 +3,7 @@
 import {
   type Backend,
   DeviceLostError,
+  DeviceStalledError,
   type MemoryInfo,
   type Operand,
   OutOfMemoryError,
@@ -13,6 +14,7 @@ import type { DType } from "../../shape.ts";
 import { BindGroups, type Place } from "./bindGroups.ts";
 import { counting, type WebgpuCounters } from "./counters.ts";
 import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./device.ts";
+import { TIMEOUT, type WebgpuOptions } from "./options.ts";
 import { writeField } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type GpuBuffer, Pool } from "./pool.ts";
@@ -23,36 +25,7 @@ import { Stagings } from "./stagings.ts";
 import { type OpRun, Tape } from "./tape.ts";
 import { type Tunable, tunable } from "./tuner.ts";
 import { patiently } from "./wait.ts";
-
-export interface WebgpuOptions {
-  /** A device of one's own; without it one is requested, with the adapter's limits. */
-  readonly device?: GPUDevice;
-  /** An adapter of one's own to request the device from. */
-  readonly adapter?: GPUAdapter;
-  /** The bytes it may hold. Default 4 GiB on software adapters, 64 GiB on others: WebGPU does not tell a GPU's memory. */
-  readonly budget?: number;
-  /** Which shape of the hot kernels to run. By default `direct` on software adapters, else `tiled`. */
-  readonly profile?: GpuTarget["profile"];
-  /**
-   * Options of Dawn's `create` in Node, for the first backend of a process. Default ["enable-dawn-features=disable_workgroup_init"]:
-   * kernels write workgroup memory before they read it.
-   */
-  readonly toggles?: readonly string[];
-  /**
-   * "mixed" rounds the operands of matrix products and convolutions to float16 and adds up in float32; all tensors stay float32. An
-   * operand from 65520 on becomes infinite: train with `lossScaling` of adamW. Matrix units are used where the device has
-   * chromium-experimental-subgroup-matrix, in Node with the toggles allow_unsafe_apis and, on NVIDIA's, vulkan_enable_f16_on_nvidia.
-   * Default "float32".
-   */
-  readonly precision?: "float32" | "mixed";
-  /**
-   * Uses the tilings of products that `tune` found on this adapter before: true for those in the user's cache, or the file that holds
-   * them (in browsers a name). Default false: the choice is fixed, and with it the order in which sums are added.
-   */
-  readonly tuned?: boolean | string;
-  /** Fills new buffers with NaN, so that an element that a kernel forgot shows. Default false. */
-  readonly poison?: boolean;
-}
+import { Watchdog } from "./watchdog.ts";
 
 /** What this backend tells beyond the others. */
 export interface WebgpuBackend extends Backend {
@@ -70,7 +43,8 @@ const MODE_READ = 1;
  * @throws Error when there is no WebGPU or no adapter, saying what is missing
  */
 export async function webgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
-  const { device, profile, tuned = false, precision = "float32" } = options;
+  const { device, profile, tuned = false, precision = "float32", timeout = TIMEOUT } = options;
+  if (!(timeout > 0)) throw new Error(`webgpu: timeout is ${timeout} s, want a positive number`);
   const found = device ? givenDevice(device) : await requestDevice(options);
   const wanted = targetOf(found, profile, precision === "mixed");
   return tunable(found, wanted, tuned, (target) => new Webgpu(found, target, options));
@@ -91,6 +65,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   private readonly bindGroups: BindGroups;
   private readonly counts = counting();
   private readonly stagings: Stagings;
+  private readonly watchdog: Watchdog;
   private readonly uniforms: GPUBuffer;
   private readonly uniformBytes = new Uint8Array(SLOT * SLOTS);
   private readonly uniformView = new DataView(this.uniformBytes.buffer);
@@ -109,7 +84,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   constructor(
     { device, description, isSoftware }: Device,
     target: GpuTarget,
-    { budget, poison = false }: WebgpuOptions,
+    { budget, poison = false, timeout = TIMEOUT }: WebgpuOptions,
   ) {
     this.device = device;
     const mixed = `, products in float16${target.matrix ? " by matrix units" : ""}`;
@@ -123,6 +98,7 @@ class Webgpu implements WebgpuBackend, Tunable {
     });
     this.scratch = new Scratch(this.pool);
     this.stagings = new Stagings(device, this.counts);
+    this.watchdog = new Watchdog(device.queue, this.name, timeout);
     this.poison = poison ? this.poisonBuffer() : null;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // or it is printed as well
@@ -167,7 +143,17 @@ class Webgpu implements WebgpuBackend, Tunable {
     const staging = this.stagings.take(length * 4);
     this.endPass().copyBufferToBuffer(gpu, offset * 4, staging, 0, length * 4);
     this.flush();
-    await this.survive(staging.mapAsync(MODE_READ, 0, length * 4), "reading back");
+    const mapping = staging.mapAsync(MODE_READ, 0, length * 4);
+    try {
+      await this.survive(mapping, "reading back");
+    } catch (error) {
+      // Mapped after all, once the device goes on.
+      mapping.then(
+        () => this.stagings.give(staging),
+        () => {},
+      );
+      throw error;
+    }
     const copy = staging.getMappedRange(0, length * 4).slice(0);
     this.stagings.give(staging);
     return dtype === "float32"
@@ -204,7 +190,11 @@ class Webgpu implements WebgpuBackend, Tunable {
       this.flush();
     };
     const write = this.write.bind(this);
-    const player = { device: this.device, scratch: this.scratch, counters: this.counts, prepare, write };
+    const submit = (commands: GPUCommandBuffer, ops: readonly string[]) => {
+      for (const op of ops) this.watchdog.note(op);
+      this.submit(commands);
+    };
+    const player = { device: this.device, scratch: this.scratch, counters: this.counts, prepare, write, submit };
     const tape = new Tape(isLive, (whole, outputs) => replayOf(whole, outputs, player));
     this.tape = tape;
     return () => {
@@ -229,7 +219,10 @@ class Webgpu implements WebgpuBackend, Tunable {
 
   dispose(): void {
     this.lost ??= new DeviceLostError(`${this.name}: the backend is disposed, want a new one`);
-    this.device.destroy();
+    const destroy = () => this.device.destroy();
+    // Which waits for what the device is at, for ever if need be.
+    if (this.watchdog.isStalled) this.device.queue.onSubmittedWorkDone().then(destroy, destroy);
+    else destroy();
   }
 
   private dispatch<Attrs>(run: OpRun<Attrs>, prepared: PreparedCall, operands: readonly Place[]): void {
@@ -250,6 +243,7 @@ class Webgpu implements WebgpuBackend, Tunable {
     const [x, y = 1] = call.workgroups;
     this.pass.dispatchWorkgroups(x, y);
     this.counts.dispatches++;
+    this.watchdog.note(run.op.name);
     this.tape?.dispatched(run, prepared, places);
   }
 
@@ -274,8 +268,13 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.usedSlots = 0;
     this.encoder = null;
     this.batch++;
+    this.submit(encoder.finish());
+  }
+
+  private submit(commands: GPUCommandBuffer): void {
     this.counts.submits++;
-    this.device.queue.submit([encoder.finish()]);
+    this.device.queue.submit([commands]);
+    this.watchdog.handOver();
   }
 
   private endPass(): GPUCommandEncoder {
@@ -290,12 +289,13 @@ class Webgpu implements WebgpuBackend, Tunable {
     return this.encoder;
   }
 
-  /** Waits for the device; where that rejects, the device is gone, even if it does not say so yet. */
+  /** Waits for the device; where that rejects, the device is stuck or gone, even if it does not say so yet. */
   private async survive(waiting: Promise<unknown>, what: string): Promise<void> {
     try {
-      await patiently(waiting);
+      await this.watchdog.watch(patiently(waiting));
     } catch (error) {
       this.check();
+      if (error instanceof DeviceStalledError) throw error;
       const reason = error instanceof Error ? error.message || error.name : error;
       throw new DeviceLostError(`${this.name}: ${what} failed (${reason}), want a new backend`);
     }

@@ -111,7 +111,8 @@ function exactBin(center: Tensor, half: Tensor): Bin {
 
 function tanhBin(floor: number): (center: Tensor, half: Tensor) => Bin {
   const distribution = (x: Tensor) => {
-    const cubic = x.add(x.mul(x.square()).mul(0.044715));
+    const near = x.clamp(-20, 20); // farther out tanh is 1 to any precision, while x² may be infinite
+    const cubic = near.add(near.mul(near.square()).mul(0.044715));
     return cubic
       .mul(Math.sqrt(2 / Math.PI))
       .tanh()

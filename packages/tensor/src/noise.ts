@@ -56,11 +56,6 @@ export function dropout(x: Tensor, rate: number, rng: RandomStream): Tensor {
       return draw && { ...draw, rate };
     });
     if (attrs) return apply(dropoutOp, [x], attrs, backend)[0];
-    return x.mul(
-      rng
-        .bernoulli(1 - rate, shape, { backend })
-        .cast("float32")
-        .mul(1 / (1 - rate)),
-    );
+    return rng.bernoulli(1 - rate, shape, { backend }).where(x.mul(1 / (1 - rate)), 0);
   });
 }

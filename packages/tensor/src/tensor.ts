@@ -528,19 +528,17 @@ export class Tensor {
     return squares.sum(reduced, { keepAxes }).mul(1 / (count - correction));
   }
 
-  /** The standard deviation over the given axes: √variance, with its options. */
+  /** The standard deviation over the given axes: √variance, with its options; its gradient where it is 0 is 0. */
   std(
     axes?: number | readonly number[],
     { keepAxes = false, correction = 1 }: { keepAxes?: boolean; correction?: number } = {},
   ): Tensor {
-    return this.variance(resolveAxes("std", axes, this.rank), { keepAxes, correction }).sqrt();
+    return rootOfSquares(this.variance(resolveAxes("std", axes, this.rank), { keepAxes, correction }));
   }
 
   /** The Euclidean norm √Σ x² over the given axes; its gradient where it is 0 is 0. */
   norm(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
-    const squares = this.square().sum(resolveAxes("norm", axes, this.rank), { keepAxes });
-    const isZero = squares.equal(0);
-    return isZero.where(0, isZero.where(1, squares).sqrt());
+    return rootOfSquares(this.square().sum(resolveAxes("norm", axes, this.rank), { keepAxes }));
   }
 
   /** log Σ e^x over the given axes, for x of any size. */
@@ -918,6 +916,12 @@ function toTensor(name: string, value: TensorLike, like: Tensor, dtype: DType = 
     );
   }
   return apply(ops.fill, [], { value, dtype }, like.backend)[0];
+}
+
+/** √x of a sum of squares. Where that is 0 its derivatives are 0, while those of √ are infinite, and 0 · ∞ is no number. */
+function rootOfSquares(x: Tensor): Tensor {
+  const isZero = x.equal(0);
+  return isZero.where(0, isZero.where(1, x).sqrt());
 }
 
 /** Internal: gives a tensor back the storage that it had, with the elements that it has now. */

@@ -3,7 +3,6 @@
 import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import { type NoisePath, readScore } from "../path.ts";
-import { sumPerSample } from "../perSample.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
 import { endsAtData, liveLevel } from "./liveLevels.ts";
 
@@ -69,11 +68,12 @@ function correct(
 ): Tensor {
   const noise = rng.normal(x.shape, { backend: x.backend });
   const [ofNoise, ofScore] = [noise, score].map((vector) => {
-    const each = sumPerSample(vector.square()).sqrt();
+    const each = vector.reshape([x.shape[0], -1]).norm(1);
     return norms === "batch" ? each.mean() : each.reshape([x.shape[0], ...new Array<number>(x.rank - 1).fill(1)]);
   });
   // Without a score, as from a model whose last layer is 0, there is no step to size.
-  const ratio = ofScore.equal(0).where(ofScore, ofNoise.div(ofScore));
+  const isZero = ofScore.equal(0);
+  const ratio = isZero.where(0, ofNoise.div(isZero.where(1, ofScore)));
   const root = weightedSum([ratio], () => [scale()]);
   return x.add(score.mul(root.square().mul(2))).add(noise.mul(root.mul(2)));
 }

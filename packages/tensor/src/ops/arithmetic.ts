@@ -6,6 +6,7 @@ import { elementOf } from "../element.ts";
 import type { Tolerance } from "../op.ts";
 import type { DType } from "../shape.ts";
 import { ANY, NUMBERS } from "../signature.ts";
+import type { Tensor } from "../tensor.ts";
 import { elementwise } from "./elementwise.ts";
 
 const EXACT: Tolerance = { ulp: 1 };
@@ -97,10 +98,7 @@ export const maximum = elementwise({
   cpu: (a, b) => Math.max(a, b),
   arity: 2,
   types: NUMBERS,
-  vjp: ([g], [a, b]) => {
-    const share = a.equal(b).where(0.5, a.greater(b).cast("float32"));
-    return [g.mul(share), g.mul(share.affine(-1, 1))];
-  },
+  vjp: ([g], [a, b]) => shared(g, a.equal(b), a.greater(b)),
   saves: { inputs: [0, 1] },
   tolerance: EXACT,
 });
@@ -113,13 +111,16 @@ export const minimum = elementwise({
   cpu: (a, b) => Math.min(a, b),
   arity: 2,
   types: NUMBERS,
-  vjp: ([g], [a, b]) => {
-    const share = a.equal(b).where(0.5, a.less(b).cast("float32"));
-    return [g.mul(share), g.mul(share.affine(-1, 1))];
-  },
+  vjp: ([g], [a, b]) => shared(g, a.equal(b), a.less(b)),
   saves: { inputs: [0, 1] },
   tolerance: EXACT,
 });
+
+/** The cotangents of two operands of which one was taken. Chosen, not multiplied by 0 and 1: 0 · ∞ is no number. */
+function shared(g: Tensor, isTie: Tensor, isFirst: Tensor): [Tensor, Tensor] {
+  const half = g.mul(0.5);
+  return [isTie.where(half, isFirst.where(g, 0)), isTie.where(half, isFirst.where(0, g))];
+}
 
 export const clamp = elementwise<{ readonly lo: number; readonly hi: number }>({
   name: "clamp",

@@ -260,12 +260,14 @@ export const geluTanh = elementwise({
   cpu: (a) => a / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))),
   vjp: ([g], [x]) => {
     const slope = 2 * Math.sqrt(2 / Math.PI);
-    const s = x.add(x.mul(x.square()).mul(0.044715)).mul(slope).sigmoid();
-    const inner = x
+    // From 20 on the sigmoid is 0 or 1 to any precision, while x² may be infinite.
+    const near = x.clamp(-20, 20);
+    const s = near.add(near.mul(near.square()).mul(0.044715)).mul(slope).sigmoid();
+    const inner = near
       .square()
       .affine(3 * 0.044715, 1)
       .mul(slope);
-    return [g.mul(s).mul(x.mul(s.affine(-1, 1)).mul(inner).add(1))];
+    return [g.mul(s).mul(near.mul(s.affine(-1, 1)).mul(inner).add(1))];
   },
   saves: { inputs: [0] },
   cases: [over(-5, 5)],
@@ -290,7 +292,7 @@ export const logNdtr = elementwise({
       .exp()
       .mul(1 / Math.sqrt(2 * Math.PI));
     const far = x.minimum(-20);
-    const inverse = far.square().pow(-1);
+    const inverse = far.pow(-2);
     const series = inverse.mul(inverse.mul(inverse.affine(10, -2)).add(1)).add(1);
     return [g.mul(x.less(-20).where(far.neg().mul(series), ratio))];
   },

@@ -83,8 +83,8 @@ export const max = reduction({
   wasm: "largest",
   cpu: Math.max,
   vjp([g], [x], [y], { axes }) {
-    const largest = x.equal(y).cast("float32");
-    return [largest.mul(g.div(largest.sum(axes, { keepAxes: true })))];
+    const isLargest = x.equal(y);
+    return [isLargest.where(g.div(isLargest.cast("float32").sum(axes, { keepAxes: true })), 0)];
   },
   saves: { inputs: [0], outputs: [0] },
   tolerance: { ulp: 0 },

@@ -18,7 +18,7 @@ export const probes: readonly Probe[] = [
   deviceRows,
   expressions(
     "pow",
-    "`square`, `sqrt` and the reciprocal are ops of their own.",
+    "A function of our own (`kernels/power.wgsl`) with C99's table of values, in integers but for a polynomial.",
     {
       wgsl: "pow(a, b)",
       operands: [
@@ -34,8 +34,10 @@ export const probes: readonly Probe[] = [
         [NAN, 2],
         [2, -INFINITY],
       ],
+      ours: (a, b) => a.pow(b),
+      want: [1, 1, 1, 1, 4, -8, NAN, INFINITY, 0, NAN, 0],
     },
-    { wgsl: "pow(a, 2.0)", operands: [[-3], [0]] },
+    { wgsl: "pow(a, 2.0)", operands: [[-3], [0]], ours: (a) => a.pow(2), want: [9, 0] },
   ),
   expressions(
     "exp and log",
@@ -110,7 +112,14 @@ export const probes: readonly Probe[] = [
     "comparisons with NaN",
     "Tests of bits where an expression may see NaN.",
     { wgsl: asNumber("a == a"), label: "a == a", operands: [[NAN]], result: "u32", ours: (a) => a.equal(a), want: [0] },
-    { wgsl: asNumber("a != a"), label: "a != a", operands: [[NAN]], result: "u32" },
+    {
+      wgsl: asNumber("a != a"),
+      label: "a != a",
+      operands: [[NAN]],
+      result: "u32",
+      ours: (a) => a.notEqual(a),
+      want: [1],
+    },
     { wgsl: asNumber("!(a == a)"), label: "!(a == a)", operands: [[NAN]], result: "u32" },
     {
       wgsl: asNumber("a < b"),
@@ -129,17 +138,19 @@ export const probes: readonly Probe[] = [
       ours: (a) => a.isFinite(),
       want: [0, 0],
     },
-    { wgsl: "sign(a)", operands: [[NAN]] },
+    { wgsl: "sign(a)", operands: [[NAN]], ours: (a) => a.sign(), want: [NAN] },
   ),
   expressions(
     "min, max and clamp with NaN",
-    "`isFinite` and `countNonFinite` test bits, before or after.",
+    "Functions of our own (`kernels/extremes.wgsl`), which test the bits of both and hand on the NaN.",
     {
       wgsl: "max(a, b)",
       operands: [
         [NAN, 1],
         [1, NAN],
       ],
+      ours: (a, b) => a.maximum(b),
+      want: [NAN, NAN],
     },
     {
       wgsl: "min(a, b)",
@@ -147,8 +158,10 @@ export const probes: readonly Probe[] = [
         [NAN, 1],
         [1, NAN],
       ],
+      ours: (a, b) => a.minimum(b),
+      want: [NAN, NAN],
     },
-    { wgsl: "clamp(a, b, c)", operands: [[NAN, 0, 1]] },
+    { wgsl: "clamp(a, b, c)", operands: [[NAN, 0, 1]], ours: (a) => a.clamp(0, 1), want: [NAN] },
   ),
   halves,
   expressions(

@@ -14,6 +14,7 @@ export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
 export type { WebgpuOptions } from "./backends/webgpu/options.ts";
+export type { PlatformAdapter, PlatformDevice } from "./backends/webgpu/platformTypes.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuner.ts";
 export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
 export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture.ts";

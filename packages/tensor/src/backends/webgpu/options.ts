@@ -1,15 +1,16 @@
 // What can be chosen of a WebGPU backend.
 
 import type { GpuTarget } from "../../op.ts";
+import type { PlatformAdapter, PlatformDevice } from "./platformTypes.ts";
 
 /** Seconds. Software adapters take minutes for the first step of a large network, most of which they compile. */
 export const TIMEOUT = 300;
 
 export interface WebgpuOptions {
   /** A device of one's own; without it one is requested, with the adapter's limits. */
-  readonly device?: GPUDevice;
+  readonly device?: PlatformDevice;
   /** An adapter of one's own to request the device from. */
-  readonly adapter?: GPUAdapter;
+  readonly adapter?: PlatformAdapter;
   /** The bytes it may hold. Default 4 GiB on software adapters, 64 GiB on others: WebGPU does not tell a GPU's memory. */
   readonly budget?: number;
   /** Which shape of the hot kernels to run. By default `direct` on software adapters, else `tiled`. */

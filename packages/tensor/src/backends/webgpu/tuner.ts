@@ -4,6 +4,7 @@ import type { Backend, Buffer, Operand } from "../../backend.ts";
 import type { GpuTarget, KernelCall, Op, Temporary, View } from "../../op.ts";
 import { likelyTilings, type Product, type Retiled, type Tiling, tilingIn } from "../../ops/tiles.ts";
 import { spanOf } from "../../shape.ts";
+import type { PlatformDevice } from "./platformTypes.ts";
 import { stopwatch } from "./stopwatch.ts";
 import { readTilings, type StoredTilings, writeTilings } from "./tilingStore.ts";
 
@@ -47,7 +48,7 @@ const tuners = new WeakMap<Backend, Tuner>();
  * @param tuned whether to begin with those that were found on this adapter before, or the place where they are
  */
 export async function tunable<Opened extends Tunable>(
-  { device, identity }: { readonly device: GPUDevice; readonly identity: string },
+  { device, identity }: { readonly device: PlatformDevice; readonly identity: string },
   target: GpuTarget,
   tuned: boolean | string,
   open: (target: GpuTarget) => Opened,

@@ -1,10 +1,11 @@
 // Saving survives kill -9, full disks and bad paths.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { removeStaleTemporaries, writeFileAtomic } from "../../packages/cli/src/atomicFile.ts";
+import { OWN } from "../../packages/cli/src/owner.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
 
 const MIB = 2 ** 20;
@@ -22,7 +23,9 @@ test("a file is created, then replaced, and nothing else appears", () => {
 test("a path that cannot be written throws, and leaves nothing", () => {
   const directory = temporaryDirectory();
   mkdirSync(join(directory, "taken"));
-  expect(() => writeFileAtomic(join(directory, "taken"), Uint8Array.of(1))).toThrow(/taken stays as it was: E/);
+  expect(() => writeFileAtomic(join(directory, "taken"), Uint8Array.of(1))).toThrow(
+    /taken stays as it was: .*taken: is a folder, want a file$/,
+  );
   expect(() => writeFileAtomic(join(directory, "no", "a.bin"), Uint8Array.of(1))).toThrow(/stays as it was: ENOENT/);
   expect(readdirSync(directory)).toEqual(["taken"]);
 });
@@ -75,7 +78,8 @@ test("of 30 processes killed while they save, none leaves a torn file, and their
     const content = readFileSync(path);
     expect(content.length).toBe(size);
     expect(content.equals(Buffer.alloc(size, content[0]))).toBe(true);
-    expect(readdirSync(output).filter((name) => name !== "a.bin" && name !== `a.bin.tmp-${child.pid}`)).toEqual([]);
+    const others = readdirSync(output).filter((name) => name !== "a.bin");
+    expect(others.filter((name) => !name.startsWith(`a.bin.tweedie-unfinished-${child.pid}-`))).toEqual([]);
     leftBehind += removeStaleTemporaries(output).length;
     expect(readdirSync(output)).toEqual(["a.bin"]);
   }
@@ -83,22 +87,60 @@ test("of 30 processes killed while they save, none leaves a torn file, and their
   expect(leftBehind).toBeGreaterThan(0);
 });
 
-test("only temporaries of dead processes and of this one's id are removed", async () => {
+test("only our own temporaries of ended processes are removed, whatever else ends in a number", async () => {
   const directory = temporaryDirectory();
-  const { pid } = spawnSync(process.execPath, ["-e", ""]);
-  const alive = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+  const script = await bundled(
+    `import { OWN } from "./owner.ts";
+     console.log(OWN);
+     if (process.argv[2] === "stay") setInterval(() => {}, 1000);`,
+    directory,
+  );
+  const ended = spawnSync(process.execPath, [script], { encoding: "utf8" }).stdout.trim();
+  const alive = spawn(process.execPath, [script, "stay"]);
   try {
-    const stay = [`a.tmp-${alive.pid}`, "a.tmp-", "a.tmp-x", `a.tmp-${pid}.bin`, "model.safetensors"];
-    const go = [`a.tmp-${pid}`, `a.tmp-${process.pid}`];
+    const [owner] = await once(alive.stdout, "data");
+    const living = String(owner).trim();
+    const reused = living.replace(/-\d+-/, "-1-"); // the id of a process that ended before was given to this one
+    const stay = [
+      `a.tweedie-unfinished-${living}`,
+      "thesis.tmp-99999",
+      `a.tmp-${ended}`,
+      "a.tweedie-unfinished-",
+      "model.safetensors",
+    ];
+    const go = [ended, reused, OWN].map((name) => `a.tweedie-unfinished-${name}`);
     for (const name of [...stay, ...go]) writeFileSync(join(directory, name), "");
-    mkdirSync(join(directory, `directory.tmp-${pid}`));
+    mkdirSync(join(directory, `directory.tweedie-unfinished-${ended}`));
     expect(removeStaleTemporaries(directory).sort()).toEqual(go.sort());
-    expect(readdirSync(directory).sort()).toEqual([...stay, `directory.tmp-${pid}`].sort());
+    expect(readdirSync(directory).sort()).toEqual(
+      [...stay, "script.mjs", `directory.tweedie-unfinished-${ended}`].sort(),
+    );
   } finally {
     alive.kill("SIGKILL");
   }
   expect(removeStaleTemporaries(join(directory, "missing"))).toEqual([]);
 });
+
+test.skipIf(process.platform === "win32")(
+  "a pipe or a link to nothing is not replaced; what a link leads to is",
+  () => {
+    const directory = temporaryDirectory();
+    const at = (name: string) => join(directory, name);
+    spawnSync("sh", ["-c", 'mkfifo "$0"', at("pipe")]);
+    symlinkSync(at("nowhere"), at("dangling"));
+    symlinkSync(at("a.bin"), at("link"));
+    writeFileSync(at("a.bin"), "old");
+    expect(() => writeFileAtomic(at("pipe"), Uint8Array.of(1))).toThrow(/pipe: is a pipe, want a file$/);
+    expect(() => writeFileAtomic(at("dangling"), Uint8Array.of(1))).toThrow(
+      /dangling: is a link to nothing, want a file$/,
+    );
+    writeFileAtomic(at("link"), Buffer.from("new"));
+    expect(readFileSync(at("a.bin"), "utf8")).toBe("new");
+    expect(lstatSync(at("link")).isSymbolicLink()).toBe(true);
+    expect(lstatSync(at("pipe")).isFIFO()).toBe(true);
+    expect(readdirSync(directory).sort()).toEqual(["a.bin", "dangling", "link", "pipe"]);
+  },
+);
 
 async function saving(child: ChildProcess): Promise<void> {
   const [text] = await once(child.stdout!, "data");

@@ -1,33 +1,57 @@
 // Files that are replaced whole or not at all, through a crash or kill -9. Not a lock: the last of two writers wins.
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
+import { isAlive, OWN, OWNER } from "./owner.ts";
+import { isRegularFile } from "./regularFile.ts";
 
-/**
- * Writes a file so that its path always holds the old content or the new, complete and on disk when this returns.
- * Synchronous on purpose: a signal is handled before or after, and no two writes of one process meet.
- * @throws Error with the reason; the old file is as it was and nothing is left beside it
- */
-export function writeFileAtomic(path: string, bytes: Uint8Array): void {
-  const temporary = `${path}.tmp-${process.pid}`;
-  try {
-    writeThrough(temporary, bytes);
-    renameSync(temporary, path);
-  } catch (error) {
-    removeQuietly(temporary);
-    throw new Error(`writeFileAtomic: ${path} stays as it was: ${(error as Error).message}`, { cause: error });
-  }
-  syncDirectory(dirname(path));
+/** A file could not be written: the disk is full, its folder gone, the path taken. It is as it was. */
+export class WriteError extends Error {
+  override readonly name = "WriteError";
 }
 
 /**
- * Removes what killed processes left of `writeFileAtomic` in a directory (not below it), and what an earlier process
- * left that had this one's id, as happens in containers.
+ * Writes a file so that its path always holds the old content or the new, complete and on disk when this returns. A link stays one: what it
+ * leads to is replaced. Synchronous on purpose: a signal is handled before or after, and no two writes of one process meet.
+ * @throws WriteError with the reason, also where no file but a device, pipe or folder lies; nothing is left beside it
+ */
+export function writeFileAtomic(path: string, bytes: Uint8Array): void {
+  let temporary: string | undefined;
+  try {
+    const target = isRegularFile(path) ? realpathSync(path) : path;
+    temporary = `${target}${UNFINISHED}${OWN}`;
+    writeThrough(temporary, bytes);
+    renameSync(temporary, target);
+    syncDirectory(dirname(target));
+  } catch (error) {
+    if (temporary !== undefined) removeQuietly(temporary);
+    throw new WriteError(`${path} stays as it was: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+// A name that nobody gives a file: what bears it and is nobody's any more may be removed.
+const UNFINISHED = ".tweedie-unfinished-";
+const TEMPORARY = new RegExp(`${UNFINISHED.replaceAll(".", "\\.")}(${OWNER.source})$`);
+
+/**
+ * Removes what killed processes left of `writeFileAtomic` in a directory (not below it).
  * @returns the names removed; none when there is no such directory
  */
 export function removeStaleTemporaries(directory: string): string[] {
   const stale = filesIn(directory).filter((name) => {
-    const pid = Number(/\.tmp-(\d+)$/.exec(name)?.[1] ?? Number.NaN);
-    return pid === process.pid || (Number.isSafeInteger(pid) && !isAlive(pid));
+    const owner = TEMPORARY.exec(name)?.[1];
+    if (owner === undefined) return false;
+    const { mtimeMs } = statSync(join(directory, name), { throwIfNoEntry: false }) ?? { mtimeMs: 0 };
+    return owner === OWN || !isAlive(owner, (Date.now() - mtimeMs) / 1000);
   });
   for (const name of stale) {
     rmSync(join(directory, name), { force: true });
@@ -76,15 +100,6 @@ function filesIn(directory: string): string[] {
   } catch (error) {
     if (codeOf(error) === "ENOENT") return [];
     throw error;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) !== "ESRCH"; // EPERM: alive and another user's
   }
 }
 

@@ -90,7 +90,7 @@ function checkWritable(name: string, path: string): void {
 }
 
 /** Errors that a person may meet without a fault in the program: what they say is enough. */
-const FORESEEN = ["InputError", "OutOfMemoryError", "DeviceLostError"];
+const FORESEEN = ["InputError", "ForeseenError", "OutOfMemoryError", "DeviceLostError"];
 
 /** Prints an error. @returns the exit code */
 function complain(error: unknown): number {

@@ -3,4 +3,5 @@
 export { answer, answerOneOf, type Command, readArguments } from "./command.ts";
 export { closedAtEnd, exitCodeOf, runAsProgram, stopSignal } from "./ending.ts";
 export { type Flag, type FlagTable, type FlagValues, readFlags } from "./flags.ts";
+export { ForeseenError } from "./foreseenError.ts";
 export { InputError } from "./inputError.ts";

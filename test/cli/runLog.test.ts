@@ -1,7 +1,7 @@
 // The log survives kills and resumes.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type LogRecord, openRunLog, readRunLog } from "../../packages/cli/src/runLog.ts";
@@ -109,3 +109,48 @@ test("what was appended before a kill -9 is there after it", async () => {
   expect(await once(child, "exit")).toEqual([null, "SIGKILL"]);
   expect(stepsOf(path)).toEqual(Array.from({ length: 1000 }, (_, step) => step));
 });
+
+test("a log whose folder is moved away is written anew, whole", () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, "out", "log.jsonl");
+  const log = openRunLog(path, 0);
+  for (const step of [0, 1]) log.append({ step });
+  renameSync(join(directory, "out"), join(directory, "elsewhere"));
+  log.append({ step: 2 });
+  log.flush();
+  log.append({ step: 3 });
+  log.close();
+  expect(stepsOf(path)).toEqual([0, 1, 2, 3]);
+});
+
+test.runIf(process.platform === "linux")(
+  "lines that a full disk refuses wait, whole, until there is room",
+  async () => {
+    const directory = temporaryDirectory();
+    const path = join(directory, "log.jsonl");
+    const script = await bundled(
+      `import { openRunLog, readRunLog } from "./runLog.ts";
+     import { execFileSync } from "node:child_process";
+     const log = openRunLog(process.argv[2], 0);
+     let said;
+     for (let step = 0; step < 200; step++) log.append({ step, loss: 1 });
+     try { log.flush(); } catch (error) { said = error.code; }
+     const steps = readRunLog(process.argv[2]).length;
+     execFileSync("sh", ["-c", "prlimit --pid $0 --fsize=unlimited", String(process.pid)]);
+     log.append({ step: 200, loss: 1 });
+     log.flush();
+     console.log(JSON.stringify({ said, steps }));`,
+      directory,
+    );
+    // The limit's unit is 512 bytes; 200 lines are more than 1024. It is soft, so that it can be raised again.
+    const child = spawnSync("sh", ["-c", 'ulimit -S -f 2; exec "$0" "$@"', process.execPath, script, path], {
+      encoding: "utf8",
+    });
+    expect(child.stderr).toBe("");
+    const { said, steps } = JSON.parse(child.stdout);
+    expect(said).toBe("EFBIG");
+    expect(steps).toBeGreaterThan(10);
+    expect(steps).toBeLessThan(100);
+    expect(stepsOf(path)).toEqual(Array.from({ length: 201 }, (_, step) => step));
+  },
+);

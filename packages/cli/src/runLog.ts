@@ -1,7 +1,18 @@
-// The log of a training run: one line of JSON per step, which outlives kills and resumes. Not messages: numbers only.
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+// The log of a training run: one line of JSON per step, which outlives kills, resumes and full disks. Not messages: numbers only.
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { writeFileAtomic } from "./atomicFile.ts";
+import { isRegularFile } from "./regularFile.ts";
 
 /** What is logged of one step: its number, from 0, and whatever was measured. */
 export interface LogRecord {
@@ -11,8 +22,13 @@ export interface LogRecord {
 
 /** An open log. */
 export interface RunLog {
-  /** Adds a line. @throws Error when its step is not past the last one's, or the disk is full */
+  /**
+   * Adds a line. Where it cannot be written (a full disk) it waits, and is tried again with the next.
+   * @throws Error when its step is not past the last one's
+   */
   append(record: LogRecord): void;
+  /** Writes what waits, and the whole log anew where its file was removed or moved away. @throws Error with the reason if that fails */
+  flush(): void;
   close(): void;
 }
 
@@ -28,14 +44,40 @@ export function openRunLog(path: string, firstStep: number): RunLog {
   const keptText = kept.map(({ line }) => `${line}\n`).join("");
   if (keptText !== text) writeFileAtomic(path, new TextEncoder().encode(keptText));
   let lastStep = kept.at(-1)?.record.step ?? -1;
-  const file = openSync(path, "a");
+  let file = openSync(path, "a+");
+  let size = fstatSync(file).size;
+  let waiting = "";
+
+  const write = (): void => {
+    const bytes = new TextEncoder().encode(waiting);
+    try {
+      writeAll(file, bytes);
+    } catch (error) {
+      ftruncateSync(file, size); // no part of a line stays
+      throw error;
+    }
+    size += bytes.length;
+    waiting = "";
+  };
   return {
     append(record) {
       if (!Number.isSafeInteger(record.step) || record.step <= lastStep) {
         throw new Error(`runLog: step ${record.step} after step ${lastStep}, want whole steps that increase`);
       }
       lastStep = record.step;
-      writeAll(file, new TextEncoder().encode(`${JSON.stringify(record, spellOut)}\n`));
+      waiting += `${JSON.stringify(record, spellOut)}\n`;
+      try {
+        write();
+      } catch {} // flush tells
+    },
+    flush() {
+      if (!isAt(path, file)) {
+        mkdirSync(dirname(path), { recursive: true });
+        writeFileAtomic(path, readAll(file, size));
+        closeSync(file);
+        file = openSync(path, "a+");
+      }
+      if (waiting !== "") write();
     },
     close() {
       closeSync(file);
@@ -53,12 +95,24 @@ export function readRunLog(path: string): LogRecord[] {
 }
 
 function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
-    throw error;
+  return isRegularFile(path) ? readFileSync(path, "utf8") : "";
+}
+
+/** Whether a path leads to an open file. */
+function isAt(path: string, file: number): boolean {
+  const [found, open] = [statSync(path, { throwIfNoEntry: false }), fstatSync(file)];
+  return found !== undefined && found.ino === open.ino && found.dev === open.dev;
+}
+
+/** The first `size` bytes of an open file. */
+function readAll(file: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; ) {
+    const got = readSync(file, bytes, at, size - at, at);
+    if (got === 0) throw new Error("runLog: the file became shorter, want it left to the training");
+    at += got;
   }
+  return bytes;
 }
 
 function parseLines(text: string, path: string): { line: string; record: LogRecord }[] {

@@ -281,7 +281,7 @@ test("a checkpoint of another shape, or other settings with --resume, are refuse
   const other = await tweedie("train", "--data", data, "--backend", "cpu", "--resume", "--batch", "9", "--out", out);
   expect([other.code, other.error]).toEqual([
     2,
-    `error: --batch 9: ${path} was made with 8, want that or nothing with --resume\n`,
+    `error: --batch 9: ${path} was made with 8, want that or nothing with --resume; --from starts a new run from its weights\n`,
   ]);
   expect(hash(path)).toBe(before);
 

@@ -4,7 +4,7 @@ import type { Backend } from "@pkg/tensor";
 import { newRun, type Run, saveRun } from "../../packages/cli/src/run.ts";
 import type { Settings } from "../../packages/cli/src/settings.ts";
 
-const SMALL: Settings = {
+export const SMALL: Settings = {
   model: { inChannels: 1, channels: 2, multipliers: [1, 2], blocks: 1, attentionLevels: [1], classes: 10 },
   schedule: "cosine",
   diffusionSteps: 10,
@@ -17,7 +17,7 @@ const SMALL: Settings = {
   labelDropout: 0.1,
 };
 
-const smallRun = (backend: Backend, settings: Settings = SMALL): Run =>
+export const smallRun = (backend: Backend, settings: Settings = SMALL): Run =>
   newRun(settings, { height: 8, width: 8 }, backend);
 
 /** Writes a checkpoint of a run without steps. */

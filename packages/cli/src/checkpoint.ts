@@ -20,17 +20,32 @@ import { checkShapes } from "./stateShapes.ts";
 /** Named groups of tensors: "model", "ema", "optimizer". */
 export type CheckpointTensors = Readonly<Record<string, ReadonlyMap<string, Tensor>>>;
 
-/** What a checkpoint is read for: drawing needs the averaged weights, going on all of it. */
-export type Purpose = "draw" | "resume";
+/** What a checkpoint is read for: drawing and new runs need the averaged weights, going on all of it. */
+export type Purpose = "draw" | "train" | "resume";
 
 const KEY = "tweedie";
-const GROUPS: Readonly<Record<Purpose, readonly string[]>> = { draw: ["ema"], resume: ["model", "ema", "optimizer"] };
+const GROUPS: Readonly<Record<Purpose, readonly string[]>> = {
+  draw: ["ema"],
+  train: ["ema"],
+  resume: ["model", "ema", "optimizer"],
+};
 
-/** Writes a checkpoint; a kill at any moment leaves the file that was there, or the new one, whole. */
+/** Weights, averages or moments that are not finite: what a diverged training would save. */
+export class NonFiniteStateError extends Error {
+  override readonly name = "NonFiniteStateError";
+}
+
+/**
+ * Writes a checkpoint; a kill at any moment leaves the file that was there, or the new one, whole.
+ * @throws NonFiniteStateError naming the tensor, and WriteError; the file that was there stays
+ */
 export async function saveCheckpoint(path: string, header: CheckpointHeader, groups: CheckpointTensors): Promise<void> {
   const entries = Object.entries(groups).flatMap(([group, tensors]) =>
     [...tensors].map(async ([name, value]) => {
       const data = Float32Array.from(await value.data());
+      const wrong = data.find((element) => !Number.isFinite(element));
+      if (wrong !== undefined)
+        throw new NonFiniteStateError(`${group}.${name} has ${wrong} after ${header.step} steps`);
       return [`${group}.${name}`, { dtype: "F32" as const, shape: [...value.shape], data }] as const;
     }),
   );
@@ -46,6 +61,16 @@ export function exportWeights(path: string, { header, file }: Checkpoint): void 
     return [name, { dtype: "F16" as const, shape, data: Float32Array.from(data as Float32Array) }] as const;
   });
   writeFileAtomic(path, serializeSafetensors(new Map(halved), { [KEY]: JSON.stringify(header) }));
+}
+
+/** Whether a file holds what `exportWeights` writes, and nothing that would be missed: no more than averaged weights. */
+export function isExport(path: string): boolean {
+  try {
+    return [...loadCheckpoint(path, "draw").file.tensors.keys()].every((name) => name.startsWith("ema."));
+  } catch (error) {
+    if (error instanceof InputError) return false;
+    throw error;
+  }
 }
 
 /** A checkpoint as read and found good: `tensors` puts one of its groups on a backend. */
@@ -117,7 +142,7 @@ function checkUse(path: string, { settings }: CheckpointHeader, purpose: Purpose
   if (!channels.includes(inChannels)) throw wrong(path, "settings.model.inChannels", inChannels, channels.join(" or "));
   if (outChannels !== inChannels)
     throw wrong(path, "settings.model.outChannels", outChannels, `${inChannels} as inChannels`);
-  if (purpose === "resume" && classes !== undefined && classes !== MNIST_LABELS) {
+  if (purpose !== "draw" && classes !== undefined && classes !== MNIST_LABELS) {
     throw wrong(path, "settings.model.classes", classes, `${MNIST_LABELS} as in the data`);
   }
   try {

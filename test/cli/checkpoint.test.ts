@@ -1,11 +1,20 @@
 // No checkpoint is believed: whatever is wrong with one is said in one line, before anything is made of it.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpu, parseSafetensors, randomStream, serializeSafetensors, tidy } from "@pkg/tensor";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadCheckpoint, type Purpose } from "../../packages/cli/src/checkpoint.ts";
+import { exportWeights, loadCheckpoint, type Purpose } from "../../packages/cli/src/checkpoint.ts";
 import { InputError } from "../../packages/cli/src/inputError.ts";
 import { restoreRun } from "../../packages/cli/src/run.ts";
 import { averagedModel } from "../../packages/cli/src/sampleGrid.ts";
@@ -155,7 +164,7 @@ test("tensors that are missing, extra, misshapen, of another type or not finite 
   expect(rewrite((copy) => copy.set("more", bias))).toEqual(both("tensors named more.…, want model, ema, optimizer"));
   const integers = { dtype: "I64" as const, shape: [2], data: new BigInt64Array(2) };
   expect(rewrite((copy) => copy.set("ema.input.bias", integers))).toEqual(
-    both("ema.input.bias I64, want F32, F16 or BF16"),
+    both("ema.input.bias I64, want F32 or F16 or BF16"),
   );
   const infinite = { dtype: "F32" as const, shape: [2], data: Float32Array.of(0, Number.NaN) };
   expect(rewrite((copy) => copy.set("ema.input.bias", infinite))).toEqual(
@@ -172,6 +181,25 @@ test("tensors that are missing, extra, misshapen, of another type or not finite 
     "no tensors named ema.…, want ema",
     "no tensors named model.…, want model, ema, optimizer",
   ]);
+});
+
+test("weights too large for half precision are not exported", () => {
+  const { tensors, metadata } = parseSafetensors(goodBytes);
+  const large = { dtype: "F32" as const, shape: [2], data: Float32Array.of(65_519, -65_520) };
+  writeFileSync(path, serializeSafetensors(tensors.set("ema.input.bias", large), metadata));
+  const to = join(work, "none.safetensors");
+  expect(() => exportWeights(to, loadCheckpoint(path, "draw"))).toThrow(
+    new InputError("ema.input.bias has -65520, want less than 65520 for half precision"),
+  );
+  expect(existsSync(to)).toBe(false);
+});
+
+test("a checkpoint that was read is that one, whatever a training saves meanwhile", async () => {
+  writeFileSync(path, goodBytes);
+  const checkpoint = loadCheckpoint(path, "resume");
+  await saveSmall(`${path}.next`, backend);
+  renameSync(`${path}.next`, path);
+  expect(restoreRun(checkpoint, backend).optimizer.steps).toBe(0);
 });
 
 test("names of very many stages, axes or metadata keys are refused at once", () => {

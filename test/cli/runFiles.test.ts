@@ -48,6 +48,17 @@ test("a checkpoint with a wrong header ends sample, export and --resume in one l
     });
   }
   expect([hash(path), readFileSync(join(out, "log.jsonl"), "utf8")]).toEqual([before, log]);
+
+  // A damaged log is told as shortly, and need not be kept.
+  writeParts(path, header, tensors);
+  writeFileSync(join(out, "log.jsonl"), "what is this?\n");
+  const damaged = await tweedie("train", ...DATA, "--resume", "--steps", "2", "--out", out);
+  expect([damaged.code, damaged.error]).toEqual([
+    2,
+    `error: runLog: ${out}/log.jsonl: line 1 is what is this?, want {"step": …} past step -1; move it away to go on with a new log\n`,
+  ]);
+  rmSync(join(out, "log.jsonl"));
+  expect((await tweedie("train", ...DATA, "--resume", "--steps", "2", "--out", out)).code).toBe(0);
 });
 
 const settingsOf = (path: string) => JSON.parse(partsOf(path).header.__metadata__.tweedie).settings;

@@ -11,11 +11,12 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { ForeseenError } from "@pkg/command";
 import { isAlive, OWN, OWNER } from "./owner.ts";
 import { isRegularFile } from "./regularFile.ts";
 
 /** A file could not be written: the disk is full, its folder gone, the path taken. It is as it was. */
-export class WriteError extends Error {
+export class WriteError extends ForeseenError {
   override readonly name = "WriteError";
 }
 

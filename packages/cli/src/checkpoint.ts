@@ -2,6 +2,7 @@
 
 import {
   type Backend,
+  type ByteSource,
   parseSafetensors,
   type SafetensorsFile,
   type SafetensorsTensor,
@@ -10,7 +11,7 @@ import {
   tensor,
 } from "@pkg/tensor";
 import { writeFileAtomic } from "./atomicFile.ts";
-import { checkHeaderLength, openCheckpointFile } from "./checkpointFile.ts";
+import { checkHeaderLength, withCheckpointFile } from "./checkpointFile.ts";
 import { type CheckpointHeader, parseHeader, wrong } from "./checkpointHeader.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { MNIST_LABELS } from "./mnist.ts";
@@ -29,6 +30,8 @@ const GROUPS: Readonly<Record<Purpose, readonly string[]>> = {
   train: ["ema"],
   resume: ["model", "ema", "optimizer"],
 };
+
+const FLOATS: readonly string[] = ["F32", "F16", "BF16"];
 
 /** Weights, averages or moments that are not finite: what a diverged training would save. */
 export class NonFiniteStateError extends Error {
@@ -54,29 +57,47 @@ export async function saveCheckpoint(path: string, header: CheckpointHeader, gro
   writeFileAtomic(path, bytes);
 }
 
-/** Writes what sampling needs, the averaged weights, in half precision (an eighth of the file). */
-export function exportWeights(path: string, { header, file }: Checkpoint): void {
-  const averages = [...file.tensors].filter(([name]) => name.startsWith("ema."));
-  const halved = averages.map(([name, { shape, data }]) => {
-    return [name, { dtype: "F16" as const, shape, data: Float32Array.from(data as Float32Array) }] as const;
+/**
+ * Writes what sampling needs, the averaged weights, in half precision (an eighth of the file).
+ * @throws InputError naming a weight too large for it, and WriteError
+ */
+export function exportWeights(path: string, { header, groups }: Checkpoint): void {
+  const halved = [...(groups.get("ema") ?? [])].map(([name, { shape, data }]) => {
+    const wide = data.find((weight) => Math.abs(weight) >= LARGEST_HALF);
+    if (wide !== undefined)
+      throw new InputError(`ema.${name} has ${wide}, want less than ${LARGEST_HALF} for half precision`);
+    return [`ema.${name}`, { dtype: "F16" as const, shape, data }] as const;
   });
   writeFileAtomic(path, serializeSafetensors(new Map(halved), { [KEY]: JSON.stringify(header) }));
 }
 
+/** What float16 rounds to infinity, and all above. */
+const LARGEST_HALF = 65_520;
+
 /** Whether a file holds what `exportWeights` writes, and nothing that would be missed: no more than averaged weights. */
 export function isExport(path: string): boolean {
   try {
-    return [...loadCheckpoint(path, "draw").file.tensors.keys()].every((name) => name.startsWith("ema."));
+    return `${loadCheckpoint(path, "draw").names}` === "ema";
   } catch (error) {
     if (error instanceof InputError) return false;
     throw error;
   }
 }
 
-/** A checkpoint as read and found good: `tensors` puts one of its groups on a backend. */
+/** Weights of a file, in memory. */
+interface Stored {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A checkpoint as read and found good. */
 export interface Checkpoint {
   readonly header: CheckpointHeader;
-  readonly file: SafetensorsFile;
+  /** The groups in the file: "model", "ema", "optimizer". */
+  readonly names: readonly string[];
+  /** Those that it was read for. */
+  readonly groups: ReadonlyMap<string, ReadonlyMap<string, Stored>>;
+  /** One of these on a backend. */
   tensors(group: string, backend: Backend): Map<string, Tensor>;
 }
 
@@ -85,31 +106,29 @@ export interface Checkpoint {
  * @throws InputError of one line when the file cannot be read, is no safetensors file, is not one of ours, or holds no such weights
  */
 export function loadCheckpoint(path: string, purpose: Purpose): Checkpoint {
-  const file = parse(path);
-  const text = file.metadata[KEY];
-  if (text === undefined) {
-    throw new InputError(`${path}: no "${KEY}" in its metadata, want a checkpoint written by train or start`);
-  }
-  const header = parseHeader(path, text);
-  readingInput(() => checkTensors(path, header, file, purpose));
-  checkUse(path, header, purpose);
-  return {
-    header,
-    file,
-    tensors(group, backend) {
-      const found = [...groupsOf(file).get(group)!];
-      return new Map(
-        found.map(([name, { data, shape }]) => [
-          name,
-          tensor(Float32Array.from(data as Float32Array), { backend, shape }),
-        ]),
-      );
-    },
-  };
+  return readingInput(() =>
+    withCheckpointFile(path, (source) => {
+      const file = parse(path, source);
+      const text = file.metadata[KEY];
+      if (text === undefined) {
+        throw new InputError(`${path}: no "${KEY}" in its metadata, want a checkpoint written by train or start`);
+      }
+      const header = parseHeader(path, text);
+      const found = groupsOf(file);
+      checkTensors(path, header, found, purpose);
+      checkUse(path, header, purpose);
+      const groups = new Map(GROUPS[purpose].map((group) => [group, storedIn(path, group, found.get(group))]));
+      return {
+        header,
+        names: [...found.keys()],
+        groups,
+        tensors: (group, backend) => tensorsOf(groups.get(group), backend),
+      };
+    }),
+  );
 }
 
-function parse(path: string): SafetensorsFile {
-  const source = readingInput(() => openCheckpointFile(path));
+function parse(path: string, source: ByteSource): SafetensorsFile {
   try {
     return parseSafetensors(source);
   } catch (error) {
@@ -117,22 +136,40 @@ function parse(path: string): SafetensorsFile {
   }
 }
 
-function checkTensors(path: string, { settings }: CheckpointHeader, file: SafetensorsFile, purpose: Purpose): void {
-  const groups = groupsOf(file);
+function checkTensors(path: string, { settings }: CheckpointHeader, groups: Groups, purpose: Purpose): void {
   const missing = GROUPS[purpose].find((group) => !groups.has(group));
   if (missing) throw new InputError(`${path}: no tensors named ${missing}.…, want ${GROUPS[purpose].join(", ")}`);
   const other = [...groups.keys()].find((group) => !GROUPS.resume.includes(group));
   if (other !== undefined) throw new InputError(`${path}: tensors named ${other}.…, want ${GROUPS.resume.join(", ")}`);
-  for (const [name, { dtype }] of file.tensors) {
-    if (!["F32", "F16", "BF16"].includes(dtype))
-      throw new InputError(`${path}: ${name} ${dtype}, want F32, F16 or BF16`);
+  for (const [group, tensors] of groups) {
+    for (const [name, { dtype }] of tensors) {
+      if (!FLOATS.includes(dtype))
+        throw new InputError(`${path}: ${group}.${name} ${dtype}, want ${FLOATS.join(" or ")}`);
+    }
   }
-  const shapes = new Map([...groups].map(([group, tensors]) => [group, shapesOf(tensors)]));
-  checkShapes(path, settings.model, shapes);
-  for (const [name, { data }] of file.tensors) {
-    const at = (data as Float32Array).findIndex((value) => !Number.isFinite(value));
-    if (at >= 0) throw new InputError(`${path}: ${name} ${data[at]} at ${at}, want finite numbers`);
-  }
+  const shapesOf = (tensors: ReadonlyMap<string, SafetensorsTensor>) =>
+    new Map([...tensors].map(([name, { shape }]) => [name, shape]));
+  checkShapes(path, settings.model, new Map([...groups].map(([group, tensors]) => [group, shapesOf(tensors)])));
+}
+
+/** Reads a group's elements. @throws InputError when one is not finite */
+function storedIn(
+  path: string,
+  group: string,
+  tensors: ReadonlyMap<string, SafetensorsTensor> = new Map(),
+): Map<string, Stored> {
+  return new Map(
+    [...tensors].map(([name, tensor]) => {
+      const data = tensor.data as Float32Array; // read here and now, once; checkTensors let floats through alone
+      const at = data.findIndex((value) => !Number.isFinite(value));
+      if (at >= 0) throw new InputError(`${path}: ${group}.${name} ${data[at]} at ${at}, want finite numbers`);
+      return [name, { shape: tensor.shape, data }];
+    }),
+  );
+}
+
+function tensorsOf(group: ReadonlyMap<string, Stored> = new Map(), backend: Backend): Map<string, Tensor> {
+  return new Map([...group].map(([name, { data, shape }]) => [name, tensor(data, { backend, shape })]));
 }
 
 /** What the commands need of a network: they draw grey or coloured images, and train on MNIST's. */
@@ -152,17 +189,15 @@ function checkUse(path: string, { settings }: CheckpointHeader, purpose: Purpose
   }
 }
 
+type Groups = Map<string, Map<string, SafetensorsTensor>>;
+
 /** The tensors of a file by what stands before the first dot of their names. */
-function groupsOf({ tensors }: SafetensorsFile): Map<string, Map<string, SafetensorsTensor>> {
-  const groups = new Map<string, Map<string, SafetensorsTensor>>();
+function groupsOf({ tensors }: SafetensorsFile): Groups {
+  const groups: Groups = new Map();
   for (const [name, value] of tensors) {
     const dot = name.indexOf(".");
     const [group, rest] = dot < 0 ? [name, ""] : [name.slice(0, dot), name.slice(dot + 1)];
     groups.set(group, (groups.get(group) ?? new Map<string, SafetensorsTensor>()).set(rest, value));
   }
   return groups;
-}
-
-function shapesOf(tensors: ReadonlyMap<string, SafetensorsTensor>): Map<string, readonly number[]> {
-  return new Map([...tensors].map(([name, { shape }]) => [name, shape]));
 }

@@ -65,7 +65,7 @@ async function begin(
       `--data: images of ${height} × ${width}, want ${known.height} × ${known.width} as in ${files.checkpoint}`,
     );
   }
-  if (isResumed) readingInput(() => readRunLog(files.log));
+  if (isResumed) checkLog(files.log);
   const run = beginning.make({ height, width }, await openBackend(flags));
   if (await before?.(run)) return undefined;
   if (!isResumed) await makeRoom(run, files, flags.word("out"));
@@ -90,6 +90,15 @@ async function makeRoom(run: Run, files: TrainFiles, out: string): Promise<void>
   await saveRun(files.checkpoint, run).catch((error) => {
     throw error instanceof WriteError ? new InputError(error.message, { cause: error }) : error;
   });
+}
+
+/** @throws InputError when steps could not be added to the log */
+function checkLog(path: string): void {
+  try {
+    readRunLog(path);
+  } catch (error) {
+    throw new InputError(`${(error as Error).message}; move it away to go on with a new log`, { cause: error });
+  }
 }
 
 function planOf(flags: FlagValues): TrainPlan {

@@ -2,8 +2,10 @@
 
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { DeviceLostError, OutOfMemoryError } from "@pkg/tensor";
 import { dieWithOutput } from "./ending.ts";
 import { describeFlag, type FlagTable, type FlagValues, readFlags } from "./flags.ts";
+import { ForeseenError } from "./foreseenError.ts";
 import { InputError } from "./inputError.ts";
 
 export interface Command<Name extends string = string> {
@@ -89,15 +91,17 @@ function checkWritable(name: string, path: string): void {
   }
 }
 
-/** Errors that a person may meet without a fault in the program: what they say is enough. */
-const FORESEEN = ["InputError", "ForeseenError", "OutOfMemoryError", "DeviceLostError"];
-
 /** Prints an error. @returns the exit code */
 function complain(error: unknown): number {
-  const isForeseen = error instanceof Error && (FORESEEN.includes(error.name) || isTooLarge(error) || isOfFiles(error));
+  const isForeseen = error instanceof Error && (isNamed(error) || isTooLarge(error) || isOfFiles(error));
   const text = !(error instanceof Error) ? String(error) : isForeseen ? oneLine(error.message) : error.stack;
   process.stderr.write(`error: ${text ?? error}\n`);
   return error instanceof InputError ? 2 : 1;
+}
+
+/** Whether it is one that a person may meet without a fault in the program: what it says is enough. */
+function isNamed(error: Error): boolean {
+  return [InputError, ForeseenError, OutOfMemoryError, DeviceLostError].some((named) => error instanceof named);
 }
 
 /** Whether V8 refused an array of that length. */

@@ -2,5 +2,5 @@
 
 /** A training that diverged, a disk that stayed full, a device that was lost again and again. */
 export class ForeseenError extends Error {
-  override readonly name = "ForeseenError";
+  override readonly name: string = "ForeseenError";
 }

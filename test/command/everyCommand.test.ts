@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { answer, answerOneOf, type Command, type Flag, readArguments } from "@pkg/command";
+import { answer, answerOneOf, type Command, type Flag, ForeseenError, readArguments } from "@pkg/command";
+import { DeviceLostError, DeviceStalledError, OutOfMemoryError } from "@pkg/tensor";
 import { describe, expect, test, vi } from "vitest";
 import { compare } from "../../bench/compare.ts";
 import { growth } from "../../bench/growth.ts";
@@ -144,7 +145,10 @@ test("what is missing or no result is one line to bench:compare", async () => {
 });
 
 test.each([
-  ["OutOfMemoryError", Object.assign(new Error("buffer: 5 bytes,\nwant fewer"), { name: "OutOfMemoryError" })],
+  ["OutOfMemoryError", new OutOfMemoryError("buffer: 5 bytes,\nwant fewer")],
+  ["a lost device", new DeviceLostError("webgpu: the device is gone")],
+  ["a device that ends nothing", new DeviceStalledError("webgpu: nothing ended for 60 s")],
+  ["a training that cannot go on", new ForeseenError("the last save failed")],
   ["an array that V8 refuses", catching(() => new Float32Array(1e15))],
   ["a file that the system refuses", catching(() => readFileSync(root))],
 ])("%s is one line and exit code 1", async (_, thrown) => {

@@ -18,13 +18,16 @@ interface Tarball {
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "tweedie-packages-"));
-const folders: Readonly<Record<string, string>> = {
-  "@pkg/kernels": "kernels",
-  "@pkg/tensor": "packages/tensor",
-  "@pkg/nn": "packages/nn",
-  "@pkg/diffusion": "packages/diffusion",
-};
+const names = ["@pkg/kernels", "@pkg/tensor", "@pkg/nn", "@pkg/diffusion"];
 const tarballs = new Map<string, Tarball>();
+
+/** What the program of each README prints: a formula; Σ x³'s derivatives; a small loss; about the data's mean of 3. */
+const SHOWN: Readonly<Record<string, RegExp>> = {
+  "@pkg/kernels": /^\/\/ ./,
+  "@pkg/tensor": /^\[ 3, 12, 27 \]\n\[ 6, 12, 18 \]\n2\n$/,
+  "@pkg/nn": /^loss (0\.00\d+|\d\.\d+e-\d+)\n$/,
+  "@pkg/diffusion": /^mean (2\.[5-9]|3\.[0-4])\d*\n$/,
+};
 
 /** Two steps of training on each backend, by its name. */
 const program = `
@@ -48,10 +51,8 @@ console.log(JSON.stringify(results));
 
 beforeAll(() => {
   run("node", ["tools/build.mjs"], root);
-  for (const [name, path] of Object.entries(folders)) {
-    const output = run(...pnpm("pack", "--json", "--pack-destination", folder), join(root, path));
-    tarballs.set(name, JSON.parse(output));
-  }
+  const packing = pnpm("--filter", "@pkg/diffusion...", "pack", "--json", "--pack-destination", folder);
+  for (const tarball of JSON.parse(run(...packing, root)) as Tarball[]) tarballs.set(tarball.name, tarball);
   const consumer = join(folder, "consumer");
   mkdirSync(consumer);
   writeFileSync(join(consumer, "package.json"), JSON.stringify({ type: "module", private: true }));
@@ -62,7 +63,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe.each(Object.keys(folders))("%s", (name) => {
+describe.each(names)("%s", (name) => {
   test("has a package.json and files that publint accepts", async () => {
     const tarball = readFileSync(packed(name).filename);
     const { messages } = await publint({ pack: { tarball: new Uint8Array(tarball).buffer }, strict: true });
@@ -76,10 +77,19 @@ describe.each(Object.keys(folders))("%s", (name) => {
 
   test("holds its sources, what is built from them, and no more", () => {
     const allowed =
-      /^(LICENSE|package\.json|wgsl\.d\.ts|[a-z0-9_]+\.wgsl|src\/.*\.(ts|as)|dist\/.*\.(js|d\.ts)(\.map)?)$/;
+      /^(LICENSE|README\.md|package\.json|wgsl\.d\.ts|[a-z0-9_]+\.wgsl|src\/.*\.(ts|as)|dist\/.*\.(js|d\.ts)(\.map)?)$/;
     const paths = packed(name).files.map(({ path }) => path);
     expect(paths.filter((path) => !allowed.test(path) || /test|bench|\.mjs$/i.test(path))).toEqual([]);
-    expect(paths).toContain("LICENSE");
+    expect(paths).toEqual(expect.arrayContaining(["LICENSE", "README.md"]));
+  });
+
+  test("shows one program in its README, which plain Node runs", () => {
+    const consumer = join(folder, "consumer");
+    const text = readFileSync(join(consumer, "node_modules", name, "README.md"), "utf8");
+    const programs = [...text.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code);
+    expect(programs).toHaveLength(1);
+    writeFileSync(join(consumer, "shown.js"), programs[0]);
+    expect(run("node", ["shown.js"], consumer)).toMatch(SHOWN[name]);
   });
 
   test("names released versions and no condition of this workspace", () => {
@@ -92,6 +102,15 @@ test("@pkg/kernels holds a module for every kernel", () => {
   const kernels = readdirSync(join(root, "kernels")).filter((file) => file.endsWith(".wgsl"));
   const paths = packed("@pkg/kernels").files.map(({ path }) => path);
   expect(paths).toEqual(expect.arrayContaining(kernels.map((file) => `dist/${file.replace(/wgsl$/, "js")}`)));
+});
+
+test("README says to build, pack and install as it is done here", () => {
+  const text = readFileSync(join(root, "README.md"), "utf8");
+  expect(text).toMatch(/^npx -y pnpm@\S+ build$/m);
+  expect(text).toMatch(/^npx -y pnpm@\S+ --filter "@pkg\/diffusion\.\.\." pack --pack-destination \S+$/m);
+  expect(text).toMatch(/^npm install \S*pkg-\*\.tgz webgpu@\S+$/m);
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  expect(text).toContain(`webgpu@${manifest.devDependencies.webgpu}`);
 });
 
 test("plain Node runs a program that trains with them", () => {

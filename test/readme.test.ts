@@ -1,27 +1,32 @@
 // Keeps README.md true: runs the programs that it shows.
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-// Inside the repository, where its packages resolve.
-const directory = mkdtempSync(join(root, "node_modules/.readme-"));
+// Outside of the repository, as a program of one's own may lie.
+const directory = mkdtempSync(join(tmpdir(), "tweedie-readme-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** The programs of README.md, in order. */
 const programs = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
   ([, program]) => program,
 );
-writeFileSync(join(directory, "package.json"), '{ "type": "module" }');
 
 /** What a program prints. */
 async function outputOf(index: number): Promise<string> {
-  const file = join(directory, `program${index}.ts`);
-  writeFileSync(file, programs[index]);
-  return (await promisify(execFile)(process.execPath, ["tools/run.mjs", file], { cwd: root })).stdout;
+  const file = `program${index}.ts`;
+  writeFileSync(join(directory, file), programs[index]);
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const [node, ...words] = scripts["run:ts"].split(" ");
+  expect(node).toBe("node");
+  // As pnpm does: it runs scripts in the root, and says where it was called.
+  const env = { ...process.env, INIT_CWD: directory };
+  return (await promisify(execFile)(process.execPath, [...words, file], { cwd: root, env })).stdout;
 }
 
 test("there are three programs, each run by a test below", () => {

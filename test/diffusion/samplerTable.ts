@@ -76,7 +76,13 @@ export async function samplerTables(): Promise<Record<string, string>> {
 }
 
 const full = { lowerOrderFinal: false };
-const solvers: readonly (readonly [name: string, of: (path: NoisePath) => Sampler, calls: number, noisy?: true])[] = [
+/** Every solver on a path, with the calls of a step, and whether it adds noise of its own. */
+export const solvers: readonly (readonly [
+  name: string,
+  of: (path: NoisePath) => Sampler,
+  calls: number,
+  noisy?: true,
+])[] = [
   ["`euler`", euler, 1],
   ["`heun`", heun, 2],
   ["`dpm2`", dpm2, 2],

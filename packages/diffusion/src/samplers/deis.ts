@@ -7,7 +7,7 @@ import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep } from "./exponential.ts";
-import { endsAtData, stepLevels } from "./liveLevels.ts";
+import { endsAtData, fallsFar, stepLevels } from "./liveLevels.ts";
 import { newest, orderAt, places } from "./multistep.ts";
 import { interpolatoryWeights } from "./weights.ts";
 
@@ -29,12 +29,12 @@ export interface DeisOptions {
 export function deis(path: NoisePath, { order = 3, over = "time", lowerOrderFinal = true }: DeisOptions = {}): Sampler {
   checkOrder("deis", order, 4);
   const { levels, prior } = path;
-  const isLast = endsAtData(levels);
+  const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
   const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
   return {
     levels,
     prior,
-    form: (index, done) => (isLast(index) ? "last" : orderOf(index, done)),
+    form: (index, done) => (isLast(index) ? "last" : `${isFar(index)} ${orderOf(index, done)}`),
     step({ x, index, live, memory, predict }) {
       const [level, next] = stepLevels(levels, live);
       const denoised = path.denoise(predict(x, level), x, level);
@@ -43,6 +43,7 @@ export function deis(path: NoisePath, { order = 3, over = "time", lowerOrderFina
       const count = orderOf(index, memory.length);
       const used = noises.slice(0, count);
       const left = noises.slice(0, order - 1);
+      if (isFar(index)) return { x: along(x, denoised, level, next), denoised, memory: left };
       if (over === "log sigma") {
         const nodes = () => places(levels, live.index, count, lambdaOf);
         return { x: exponentialStep(x, used, { from: level, to: next, nodes, of: "noise" }), denoised, memory: left };

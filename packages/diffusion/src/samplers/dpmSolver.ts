@@ -7,7 +7,7 @@ import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
 import { exponentialStep, type Integrand } from "./exponential.ts";
-import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
+import { isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts";
 
 export interface DpmSolverOptions {
   /** As many calls of the model a step, in [1, 3]. Default 3. */
@@ -18,21 +18,22 @@ export interface DpmSolverOptions {
 
 /**
  * DPM-Solver-1, 2 and 3 (Lu et al. 2022, algorithms 1 and 2 with r₁ = 1/2, and r₁ = 1/3, r₂ = 2/3), or DPM-Solver++ 1S, 2S and 3S
- * (Lu et al. 2022b, algorithm 1). Order 1 is DDIM; so is the step to the data, where λ is infinite.
+ * (Lu et al. 2022b, algorithm 1). Order 1 is DDIM; so are the step to the data, where λ is infinite, and one
+ * in which σ falls far.
  * @throws Error for another order
  */
 export function dpmSolver(path: NoisePath, { order = 3, of = "noise" }: DpmSolverOptions = {}): Sampler {
   checkOrder("dpmSolver", order, 3);
   const { levels, prior } = path;
-  const isLast = endsAtData(levels);
+  const isEuler = isEulerStep(levels);
   return {
     levels,
     prior,
-    form: isLast,
+    form: isEuler,
     step({ x, index, live, predict }) {
       const [from, next] = stepLevels(levels, live);
       const denoised = path.denoise(predict(x, from), x, from);
-      if (order === 1 || isLast(index)) return { x: along(x, denoised, from, next), denoised };
+      if (order === 1 || isEuler(index)) return { x: along(x, denoised, from, next), denoised };
       const estimate = (data: Tensor, x: Tensor, level: NoiseLevel) => (of === "data" ? data : noiseIn(x, data, level));
       const at = (x: Tensor, level: NoiseLevel) => estimate(path.denoise(predict(x, level), x, level), x, level);
       const between = (share: number) =>

@@ -4,9 +4,9 @@ import { weightedSum } from "@pkg/tensor";
 import { sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
-import { noiseIn } from "./along.ts";
+import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
-import { stepLevels } from "./liveLevels.ts";
+import { fallsFar, stepLevels } from "./liveLevels.ts";
 import { newest, places } from "./multistep.ts";
 import { evenMoments, interpolatoryWeights } from "./weights.ts";
 
@@ -21,21 +21,24 @@ import { evenMoments, interpolatoryWeights } from "./weights.ts";
 export function lms(path: NoisePath, { order = 4 }: { readonly order?: number } = {}): Sampler {
   checkOrder("lms", order, 4);
   const { levels, prior } = path;
+  const isFar = fallsFar(levels);
   return {
     levels,
     prior,
-    form: () => "multistep",
-    step({ x, live, memory, predict }) {
+    form: isFar,
+    step({ x, index, live, memory, predict }) {
       const [level, next] = stepLevels(levels, live);
       const denoised = path.denoise(predict(x, level), x, level);
       const noises = newest(noiseIn(x, denoised, level), memory, order);
+      const left = noises.slice(0, order - 1);
+      if (isFar(index)) return { x: along(x, denoised, level, next), denoised, memory: left };
       const weights = () => {
         const nodes = places(levels, live.index, noises.length, sigmaOf);
         const size = next.signal * (sigmaOf(next) - sigmaOf(level));
         const shares = interpolatoryWeights(nodes, evenMoments(noises.length));
         return [next.signal / level.signal, ...shares.map((share) => size * share)];
       };
-      return { x: weightedSum([x, ...noises], weights), denoised, memory: noises.slice(0, order - 1) };
+      return { x: weightedSum([x, ...noises], weights), denoised, memory: left };
     },
   };
 }

@@ -4,8 +4,8 @@ import type { Tensor } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
-import { alongNoise, noiseIn } from "./along.ts";
-import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
+import { along, alongNoise, noiseIn } from "./along.ts";
+import { endsAtData, fallsFar, liveLevel, stepLevels } from "./liveLevels.ts";
 import { newest } from "./multistep.ts";
 import { evenMoments, interpolatoryWeights } from "./weights.ts";
 
@@ -19,16 +19,16 @@ export interface PndmOptions {
 
 /**
  * F-PNDM (Liu et al. 2022, eq. 9 to 13): ε̂ of classical methods for even steps, here 55/24 ε̂_t − 59/24 ε̂ + 37/24 ε̂ − 9/24 ε̂, moved
- * along as DDIM does. Of order 2 (of order 4 where the levels are even in σ).
+ * along as DDIM does; steps in which σ falls far are DDIM's own. Of order 2 (of order 4 where the levels are even in σ).
  * Memory: the ε̂ of earlier steps, the newest first.
  */
 export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {}): Sampler {
   const { levels, prior } = path;
-  const isLast = endsAtData(levels);
+  const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
   return {
     levels,
     prior,
-    form: isLast,
+    form: (index) => `${isLast(index)} ${isFar(index)}`,
     step({ x, index, live, memory, predict }) {
       const [level, next] = stepLevels(levels, live);
       const read = (x: Tensor, at: NoiseLevel) => {
@@ -37,11 +37,10 @@ export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {
       };
       const { denoised, noise: first } = read(x, level);
       const noises = newest(first, memory, 4);
-      const result = (of: readonly Tensor[], shares: readonly number[]) => ({
-        x: alongNoise(x, of, level, next, shares),
-        denoised,
-        memory: noises.slice(0, 3),
-      });
+      const moved = (x: Tensor) => ({ x, denoised, memory: noises.slice(0, 3) });
+      if (isFar(index)) return moved(along(x, denoised, level, next));
+      const result = (of: readonly Tensor[], shares: readonly number[]) =>
+        moved(alongNoise(x, of, level, next, shares));
       if (noises.length === 4 || (start === "heun" && noises.length > 1)) {
         const nodes = noises.map((_, k) => -k);
         return result(noises, interpolatoryWeights(nodes, evenMoments(noises.length)));

@@ -4,23 +4,26 @@ import { type Tensor, weightedSum } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
-import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
+import { along } from "./along.ts";
+import { endsAtData, isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts";
 
 /**
  * RK4 for dy/d log σ = y − D(y; σ) in y = x / signal, the ODE of Karras et al. 2022, eq. 1, with log σ for its time: even levels of
- * `exponential` are even steps. Of order 4; four calls of the model a step. A last step to the data is x̂₀.
+ * `exponential` are even steps. Of order 4; four calls of the model a step. A last step to the data is x̂₀, and one in
+ * which σ falls far DDIM's.
  */
 export function rungeKutta(path: NoisePath): Sampler {
   const { levels, prior } = path;
-  const isLast = endsAtData(levels);
+  const [isLast, isEuler] = [endsAtData(levels), isEulerStep(levels)];
   return {
     levels,
     prior,
-    form: isLast,
+    form: (index) => `${isLast(index)} ${isEuler(index)}`,
     step({ x, index, live, predict }) {
       const [level, next] = stepLevels(levels, live);
       const denoised = path.denoise(predict(x, level), x, level);
       if (isLast(index)) return { x: denoised, denoised };
+      if (isEuler(index)) return { x: along(x, denoised, level, next), denoised };
       const middle = liveLevel(() => path.at(Math.sqrt(sigmaOf(level) * sigmaOf(next))));
       /** y − D at a place. */
       const slope = (x: Tensor, at: NoiseLevel, denoised = path.denoise(predict(x, at), x, at)) =>

@@ -1,5 +1,7 @@
 // Probes that need more than an expression: limits, errors over many arguments, halves, what lies past the end, subgroups.
-import { type Tensor, tensor, webgpu } from "@pkg/tensor";
+import { cpu, DeviceLostError, randomStream, type Tensor, tensor, type WebgpuBackend, webgpu } from "@pkg/tensor";
+import { openGpu } from "../../bench/gpuDevice.ts";
+import { findAdapter } from "../../packages/tensor/src/backends/webgpu/device.ts";
 import { type Answers, type Check, type Expression, evaluate, type Probe, runKernel, text } from "./probe.ts";
 
 const LIMITS = [
@@ -145,12 +147,15 @@ export const halves: Probe = {
   },
 };
 
-/** What private variables, and elements that a kernel hands on by their bits, keep. */
+/** A quiet NaN and a signalling one. */
+const NANS = [0x7fc12345, 0x7f812345] as const;
+
+/** What kernels keep of the bits of a NaN that they copy. */
 export const stored: Probe = {
   topic: "bits of a NaN",
   guard: "No kernel tells NaN apart by its payload.",
   async ask(device) {
-    const given = Uint32Array.of(0x7fc12345, 0x7f812345);
+    const given = Uint32Array.from(NANS);
     const kernel = (element: string) => `
 @group(0) @binding(0) var<storage, read> a: array<${element}>;
 @group(0) @binding(1) var<storage, read_write> out: array<${element}>;
@@ -158,11 +163,17 @@ export const stored: Probe = {
     const answers: Record<string, string> = {};
     for (const element of ["u32", "f32"]) {
       const copies = new Uint32Array(await runKernel(device, kernel(element), [given], 2, 2));
-      for (const [k, name] of ["0x7fc12345", "the signalling 0x7f812345"].entries()) {
+      for (const [k, name] of [hex(NANS[0]), `the signalling ${hex(NANS[1])}`].entries()) {
         answers[`copy of ${name} as ${element}`] = hex(copies[k]);
       }
     }
     return answers;
+  },
+  async ours(backend) {
+    const found = await tensor(new Float32Array(Uint32Array.from(NANS).buffer), { backend })
+      .isNaN()
+      .data();
+    return NANS.map((bits, k) => ({ what: `isNaN of ${hex(bits)}`, found: found[k], want: 1, within: 0 }));
   },
 };
 
@@ -192,6 +203,40 @@ export const outOfBounds: Probe = {
     const table = tensor([1, 2, 3, 4], { backend });
     const found = await table.gather(tensor([5, 3, -1], { backend, dtype: "int32" })).data();
     return [0, 4, 0].map((want, k) => ({ what: `gather of index ${[5, 3, -1][k]}`, found: found[k], want, within: 0 }));
+  },
+};
+
+/** That random numbers have the bits that the host gives them. */
+export async function drawsOfTheHost(backend: WebgpuBackend): Promise<Check[]> {
+  const [found, want] = await Promise.all(
+    [backend, cpu()].map((on) => randomStream(7).normal([64], { backend: on }).data()),
+  );
+  return Array.from(found, (draw, k) => ({ what: `normal draw ${k}`, found: draw, want: want[k], within: 0 }));
+}
+
+/** What a device that ends leaves of a call that waits. */
+export const endedDevice: Probe = {
+  topic: "a device that is destroyed while a buffer is mapped",
+  guard: "What waits rejects with a `DeviceLostError`, which says what was lost.",
+  async ask() {
+    const adapter = await findAdapter();
+    if (typeof adapter === "string") throw new Error(adapter);
+    const device = await adapter.requestDevice();
+    const pending = device.createBuffer({ size: 16, usage: 9 }).mapAsync(1); // MAP_READ | COPY_DST
+    device.destroy();
+    const outcome = await pending.then(
+      () => "resolves",
+      ({ name, message }: Error) => `rejects: ${name} with ${message ? "a message" : "an empty message"}`,
+    );
+    return { mapAsync: outcome, "reason of lost": (await device.lost).reason };
+  },
+  async ours() {
+    const { backend, device } = await openGpu();
+    const pending = tensor([1], { backend }).add(1).data();
+    device.destroy();
+    const outcome = await pending.catch((error: unknown) => error);
+    const found = Number(outcome instanceof DeviceLostError && outcome.message.length > 0);
+    return [{ what: "a reading that waits names the loss", found, want: 1, within: 0 }];
   },
 };
 

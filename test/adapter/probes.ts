@@ -1,5 +1,14 @@
 // The questions that `pnpm adapter` asks an adapter, a row of docs/adapters.md each.
-import { builtInErrors, deviceRows, halves, outOfBounds, stored, subgroupSums } from "./kernelProbes.ts";
+import {
+  builtInErrors,
+  deviceRows,
+  drawsOfTheHost,
+  endedDevice,
+  halves,
+  outOfBounds,
+  stored,
+  subgroupSums,
+} from "./kernelProbes.ts";
 import { expressions, type Probe } from "./probe.ts";
 
 const INFINITY = Number.POSITIVE_INFINITY;
@@ -110,7 +119,7 @@ export const probes: readonly Probe[] = [
   ),
   expressions(
     "comparisons with NaN",
-    "Tests of bits where an expression may see NaN.",
+    "Comparisons, `isNaN` and `sign` test the bits of their operands.",
     { wgsl: asNumber("a == a"), label: "a == a", operands: [[NAN]], result: "u32", ours: (a) => a.equal(a), want: [0] },
     {
       wgsl: asNumber("a != a"),
@@ -129,14 +138,21 @@ export const probes: readonly Probe[] = [
       ours: (a, b) => a.less(b),
       want: [0],
     },
-    { wgsl: asNumber("!(a >= b)"), label: "!(a >= b)", operands: NAN_FIRST, result: "u32" },
+    {
+      wgsl: asNumber("!(a >= b)"),
+      label: "!(a >= b)",
+      operands: NAN_FIRST,
+      result: "u32",
+      ours: (a, b) => a.greaterEqual(b).logicalNot(),
+      want: [1],
+    },
     {
       wgsl: asNumber("(bitcast<u32>(a) & 0x7fffffffu) > 0x7f800000u"),
       label: "bits of a above those of ∞",
       operands: [[NAN], [INFINITY]],
       result: "u32",
-      ours: (a) => a.isFinite(),
-      want: [0, 0],
+      ours: (a) => a.isNaN(),
+      want: [1, 0],
     },
     { wgsl: "sign(a)", operands: [[NAN]], ours: (a) => a.sign(), want: [NAN] },
   ),
@@ -164,15 +180,18 @@ export const probes: readonly Probe[] = [
     { wgsl: "clamp(a, b, c)", operands: [[NAN, 0, 1]], ours: (a) => a.clamp(0, 1), want: [NAN] },
   ),
   halves,
-  expressions(
-    "fused multiply-add",
-    "The bounds of `docs/numerics.md` hold for either. Where bits count, products are exact or taken in integers.",
-    // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴, which rounding the product first loses.
-    { wgsl: "fma(a, a, b)", operands: [[1 + 2 ** -12, -1 - 2 ** -11]] },
-    { wgsl: "a * a + b", operands: [[1 + 2 ** -12, -1 - 2 ** -11]] },
-    { wgsl: "(a + b) - a", operands: [[1e8, 1]] },
-    { wgsl: "(a * b) / b", operands: [[3e38, 10]] },
-  ),
+  {
+    ...expressions(
+      "fused multiply-add",
+      "The bounds of `docs/numerics.md` hold for either. Random numbers, whose bits count, are made of exact products and of integers.",
+      // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴, which rounding the product first loses.
+      { wgsl: "fma(a, a, b)", operands: [[1 + 2 ** -12, -1 - 2 ** -11]] },
+      { wgsl: "a * a + b", operands: [[1 + 2 ** -12, -1 - 2 ** -11]] },
+      { wgsl: "(a + b) - a", operands: [[1e8, 1]] },
+      { wgsl: "(a * b) / b", operands: [[3e38, 10]] },
+    ),
+    ours: drawsOfTheHost,
+  },
   expressions(
     "rounding",
     "Built-in, as they are.",
@@ -260,4 +279,5 @@ export const probes: readonly Probe[] = [
   stored,
   outOfBounds,
   subgroupSums,
+  endedDevice,
 ];

@@ -12,6 +12,7 @@ import {
   zeros,
 } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
+import { findAdapter } from "../../packages/tensor/src/backends/webgpu/device.ts";
 import { paramsLayout, writeParams } from "../../packages/tensor/src/backends/webgpu/params.ts";
 import { sizeClass } from "../../packages/tensor/src/backends/webgpu/pool.ts";
 import { specialise } from "../../packages/tensor/src/backends/webgpu/specialise.ts";
@@ -242,6 +243,25 @@ describe("packing parameters", () => {
     );
   });
 });
+
+test.skipIf(!gpuAvailable)(
+  "a tensor may be as large as the device's largest binding, which is no size class",
+  async () => {
+    const adapter = await findAdapter();
+    if (typeof adapter === "string") throw new Error(adapter);
+    const bytes = 150_000_000;
+    const device = await adapter.requestDevice({
+      requiredLimits: { maxStorageBufferBindingSize: bytes, maxBufferSize: bytes + 2 },
+    });
+    const backend = await webgpu({ device });
+    const last = new Float32Array(bytes / 4).with(-1, 5);
+    expect(await tensor(last, { backend }).slice([-1]).item()).toBe(5);
+    expect(() => tensor(new Float32Array(bytes / 4 + 1), { backend })).toThrow(
+      `tensor: one buffer of ${bytes + 4} bytes, and this device takes at most ${bytes}`,
+    );
+    backend.dispose();
+  },
+);
 
 test("size classes waste at most an eighth", () => {
   for (let bytes = 1; bytes < 1e6; bytes += 997) {

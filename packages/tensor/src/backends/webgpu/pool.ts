@@ -46,7 +46,12 @@ export class Pool {
   }
 
   take(bytes: number, label: string): GpuBuffer {
-    const capacity = sizeClass(bytes);
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
+    const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    if (bytes > limit) {
+      throw new OutOfMemoryError(`${label}: one buffer of ${bytes} bytes, and this device takes at most ${limit}`);
+    }
+    const capacity = Math.min(sizeClass(bytes), limit - (limit % 4)); // adapters give limits that no buffer can have
     const buffer = this.free.get(capacity)?.pop() ?? this.create(bytes, capacity, label);
     buffer.bytes = bytes;
     this.buffers++;
@@ -76,10 +81,6 @@ export class Pool {
   }
 
   private create(bytes: number, capacity: number, label: string): GpuBuffer {
-    const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
-    if (capacity > limit) {
-      throw new OutOfMemoryError(`${label}: one buffer of ${bytes} bytes, and this device takes at most ${limit}`);
-    }
     if (this.reservedBytes + capacity > this.budget) this.trim();
     if (this.reservedBytes + capacity > this.budget) {
       throw new OutOfMemoryError(

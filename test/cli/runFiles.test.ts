@@ -260,6 +260,32 @@ test("--from starts a new run with the averaged weights of a checkpoint, or of w
   expect([both.code, both.error]).toEqual([2, `error: --from ${small}: want it or --resume, not both\n`]);
 });
 
+test.runIf(process.platform === "linux")("a disk that fills up and is emptied again costs a run nothing", async () => {
+  const [out, alone] = [join(work, "full"), join(work, "never-full")];
+  const child = begin("train", ...SMALL, "--minutes", "5", "--save-every", "0", "--out", out);
+  const end = ended(child);
+  let told = "";
+  child.stderr?.on("data", (chunk) => (told += chunk));
+  await until(() => existsSync(join(out, "log.jsonl")) && readRunLog(join(out, "log.jsonl")).length > 2);
+  // A limit on the size of files stands in for a full disk; checkpoints are larger, the log is not yet.
+  const limit = (bytes: string) => spawnSync("sh", ["-c", 'prlimit --pid "$0" --fsize="$1:"', `${child.pid}`, bytes]);
+  expect(limit("20000").status).toBe(0);
+  await until(() => told.includes("cannot save"));
+  const { length } = readRunLog(join(out, "log.jsonl"));
+  await until(() => readRunLog(join(out, "log.jsonl")).length > length + 3);
+  limit("unlimited");
+  await until(() => told.includes("saved again"));
+  child.kill("SIGINT");
+  const { code } = await end;
+  expect([code, told.split("cannot save").length]).toEqual([130, 2]);
+  expect(told).toMatch(
+    /cannot save: .*checkpoint\.safetensors stays as it was: EFBIG.*; training goes on, and tries again\n/,
+  );
+  const { step } = JSON.parse(partsOf(checkpointIn(out)).header.__metadata__.tweedie);
+  expect((await tweedie("train", ...SMALL, "--steps", `${step}`, "--out", alone)).code).toBe(0);
+  expect(hash(checkpointIn(out))).toBe(hash(checkpointIn(alone)));
+});
+
 test("where the last save fails the command says so in one line and ends with 1", async () => {
   const out = join(work, "gone");
   const child = begin("train", ...SMALL, "--minutes", "5", "--out", out);

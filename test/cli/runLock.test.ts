@@ -95,12 +95,15 @@ test("of processes that begin at once, again and again, never two are in", async
     `import { closeSync, openSync, rmSync } from "node:fs";
      import { lockRun } from "./runLock.ts";
      let [inside, refused] = [0, 0];
-     for (let k = 0; k < 12; k++) {
+     const began = Number(process.argv[4]);
+     for (let k = 0; k < 40; k++) {
+       await new Promise((resolve) => setTimeout(resolve, began + 60 * k - 5 - Date.now()));
+       while (Date.now() < began + 60 * k); // all at one moment
        try {
          const lock = await lockRun(process.argv[2]);
          closeSync(openSync(process.argv[3], "wx")); // throws where another is in
          inside++;
-         await new Promise((resolve) => setTimeout(resolve, 2));
+         await new Promise((resolve) => setTimeout(resolve, 20));
          rmSync(process.argv[3]);
          lock.release();
        } catch (error) {
@@ -111,8 +114,9 @@ test("of processes that begin at once, again and again, never two are in", async
      console.log(inside, refused);`,
     temporaryDirectory(),
   );
+  const soon = `${Date.now() + 2000}`;
   const running = Array.from({ length: 4 }, async () => {
-    const child = spawn(process.execPath, [script, directory, join(directory, "inside")], {
+    const child = spawn(process.execPath, [script, directory, join(directory, "inside"), soon], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     let [said, error] = ["", ""];

@@ -237,13 +237,13 @@ describe("states that do not fit are refused whole", () => {
       [tensor(Int32Array.of(1, 2), { backend }), "int32, want float32"],
       [tensor([1, 2], { backend: cpu() }), "on another backend (cpu: float32), want cpu: float32"],
       [gone, "disposed, want a live tensor"],
-      [3, "number 3, want a tensor"],
+      [3, "no tensor"],
     ] as const) {
       const state = new Map<string, Tensor>([...optimizer.state(), ["second.0", value as Tensor]]);
       expect(() => optimizer.load(state, 1)).toThrow(`state: does not fit the module: second.0 is ${fault}`);
     }
     expect(() => loadStateDict({ w }, { w } as unknown as Map<string, Tensor>)).toThrow(
-      "state: an object given, want a Map of tensors by path",
+      "state: it is an object with w, want a Map of tensors by path",
     );
     expect(await values(optimizer.state().values())).toEqual(before);
   });

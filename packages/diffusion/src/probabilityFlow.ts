@@ -1,7 +1,7 @@
 // The probability-flow ODE of a path, which moves densities as the diffusion does, solved adaptively: drawing samples and encoding data.
 
 import { backendOf, type Conditioning } from "@pkg/nn";
-import { type Backend, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { type Backend, defaultBackend, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import { dormandPrince, type OdeOptions } from "./dormandPrince.ts";
 import { type NoiseLevel, sigmaOf } from "./level.ts";
 import type { Model } from "./model.ts";
@@ -80,7 +80,7 @@ export async function* sampleFlow(
   model: Model,
   shape: Shape,
   rng: NoiseSource,
-  { from, backend = from?.backend ?? backendOf(model), labels, ...options }: SampleFlowOptions = {},
+  { from, backend = from?.backend ?? backendOf(model) ?? defaultBackend(), labels, ...options }: SampleFlowOptions = {},
 ): AsyncGenerator<FlowStep, void, void> {
   if (!backend) throw new Error("sampleFlow: the model has no parameters to tell its backend, want the backend option");
   if (from && `${from.shape}` !== `${shape}`)

@@ -1,7 +1,15 @@
 // Sampling: the one loop over the steps of a sampler, as an async generator that can be watched, stopped and resumed.
 
 import { backendOf, type Conditioning } from "@pkg/nn";
-import { allOrNothing, type Backend, nonFiniteCount, type RandomStream, type Shape, type Tensor } from "@pkg/tensor";
+import {
+  allOrNothing,
+  type Backend,
+  defaultBackend,
+  nonFiniteCount,
+  type RandomStream,
+  type Shape,
+  type Tensor,
+} from "@pkg/tensor";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
 import { checkOutput } from "./modelOutput.ts";
@@ -92,7 +100,12 @@ export async function* sample(
   model: Model,
   shape: Shape,
   rng: NoiseSource,
-  { labels, from, backend = from?.x.backend ?? backendOf(model), captured = false }: SampleOptions = {},
+  {
+    labels,
+    from,
+    backend = from?.x.backend ?? backendOf(model) ?? defaultBackend(),
+    captured = false,
+  }: SampleOptions = {},
 ): AsyncGenerator<SampleStep, void, void> {
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;

@@ -1,7 +1,7 @@
 // The self-attention block of the U-Net.
 
 import type { Tensor } from "@pkg/tensor";
-import type { InitOptions } from "./init.ts";
+import { expectCount, expectInit, type InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
 import { type GroupNorm, groupNorm } from "./norm.ts";
 
@@ -18,8 +18,11 @@ export interface AttentionBlock {
 /** Starts as the identity: the last map is zero. @throws Error when `heads` does not divide `channels` */
 export function attentionBlock(
   channels: number,
-  { heads = 1, groups, ...init }: InitOptions & { readonly heads?: number; readonly groups?: number },
+  options: InitOptions & { readonly heads?: number; readonly groups?: number },
 ): AttentionBlock {
+  expectCount("attention", "channels", channels);
+  expectInit("attention", options);
+  const { heads = 1, groups, ...init } = options;
   if (channels % heads !== 0) throw new Error(`attention: ${heads} heads of ${channels} channels, want a divisor`);
   const block: AttentionBlock = {
     norm: groupNorm(channels, { ...init, groups }),

@@ -1,7 +1,7 @@
 // The convolution layer.
 
 import type { Tensor } from "@pkg/tensor";
-import { fanInUniform, type InitOptions, zeroInit } from "./init.ts";
+import { expectCount, expectInit, fanInUniform, type InitOptions, zeroInit } from "./init.ts";
 
 /** y = x ∗ W + b over height and width, channels last. */
 export interface Conv2d {
@@ -20,13 +20,12 @@ export interface Conv2d {
 export function conv2d(
   inChannels: number,
   outChannels: number,
-  {
-    kernel = 3,
-    stride = 1,
-    zero = false,
-    ...init
-  }: InitOptions & { readonly kernel?: number; readonly stride?: number; readonly zero?: boolean },
+  options: InitOptions & { readonly kernel?: number; readonly stride?: number; readonly zero?: boolean },
 ): Conv2d {
+  expectCount("conv2d", "inChannels", inChannels);
+  expectCount("conv2d", "outChannels", outChannels);
+  expectInit("conv2d", options);
+  const { kernel = 3, stride = 1, zero = false, ...init } = options;
   const fanIn = kernel * kernel * inChannels;
   const make = (shape: readonly number[]) => (zero ? zeroInit(shape, init) : fanInUniform(shape, fanIn, init));
   const layer: Conv2d = {

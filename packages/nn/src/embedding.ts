@@ -1,7 +1,7 @@
 // What the network knows besides the image: sinusoidal time embeddings and a table of class embeddings.
 
-import { type Backend, type Tensor, tensor } from "@pkg/tensor";
-import { fanInUniform, type InitOptions } from "./init.ts";
+import { type Backend, type Tensor, tensor, wrongArgument } from "@pkg/tensor";
+import { expectCount, expectInit, fanInUniform, type InitOptions } from "./init.ts";
 
 /**
  * [cos(t f₀), …, cos(t f_{n−1}), sin(t f₀), …, sin(t f_{n−1})] with f_k = maxPeriod^(−k / n) and n = channels / 2
@@ -13,8 +13,10 @@ import { fanInUniform, type InitOptions } from "./init.ts";
 export function sinusoidalEmbedding(
   times: readonly number[],
   channels: number,
-  { backend, maxPeriod = 10_000 }: { readonly backend: Backend; readonly maxPeriod?: number },
+  { backend, maxPeriod = 10_000 }: { readonly backend?: Backend; readonly maxPeriod?: number } = {},
 ): Tensor {
+  if (!Array.isArray(times))
+    throw wrongArgument("sinusoidalEmbedding", "times", times, "a list of numbers, one a sample");
   if (!(Number.isInteger(channels) && channels > 0 && channels % 2 === 0)) {
     throw new Error(`sinusoidalEmbedding: ${channels} channels, want an even number of them`);
   }
@@ -44,6 +46,9 @@ export interface Embedding {
 
 /** @throws Error from forward for an index outside of the table */
 export function embedding(classes: number, channels: number, init: InitOptions): Embedding {
+  expectCount("embedding", "classes", classes);
+  expectCount("embedding", "channels", channels);
+  expectInit("embedding", init);
   const layer: Embedding = {
     weight: fanInUniform([classes, channels], channels, init),
     forward(indices) {

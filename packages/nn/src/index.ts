@@ -4,6 +4,7 @@ export { type AttentionBlock, attentionBlock } from "./attention.ts";
 export { type Conv2d, conv2d } from "./conv.ts";
 export { type Ema, ema } from "./ema.ts";
 export { type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
+export { load, save, stateBytes } from "./file.ts";
 export { fanInUniform, type InitOptions, zeroInit } from "./init.ts";
 export { type LearningRate, linearDecay, warmup } from "./learningRate.ts";
 export { type Linear, linear } from "./linear.ts";

@@ -1,10 +1,11 @@
 // Initial values of weights.
 
-import { type Backend, type RandomStream, type Shape, type Tensor, zeros } from "@pkg/tensor";
+import { type Backend, type RandomStream, type Shape, type Tensor, wrongArgument, zeros } from "@pkg/tensor";
 
 /** What a layer needs to make its weights. */
 export interface InitOptions {
-  readonly backend: Backend;
+  /** Default: the one of `setDefaultBackend`. */
+  readonly backend?: Backend;
   /** Where the weights are drawn from. */
   readonly rng: RandomStream;
 }
@@ -19,6 +20,26 @@ export function fanInUniform(shape: Shape, fanIn: number, { backend, rng }: Init
 }
 
 /** Zeros with elements of their own. */
-export function zeroInit(shape: Shape, { backend }: Pick<InitOptions, "backend">): Tensor {
+export function zeroInit(shape: Shape, { backend }: Pick<InitOptions, "backend"> = {}): Tensor {
   return zeros(shape, { backend }).contiguous();
+}
+
+/** @throws Error when the options of a layer, which hold the stream of its weights, are none */
+export function expectInit(name: string, init: unknown): asserts init is InitOptions {
+  const rng = (init as Partial<InitOptions> | null | undefined)?.rng;
+  if (typeof rng?.uniform !== "function") {
+    throw wrongArgument(name, "the rng of its options", rng, "a random stream: { rng: randomStream(0) }");
+  }
+}
+
+/** @throws Error naming the function when a number of channels or classes is none */
+export function expectCount(name: string, argument: string, value: unknown): void {
+  if (!(Number.isInteger(value) && Number(value) > 0)) throw wrongArgument(name, argument, value, "a positive integer");
+}
+
+/** @throws Error when a network's configuration is no object */
+export function expectConfig(name: string, config: unknown): void {
+  if (typeof config !== "object" || config === null || Array.isArray(config)) {
+    throw wrongArgument(name, "config", config, "an object of sizes");
+  }
 }

@@ -1,7 +1,7 @@
 // The affine map of the last axis.
 
 import type { Tensor } from "@pkg/tensor";
-import { fanInUniform, type InitOptions, zeroInit } from "./init.ts";
+import { expectCount, expectInit, fanInUniform, type InitOptions, zeroInit } from "./init.ts";
 
 /** y = x W + b. */
 export interface Linear {
@@ -17,8 +17,12 @@ export interface Linear {
 export function linear(
   inputs: number,
   outputs: number,
-  { bias = true, zero = false, ...init }: InitOptions & { readonly bias?: boolean; readonly zero?: boolean },
+  options: InitOptions & { readonly bias?: boolean; readonly zero?: boolean },
 ): Linear {
+  expectCount("linear", "inputs", inputs);
+  expectCount("linear", "outputs", outputs);
+  expectInit("linear", options);
+  const { bias = true, zero = false, ...init } = options;
   const make = (shape: readonly number[]) => (zero ? zeroInit(shape, init) : fanInUniform(shape, inputs, init));
   const layer: Linear = {
     weight: make([inputs, outputs]),

@@ -2,7 +2,7 @@
 
 import { concat, type Tensor, tidy } from "@pkg/tensor";
 import { classOf, type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
-import type { InitOptions } from "./init.ts";
+import { expectConfig, expectInit, type InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
 import type { Conditioning } from "./unet.ts";
 
@@ -36,6 +36,8 @@ export interface Mlp {
 
 /** @throws Error naming the field when the configuration is impossible */
 export function mlp(config: MlpConfig, init: InitOptions): Mlp {
+  expectConfig("mlp", config);
+  expectInit("mlp", init);
   checkConfig(config);
   const { sizes, activation = "silu", timeChannels = 0, classes, classChannels = 16 } = config;
   const inputs = sizes[0] + timeChannels + (classes === undefined ? 0 : classChannels);

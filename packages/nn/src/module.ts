@@ -1,6 +1,6 @@
 // What a module is (any object with `forward`), and its state, found by walking its fields. No base class, no registration.
 
-import { type Backend, ShapeError, Tensor } from "@pkg/tensor";
+import { type Backend, type Shape, ShapeError, Tensor, wrongArgument } from "@pkg/tensor";
 
 /** Tensors by the path of their field: "down.0.blocks.1.conv1.weight". */
 export type StateDict = ReadonlyMap<string, Tensor>;
@@ -11,9 +11,7 @@ export type StateDict = ReadonlyMap<string, Tensor>;
  * @throws Error when `module` is no object, and when two tensors have one path
  */
 export function stateDict(module: object): Map<string, Tensor> {
-  if (!isWalked(module)) {
-    throw new Error(`module: ${describe(module)} given, want an object with tensors in its fields`);
-  }
+  if (!isWalked(module)) throw wrongArgument("module", "it", module, "an object with tensors in its fields");
   const state = new Map<string, Tensor>();
   const seen = new Set<object>();
   const visit = (value: unknown, path: string): void => {
@@ -47,12 +45,26 @@ export function loadStateDict(module: object, state: StateDict): void {
 
 /** Compares two states by path. @throws ShapeError listing what is missing, extra and misfit in `found` */
 export function checkState(wanted: StateDict, found: StateDict): void {
-  if (!(found instanceof Map)) throw new Error(`state: ${describe(found)} given, want a Map of tensors by path`);
+  compare(wanted, found, misfit);
+}
+
+/** Compares the paths and shapes alone. @throws ShapeError listing what is missing, extra and misshapen in `found` */
+export function checkShapes(wanted: StateDict, found: ReadonlyMap<string, { readonly shape: Shape }>): void {
+  compare(wanted, found, shapeMisfit);
+}
+
+function compare<Value>(
+  wanted: StateDict,
+  found: ReadonlyMap<string, Value>,
+  misfit: (target: Tensor, value: Value) => string,
+): void {
+  if (!(found instanceof Map)) throw wrongArgument("state", "it", found, "a Map of tensors by path");
   const faults = [
     ...[...wanted.keys()].filter((path) => !found.has(path)).map((path) => `${path} is missing`),
     ...[...found.keys()].filter((path) => !wanted.has(path)).map((path) => `${path} is not part of it`),
     ...[...wanted].flatMap(([path, tensor]) => {
-      const fault = found.has(path) ? misfit(tensor, found.get(path)) : "";
+      const value = found.get(path);
+      const fault = value === undefined ? "" : misfit(tensor, value);
       return fault === "" ? [] : [`${path} is ${fault}`];
     }),
   ];
@@ -72,13 +84,17 @@ export function assignState(own: StateDict, state: StateDict): void {
 
 /** What keeps `target` from taking a value; "" where nothing does. */
 function misfit(target: Tensor, value: unknown): string {
-  if (!(value instanceof Tensor)) return `${describe(value)}, want a tensor`;
+  if (!(value instanceof Tensor)) return "no tensor";
   if (value.disposed) return "disposed, want a live tensor";
-  if (`${value.shape}` !== `${target.shape}`) return `[${value.shape}], want [${target.shape}]`;
+  if (shapeMisfit(target, value)) return shapeMisfit(target, value);
   if (value.dtype !== target.dtype) return `${value.dtype}, want ${target.dtype}`;
   if (value.backend !== target.backend)
     return `on another backend (${value.backend.name}), want ${target.backend.name}`;
   return "";
+}
+
+function shapeMisfit({ shape: wanted }: Tensor, { shape }: { readonly shape: Shape }): string {
+  return `${shape}` === `${wanted}` ? "" : `[${shape}], want [${wanted}]`;
 }
 
 /** Whether a value may hold tensors in its fields or elements. */
@@ -89,9 +105,4 @@ function isWalked(value: unknown): value is object {
 function fieldsOf(value: object): Iterable<[unknown, unknown]> {
   if (value instanceof Map || Array.isArray(value)) return value.entries();
   return value instanceof Set ? [...value].entries() : Object.entries(value);
-}
-
-function describe(value: unknown): string {
-  if (value instanceof Promise) return "a promise (await it)";
-  return typeof value === "object" && value !== null ? "an object" : `${typeof value} ${String(value)}`;
 }

@@ -1,7 +1,7 @@
 // Group normalisation, with the activation that follows it fused in.
 
 import { ones, type Tensor } from "@pkg/tensor";
-import { type InitOptions, zeroInit } from "./init.ts";
+import { expectCount, type InitOptions, zeroInit } from "./init.ts";
 
 /** Normalises each group of channels of each sample, then scales and shifts each channel (Wu & He 2018). */
 export interface GroupNorm {
@@ -19,17 +19,14 @@ export interface GroupNorm {
  */
 export function groupNorm(
   channels: number,
-  {
-    groups = defaultGroups(channels),
-    epsilon = 1e-5,
-    activation = "none",
-    backend,
-  }: Pick<InitOptions, "backend"> & {
+  options: Pick<InitOptions, "backend"> & {
     readonly groups?: number;
     readonly epsilon?: number;
     readonly activation?: "none" | "silu";
-  },
+  } = {},
 ): GroupNorm {
+  expectCount("groupNorm", "channels", channels);
+  const { groups = defaultGroups(channels), epsilon = 1e-5, activation = "none", backend } = options;
   if (channels % groups !== 0) throw new Error(`groupNorm: ${groups} groups of ${channels} channels, want a divisor`);
   const layer: GroupNorm = {
     scale: ones([channels], { backend }).contiguous(),

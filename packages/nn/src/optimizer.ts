@@ -14,6 +14,7 @@ import {
   tensor,
   tidy,
   valueAndGrad,
+  wrongArgument,
   zerosLike,
 } from "@pkg/tensor";
 import { isRate, type LearningRate, rateAt } from "./learningRate.ts";
@@ -69,17 +70,17 @@ export interface Optimizer {
  * @param module whose `parameters` are trained, or a list of tensors; errors name the paths in it
  * @throws Error naming the option that is out of range
  */
-export function adamW(
-  module: object,
-  {
+export function adamW(module: object, options: AdamWOptions): Optimizer {
+  const named = namedParameters(module);
+  if (typeof options !== "object" || options === null) throw wrongArgument("adamW", "options", options, "{ lr, … }");
+  const {
     lr,
     betas: [beta1, beta2] = [0.9, 0.999],
     epsilon = 1e-8,
     weightDecay = 0,
     clipNorm = 0,
     lossScaling = false,
-  }: AdamWOptions,
-): Optimizer {
+  } = options;
   const inRange = (name: string, value: number, fits: boolean, wanted: string) => {
     if (!fits) throw new Error(`adamW: ${name} is ${value}, want ${wanted}`);
   };
@@ -92,7 +93,6 @@ export function adamW(
   const { initial = 2 ** 16, interval = 2000 } = typeof lossScaling === "object" ? lossScaling : {};
   inRange("lossScaling.initial", initial, Number.isInteger(Math.log2(initial)) && initial >= 1, "a power of two ≥ 1");
   inRange("lossScaling.interval", interval, Number.isInteger(interval) && interval > 0, "a positive integer");
-  const named = namedParameters(module);
   const parameters = [...named.values()];
   if (parameters.length === 0) throw new Error("adamW: no parameters, want at least one that is not frozen");
   const names = [...named].map(([path, { shape }]) => `${path} [${shape.join(", ")}]`);

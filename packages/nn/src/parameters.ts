@@ -1,6 +1,6 @@
 // Which tensors of a module are trained: all that are float32, but for buffers and what is frozen.
 
-import type { Tensor } from "@pkg/tensor";
+import { Tensor, wrongArgument } from "@pkg/tensor";
 import { stateDict } from "./module.ts";
 
 const buffers = new WeakSet<Tensor>();
@@ -12,6 +12,7 @@ const frozen = new WeakSet<Tensor>();
  * @returns the tensor
  */
 export function buffer(tensor: Tensor): Tensor {
+  if (!(tensor instanceof Tensor)) throw wrongArgument("buffer", "tensor", tensor, "a tensor");
   buffers.add(tensor);
   return tensor;
 }

@@ -2,7 +2,7 @@
 
 import { dropout, type RandomStream, type Tensor } from "@pkg/tensor";
 import { type Conv2d, conv2d } from "./conv.ts";
-import type { InitOptions } from "./init.ts";
+import { expectCount, expectInit, type InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
 import { type GroupNorm, groupNorm } from "./norm.ts";
 
@@ -32,11 +32,11 @@ export interface ResidualOptions extends InitOptions {
 }
 
 /** Starts as its skip: the last convolution is zero. */
-export function residualBlock(
-  inChannels: number,
-  outChannels: number,
-  { embeddingChannels, groups, dropout: rate = 0, scaleShift = false, ...init }: ResidualOptions,
-): ResidualBlock {
+export function residualBlock(inChannels: number, outChannels: number, options: ResidualOptions): ResidualBlock {
+  expectCount("residualBlock", "inChannels", inChannels);
+  expectCount("residualBlock", "outChannels", outChannels);
+  expectInit("residualBlock", options);
+  const { embeddingChannels, groups, dropout: rate = 0, scaleShift = false, ...init } = options;
   const block: ResidualBlock = {
     norm1: groupNorm(inChannels, { ...init, groups, activation: "silu" }),
     conv1: conv2d(inChannels, outChannels, init),

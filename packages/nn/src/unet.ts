@@ -4,7 +4,7 @@ import { concat, type RandomStream, type Tensor, tidy } from "@pkg/tensor";
 import { type AttentionBlock, attentionBlock } from "./attention.ts";
 import { type Conv2d, conv2d } from "./conv.ts";
 import { classOf, type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
-import type { InitOptions } from "./init.ts";
+import { expectConfig, expectInit, type InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
 import { type GroupNorm, groupNorm } from "./norm.ts";
 import { type ResidualBlock, residualBlock } from "./residual.ts";
@@ -74,6 +74,8 @@ export interface Unet {
 
 /** @throws Error naming the field when the configuration is impossible */
 export function unet(config: UnetConfig, init: InitOptions): Unet {
+  expectConfig("unet", config);
+  expectInit("unet", init);
   checkConfig(config);
   const {
     inChannels,

@@ -1,5 +1,6 @@
 // capture: a repeated step, recorded once and replayed as a flat list of commands, the way a CUDA graph is.
 
+import { expectFunction } from "./argument.ts";
 import type { Backend, Recording, Replay } from "./backend.ts";
 import {
   abandon,
@@ -71,6 +72,7 @@ const FIRST_CHECK = 8;
 export function capture<Args extends readonly CaptureArgument[], Result extends CaptureResult>(
   f: (...args: Args) => Result,
 ): Captured<Args, Result> {
+  expectFunction("capture", "f", f);
   const captured = new Capture(f);
   const step = (...args: Args): Result => captured.step(args);
   return Object.defineProperties(step, {

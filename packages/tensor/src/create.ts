@@ -1,7 +1,9 @@
 // Tensors from numbers: tensor, zeros, ones, full, arange and their likes. Random ones come from random.ts.
 
+import { expectTensor, wrongArgument } from "./argument.ts";
 import type { Backend } from "./backend.ts";
 import { blank } from "./compute.ts";
+import { backendFor } from "./defaultBackend.ts";
 import { elementsOf } from "./element.ts";
 import { tidy } from "./memory.ts";
 import type { NumberArray } from "./op.ts";
@@ -11,7 +13,8 @@ import { checkShape, type DType, formatShape, type Shape, ShapeError, sizeOf } f
 import { apply, type NestedNumbers, type Tensor, tensorOf } from "./tensor.ts";
 
 export interface CreateOptions {
-  readonly backend: Backend;
+  /** Default: the one of `setDefaultBackend`. */
+  readonly backend?: Backend;
   /** Default float32. */
   readonly dtype?: DType;
 }
@@ -31,8 +34,10 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
  */
 export function tensor(
   values: TensorValues | (() => TensorValues),
-  { backend, shape, dtype }: Partial<CreateOptions> & { readonly backend: Backend; readonly shape?: Shape },
+  options: CreateOptions & { readonly shape?: Shape } = {},
 ): Tensor {
+  const { backend: given, shape, dtype } = options ?? {};
+  const backend = backendFor("tensor", given);
   const session = currentSession();
   session?.use(backend);
   if (typeof values !== "function" && !session?.isLive(values)) {
@@ -42,6 +47,7 @@ export function tensor(
   let type: DType = "float32";
   const read = (): ArrayLike<number> => {
     const given = typeof values === "function" ? values() : values;
+    checkValues(given);
     type = dtype ?? (given instanceof Int32Array ? "int32" : given instanceof Uint32Array ? "uint32" : "float32");
     const isFlat = typeof given === "object" && ArrayBuffer.isView(given);
     natural = isFlat ? [given.length] : shapeOf(given);
@@ -63,36 +69,52 @@ export function tensor(
 }
 
 /** A tensor full of one number (as `tensor` takes it), which takes the memory of one element until it is written to. */
-export function full(shape: Shape, value: number, { backend, dtype = "float32" }: CreateOptions): Tensor {
-  return tidy(() => apply(fill, [], { value, dtype }, backend)[0].expand(checkShape("full", shape)));
+export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
+  checkShape("full", shape);
+  const { backend: given, dtype = "float32" } = options ?? {};
+  const backend = backendFor("full", given);
+  return tidy(() => apply(fill, [], { value, dtype }, backend)[0].expand(shape));
 }
 
-export function zeros(shape: Shape, options: CreateOptions): Tensor {
+export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 0, options);
 }
 
-export function ones(shape: Shape, options: CreateOptions): Tensor {
+export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 1, options);
 }
 
 /** Zeros in the shape and type of another tensor. */
-export function zerosLike({ shape, dtype, backend }: Tensor): Tensor {
+export function zerosLike(like: Tensor): Tensor {
+  expectTensor("zerosLike", "like", like);
+  const { shape, dtype, backend } = like;
   return full(shape, 0, { backend, dtype });
 }
 
 /** Ones in the shape and type of another tensor. */
-export function onesLike({ shape, dtype, backend }: Tensor): Tensor {
+export function onesLike(like: Tensor): Tensor {
+  expectTensor("onesLike", "like", like);
+  const { shape, dtype, backend } = like;
   return full(shape, 1, { backend, dtype });
 }
 
 /** start, start + step, … below end. */
-export function arange(start: number, end: number, options: CreateOptions & { readonly step?: number }): Tensor {
-  const { step = 1 } = options;
+export function arange(start: number, end: number, options: CreateOptions & { readonly step?: number } = {}): Tensor {
+  const { step = 1 } = options ?? {};
   if (!(step !== 0 && Number.isFinite((end - start) / step))) {
     throw new Error(`arange: from ${start} to ${end} in steps of ${step}, want finite bounds and a step that is not 0`);
   }
   const count = Math.max(0, Math.ceil((end - start) / step));
   return tensor(() => Array.from({ length: count }, (_, k) => start + k * step), options);
+}
+
+/** @throws Error for what holds no numbers */
+function checkValues(values: unknown): void {
+  if (typeof values === "number") return;
+  if (ArrayBuffer.isView(values) && !(values instanceof DataView) && !/^Big/.test(values.constructor.name)) return;
+  if (!Array.isArray(values))
+    throw wrongArgument("tensor", "values", values, "numbers, lists of them, or a typed array");
+  for (const value of values) if (typeof value !== "number") checkValues(value);
 }
 
 function shapeOf(values: NestedNumbers): number[] {

@@ -1,5 +1,6 @@
 // The loss of classification: how improbable the right classes are under a softmax of logits.
 
+import { expectTensor } from "./argument.ts";
 import { tensor } from "./create.ts";
 import { tidy } from "./memory.ts";
 import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "./shape.ts";
@@ -18,6 +19,7 @@ export function crossEntropy(
   labels: Tensor | readonly number[] | Int32Array,
   { reduction = "mean" }: { readonly reduction?: "mean" | "sum" | "none" } = {},
 ): Tensor {
+  expectTensor("crossEntropy", "logits", logits);
   const classes = logits.shape.at(-1);
   if (classes === undefined) throw new ShapeError("crossEntropy: logits [], want [..., classes]");
   const shape = logits.shape.slice(0, -1);

@@ -1,5 +1,6 @@
 // Finding where numbers go wrong: the first op that makes a NaN or an infinity, and the ops at which two backends differ.
 
+import { expectBackend, expectFunction } from "./argument.ts";
 import type { Backend } from "./backend.ts";
 import { concat } from "./join.ts";
 import { keep, type Storage, tidy } from "./memory.ts";
@@ -40,6 +41,7 @@ export interface NumericsRow {
  * was handed such elements from outside of f
  */
 export async function detectNonFinite<Result>(f: () => Result | Promise<Result>): Promise<Result> {
+  expectFunction("detectNonFinite", "f", f);
   const counts: Count[] = [];
   const looked = new WeakSet<Storage>();
   let ops = 0;
@@ -97,6 +99,9 @@ async function throwFirst(counts: readonly Count[]): Promise<void> {
  * @throws Error when the ops are not the same
  */
 export async function numericsReport(f: (backend: Backend) => unknown, a: Backend, b: Backend): Promise<NumericsRow[]> {
+  expectFunction("numericsReport", "f", f);
+  expectBackend("numericsReport", "a", a);
+  expectBackend("numericsReport", "b", b);
   const [left, right] = [await valuesOf(f, a), await valuesOf(f, b)];
   const rows = left.map(({ data, ...row }, k): NumericsRow => {
     const other = right[k];

@@ -1,5 +1,6 @@
 // A file of any size as bytes that are read in parts, where the runtime has Node's file system (Node, Deno, Bun).
 
+import { wrongArgument } from "./argument.ts";
 import type { ByteSource } from "./safetensors.ts";
 
 /** What is used of Node. */
@@ -18,6 +19,7 @@ const MOST = 2 ** 30;
  * @throws Error where there is no file, or no file system; from `read` when the file has been replaced
  */
 export function fileSource(path: string): ByteSource {
+  if (typeof path !== "string") throw wrongArgument("fileSource", "path", path, "the path of a file");
   const node = (globalThis as { process?: { getBuiltinModule?(name: "node:fs"): NodeFiles } }).process;
   const fs = node?.getBuiltinModule?.("node:fs");
   if (!fs)

@@ -1,5 +1,6 @@
 // Differentiation: grad, valueAndGrad, vjp and jvp over one walk of the graph. The rules of each op stand with the op.
 
+import { expectFunction, expectTensors } from "./argument.ts";
 import { onesLike, zerosLike } from "./create.ts";
 import { isRecording, type Node, type Origin, recorded, releaseAlias, releaseNode } from "./graph.ts";
 import { adopt, onScopeEnd, tidy } from "./memory.ts";
@@ -18,6 +19,7 @@ export type Differentiable<Result> = (...inputs: Tensor[]) => Result;
  * @throws ShapeError when f's result is not one element; Error when it is not float32
  */
 export function grad(f: Differentiable<Tensor>, xs: readonly Tensor[]): Tensor[] {
+  checkArguments("grad", f, xs);
   return tidy(() => valueAndGrad(f, xs).grads);
 }
 
@@ -30,6 +32,7 @@ export function valueAndGrad(
   xs: readonly Tensor[],
   { scale }: { readonly scale?: Tensor } = {},
 ): { value: Tensor; grads: Tensor[]; reached: boolean[] } {
+  checkArguments("valueAndGrad", f, xs);
   return tidy(() => {
     const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
     try {
@@ -56,6 +59,7 @@ export function vjp(
   f: Differentiable<Tensor>,
   xs: readonly Tensor[],
 ): { value: Tensor; pullback: (cotangent: Tensor) => Tensor[] } {
+  checkArguments("vjp", f, xs);
   const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
   const output = value.alias(true);
   const pullback = (cotangent: Tensor) => tidy(() => orZeros(backward([output], [cotangent], xs, { reuse: true }), xs));
@@ -72,6 +76,8 @@ export function jvp(
   xs: readonly Tensor[],
   tangents: readonly Tensor[],
 ): { value: Tensor; tangent: Tensor } {
+  checkArguments("jvp", f, xs);
+  expectTensors("jvp", "tangents", tangents);
   for (const [i, x] of xs.entries()) checkCotangent("jvp: tangent", tangents[i], x);
   return tidy(() => {
     const primal = vjp(f, xs);
@@ -210,4 +216,9 @@ function checkCotangent(what: string, cotangent: Tensor | undefined, of: Tensor)
       `${what} has shape ${cotangent ? formatShape(cotangent.shape) : "none"}, want ${formatShape(of.shape)}`,
     );
   }
+}
+
+function checkArguments(name: string, f: unknown, xs: unknown): void {
+  expectFunction(name, "f", f);
+  expectTensors(name, "xs", xs);
 }

@@ -60,11 +60,11 @@ export function hostStream(source: HostSource): RandomStream {
     atomically(() => tensor(perStep(make), options));
   return {
     host,
-    normal: (shape, { backend, ...options }) => drawn(() => host.normal(shape, options), { backend, shape }),
-    uniform: (shape, { backend, ...options }) => drawn(() => host.uniform(shape, options), { backend, shape }),
-    integers: (low, high, shape, { backend }) => drawn(() => host.integers(low, high, shape), { backend, shape }),
-    rademacher: (shape, { backend }) => drawn(() => host.rademacher(shape), { backend, shape }),
-    bernoulli: (probability, shape, { backend }) =>
+    normal: (shape, { backend, ...options } = {}) => drawn(() => host.normal(shape, options), { backend, shape }),
+    uniform: (shape, { backend, ...options } = {}) => drawn(() => host.uniform(shape, options), { backend, shape }),
+    integers: (low, high, shape, { backend } = {}) => drawn(() => host.integers(low, high, shape), { backend, shape }),
+    rademacher: (shape, { backend } = {}) => drawn(() => host.rademacher(shape), { backend, shape }),
+    bernoulli: (probability, shape, { backend } = {}) =>
       drawn(() => host.bernoulli(probability, shape), { backend, shape, dtype: "bool" }),
     permutation(n) {
       checkCount(n);

@@ -1,5 +1,6 @@
 // The public face of @pkg/tensor.
 
+export { wrongArgument } from "./argument.ts";
 export { onFailure } from "./atomic.ts";
 export {
   type Backend,
@@ -31,6 +32,7 @@ export {
 } from "./create.ts";
 export { crossEntropy } from "./crossEntropy.ts";
 export { detectNonFinite, type NumericsRow, numericsReport } from "./debug.ts";
+export { defaultBackend, setDefaultBackend } from "./defaultBackend.ts";
 export { fileSource } from "./fileSource.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
 export { concat, stack } from "./join.ts";
@@ -59,6 +61,7 @@ export {
   type SafetensorsDtype,
   type SafetensorsFile,
   type SafetensorsTensor,
+  safetensorsParts,
   serializeSafetensors,
 } from "./safetensors.ts";
 export { perStep } from "./session.ts";

@@ -1,5 +1,6 @@
 // Joining several tensors into one: concat and stack.
 
+import { expectTensors } from "./argument.ts";
 import { concat as concatOp } from "./ops/index.ts";
 import { resolveAxis } from "./shape.ts";
 import { apply, type Tensor } from "./tensor.ts";
@@ -10,6 +11,7 @@ import { apply, type Tensor } from "./tensor.ts";
  * @throws ShapeError listing the shapes when they differ elsewhere; Error when there are none
  */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
+  expectTensors("concat", "tensors", tensors);
   const [first] = tensors;
   if (!first) throw new Error("concat: no tensors, want at least one");
   return apply(concatOp, tensors, { axis: resolveAxis("concat", axis, first.rank) }, first.backend)[0];
@@ -17,6 +19,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
 
 /** Tensors of equal shapes along a new axis. @throws as concat */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
+  expectTensors("stack", "tensors", tensors);
   return concat(
     tensors.map((tensor) => tensor.unsqueeze(axis)),
     axis,

@@ -1,5 +1,6 @@
 // Who owns a tensor: reference-counted storage, tidy scopes, and the garbage collector as a safety net.
 
+import { expectFunction, expectTensor, isTensor } from "./argument.ts";
 import { atomically, runOverwrites } from "./atomic.ts";
 import type { Backend, Buffer } from "./backend.ts";
 import { refuseInCapture } from "./session.ts";
@@ -112,6 +113,7 @@ export function liveTensors(): number {
  * @throws Error when `f` is async: a scope ends when `f` returns
  */
 export function tidy<Result>(f: () => Result): Result {
+  expectFunction("tidy", "f", f);
   const scope: Scope = { tensors: new Set(), cleanups: [] };
   const depth = scopes.push(scope);
   let result: Result | undefined;
@@ -137,11 +139,13 @@ export function tidy<Result>(f: () => Result): Result {
  * @throws Error when `f` is async
  */
 export function allOrNothing<Result>(f: () => Result): Result {
+  expectFunction("allOrNothing", "f", f);
   return tidy(() => atomically(f));
 }
 
 /** Takes a tensor out of every scope: it lives until disposed or collected. Returns it. @throws Error in a captured function */
 export function keep<T extends Tensor>(tensor: T): T {
+  expectTensor("keep", "tensor", tensor);
   refuseInCapture("keeping a tensor", "it returned, or assigned to one made outside");
   for (const scope of scopes) {
     if (scope.tensors.delete(tensor)) collected.register(tensor, tensor.slot, tensor);
@@ -163,10 +167,6 @@ export function tensorsIn(value: unknown): Set<Tensor> {
   };
   visit(value);
   return found;
-}
-
-function isTensor(item: object): item is Tensor {
-  return "slot" in item && "origin" in item && "layout" in item;
 }
 
 function own(tensor: Tensor): void {

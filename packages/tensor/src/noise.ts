@@ -1,5 +1,6 @@
 // What is done to a tensor with random numbers that its kernel makes in registers: addNoise and dropout.
 
+import { expectTensor, expectTensors } from "./argument.ts";
 import { allOrNothing } from "./memory.ts";
 import { dropout as dropoutOp, noiseAdd } from "./ops/index.ts";
 import type { RandomStream } from "./random.ts";
@@ -25,6 +26,7 @@ export function addNoise(
   noise: Tensor,
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
+  expectTensors("addNoise", "[x0, signal, noise]", [x0, signal, noise]);
   const { backend, shape } = x0;
   noiseAdd.infer([x0, signal, noise], ANY_DRAW);
   return allOrNothing(() => {
@@ -47,6 +49,7 @@ export function addNoise(
  * @throws Error for other rates
  */
 export function dropout(x: Tensor, rate: number, rng: RandomStream): Tensor {
+  expectTensor("dropout", "x", x);
   dropoutOp.infer([x], { ...ANY_DRAW, rate });
   if (rate === 0) return x;
   const { backend, shape } = x;

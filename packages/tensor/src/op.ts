@@ -1,5 +1,6 @@
 // What an op is: its rules as data (types only) and defineOp; running ops is tensor.ts's work.
 
+import { expectTensors } from "./argument.ts";
 import type { Product, Retiled, Tiling } from "./ops/tiles.ts";
 import type { DType, Layout, Shape, Spec } from "./shape.ts";
 import type { Signature } from "./signature.ts";
@@ -177,6 +178,7 @@ export function defineOp<Attrs = undefined>(op: Op<Attrs>): Op<Attrs> {
 
 /** Runs an op on at least one tensor: what rules call where a result has no Tensor method of its own. */
 export function run<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
+  expectTensors(op.name, "operands", inputs);
   return inputs[0].apply(op, inputs, attrs);
 }
 

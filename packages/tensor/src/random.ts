@@ -2,6 +2,7 @@
 
 import { atomically, onFailure } from "./atomic.ts";
 import type { Backend } from "./backend.ts";
+import { backendFor } from "./defaultBackend.ts";
 import { integers, normals, signs, trialBound, trials, uniforms } from "./distributions.ts";
 import type { Op } from "./op.ts";
 import { randomIntegers, randomNormal, randomSigns, randomTrials, randomUniform } from "./ops/index.ts";
@@ -26,7 +27,8 @@ export interface UniformOptions {
 
 /** Where the tensor is made. */
 export interface DrawOptions {
-  readonly backend: Backend;
+  /** Default: the one of `setDefaultBackend`. */
+  readonly backend?: Backend;
 }
 
 /** Draws as arrays on the host, row-major: what `data()` of the tensor drawn in its place would give. */
@@ -52,15 +54,15 @@ export interface RandomStream {
   /** The same draws without a backend. */
   readonly host: HostDraws;
   /** Normal numbers, float32. */
-  normal(shape: Shape, options: NormalOptions & DrawOptions): Tensor;
+  normal(shape: Shape, options?: NormalOptions & DrawOptions): Tensor;
   /** Uniform numbers in [low, high), float32: multiples of 2⁻²⁴ in [0, 1), scaled. */
-  uniform(shape: Shape, options: UniformOptions & DrawOptions): Tensor;
+  uniform(shape: Shape, options?: UniformOptions & DrawOptions): Tensor;
   /** Uniform integers low, …, high − 1 as int32, of probabilities equal to within 2⁻³². */
-  integers(low: number, high: number, shape: Shape, options: DrawOptions): Tensor;
+  integers(low: number, high: number, shape: Shape, options?: DrawOptions): Tensor;
   /** −1 or 1 with equal probability, float32. */
-  rademacher(shape: Shape, options: DrawOptions): Tensor;
+  rademacher(shape: Shape, options?: DrawOptions): Tensor;
   /** True with the given probability (to within 2⁻²⁵), bool. */
-  bernoulli(probability: number, shape: Shape, options: DrawOptions): Tensor;
+  bernoulli(probability: number, shape: Shape, options?: DrawOptions): Tensor;
   /** 0, …, n − 1 in random order: how to shuffle a data set. */
   permutation(n: number): Uint32Array;
   /** One uniform number in [0, 1). */
@@ -122,23 +124,23 @@ class PhiloxStream implements RandomStream {
     };
   }
 
-  normal(shape: Shape, { backend, ...options }: NormalOptions & DrawOptions): Tensor {
+  normal(shape: Shape, { backend, ...options }: NormalOptions & DrawOptions = {}): Tensor {
     return this.draw(randomNormal, normalDraw(shape, options), shape, backend);
   }
 
-  uniform(shape: Shape, { backend, ...options }: UniformOptions & DrawOptions): Tensor {
+  uniform(shape: Shape, { backend, ...options }: UniformOptions & DrawOptions = {}): Tensor {
     return this.draw(randomUniform, uniformDraw(shape, options), shape, backend);
   }
 
-  integers(low: number, high: number, shape: Shape, { backend }: DrawOptions): Tensor {
+  integers(low: number, high: number, shape: Shape, { backend }: DrawOptions = {}): Tensor {
     return this.draw(randomIntegers, integerDraw(low, high, shape), shape, backend);
   }
 
-  rademacher(shape: Shape, { backend }: DrawOptions): Tensor {
+  rademacher(shape: Shape, { backend }: DrawOptions = {}): Tensor {
     return this.draw(randomSigns, signDraw(shape), shape, backend);
   }
 
-  bernoulli(probability: number, shape: Shape, { backend }: DrawOptions): Tensor {
+  bernoulli(probability: number, shape: Shape, { backend }: DrawOptions = {}): Tensor {
     return this.draw(randomTrials, trialDraw(probability, shape), shape, backend);
   }
 
@@ -198,8 +200,9 @@ class PhiloxStream implements RandomStream {
     op: Op<Given & Draw & { readonly shape: Shape }>,
     given: Given,
     shape: Shape,
-    backend: Backend,
+    chosen: Backend | undefined,
   ): Tensor {
+    const backend = backendFor(op.name, chosen);
     return atomically(() => {
       const attrs = perStep(() => ({ ...given, ...this.take(), shape }));
       return apply(op, [], attrs, backend)[0];

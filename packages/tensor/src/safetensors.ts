@@ -1,4 +1,5 @@
 // The safetensors file format: bytes to named typed arrays and back. No Tensor: plain arrays only.
+import { wrongArgument } from "./argument.ts";
 import { checkSize, dtypeRank, elementsOf, isDtype, type SafetensorsTensor, storedBytes } from "./safetensorsDtype.ts";
 import { checkName, checkText, type HeaderEntry, parseHeader, quote } from "./safetensorsHeader.ts";
 
@@ -26,6 +27,9 @@ export interface ByteSource {
  * @throws Error `safetensors: …` for every file that breaks the format
  */
 export function parseSafetensors(source: Uint8Array | ByteSource): SafetensorsFile {
+  if (!ArrayBuffer.isView(source) && typeof source?.read !== "function") {
+    throw wrongArgument("parseSafetensors", "source", source, "the bytes of a file, or fileSource(path)");
+  }
   const bytes = ArrayBuffer.isView(source) ? sourceOf(source) : source;
   const headerEnd = 8 + headerLength(bytes);
   const { entries, metadata } = parseHeader(decodeText(bytes.read(8, headerEnd)));
@@ -52,6 +56,24 @@ export function serializeSafetensors(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
+  const parts = safetensorsParts(tensors, metadata);
+  const bytes = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
+  }
+  return bytes;
+}
+
+/** The same in parts, to be written one after another: files larger than one array may be. @throws as serializeSafetensors */
+export function safetensorsParts(
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  if (!(tensors instanceof Map)) {
+    throw wrongArgument("safetensors", "tensors", tensors, "a Map of { dtype, shape, data } by name");
+  }
   const ordered = [...tensors].sort(
     ([nameA, a], [nameB, b]) => dtypeRank(a.dtype) - dtypeRank(b.dtype) || compareCodePoints(nameA, nameB),
   );
@@ -70,16 +92,11 @@ export function serializeSafetensors(
   if (headerSize > HEADER_CAP) {
     throw new Error(`safetensors: header of ${headerSize} bytes, want at most ${HEADER_CAP}`);
   }
-  const bytes = new Uint8Array(8 + headerSize + end);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerSize), true);
-  bytes.set(header, 8);
-  bytes.fill(0x20, 8 + header.length, 8 + headerSize);
-  let offset = 8 + headerSize;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.length;
-  }
-  return bytes;
+  const start = new Uint8Array(8 + headerSize);
+  new DataView(start.buffer).setBigUint64(0, BigInt(headerSize), true);
+  start.set(header, 8);
+  start.fill(0x20, 8 + header.length);
+  return [start, ...parts];
 }
 
 function readEntry(source: ByteSource, { name, begin, end }: HeaderEntry, headerEnd: number): Uint8Array<ArrayBuffer> {

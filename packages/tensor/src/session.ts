@@ -1,5 +1,6 @@
 // What a captured function does beside queueing work: the host values that each step computes anew, and the tensors it meets.
 
+import { expectFunction } from "./argument.ts";
 import type { Backend } from "./backend.ts";
 import type { Storage } from "./memory.ts";
 import type { Layout } from "./shape.ts";
@@ -158,6 +159,7 @@ export function currentSession(): Session | null {
  * captured function worked out before stays what it was. Null where there is nothing to compute
  */
 export function perStep<T extends object | null>(compute: () => T): T {
+  expectFunction("perStep", "compute", compute);
   return current && !current.isComputing ? current.value(compute) : compute();
 }
 

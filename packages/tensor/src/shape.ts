@@ -1,5 +1,7 @@
 // Shapes, strides and layouts as pure functions; nothing here knows a tensor or a backend.
 
+import { wrongArgument } from "./argument.ts";
+
 /** Sizes of the axes, outermost first; [] is a scalar. */
 export type Shape = readonly number[];
 
@@ -130,6 +132,7 @@ export function resolveAxes(op: string, axes: number | readonly number[] | undef
  * @throws ShapeError
  */
 export function checkShape(op: string, shape: Shape): Shape {
+  if (!Array.isArray(shape)) throw wrongArgument(op, "shape", shape, "a list of integers, such as [2, 3]");
   if (shape.length > MAX_RANK) throw new ShapeError(`${op}: rank ${shape.length}, want at most ${MAX_RANK}`);
   for (const n of shape) {
     if (!Number.isInteger(n) || n < 0) {

@@ -1,9 +1,10 @@
 // class Tensor, and `apply`: the one place where ops run and are recorded. What an op computes stands in ops/.
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
 import { change } from "./atomic.ts";
 import type { Backend } from "./backend.ts";
-import { compute, copyOf, type Elements, overwrite } from "./compute.ts";
+import { blank, compute, copyOf, type Elements, overwrite } from "./compute.ts";
 import { isElement } from "./element.ts";
 import { isRecording, isTracked, type Origin, record, releaseAlias } from "./graph.ts";
 import { adopt, disown, type Slot, type Storage } from "./memory.ts";
@@ -135,6 +136,7 @@ export class Tensor {
    * @throws ShapeError when shapes differ; Error inside a function that is being differentiated
    */
   assign(value: Tensor): void {
+    expectTensor("assign", "value", value);
     if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
       throw new ShapeError(`assign: ${value} to ${this}, want the same shape and type`);
     }
@@ -159,6 +161,37 @@ export class Tensor {
   detach(): Tensor {
     currentSession()?.find(this);
     return tensorOf({ storage: this.storage.retain(), layout: this.layout, dtype: this.dtype });
+  }
+
+  /**
+   * The elements on another backend, once they are computed: a copy, which no gradient flows through.
+   * @throws Error inside a function that is being differentiated, where it would cut the graph
+   */
+  async to(backend: Backend): Promise<Tensor> {
+    expectBackend("to", "backend", backend);
+    if (isRecording() && isTracked(this)) {
+      throw new Error(
+        "to: called inside a function that is being differentiated, want it outside: it has no derivative",
+      );
+    }
+    const { shape, dtype } = this;
+    const data = await this.data();
+    const elements = blank(backend, { shape, dtype }, "to");
+    try {
+      backend.upload(elements.storage.buffer, dtype, data);
+    } catch (error) {
+      elements.storage.release();
+      throw error;
+    }
+    return tensorOf(elements);
+  }
+
+  /** JavaScript's operators cannot compute with tensors. @throws Error with the methods to use, but for text */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === "string") return this.toString();
+    throw new Error(
+      `tensor: an operator of JavaScript on ${this}, want methods: a.add(b), a.mul(b), a.less(b), a.equal(b), or await a.item()`,
+    );
   }
 
   toString(): string {
@@ -681,6 +714,7 @@ export class Tensor {
    * says which keys a query sees; a query that sees none takes the mean of all, one whose added mask is −∞ for all gives NaN
    */
   attention(k: Tensor, v: Tensor, { scale, mask }: { readonly scale?: number; readonly mask?: Tensor } = {}): Tensor {
+    expectTensors("attention", "[k, v]", [k, v]);
     if (this.rank < 2 || k.rank < 2 || v.rank < 2) {
       throw new ShapeError(
         `attention: q ${formatShape(this.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}, want at least two axes`,
@@ -746,6 +780,7 @@ export class Tensor {
    * @param options `bias` is added in the same pass; it broadcasts to the result
    */
   matmul(b: Tensor, { bias }: BiasOptions = {}): Tensor {
+    expectTensor("matmul", "b", b);
     if (this.rank < 2 || b.rank < 2) {
       throw new ShapeError(
         `matmul: ${formatShape(this.shape)} × ${formatShape(b.shape)}, want at least two axes on both sides`,
@@ -772,6 +807,7 @@ export class Tensor {
    * ⌈size / stride⌉ pixels; `bias` is added in the same pass and broadcasts to the result
    */
   conv2d(weight: Tensor, options: ConvOptions & BiasOptions = {}): Tensor {
+    expectTensor("conv2d", "weight", weight);
     const attrs = convAttrs(this.shape, weight.shape, options);
     const [kh, kw, inChannels, outChannels] = weight.shape;
     const isPadded = attrs.padding.flat().some((n) => n > 0);
@@ -873,6 +909,7 @@ export class Tensor {
  */
 export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: Attrs, backend: Backend): Tensor[] {
   for (const [i, input] of inputs.entries()) {
+    if (!(input instanceof Tensor)) expectTensor(op.name, `operand ${i}`, input);
     if (input.disposed) throw new Error(`${op.name}: operand ${i}, ${input}, is disposed, want a live tensor`);
     if (input.backend !== backend) {
       throw new Error(`${op.name}: operands on ${backend.name} and on ${input.backend.name}, want one backend`);
@@ -910,6 +947,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
  */
 function toTensor(name: string, value: TensorLike, like: Tensor, dtype: DType = like.dtype): Tensor {
   if (value instanceof Tensor) return value;
+  if (typeof value !== "number") throw wrongArgument(name, "an operand", value, "a tensor or a number");
   if (!isElement(value, dtype)) {
     throw new Error(
       `${name}: the number ${value} with a tensor of ${dtype}, want ${dtype === "bool" ? "0 or 1" : `an ${dtype}`}`,

@@ -71,7 +71,7 @@ export function mixture(name: string, parts: MixtureParts): MixtureOracle {
         const { average, u, noises } = at(x, levels);
         return average(u.mul(noises));
       }),
-    sample: (count, rng, { backend }) =>
+    sample: (count, rng, { backend } = {}) =>
       tensor(drawMixture(components, count, rng), { backend, shape: [count, ...shape] }),
   };
 }

@@ -19,7 +19,7 @@ export interface Density {
   /** tr ∇² log p(x), the divergence of the score: [batch, ...shape] → [batch] */
   divergence(x: Tensor): Tensor;
   /** Exact samples, [count, ...shape], made on the host: the same ones for every backend. */
-  sample(count: number, rng: RandomStream, options: { readonly backend: Backend }): Tensor;
+  sample(count: number, rng: RandomStream, options?: { readonly backend?: Backend }): Tensor;
 }
 
 /** The part of a noise level that says what x = signal · x₀ + noise · ε is. */

@@ -104,7 +104,7 @@ export function banana({
         const curvature = away.sub(first.square().mul(2 * bend)).mul((2 * bend) / w);
         return curvature.squeeze(1).sub(1 / v + 1 / w);
       }),
-    sample(count, rng, { backend }) {
+    sample(count, rng, { backend } = {}) {
       const normals = rng.host.normal([count, 2]);
       const samples = Float64Array.from(normals, (z, i) => {
         if (i % 2 === 0) return length * z;

@@ -2,6 +2,7 @@
 
 import countKernel from "@pkg/kernels/count_non_finite.wgsl";
 import fillKernel from "@pkg/kernels/fill.wgsl";
+import { expectTensors } from "../argument.ts";
 import { defineOp, run } from "../op.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -63,6 +64,7 @@ export const countNonFinite = defineOp({
  * @throws Error for an empty list, and tensors that are not float32
  */
 export function nonFiniteCount(tensors: readonly Tensor[]): Tensor {
+  expectTensors("nonFiniteCount", "tensors", tensors);
   if (tensors.length === 0) throw new Error("nonFiniteCount: no tensors, want at least one");
   return run(countNonFinite, tensors, undefined)[0];
 }

@@ -1,6 +1,7 @@
 // The Euclidean norm of all elements of many tensors: what clipping a gradient over all parameters needs.
 
 import globalNormKernel from "@pkg/kernels/global_norm.wgsl";
+import { expectTensors } from "../argument.ts";
 import { defineOp, float32, type KernelCall, run, type Temporary, type View, type WasmCall } from "../op.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -81,6 +82,7 @@ export const globalNorm = defineOp({
  * @throws Error for an empty list, and tensors that are not float32
  */
 export function gradientNorm(tensors: readonly Tensor[]): Tensor {
+  expectTensors("gradientNorm", "tensors", tensors);
   if (tensors.length === 0) throw new Error("gradientNorm: no tensors, want at least one");
   return run(globalNorm, tensors, undefined)[0];
 }

@@ -1,6 +1,7 @@
 // A sum of scaled tensors in one pass: what a sampler's step is made of.
 
 import weightedSumKernel from "@pkg/kernels/weighted_sum.wgsl";
+import { expectFunction, expectTensors } from "../argument.ts";
 import { type Case, defineOp, float32, run } from "../op.ts";
 import { perStep } from "../session.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../shape.ts";
@@ -98,7 +99,9 @@ export function weightedSum(
   tensors: readonly Tensor[],
   weights: readonly number[] | (() => readonly number[]),
 ): Tensor {
+  expectTensors("weightedSum", "tensors", tensors);
   if (tensors.length === 0) throw new Error("weightedSum: no tensors, want at least one");
+  if (!Array.isArray(weights)) expectFunction("weightedSum", "weights", weights);
   const attrs =
     typeof weights === "function" ? perStep(() => ({ weights: checked(weights()) })) : { weights: checked(weights) };
   return run(sumWeighted, tensors, attrs)[0];

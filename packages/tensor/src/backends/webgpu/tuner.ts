@@ -1,5 +1,6 @@
 // Finds the fastest tilings of contractions by timing them on the device, and keeps them for each adapter.
 
+import { expectBackend, expectFunction } from "../../argument.ts";
 import type { Backend, Buffer, Operand } from "../../backend.ts";
 import type { GpuTarget, KernelCall, Op, Temporary, View } from "../../op.ts";
 import { likelyTilings, type Product, type Retiled, type Tiling, tilingIn } from "../../ops/tiles.ts";
@@ -71,6 +72,8 @@ export async function tunable<Opened extends Tunable>(
  * @throws Error for other backends, and when what was found cannot be stored; it is used nonetheless
  */
 export async function tune(backend: Backend, f: () => unknown): Promise<readonly Tuned[]> {
+  expectBackend("tune", "backend", backend);
+  expectFunction("tune", "f", f);
   const tuner = tuners.get(backend);
   if (!tuner) throw new Error(`tune: ${backend.name} has no tilings, want a webgpu backend`);
   const wanted: NonNullable<Tuner["wanted"]> = new Map();

@@ -1,0 +1,117 @@
+// A module's state as a safetensors file, or as its bytes. Checkpoints of whole runs are the commands' business.
+
+import {
+  type DType,
+  fileSource,
+  parseSafetensors,
+  type SafetensorsTensor,
+  safetensorsParts,
+  serializeSafetensors,
+  type Tensor,
+  tensor,
+  tidy,
+  wrongArgument,
+} from "@pkg/tensor";
+import { assignState, checkShapes, stateDict } from "./module.ts";
+
+/** What is used of Node. */
+interface NodeProcess {
+  readonly pid: number;
+  getBuiltinModule?(name: "node:fs"): {
+    openSync(path: string, flags: "w"): number;
+    writeSync(file: number, bytes: Uint8Array, offset: number, length: number): number;
+    fsyncSync(file: number): void;
+    closeSync(file: number): void;
+    renameSync(from: string, to: string): void;
+    rmSync(path: string, options: { force: true }): void;
+  };
+}
+
+const DTYPES = { float32: "F32", int32: "I32", uint32: "U32", bool: "BOOL" } as const satisfies Record<DType, string>;
+/** One write of Node takes less than 2 GiB. */
+const MOST = 2 ** 30;
+
+/**
+ * Writes the state of a module (parameters, frozen ones, buffers) as a safetensors file, which other libraries read under the same
+ * names. The path holds the old file or the new one whole at every moment. For Node, Deno and Bun; elsewhere see `stateBytes`.
+ * @param metadata texts to keep beside it
+ * @throws Error when it cannot be written: the old file stays then
+ */
+export async function save(module: object, path: string, metadata?: Readonly<Record<string, string>>): Promise<void> {
+  if (typeof path !== "string") throw wrongArgument("save", "path", path, "the path of a file");
+  const node = (globalThis as { process?: NodeProcess }).process;
+  const fs = node?.getBuiltinModule?.("node:fs");
+  if (!node || !fs)
+    throw new Error("save: there is no file system here, want Node, Deno or Bun; elsewhere use stateBytes");
+  const parts = safetensorsParts(await storedState(module), metadata);
+  const temporary = `${path}.tmp-${node.pid}`;
+  try {
+    const file = fs.openSync(temporary, "w");
+    try {
+      for (const part of parts) {
+        for (let at = 0; at < part.length; ) at += fs.writeSync(file, part, at, Math.min(part.length - at, MOST));
+      }
+      fs.fsyncSync(file);
+    } finally {
+      fs.closeSync(file);
+    }
+    fs.renameSync(temporary, path);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw new Error(`save: ${path} stays as it was: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The bytes of the file that `save` writes: for a download, or a store of the browser's. */
+export async function stateBytes(module: object, metadata?: Readonly<Record<string, string>>): Promise<Uint8Array> {
+  return serializeSafetensors(await storedState(module), metadata);
+}
+
+/**
+ * Gives a module the state in a safetensors file of the same names and shapes, in whatever float type it is stored.
+ * @param source a path (Node, Deno, Bun; of a file of any size), or the bytes of a file
+ * @returns the file's metadata
+ * @throws ShapeError listing every missing, extra and misshapen entry, Error for a file that cannot be read; the module is unchanged then
+ */
+export async function load(module: object, source: string | Uint8Array): Promise<Record<string, string>> {
+  if (typeof source !== "string" && !(source instanceof Uint8Array)) {
+    throw wrongArgument("load", "source", source, "the path of a file, or its bytes");
+  }
+  const own = stateDict(module);
+  const { tensors, metadata } = parseSafetensors(typeof source === "string" ? fileSource(source) : source);
+  checkShapes(own, tensors);
+  tidy(() => {
+    const found = [...own].map(([path, target]) => [path, read(path, tensors.get(path)!, target)] as const);
+    assignState(own, new Map(found));
+  });
+  return metadata;
+}
+
+/** What a module holds at this moment, whatever is assigned to its tensors while it is read. */
+async function storedState(module: object): Promise<Map<string, SafetensorsTensor>> {
+  const held = [...stateDict(module)].map(([path, own]) => [path, own.detach()] as const);
+  try {
+    const entries = held.map(async ([path, { shape, dtype }], k): Promise<[string, SafetensorsTensor]> => {
+      const data = await held[k][1].data();
+      if (data instanceof Float64Array) return [path, { dtype: "F64", shape, data }];
+      const stored = dtype === "bool" ? Uint8Array.from(data) : data;
+      return [path, { dtype: DTYPES[dtype], shape, data: stored } as SafetensorsTensor]; // a type's data are of its class
+    });
+    return new Map(await Promise.all(entries));
+  } finally {
+    for (const [, tensor] of held) tensor.dispose();
+  }
+}
+
+function read(path: string, { dtype, shape, data }: SafetensorsTensor, target: Tensor): Tensor {
+  const isFloat = /^(F|BF)\d/.test(dtype);
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array || isFloat !== (target.dtype === "float32")) {
+    throw new Error(`load: ${path} is ${dtype} in the file, want ${target.dtype}`);
+  }
+  const values = data instanceof Float64Array || data instanceof Float32Array ? data : Int32Array.from(data);
+  return tensor(target.dtype === "uint32" ? Uint32Array.from(data) : values, {
+    backend: target.backend,
+    shape,
+    dtype: target.dtype,
+  });
+}

@@ -1,0 +1,53 @@
+// Arguments of the wrong kind, which plain JavaScript lets pass: each is one error that names the argument and what was wanted.
+
+import type { Backend } from "./backend.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** For libraries on this one: `name: argument is a promise (await it), want …`. */
+export function wrongArgument(name: string, argument: string, value: unknown, wanted: string): Error {
+  return new Error(`${name}: ${argument} is ${describe(value)}, want ${wanted}`);
+}
+
+/** @throws Error when it is no tensor */
+export function expectTensor(name: string, argument: string, value: unknown): asserts value is Tensor {
+  if (!isTensor(value)) throw wrongArgument(name, argument, value, "a tensor");
+}
+
+/** @throws Error when it is no list of tensors */
+export function expectTensors(name: string, argument: string, value: unknown): asserts value is readonly Tensor[] {
+  if (!Array.isArray(value)) throw wrongArgument(name, argument, value, "a list of tensors");
+  for (const [k, item] of value.entries()) expectTensor(name, `${argument}[${k}]`, item);
+}
+
+/** @throws Error when it is no function */
+export function expectFunction(name: string, argument: string, value: unknown): void {
+  if (typeof value !== "function") throw wrongArgument(name, argument, value, "a function");
+}
+
+/** @throws Error when it is no backend */
+export function expectBackend(name: string, argument: string, value: unknown): asserts value is Backend {
+  if (!isBackend(value)) throw wrongArgument(name, argument, value, "a backend, such as cpu() or await wasm()");
+}
+
+export function isTensor(value: unknown): value is Tensor {
+  return typeof value === "object" && value !== null && "slot" in value && "origin" in value && "layout" in value;
+}
+
+function isBackend(value: unknown): value is Backend {
+  return typeof value === "object" && value !== null && "allocate" in value && "download" in value;
+}
+
+/** A value in words: what it is, and of small ones which. */
+function describe(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value !== "object" || value === null) return String(value);
+  if (isTensor(value)) return `${value}`;
+  if (isBackend(value)) return `the backend ${value.name}`;
+  if ("then" in value) return "a promise (await it)";
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
+  const names = Object.keys(value);
+  const shown = names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
+  return names.length === 0 ? "an object without fields" : `an object with ${shown}`;
+}

@@ -53,6 +53,20 @@ for (const { name, open, skip } of openers) {
       );
     });
 
+    test("a mask's −∞ and a padding's are meant; what they become is not", async () => {
+      const x = tensor([1, 2, 3, 4], { backend, shape: [1, 2, 2, 1] });
+      const q = x.reshape([2, 2]);
+      const mask = tensor([1, 0, 1, 1], { backend, shape: [2, 2] }).cast("bool");
+      await detectNonFinite(() => q.attention(q, q, { mask }).add(x.maxPool(2, { padding: 1 }).reshape([4, 1]).sum()));
+      const hidden = () => mask.where(q, Number.NEGATIVE_INFINITY);
+      await expect(detectNonFinite(() => hidden().sub(hidden()))).rejects.toThrow(
+        "sub of [2, 2], [2, 2], makes, as output 0, 1 NaN",
+      );
+      await expect(detectNonFinite(() => q.sub(q).log().maximum(0))).rejects.toThrow(
+        "log of [2, 2], makes, as output 0, 4 NaN",
+      );
+    });
+
     test("one that an op is handed from outside is told apart", async () => {
       const bias = tensor([0, Number.NaN, Number.POSITIVE_INFINITY], { backend });
       await expect(detectNonFinite(() => ones([2, 3], { backend }).contiguous().add(bias))).rejects.toThrow(

@@ -6,7 +6,7 @@ import { concat } from "./join.ts";
 import { keep, type Storage, tidy } from "./memory.ts";
 import { observe, unobserved } from "./observer.ts";
 import type { NumberArray } from "./op.ts";
-import { countNonFinite } from "./ops/index.ts";
+import { countNonFinite, type FillAttrs, fill } from "./ops/index.ts";
 import { formatShape, type Shape, sizeOf } from "./shape.ts";
 import { apply, type Tensor } from "./tensor.ts";
 
@@ -18,6 +18,9 @@ interface Count {
   /** Whether the op is certainly one of f's. */
   readonly isCertain: boolean;
 }
+
+/** Ops that move or choose elements, and so hand on an infinity that is meant. */
+const MOVING = new Set(["where", "maximum", "minimum", "copy", "concat", "gather", "gatherAlong"]);
 
 /** What one op gave on two backends. */
 export interface NumericsRow {
@@ -33,7 +36,8 @@ export interface NumericsRow {
 
 /**
  * Runs `f` and finds the first op that makes a NaN or an infinity, in gradients too. Elements are tested on the device, by their
- * bits; about twice as many kernels run, and their results are read once, at the end.
+ * bits; about twice as many kernels run, and their results are read once, at the end. A constant that is not finite is meant (a mask's
+ * −∞): of an op that is handed one, and of what only moves it, NaN alone is counted.
  * @param f may be async. In Node and Deno other tasks that run while it waits are no concern of it; browsers cannot tell them apart, so
  * that there an op that ran then is said to be perhaps another task's
  * @returns what f returns
@@ -44,16 +48,26 @@ export async function detectNonFinite<Result>(f: () => Result | Promise<Result>)
   expectFunction("detectNonFinite", "f", f);
   const counts: Count[] = [];
   const looked = new WeakSet<Storage>();
+  const meant = new WeakSet<Storage>(); // where infinities may be that are no fault
   let ops = 0;
-  const look = (tensor: Tensor, what: string, isCertain: boolean): void => {
+  const look = (tensor: Tensor, what: string, isCertain: boolean, onlyNaN = false): void => {
     looked.add(tensor.storage);
     if (tensor.dtype !== "float32") return;
-    const [count] = apply(countNonFinite, [tensor], undefined, tensor.backend);
+    const count = tidy(() => {
+      const faults = onlyNaN ? tensor.isNaN().where(Number.NaN, 0) : tensor;
+      return apply(countNonFinite, [faults], undefined, tensor.backend)[0];
+    });
     counts.push({ count: keep(count), shape: tensor.shape, what, isCertain });
   };
   try {
-    const result = await observe(f, (op, inputs, outputs, isCertain) => {
+    const result = await observe(f, (op, inputs, outputs, isCertain, attrs) => {
       ops++;
+      if (op.name === fill.name && !Number.isFinite((attrs as FillAttrs).value)) {
+        for (const { storage } of outputs) meant.add(storage);
+        for (const { storage } of outputs) looked.add(storage);
+        return;
+      }
+      const isHandedOn = inputs.some(({ storage }) => meant.has(storage));
       for (const [k, input] of inputs.entries()) {
         const isOverwritten = op.inPlace !== undefined && outputs.some(({ storage }) => storage === input.storage);
         if (!isOverwritten && !looked.has(input.storage))
@@ -61,8 +75,10 @@ export async function detectNonFinite<Result>(f: () => Result | Promise<Result>)
       }
       if (op.view) return;
       const shapes = inputs.map(({ shape }) => formatShape(shape)).join(", ") || "none";
-      for (const [k, output] of outputs.entries())
-        look(output, `op ${ops}, ${op.name} of ${shapes}, makes, as output ${k},`, isCertain);
+      for (const [k, output] of outputs.entries()) {
+        look(output, `op ${ops}, ${op.name} of ${shapes}, makes, as output ${k},`, isCertain, isHandedOn);
+        if (isHandedOn && MOVING.has(op.name)) meant.add(output.storage);
+      }
     });
     await throwFirst(counts);
     return result;

@@ -13,6 +13,7 @@ export type Observer = (
   inputs: readonly Tensor[],
   outputs: readonly Tensor[],
   isCertain: boolean,
+  attrs: unknown,
 ) => void;
 
 /** A function that is observed while it runs. */
@@ -61,10 +62,10 @@ export function isObserved(): boolean {
 }
 
 /** Tells of an op that has run. */
-export function tell(op: Op<unknown>, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
+export function tell(op: Op<unknown>, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: unknown): void {
   if (going.size === 0) return;
   const isCertain = current !== null || tasks !== null;
-  for (const { observer } of toTell()) unobserved(() => observer(op, inputs, outputs, isCertain));
+  for (const { observer } of toTell()) unobserved(() => observer(op, inputs, outputs, isCertain, attrs));
 }
 
 function toTell(): readonly Observation[] {

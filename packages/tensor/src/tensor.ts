@@ -937,7 +937,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
       outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
     );
   }
-  tell(op as Op<unknown>, inputs, outputs); // observers hand no attrs to it
+  tell(op as Op<unknown>, inputs, outputs, given); // observers hand no attrs to it
   return outputs;
 }
 

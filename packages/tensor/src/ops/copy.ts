@@ -21,8 +21,13 @@ export const copy = elementwise({
   tolerance: { ulp: 0 },
 });
 
+export interface FillAttrs {
+  readonly value: number;
+  readonly dtype: DType;
+}
+
 /** A scalar; an integer or a bool by the rule of `cast`. */
-export const fill = defineOp<{ readonly value: number; readonly dtype: DType }>({
+export const fill = defineOp<FillAttrs>({
   name: "fill",
   infer: (_, { dtype }) => [{ shape: [], dtype }],
   cpu([out], _, { value, dtype }) {

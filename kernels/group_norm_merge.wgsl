@@ -1,4 +1,5 @@
-// statistics[b, g] = (shift, mean − shift, 1 / √(variance + ε)) from shares[b, g, s] = (shift, mean − shift, Σ (x − mean)²).
+// statistics[b, g] = (shift, mean − shift, 1 / √(variance + ε)) from shares[b, g, s] = (shift, mean − shift, squares), which are
+// Σ (x − mean)², or, where that is more than float32 holds, −2⁻¹⁶⁰ Σ (x − mean)².
 
 const WORKGROUP = 64u;
 
@@ -18,6 +19,22 @@ fn count_of(share: u32) -> f32 {
   return f32(min((share + 1u) * params.chunk, params.count) - share * params.chunk);
 }
 
+/** By its bits: compilers may assume that all are finite. */
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}
+
+/** 1 / √(variance + ε) from both sums of squares, of which the second, in units of 2¹⁶⁰, counts where the first overflows. */
+fn rstd_of(squares: f32, scaled: f32, count: f32) -> f32 {
+  if (is_finite(squares)) {
+    return inverseSqrt(squares / count + params.epsilon);
+  }
+  if (is_finite(scaled)) {
+    return inverseSqrt(scaled / count) * 0x1p-80;
+  }
+  return bitcast<f32>(bitcast<u32>(scaled) | 0x7fc00000u);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let sample = id.x + id.y * groups.x * WORKGROUP;
@@ -32,11 +49,20 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   }
   let mean = total / count;
   var squares = 0.0;
+  var scaled = 0.0;
+  var overflows = false;
   for (var s = 0u; s < params.shares; s++) {
     let distance = shares[(first + s) * 3u + 1u] - mean;
-    squares += shares[(first + s) * 3u + 2u] + count_of(s) * distance * distance;
+    let own = shares[(first + s) * 3u + 2u];
+    let tiny = distance * 0x1p-80;
+    squares += own + count_of(s) * distance * distance;
+    scaled += select(own * 0x1p-80 * 0x1p-80, -own, own < 0.0) + count_of(s) * tiny * tiny;
+    overflows |= own < 0.0;
   }
   statistics[sample * 3u] = shares[first * 3u];
   statistics[sample * 3u + 1u] = mean;
-  statistics[sample * 3u + 2u] = inverseSqrt(squares / count + params.epsilon);
+  if (overflows) {
+    squares = bitcast<f32>(bitcast<u32>(squares) | 0x7f800000u);
+  }
+  statistics[sample * 3u + 2u] = rstd_of(squares, scaled, count);
 }

@@ -60,13 +60,31 @@ export function norm_statistics(
       total += load<f32>(element(from, c));
       squares += load<f32>(element(from, channels + c));
     }
-    const mean = total / count;
-    const variance = max<f64>(0, squares / count - mean * mean);
+    const first = element(x, b * pixels * channels + start);
+    let mean = total / count;
+    let variance = max<f64>(0, squares / count - mean * mean);
+    if (!(variance < Infinity)) {
+      mean = meanOf(first, pixels, channels, depth, 0, 1);
+      variance = meanOf(first, pixels, channels, depth, mean, 2);
+    }
     const to = element(statistics, 3 * row);
-    store<f32>(to, load<f32>(element(x, b * pixels * channels + start)));
+    store<f32>(to, load<f32>(first));
     store<f32>(to, <f32>mean, 4);
     store<f32>(to, <f32>(1 / sqrt<f64>(variance + epsilon)), 8);
   }
+}
+
+/** The mean of (x − first − shift)^power over a group, in float64: for squares that float32 does not hold. */
+function meanOf(first: usize, pixels: i32, channels: i32, depth: i32, shift: f64, power: i32): f64 {
+  const origin = <f64>load<f32>(first) + shift;
+  let sum: f64 = 0;
+  for (let p = 0; p < pixels; p++) {
+    for (let c = 0; c < depth; c++) {
+      const value = <f64>load<f32>(element(first, p * channels + c)) - origin;
+      sum += power == 2 ? value * value : value;
+    }
+  }
+  return sum / (<f64>pixels * depth);
 }
 
 // What the passes over pixels read, a row of channels each: planes[b] = [first, mean − first, rstd, rstd · scale].

@@ -27,16 +27,23 @@ fn is_nan(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
-// eˣ.
+// eˣ; a NaN of itself.
 fn exponential(x: f32) -> f32 {
   if (is_nan(x)) {
     return x;
   }
-  if (x < -86.0 || x > 88.7) {
-    return exp(x); // no normal number, or close to none
+  if (x > 88.8) {
+    var bits = 0x7f800000u;
+    return bitcast<f32>(bits);
+  }
+  if (x < -104.0) {
+    return 0.0;
   }
   let n = round(x * 1.44269504);
   let p = exp_near_zero(without_twos(x, n)) + 1.0;
+  if (n < -125.0) {
+    return (p + p) * power_of_two(n + 63.0) * 0x1p-64; // no normal number, or close to none
+  }
   return (p + p) * power_of_two(n - 1.0); // 2¹²⁸ is no number
 }
 

@@ -561,6 +561,19 @@ function agrees(op: AnyOp, found: number, wanted: number): boolean {
   return Number.isFinite(rounded) ? Number.isFinite(found) : Object.is(found, rounded);
 }
 
+test.each(["float32", "float64"] as const)(
+  "the gradient of attention on the reference in %s has even weights for equal scores, however large they are",
+  async (precision) => {
+    const backend = cpu({ precision });
+    const [q, k, v] = [[1e16], [1, 1], [3, 30]].map((values) => tensor(values, { backend, shape: [values.length, 1] }));
+    const [, , dv] = grad(
+      (...operands) => operands[0].attention(operands[1], operands[2], { scale: 1 }).sum(),
+      [q, k, v],
+    );
+    expect([...(await dv.data())]).toEqual([0.5, 0.5]);
+  },
+);
+
 const text = readFileSync(new URL("../../docs/numerics.md", import.meta.url), "utf8");
 
 test("every op is in the table of rules, once", () => {

@@ -122,9 +122,12 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
     const [readG, readQ, readK, readV, readDelta, readLse] = [g, q, k, v, delta, lse].map(elementReader);
     const sums = [dq, dk, dv].map(({ shape }) => new Float64Array(sizeOf(shape)));
     for (let i = 0; i < samples * queries; i++) {
-      for (let key = 0; key < keys; key++) {
-        const j = Math.floor(i / queries) * keys + key;
-        const p = Math.exp(scale * dot(readQ, i, readK, j, depth) - readLse(i));
+      const first = Math.floor(i / queries) * keys;
+      const scores = Array.from({ length: keys }, (_, key) => scale * dot(readQ, i, readK, first + key, depth));
+      const weight = weightOf(scores, readLse(i), lse.data instanceof Float32Array);
+      for (const [key, score] of scores.entries()) {
+        const j = first + key;
+        const p = weight(score);
         const ds = scale * p * (dot(readG, i, readV, j, width) - readDelta(i));
         for (let c = 0; c < depth; c++) sums[0][i * depth + c] += ds * readK(j * depth + c);
         for (let c = 0; c < depth; c++) sums[1][j * depth + c] += ds * readQ(i * depth + c);
@@ -195,6 +198,17 @@ function extents(q: Shape, v: Shape) {
   const [queries, depth] = q.slice(-2);
   const [keys, width] = v.slice(-2);
   return { samples: sizeOf(q.slice(0, -2)), queries, keys, depth, width };
+}
+
+/**
+ * e^(s − lse) of a row's scores. An lse that is the rounded logarithm of their own sum stands for the sum itself: beside large scores
+ * its digits are lost.
+ */
+function weightOf(scores: readonly number[], lse: number, isSingle: boolean): (score: number) => number {
+  const peak = Math.max(...scores);
+  const total = scores.reduce((sum, s) => sum + Math.exp(s - peak), 0);
+  const own = peak + Math.log(total);
+  return (isSingle ? Math.fround(own) : own) === lse ? (s) => Math.exp(s - peak) / total : (s) => Math.exp(s - lse);
 }
 
 /** Row a of one matrix times row b of another. */

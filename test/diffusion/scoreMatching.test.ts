@@ -29,6 +29,7 @@ import {
   webgpu,
 } from "@pkg/tensor";
 import { afterAll, describe, expect, test } from "vitest";
+import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 
 const exact = cpu({ precision: "float64" });
@@ -37,6 +38,16 @@ const half: Score = (x) => x.mul(-0.5);
 const normalScore: Score = (x) => x.neg();
 // Its second moment is that of N(0, 1), so quadratic objectives have their expectations to the bit.
 const signs = tensor([[1], [-1]], { backend: exact });
+
+describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
+  test("the score of ½ x.pow(2) has the slope −1 at 0 as well", async () => {
+    const backend = await open();
+    const score: Score = (x) => grad((v) => v.pow(2).mul(-0.5).sum(), [x])[0];
+    expect(await implicitScoreMatching(score, tensor([[0], [0]], { backend })).item()).toBe(-1);
+    expect(await implicitScoreMatching(score, tensor([[0], [2]], { backend })).item()).toBe(0);
+    backend.dispose();
+  });
+});
 
 describe("s = −x / 2 on N(0, 1)", () => {
   test("is 1/8 from the true score, −3/8 implicitly: ½ E‖∇log p‖² = ½ less", async () => {

@@ -39,6 +39,15 @@ describe("attention", () => {
     expect(await apart(q.attention(k, v, { mask: seen }), q.attention(keys, values))).toBeLessThan(1e-12);
   });
 
+  test("a query whose bool mask hides every key takes the mean of the values, without a gradient of the scores", async () => {
+    const none = tensor(new Float64Array(35), { backend: exact, shape: [7, 5] }).cast("bool");
+    expect(
+      await apart(q.attention(k, v, { mask: none }), v.mean(-2, { keepAxes: true }).expand(q.attention(k, v).shape)),
+    ).toBeLessThan(1e-12);
+    const [g] = grad((x) => x.attention(k, v, { mask: none }).square().sum(), [q]);
+    expect(await g.abs().max().item()).toBe(0);
+  });
+
   test("an additive mask adds to the scores, and has a gradient", async () => {
     const mask = random([7, 5], 4);
     const byHand = q.matmul(k.transpose()).mul(0.5).add(mask).softmax().matmul(v);

@@ -5,8 +5,8 @@ const LANES = 4;
 const CHAINS = 10;
 const FLOP_A_TURN = 2 * LANES * CHAINS;
 
-/** FLOP/s of one thread, with the fused instruction where `fused`. @throws Error with the compiler's messages */
-export async function wasmChain(fused: boolean): Promise<number> {
+/** A module that exports the chains, as a binary or as text. @throws Error with the compiler's messages */
+export async function compileChain(fused: boolean, output: "outFile" | "textFile"): Promise<Uint8Array | string> {
   const turn = Array.from({ length: CHAINS }, (_, k) =>
     fused ? `c${k} = f32x4.relaxed_madd(c${k}, m, a);` : `c${k} = f32x4.add(f32x4.mul(c${k}, m), a);`,
   );
@@ -22,13 +22,21 @@ export async function wasmChain(fused: boolean): Promise<number> {
   const asc = await import("assemblyscript/asc");
   const found: (string | Uint8Array)[] = [];
   const features = ["--enable", "simd", ...(fused ? ["--enable", "relaxed-simd"] : [])];
-  const { error, stderr } = await asc.main(["chain.ts", "--runtime", "stub", "-O3", ...features, "-o", "chain.wasm"], {
-    readFile: (name) => (name === "chain.ts" ? source : null),
-    writeFile: (_, contents) => void found.push(contents),
-    listFiles: () => [],
-  });
+  const { error, stderr } = await asc.main(
+    ["chain.ts", "--runtime", "stub", "-O3", ...features, `--${output}`, "chain.wasm"],
+    {
+      readFile: (name) => (name === "chain.ts" ? source : null),
+      writeFile: (_, contents) => void found.push(contents),
+      listFiles: () => [],
+    },
+  );
   if (error) throw new Error(`wasm chain: ${error.message}\n${stderr.toString()}`);
-  const binary = Uint8Array.from(found[0] as Uint8Array);
+  return found[0];
+}
+
+/** FLOP/s of one thread, with the fused instruction where `fused`. @throws Error with the compiler's messages */
+export async function wasmChain(fused: boolean): Promise<number> {
+  const binary = Uint8Array.from((await compileChain(fused, "outFile")) as Uint8Array); // as asked for
   if (!WebAssembly.validate(binary)) setFlagsFromString("--experimental-wasm-relaxed-simd"); // Node 20
   const { instance } = await WebAssembly.instantiate(binary);
   const chain = instance.exports.chain as (turns: number, factor: number, term: number) => number;

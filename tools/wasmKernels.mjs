@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { cacheFolder } from "./cacheFolder.mjs";
+import { assemble, constantsInGlobals } from "./wasmConstants.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const sources = join(root, "packages/tensor/src/backends/wasm/kernels");
@@ -28,7 +29,8 @@ export async function wasmKernels() {
   const names = readdirSync(sources).filter((name) => name.endsWith(".as"));
   const texts = new Map(names.sort().map((name) => [name, readFileSync(join(sources, name), "utf8")]));
   const compiler = readFileSync(join(root, "node_modules/assemblyscript/package.json"), "utf8");
-  const inputs = [...texts].flat().concat(compiler, readFileSync(fileURLToPath(import.meta.url), "utf8"));
+  const tools = ["wasmKernels.mjs", "wasmConstants.mjs"].map((name) => readFileSync(join(root, "tools", name), "utf8"));
+  const inputs = [...texts].flat().concat(compiler, tools);
   const target = join(
     cacheFolder(),
     `kernels-${createHash("sha256").update(inputs.join("\0")).digest("hex").slice(0, 16)}.js`,
@@ -68,16 +70,17 @@ async function compile(texts) {
   let module = "";
   for (const [name, features] of Object.entries(variants)) {
     /** @type {string | Uint8Array | undefined} */
-    let binary;
-    const { error, stderr } = await asc.main([...options, ...features, "--outFile", "kernels.wasm"], {
+    let text;
+    const { error, stderr } = await asc.main([...options, ...features, "--textFile", "kernels.wat"], {
       // The compiler knows no extension but its own, which would make these files TypeScript to everybody else.
       readFile: (path) => texts.get(path.replace(/\.ts$/, ".as")) ?? null,
       writeFile: (_, contents) => {
-        binary = contents;
+        text = contents;
       },
       listFiles: () => [],
     });
-    if (error || !binary) throw new Error(`wasm kernels: ${error?.message ?? "no output"}\n${stderr.toString()}`);
+    if (error || !text) throw new Error(`wasm kernels: ${error?.message ?? "no output"}\n${stderr.toString()}`);
+    const binary = assemble(constantsInGlobals(String(text)));
     module += `export const ${name} = "${gzipSync(binary, { level: 9 }).toString("base64")}";\n`;
   }
   return module;

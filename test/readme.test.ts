@@ -66,6 +66,7 @@ test("the guided samples are at the places asked for, and new points about as li
   }
   // The best Gaussian, of variance ½ + 0.1², has −log(2π · 0.51) − 1 = −2.16; the mean over 100 points deviates by 0.2.
   expect(Number(log.slice(7)), stdout).toBeGreaterThan(-1.8);
+  expect(Math.abs(Number(log.slice(7)) + 1.35), stdout).toBeLessThan(0.2); // as README says; adapters differ in rounding
 });
 
 test("the score network's samples lie on the circle", async () => {

@@ -8,6 +8,18 @@ const normals = (seed: number, n: number, d: number): number[][] => {
   return Array.from({ length: n }, (_, k) => [...values.subarray(k * d, (k + 1) * d)]);
 };
 
+/** A covariance as a loop in float32 adds it up. */
+function summedInSingle(features: readonly number[][], mean: Float32Array) {
+  const f32 = Math.fround;
+  const covariance = Array.from(mean, () => new Float32Array(mean.length));
+  for (const row of features) {
+    const centred = Float32Array.from(row, (x, k) => f32(x) - mean[k]);
+    for (const [i, of] of covariance.entries())
+      for (let j = 0; j < of.length; j++) of[j] += f32(centred[i] * centred[j]);
+  }
+  return { mean, covariance: covariance.map((row) => row.map((x) => x / (features.length - 1))) };
+}
+
 describe("Fréchet's distance of Gaussians", () => {
   test("in one dimension is (μ₁ − μ₂)² + (σ₁ − σ₂)²", () => {
     const gaussian = (mean: number, std: number) => ({ mean: [mean], covariance: [[std ** 2]] });
@@ -61,6 +73,27 @@ describe("Fréchet's distance of Gaussians", () => {
     expect(frechetDistance(moments, doubled)).toBeCloseTo(trace, 10);
   });
 
+  test.each([
+    [6, 20],
+    [24, 64],
+    [100, 192],
+  ])("of %i samples of %i features is the same by float32 moments, rounded to it or added up in it", (n, d) => {
+    const sets = [normals(2, n, d), normals(3, n, d).map((row) => row.map((x, k) => x * (1 + k / d) + 0.3))];
+    const exact = sets.map((set) => featureMoments(set));
+    const wanted = frechetDistance(exact[0], exact[1]);
+    const rounded = exact.map(({ mean, covariance }) => ({
+      mean: Float32Array.from(mean),
+      covariance: covariance.map((row) => Float32Array.from(row)),
+    }));
+    const summed = sets.map((set, k) => summedInSingle(set, rounded[k].mean));
+    for (const [a, b] of [rounded, summed]) {
+      expect(Math.abs(frechetDistance(a, b) / wanted - 1)).toBeLessThan(1e-4);
+      expect(frechetDistance(a, a) / wanted).toBeLessThan(1e-4);
+      const plain = { mean: [...a.mean], covariance: a.covariance.map((row) => [...row]) }; // as JSON has them
+      expect(frechetDistance(plain, b)).toBe(frechetDistance(a, b));
+    }
+  });
+
   test("has moments with n − 1", () => {
     const { mean, covariance } = featureMoments([
       [1, 2],
@@ -81,6 +114,8 @@ describe("Fréchet's distance of Gaussians", () => {
     const one = { mean: [0], covariance: [[1]] };
     expect(() => frechetDistance(one, { mean: [0, 0], covariance: [[1]] })).toThrow("a mean of 2");
     expect(() => frechetDistance({ mean: [0], covariance: [[-1]] }, one)).toThrow("has the eigenvalue -1");
+    expect(() => frechetDistance({ mean: [0], covariance: [[-1e-5]] }, one)).toThrow("has the eigenvalue -0.00001");
+    expect(() => frechetDistance({ mean: [0], covariance: [[Number.NaN]] }, one)).toThrow("not finite");
   });
 });
 

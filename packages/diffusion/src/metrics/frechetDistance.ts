@@ -28,10 +28,12 @@ export function featureMoments(features: Features): { mean: Float64Array; covari
 
 /**
  * ‖μ₁ − μ₂‖² + Tr(C₁ + C₂ − 2 (C₁ C₂)^½), the squared 2-Wasserstein distance of N(μ₁, C₁) and N(μ₂, C₂) (Dowson & Landau 1982; Heusel
- * et al. 2017). The root's trace is that of (C₁^½ C₂ C₁^½)^½, which is symmetric: singular covariances, as fewer samples than
+ * et al. 2017). The root's trace is that of (R Rᵀ)^½ with R = C₁^½ C₂^½, which is symmetric: singular covariances, as fewer samples than
  * features have, need no small multiple of I, and nothing is imaginary. Compare figures of the same number of samples only: the
  * estimate is biased by it.
- * @throws Error when sizes differ, or a covariance is not positive semidefinite
+ *
+ * Moments in float32 leave the eigenvalues an error of some 2⁻²⁴ Tr C, above and below 0: those are taken for 0.
+ * @throws Error when sizes differ, an entry is not finite, or a covariance is not positive semidefinite but for the rounding of its entries
  */
 export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
   const d = a.mean.length;
@@ -41,28 +43,45 @@ export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
     if (mean.length !== d || covariance.length !== d || covariance.some((row) => row.length !== d))
       throw new Error(`frechetDistance: a mean of ${mean.length} and a covariance of ${covariance.length}, want ${d}`);
   }
-  const root = rootOf(a.covariance);
-  const between = rootOf(product(product(root, b.covariance), root));
+  const root = product(rootOf(a.covariance), rootOf(b.covariance));
+  const { values } = symmetricEigen(product(root, root));
+  const least = d * Number.EPSILON * largest(values);
   let distance = 0;
-  for (let i = 0; i < d; i++)
-    distance += (a.mean[i] - b.mean[i]) ** 2 + a.covariance[i][i] + b.covariance[i][i] - 2 * between[i][i];
+  for (let i = 0; i < d; i++) {
+    const between = values[i] > least ? Math.sqrt(values[i]) : 0;
+    distance += (a.mean[i] - b.mean[i]) ** 2 + a.covariance[i][i] + b.covariance[i][i] - 2 * between;
+  }
   return Math.max(0, distance); // rounding may leave it below
 }
 
 /** The symmetric square root. What is within rounding of 0 is 0: its root would be far from it. */
 function rootOf(matrix: readonly ArrayLike<number>[]): Float64Array[] {
-  const d = matrix.length;
   const { values, vectors } = symmetricEigen(matrix);
-  const rounding = d * Number.EPSILON * values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const rounding = roundingOf(matrix, values);
   const least = values.reduce((low, value) => Math.min(low, value), 0);
-  if (!(least >= -1e3 * rounding))
+  if (!(least >= -16 * rounding))
     throw new Error(`frechetDistance: a covariance has the eigenvalue ${least}, want none below 0`);
   const roots = values.map((value) => (value > rounding ? Math.sqrt(value) : 0));
   const scaled = vectors.map((row) => row.map((x, k) => x * roots[k]));
   return scaled.map((row) => Float64Array.from(vectors, (other) => dot(row, other)));
 }
 
-/** a · b of symmetric b, whose rows are its columns. */
+/**
+ * How far from 0 rounding may leave an eigenvalue that is 0. Sums of n products have random errors of √n u √(C_ii C_jj), whose matrix has
+ * a norm of about 2 √(n / d) u Tr C: below 4 u Tr C where there are fewer samples than features, d > n.
+ */
+function roundingOf(matrix: readonly ArrayLike<number>[], values: Float64Array): number {
+  const isSingle = matrix.every((row) => Array.from(row).every((value) => Math.fround(value) === value));
+  const trace = matrix.reduce((sum, row, k) => sum + Math.abs(row[k]), 0);
+  const ofHost = matrix.length * Number.EPSILON * largest(values);
+  return isSingle ? Math.max(ofHost, 4 * 2 ** -24 * trace) : ofHost;
+}
+
+function largest(values: Float64Array): number {
+  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+}
+
+/** a · bᵀ, by rows. */
 function product(a: readonly ArrayLike<number>[], b: readonly ArrayLike<number>[]): Float64Array[] {
   return a.map((row) => Float64Array.from(b, (column) => dot(row, column)));
 }

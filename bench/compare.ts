@@ -1,5 +1,6 @@
 // `pnpm bench:compare A.json B.json`: what became slower or faster from one run to another. Exit code 1 when something got slower.
 import { answer, type Command, runAsProgram } from "@pkg/command";
+import { describeBusyness } from "./busyness.ts";
 import { changes, comparisonTable } from "./changes.ts";
 import { readResult } from "./result.ts";
 
@@ -14,6 +15,9 @@ export const compare: Command = {
     const [before, after] = files.map(readResult);
     const found = changes(before, after);
     process.stdout.write(`${comparisonTable(found)}\n`);
+    for (const [k, { environment }] of [before, after].entries()) {
+      if (environment.isBusy) process.stdout.write(`${files[k]}: ${describeBusyness(environment)}\n`);
+    }
     return found.some(({ verdict }) => verdict === "slower") ? 1 : 0;
   },
 };

@@ -1,9 +1,10 @@
 // Where and how a run took place: without it no number can be compared with another.
 import { execFileSync } from "node:child_process";
-import { arch, cpus, loadavg, release, totalmem, type } from "node:os";
+import { arch, cpus, release, totalmem, type } from "node:os";
+import { type Busyness, isBusy, watchBusyness } from "./busyness.ts";
 
 /** The machine, the programs, the sources and the command. */
-export interface Environment {
+export interface Environment extends Busyness {
   readonly date: string;
   readonly command: string;
   readonly node: string;
@@ -16,8 +17,8 @@ export interface Environment {
   readonly commit: string | null;
   /** Whether files differ from that commit. */
   readonly dirty: boolean;
-  /** Mean number of running processes in the last minute: before and after the run. Above 1 with nothing else to do, others disturb. */
-  readonly load: [number, number];
+  /** Whether others used so much of the machine that times are longer than its own. Absent in older files. */
+  readonly isBusy?: boolean;
   readonly adapter?: AdapterFacts;
 }
 
@@ -32,8 +33,12 @@ export interface AdapterFacts {
   readonly limits: Readonly<Record<string, number>>;
 }
 
-/** The present environment; `load` counts until `finished`. @param script how package.json calls what runs */
-export function environment(script: string): Environment {
+/**
+ * The present environment, with the busyness of the machine until the function that it returns is called.
+ * @param script how package.json calls what runs
+ * @param children processes that are measured too
+ */
+export function environment(script: string, children?: () => readonly number[]): () => Environment {
   const [{ model }] = cpus();
   const git = (...args: string[]) => {
     try {
@@ -42,8 +47,8 @@ export function environment(script: string): Environment {
       return null; // no repository, or no git
     }
   };
-  const [load] = loadavg();
-  return {
+  const soFar = watchBusyness(children);
+  const fixed = {
     date: new Date().toISOString(),
     command: [script, ...process.argv.slice(2)].join(" "),
     node: process.version,
@@ -54,13 +59,11 @@ export function environment(script: string): Environment {
     memoryBytes: totalmem(),
     commit: git("rev-parse", "HEAD"),
     dirty: Boolean(git("status", "--porcelain")),
-    load: [load, load],
   };
-}
-
-/** The same with the load at its end. */
-export function finished({ load: [before], ...rest }: Environment): Environment {
-  return { ...rest, load: [before, loadavg()[0]] };
+  return () => {
+    const busyness = soFar();
+    return { ...fixed, ...busyness, isBusy: isBusy(busyness) };
+  };
 }
 
 export function adapterFacts({ info }: GPUAdapter, device: GPUDevice): AdapterFacts {

@@ -3,7 +3,10 @@ import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, run
 import { cosine, noisePrediction } from "@pkg/diffusion";
 import { adamW, ema, parameters, unet } from "@pkg/nn";
 import { type Backend, liveTensors, randomStream, tidy, wasm, webgpu } from "@pkg/tensor";
+import { describeBusyness, watchBusyness } from "./busyness.ts";
 import { liveBytes } from "./liveBytes.ts";
+import { explainWide, range } from "./report.ts";
+import { type Spread, spread } from "./statistics.ts";
 
 const FLAGS = {
   backend: { help: "what computes", default: "wasm", choices: ["wasm", "webgpu"] },
@@ -37,27 +40,34 @@ export const growth: Command<keyof typeof FLAGS> = {
 await runAsProgram(import.meta.url, (words) => answer(growth, words));
 
 async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
+  const busyness = watchBusyness();
+  const all: Spread[] = [];
   const openers: Record<string, () => Promise<Backend>> = { wasm, webgpu };
   const open = openers[flags.word("backend")];
   for (const { name, unit, problems } of SERIES) {
     const size = ({ batch, side, channels }: Problem) => ({ batch, pixels: side * side, channels })[name] ?? 0;
     const rows = [];
     for (const problem of problems) rows.push({ size: size(problem), ...(await measure(problem, open)) });
-    say(`\n${name.padEnd(10)}  ms a step  peak MiB  least MiB  peak / least`);
-    for (const { size, ms, peak, least } of rows) {
+    all.push(...rows);
+    say(`\n${name.padEnd(10)}  ms a step         p10–p90  peak MiB  least MiB  peak / least`);
+    for (const { size, peak, least, ...times } of rows) {
       say(
         [
           `${size} ${unit}`.padEnd(14),
-          ms.toFixed(1).padStart(7),
+          times.median.toFixed(1).padStart(7),
+          range(times).padStart(14),
           mebi(peak).padStart(8),
           mebi(least).padStart(9),
           (peak / least).toFixed(3).padStart(12),
         ].join("  "),
       );
     }
-    say(`time grows as ${name}^${slope(rows, "ms")}, memory as ${name}^${slope(rows, "peak")} over the last two`);
+    say(`time grows as ${name}^${slope(rows, "median")}, memory as ${name}^${slope(rows, "peak")} over the last two`);
   }
   await leaks(open, flags.number("steps"));
+  const mark = explainWide(all);
+  if (mark) say(mark);
+  say(describeBusyness(busyness()));
   return 0;
 }
 
@@ -76,7 +86,7 @@ async function measure(problem: Problem, open: () => Promise<Backend>) {
   }
   const peak = backend.memory().peakBytes;
   backend.dispose();
-  return { ms: samples.sort((a, b) => a - b)[ROUNDS >> 1], peak, least };
+  return { ...spread(samples), peak, least };
 }
 
 async function leaks(open: () => Promise<Backend>, steps: number): Promise<void> {

@@ -1,10 +1,11 @@
 // A run of the bench as one HTML file: plots, every number, and where they come from. It loads nothing.
 import type { TopLevelSpec } from "vega-lite";
+import { describeBusyness } from "./busyness.ts";
 import type { EndToEnd } from "./endToEnd.ts";
 import type { Measurement, Missing } from "./measure.ts";
 import { ownLabel, ratioOf } from "./peerReport.ts";
 import { svgOf } from "./plot.ts";
-import { describeCeilings, digits, networkRows, shareOf } from "./report.ts";
+import { describeCeilings, digits, explainWide, networkRows, range, shareOf, stepsOf } from "./report.ts";
 import type { BackendFacts, BenchResult } from "./result.ts";
 
 const STYLE = `
@@ -25,7 +26,9 @@ dt { font-weight: 600; } dd { margin: 0 0 .4rem 0; overflow-wrap: anywhere; }
 export async function htmlReport(result: BenchResult): Promise<string> {
   const { environment, backends, measurements, networks, failures, absent } = result;
   const sections = [
-    `<h1>Tweedie's bench</h1><p><code>${text(environment.command)}</code> on ${text(environment.cpu)}, ${environment.cores} cores, load ${environment.load.map((load) => load.toFixed(1)).join(" to ")}, ${text(environment.date)}</p>`,
+    `<h1>Tweedie's bench</h1><p><code>${text(environment.command)}</code> on ${text(environment.cpu)}, ${environment.cores} cores, ${text(environment.date)}</p>`,
+    `<p${environment.isBusy ? ' class="failure"' : ""}>${text(describeBusyness(environment))}</p>`,
+    `<p>${text(explainWide([...measurements, ...stepsOf(networks)]))}</p>`,
     failures.length > 0 ? section("Failed", missingTable(failures, "failure")) : "",
     measurements.length > 0 ? section("Share of the ceiling", await rooflinePlots(result)) : "",
     networks.length > 0 ? section("Training and sampling", networkTable(networks)) : "",
@@ -52,7 +55,7 @@ function environmentList({ environment: e, backends }: BenchResult): string {
     ["Sources", commit],
     ["Node", `${e.node}, V8 ${e.v8}`],
     ["System", `${e.os}, ${digits(e.memoryBytes / 2 ** 30)} GiB`],
-    ["Load average before and after", e.load.map((load) => load.toFixed(1)).join(", ")],
+    ["Busyness", describeBusyness(e)],
     ...backends.map(({ label, name, ceilings, costs }): [string, string] => [
       label,
       ceilings ? `${name}: ${describeCeilings(ceilings, costs)}` : name,
@@ -139,7 +142,7 @@ function caseTable(measurements: readonly Measurement[], backends: readonly Back
         k === 0 ? text(m.size) : "",
         `${group.length > 1 ? bar(m.median / longest) : ""}${text(m.backend)}`,
         digits(m.median),
-        `${digits(m.p10)}–${digits(m.p90)}`,
+        m.isWide ? `<span class="failure">${range(m)}</span>` : range(m),
         digits(m.mad),
         digits(m.flop / m.median / 1e6),
         digits(m.bytes / m.median / 1e6),

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
 import { cpu, wasm } from "@pkg/tensor";
+import { describeBusyness } from "./busyness.ts";
 import type { BenchCase } from "./case.ts";
 import { attentions } from "./cases/attention.ts";
 import { contractions } from "./cases/contraction.ts";
@@ -10,12 +11,12 @@ import { training } from "./cases/training.ts";
 import { type Ceilings, measureCeilings, probeRate } from "./ceilings.ts";
 import { type Manner, ours } from "./contender.ts";
 import { type EndToEnd, measureEndToEnd, type Stage } from "./endToEnd.ts";
-import { type AdapterFacts, adapterFacts, environment, finished } from "./environment.ts";
+import { type AdapterFacts, adapterFacts, environment } from "./environment.ts";
 import { measureGpuCosts } from "./gpuCosts.ts";
 import { openGpu } from "./gpuDevice.ts";
 import { htmlReport } from "./htmlReport.ts";
 import { FULL, type Measurement, type Missing, measure, QUICK } from "./measure.ts";
-import { describeCeilings, endToEndTable, table } from "./report.ts";
+import { describeCeilings, endToEndTable, explainWide, stepsOf, table } from "./report.ts";
 import { type BackendFacts, type BenchResult, SCHEMA } from "./result.ts";
 
 const FLAGS = {
@@ -67,7 +68,8 @@ async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
     "webgpu-tuned": () => openWebgpu({ isTuned: true }),
     "webgpu-mixed": () => openWebgpu({ isMixed: true }),
   };
-  const began = environment("bench");
+  const present = environment("bench");
+  const began = present();
   const effort = isQuick ? QUICK : FULL;
   say(`${began.cpu} × ${began.cores}, Node ${began.node}`);
   const stages: Stage[] = [];
@@ -98,7 +100,7 @@ async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
   const save = (): BenchResult => {
     const result: BenchResult = {
       schema: SCHEMA,
-      environment: { ...finished(began), ...(adapter && { adapter }) },
+      environment: { ...present(), ...(adapter && { adapter }) },
       backends,
       measurements,
       networks,
@@ -129,6 +131,9 @@ async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
   if (networks.length > 0) say(`\n${endToEndTable(networks)}`);
   for (const failure of failures) say(failed(failure));
   const result = save();
+  const mark = explainWide([...measurements, ...stepsOf(networks)]);
+  if (mark) say(mark);
+  say(describeBusyness(result.environment));
   const html = flags.given("html");
   if (html) writeFileSync(html, await htmlReport(result));
   return failures.length > 0 ? 1 : 0;

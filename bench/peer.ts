@@ -12,6 +12,8 @@ import type { Contender, Solver } from "./contender.ts";
 export interface Peer extends Contender {
   /** Its version and what it runs on. */
   readonly description: string;
+  /** Of its process. */
+  readonly pid: number;
   stop(): void;
 }
 
@@ -58,6 +60,7 @@ export async function startPeer({
   return {
     label,
     description: ready,
+    pid: child.pid ?? 0,
     expectedRate,
     isGpu,
     ...(tolerance && { tolerance }),

@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
 import { wasm, webgpu } from "@pkg/tensor";
+import { describeBusyness } from "./busyness.ts";
 import { peerCases } from "./cases/peers.ts";
 import { probeRate } from "./ceilings.ts";
 import { type Contender, ours } from "./contender.ts";
-import { environment, finished } from "./environment.ts";
+import { environment } from "./environment.ts";
 import { htmlReport } from "./htmlReport.ts";
 import { type Effort, FULL, type Measurement, type Missing, measure } from "./measure.ts";
 import { type Peer, startPeer } from "./peer.ts";
@@ -68,13 +69,13 @@ async function main(flags: Flags): Promise<number> {
   for (const { label, description } of peers) descriptions[label] = description;
   contenders.push(...peers);
   for (const [label, description] of Object.entries(descriptions)) say(`${label}: ${description}`);
-  const began = environment("bench:peers");
+  const present = environment("bench:peers", () => peers.map(({ pid }) => pid));
   const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
   // After each case, so that what was measured is there if the next one never ends.
   const save = (): BenchResult => {
     const result: BenchResult = {
       schema: SCHEMA,
-      environment: finished(began),
+      environment: present(),
       backends: Object.entries(descriptions).map(([label, name]) => ({ label, name })),
       measurements,
       networks: [],
@@ -98,7 +99,7 @@ async function main(flags: Flags): Promise<number> {
     save();
   }
   const result = save();
-  say(`load average ${result.environment.load.map((value) => value.toFixed(1)).join(" → ")}`);
+  say(describeBusyness(result.environment));
   const html = flags.given("html");
   if (html) writeFileSync(html, await htmlReport(result));
   for (const peer of peers) peer.stop();

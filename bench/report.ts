@@ -3,6 +3,7 @@ import type { Ceilings } from "./ceilings.ts";
 import type { EndToEnd, StepTime } from "./endToEnd.ts";
 import type { GpuCosts } from "./gpuCosts.ts";
 import type { Measurement } from "./measure.ts";
+import type { Spread } from "./statistics.ts";
 
 /** One line a measurement; times in milliseconds, ratios against the first backend of the same case. */
 export function table(measurements: readonly Measurement[], ceilings: ReadonlyMap<string, Ceilings>): string {
@@ -13,7 +14,7 @@ export function table(measurements: readonly Measurement[], ceilings: ReadonlyMa
       m.size,
       m.backend,
       digits(m.median),
-      `${digits(m.p10)}–${digits(m.p90)}`,
+      range(m),
       digits(m.flop / m.median / 1e6),
       digits(m.bytes / m.median / 1e6),
       percent(shareOf(m, ceilings.get(m.backend))),
@@ -59,7 +60,7 @@ export function networkRows(results: readonly EndToEnd[]): { heads: readonly str
         label,
         `${r.batch}`,
         digits(trainStep.median),
-        `${digits(trainStep.p10)}–${digits(trainStep.p90)}`,
+        range(trainStep),
         digits((1000 * r.batch) / trainStep.median),
         digits(encode),
       ],
@@ -92,6 +93,24 @@ export function shareOf(
   if (!ceilings) return undefined;
   const memory = bytes / (median / 1000) / ceilings.bandwidth;
   return ceilings.flops ? Math.max(memory, flop / (median / 1000) / ceilings.flops) : memory;
+}
+
+/** p10 and p90, marked where they are far apart. */
+export function range({ p10, p90, isWide }: Pick<Spread, "p10" | "p90" | "isWide">): string {
+  return `${digits(p10)}–${digits(p90)}${isWide ? " !" : ""}`;
+}
+
+/** What the mark means, where rows bear it; nothing elsewhere. */
+export function explainWide(spreads: readonly Spread[]): string {
+  const wide = spreads.filter(({ isWide }) => isWide).length;
+  return wide === 0
+    ? ""
+    : `! ${wide} of ${spreads.length} rows: p90 is more than twice p10; measure again on a quiet machine`;
+}
+
+/** The times of networks, plain and captured. */
+export function stepsOf(networks: readonly EndToEnd[]): Spread[] {
+  return networks.flatMap(({ trainStep, captured }) => (captured ? [trainStep, captured.trainStep] : [trainStep]));
 }
 
 /** Three significant digits. */

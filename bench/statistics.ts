@@ -8,15 +8,19 @@ export interface Spread {
   readonly p90: number;
   /** The median distance from the median. */
   readonly mad: number;
+  /** Whether p90 is more than twice p10: something else ran meanwhile, and the times say little. Absent in older files. */
+  readonly isWide?: boolean;
 }
 
 /** @throws Error for no samples */
 export function spread(samples: readonly number[]): Spread {
   const median = quantile(samples, 0.5);
+  const [p10, p90] = [quantile(samples, 0.1), quantile(samples, 0.9)];
   return {
     median,
-    p10: quantile(samples, 0.1),
-    p90: quantile(samples, 0.9),
+    p10,
+    p90,
+    isWide: p90 > 2 * p10,
     mad: quantile(
       samples.map((sample) => Math.abs(sample - median)),
       0.5,

@@ -33,6 +33,8 @@ export function result(measurements: readonly Measurement[], more: Partial<Bench
       commit: "0123456789abcdef",
       dirty: true,
       load: [0.5, 1.5],
+      others: 0.04,
+      isBusy: false,
     },
     backends: [{ label: "wasm", name: "wasm: 2 threads", ceilings: { flops: 1e11, bandwidth: 2e10 } }],
     measurements,

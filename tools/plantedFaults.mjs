@@ -231,6 +231,14 @@ export const faults = [
     only: "sort|lines|equal",
   },
   {
+    name: "NaN that the larger of two numbers drops",
+    file: "kernels/extremes.wgsl",
+    from: "select(select(max(a, b), b, is_not_a_number(b)), a, is_not_a_number(a))",
+    to: "max(a, b)",
+    tests: ["tensor/nonFinite"],
+    only: "maximum|clamp|max",
+  },
+  {
     name: "a search for NaN that overlooks infinity",
     file: "kernels/count_non_finite.wgsl",
     from: "(bits & 0x7f800000u) == 0x7f800000u",

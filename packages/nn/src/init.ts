@@ -14,7 +14,9 @@ export interface InitOptions {
  * U(−√(1/fanIn), √(1/fanIn)), PyTorch's default for linear and convolution weights and their biases
  * (He et al. 2015 with a = √5).
  */
-export function fanInUniform(shape: Shape, fanIn: number, { backend, rng }: InitOptions): Tensor {
+export function fanInUniform(shape: Shape, fanIn: number, init: InitOptions): Tensor {
+  expectInit("fanInUniform", init);
+  const { backend, rng } = init;
   const bound = 1 / Math.sqrt(fanIn);
   return rng.uniform(shape, { backend, low: -bound, high: bound });
 }

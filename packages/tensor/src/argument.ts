@@ -51,3 +51,8 @@ function describe(value: unknown): string {
   const shown = names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
   return names.length === 0 ? "an object without fields" : `an object with ${shown}`;
 }
+
+/** @throws Error when options are no object */
+export function expectOptions(name: string, value: unknown): void {
+  if (typeof value !== "object" || value === null) throw wrongArgument(name, "options", value, "an object");
+}

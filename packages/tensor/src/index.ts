@@ -38,9 +38,28 @@ export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
 export { concat, stack } from "./join.ts";
 export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
 export { addNoise, dropout } from "./noise.ts";
+export {
+  type Case,
+  type CaseInput,
+  defineOp,
+  type ErrorCase,
+  type GpuCall,
+  type GpuTarget,
+  type KernelCall,
+  type NdArray,
+  type NumberArray,
+  type Op,
+  type Temporary,
+  type Tolerance,
+  type View,
+  type WasmCall,
+  type WasmOperands,
+} from "./op.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
 export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";
 export { nonFiniteCount } from "./ops/countNonFinite.ts";
+export { linearGrid } from "./ops/dispatch.ts";
+export { type Elementwise, elementwise } from "./ops/elementwise.ts";
 export { type EmaAttrs, emaStep } from "./ops/ema.ts";
 export { gradientNorm } from "./ops/globalNorm.ts";
 export { type LossScaleAttrs, lossScaleStep } from "./ops/lossScale.ts";
@@ -65,7 +84,7 @@ export {
   serializeSafetensors,
 } from "./safetensors.ts";
 export { perStep } from "./session.ts";
-export { type DType, type Shape, ShapeError } from "./shape.ts";
-export { type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";
+export { type DType, type Layout, type Shape, ShapeError, type Spec } from "./shape.ts";
+export { apply, type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";
 export { type TorchCudaOptions, torchCudaStream } from "./torchCuda.ts";
 export { torchStream } from "./torchRandom.ts";

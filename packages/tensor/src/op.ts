@@ -1,6 +1,6 @@
 // What an op is: its rules as data (types only) and defineOp; running ops is tensor.ts's work.
 
-import { expectTensors } from "./argument.ts";
+import { expectOptions, expectTensors } from "./argument.ts";
 import type { Product, Retiled, Tiling } from "./ops/tiles.ts";
 import type { DType, Layout, Shape, Spec } from "./shape.ts";
 import type { Signature } from "./signature.ts";
@@ -171,6 +171,7 @@ export interface Op<Attrs = undefined> {
 
 /** Declares an op; the identity, but for checking that its rules are complete. */
 export function defineOp<Attrs = undefined>(op: Op<Attrs>): Op<Attrs> {
+  expectOptions("defineOp", op);
   if (!op.view && !(op.cpu && op.gpu)) throw new Error(`${op.name}: has neither a view nor both cpu and gpu rules`);
   if (op.cases.length === 0) throw new Error(`${op.name}: has no cases, want at least one`);
   return op;

@@ -5,6 +5,7 @@ import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./arg
 import { change } from "./atomic.ts";
 import type { Backend } from "./backend.ts";
 import { blank, compute, copyOf, type Elements, overwrite } from "./compute.ts";
+import { backendFor } from "./defaultBackend.ts";
 import { isElement } from "./element.ts";
 import { isRecording, isTracked, type Origin, record, releaseAlias } from "./graph.ts";
 import { adopt, disown, type Slot, type Storage } from "./memory.ts";
@@ -905,9 +906,14 @@ export class Tensor {
 
 /**
  * Runs an op: checks the operands, infers the result, runs the kernel, records it where somebody differentiates.
+ * @param given what the op declares as its attributes; undefined for an op without
+ * @param on where to run an op without operands. Default: the operands' backend, or that of `setDefaultBackend`
  * @throws Error for disposed operands and for operands of several backends; what the op's `infer` throws
  */
-export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: Attrs, backend: Backend): Tensor[] {
+export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: Attrs, on?: Backend): Tensor[] {
+  if (typeof op?.infer !== "function") throw wrongArgument("apply", "op", op, "what defineOp or elementwise gave");
+  if (!Array.isArray(inputs)) expectTensors(op.name, "operands", inputs);
+  const backend = on ?? inputs[0]?.backend ?? backendFor(op.name, on);
   for (const [i, input] of inputs.entries()) {
     if (!(input instanceof Tensor)) expectTensor(op.name, `operand ${i}`, input);
     if (input.disposed) throw new Error(`${op.name}: operand ${i}, ${input}, is disposed, want a live tensor`);

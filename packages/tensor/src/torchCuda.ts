@@ -1,5 +1,6 @@
 // PyTorch's CUDA generator: the numbers of torch.manual_seed(seed) and torch.randn, rand and randint on a GPU.
 
+import { expectOptions } from "./argument.ts";
 import { type HostSource, hostStream } from "./hostStream.ts";
 import { halves, philox, type Words } from "./philox.ts";
 import { bigintOf, childKey, keyOf, type RandomState, type RandomStream } from "./random.ts";
@@ -33,6 +34,7 @@ const TURN = fround(UNIT * fround(2 * Math.PI));
  * @param seed as for `randomStream`
  */
 export function torchCudaStream(seed: number | bigint, options: TorchCudaOptions): RandomStream {
+  expectOptions("torchCudaStream", options);
   const { multiprocessors, threadsPerMultiprocessor = 2048 } = options;
   if (!(multiprocessors >= 1 && threadsPerMultiprocessor >= BLOCK)) {
     throw new Error(

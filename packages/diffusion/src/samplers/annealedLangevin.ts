@@ -1,6 +1,7 @@
 // Annealed Langevin dynamics: from much noise to little, some Langevin steps at each level (NCSN).
 
 import { type NoisePath, readScore } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { checkStepSize, langevinStep } from "./langevin.ts";
 import { liveLevel } from "./liveLevels.ts";
@@ -26,6 +27,7 @@ export function annealedLangevin(
   path: NoisePath,
   { stepSize, stepsPerLevel = 5, denoise = true }: AnnealedLangevinOptions,
 ): Sampler {
+  expectPath("annealedLangevin", path);
   checkStepSize("annealedLangevin", stepSize);
   if (!(Number.isInteger(stepsPerLevel) && stepsPerLevel >= 1))
     throw new Error(`annealedLangevin: ${stepsPerLevel} steps a level, want a positive integer`);

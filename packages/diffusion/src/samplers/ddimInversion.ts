@@ -3,6 +3,7 @@
 import { weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { alongNoise, noiseIn } from "./along.ts";
 import { stepLevels } from "./liveLevels.ts";
@@ -17,6 +18,7 @@ import { stepLevels } from "./liveLevels.ts";
  * @throws Error unless iterations is a positive integer
  */
 export function ddimInversion(path: NoisePath, { iterations = 1 }: { readonly iterations?: number } = {}): Sampler {
+  expectPath("ddimInversion", path);
   if (!(Number.isInteger(iterations) && iterations >= 1))
     throw new Error(`ddimInversion: iterations is ${iterations}, want a positive integer`);
   const levels: readonly NoiseLevel[] = path.levels.toReversed();

@@ -3,6 +3,7 @@
 import { weightedSum } from "@pkg/tensor";
 import { lambdaOf, type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -27,6 +28,7 @@ export interface DeisOptions {
  * @throws Error for another order
  */
 export function deis(path: NoisePath, { order = 3, over = "time", lowerOrderFinal = true }: DeisOptions = {}): Sampler {
+  expectPath("deis", path);
   checkOrder("deis", order, 4);
   const { levels, prior } = path;
   const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];

@@ -3,6 +3,7 @@
 import type { Tensor } from "@pkg/tensor";
 import { lambdaOf, type NoiseLevel } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -23,6 +24,7 @@ export interface DpmSolverOptions {
  * @throws Error for another order
  */
 export function dpmSolver(path: NoisePath, { order = 3, of = "noise" }: DpmSolverOptions = {}): Sampler {
+  expectPath("dpmSolver", path);
   checkOrder("dpmSolver", order, 3);
   const { levels, prior } = path;
   const isEuler = isEulerStep(levels);

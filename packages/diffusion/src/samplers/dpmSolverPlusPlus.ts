@@ -3,6 +3,7 @@
 import { weightedSum } from "@pkg/tensor";
 import { lambdaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { checkNonNegative, checkOrder } from "./checkOptions.ts";
@@ -34,6 +35,7 @@ export function dpmSolverPlusPlus(
   path: NoisePath,
   { order = 2, form = "midpoint", eta = 0, scale = 1, lowerOrderFinal = true }: DpmSolverPlusPlusOptions = {},
 ): Sampler {
+  expectPath("dpmSolverPlusPlus", path);
   checkOrder("dpmSolverPlusPlus", order, 3);
   checkNonNegative("dpmSolverPlusPlus", { eta, scale });
   const { levels, prior } = path;

@@ -3,6 +3,7 @@
 import { weightedSum } from "@pkg/tensor";
 import { sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -19,6 +20,7 @@ import { evenMoments, interpolatoryWeights } from "./weights.ts";
  * @throws Error for another order
  */
 export function lms(path: NoisePath, { order = 4 }: { readonly order?: number } = {}): Sampler {
+  expectPath("lms", path);
   checkOrder("lms", order, 4);
   const { levels, prior } = path;
   const isFar = fallsFar(levels);

@@ -3,6 +3,7 @@
 import type { Tensor } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, alongNoise, noiseIn } from "./along.ts";
 import { endsAtData, fallsFar, liveLevel, stepLevels } from "./liveLevels.ts";
@@ -23,6 +24,7 @@ export interface PndmOptions {
  * Memory: the ε̂ of earlier steps, the newest first.
  */
 export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {}): Sampler {
+  expectPath("pndm", path);
   const { levels, prior } = path;
   const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
   return {

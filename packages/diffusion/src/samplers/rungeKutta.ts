@@ -3,6 +3,7 @@
 import { type Tensor, weightedSum } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { endsAtData, isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts";
@@ -13,6 +14,7 @@ import { endsAtData, isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts"
  * which σ falls far DDIM's.
  */
 export function rungeKutta(path: NoisePath): Sampler {
+  expectPath("rungeKutta", path);
   const { levels, prior } = path;
   const [isLast, isEuler] = [endsAtData(levels), isEulerStep(levels)];
   return {

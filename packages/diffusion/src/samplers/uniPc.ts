@@ -3,6 +3,7 @@
 import type { Tensor } from "@pkg/tensor";
 import { lambdaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
+import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -32,6 +33,7 @@ export function uniPc(
   path: NoisePath,
   { order = 2, form = "bh2", corrector = true, lowerOrderFinal = true }: UniPcOptions = {},
 ): Sampler {
+  expectPath("uniPc", path);
   checkOrder("uniPc", order, 3);
   const { levels, prior } = path;
   const nodesAt = (index: number, count: number) => places(levels, index, count, lambdaOf);

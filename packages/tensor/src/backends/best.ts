@@ -1,5 +1,6 @@
 // Choosing a backend: a GPU where there is one, else WebAssembly, else the reference.
 
+import { expectOptions } from "../argument.ts";
 import type { Backend } from "../backend.ts";
 import { cpu } from "./cpu/cpu.ts";
 import { wasm } from "./wasm/wasm.ts";
@@ -11,7 +12,9 @@ import { webgpu } from "./webgpu/webgpu.ts";
  * Software adapters are never chosen: WebAssembly is ten times as fast.
  * @param onChoice told the backend and the reason, in one line
  */
-export async function bestBackend({ onChoice }: { onChoice?: (reason: string) => void } = {}): Promise<Backend> {
+export async function bestBackend(options: { onChoice?: (reason: string) => void } = {}): Promise<Backend> {
+  expectOptions("bestBackend", options);
+  const { onChoice } = options;
   const adapter = await findAdapter();
   const isHardware = typeof adapter !== "string" && !isSoftwareAdapter(adapter);
   if (isHardware) {

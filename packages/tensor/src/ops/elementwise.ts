@@ -2,6 +2,7 @@
 
 import stridedKernel from "@pkg/kernels/elementwise.wgsl";
 import contiguousKernel from "@pkg/kernels/elementwise_vec4.wgsl";
+import { expectOptions } from "../argument.ts";
 import {
   type Case,
   type CaseInput,
@@ -28,7 +29,8 @@ import {
 import { accepts } from "../signature.ts";
 import { grainOf, linearGrid, perAxis } from "./dispatch.ts";
 
-interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "vjp" | "saves" | "tolerance"> {
+/** What `elementwise` makes an op of. */
+export interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "vjp" | "saves" | "tolerance"> {
   /** The expression in the elements a, b, c and the scalars params.s0, params.s1. */
   readonly wgsl: string | ((types: readonly DType[], attrs: Attrs) => string);
   /** Functions that the expression calls. */
@@ -61,6 +63,7 @@ export const WGSL_TYPE: Readonly<Record<DType, string>> = { float32: "f32", int3
 
 /** Declares an elementwise op. Its operands have equal shapes: Tensor methods stretch them first, as views. */
 export function elementwise<Attrs = undefined>(rules: Elementwise<Attrs>): Op<Attrs> {
+  expectOptions("elementwise", rules);
   const { name, types, arity = 1, scalars = () => [] } = rules;
   return defineOp<Attrs>({
     name,

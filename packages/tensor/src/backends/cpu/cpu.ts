@@ -1,5 +1,6 @@
 // The reference backend: runs each op's `cpu` rule at once, in float32 or float64. The oracle of the tests; never optimised.
 
+import { expectOptions } from "../../argument.ts";
 import { type Backend, type MemoryInfo, type Operand, OutOfMemoryError } from "../../backend.ts";
 import type { NdArray, NumberArray, Op } from "../../op.ts";
 import type { DType } from "../../shape.ts";
@@ -18,7 +19,9 @@ interface CpuBuffer {
 }
 
 /** The CPU reference backend. */
-export function cpu({ precision = "float32", budget = 8 * 2 ** 30, poison = false }: CpuOptions = {}): Backend {
+export function cpu(options: CpuOptions = {}): Backend {
+  expectOptions("cpu", options);
+  const { precision = "float32", budget = 8 * 2 ** 30, poison = false } = options;
   const memory = { buffers: 0, bytes: 0, peakBytes: 0 };
   const Float = precision === "float64" ? Float64Array : Float32Array;
 

@@ -1,5 +1,6 @@
 // The WebAssembly backend: SIMD kernels on all cores, for machines without a GPU. Ops run at once; those without a `wasm` rule on the host.
 
+import { expectOptions } from "../../argument.ts";
 import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
 import { nodeProcess } from "../../host.ts";
 import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../op.ts";
@@ -44,6 +45,7 @@ const MAX_PAGES = [65536, 32768, 16384, 4096];
  * @throws Error where WebAssembly SIMD is missing, and for options out of range
  */
 export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
+  expectOptions("wasm", options);
   const {
     threads = Math.min(processors(), MAX_THREADS),
     budget = Number.POSITIVE_INFINITY,

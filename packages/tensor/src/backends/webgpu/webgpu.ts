@@ -1,5 +1,6 @@
 // The WebGPU backend: queues each op's kernel calls into one command encoder, and reads results back.
 
+import { expectOptions } from "../../argument.ts";
 import {
   type Backend,
   DeviceLostError,
@@ -43,6 +44,7 @@ const MODE_READ = 1;
  * @throws Error when there is no WebGPU or no adapter, saying what is missing
  */
 export async function webgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
+  expectOptions("webgpu", options);
   const { device, profile, tuned = false, precision = "float32", timeout = TIMEOUT } = options;
   if (!(timeout > 0)) throw new Error(`webgpu: timeout is ${timeout} s, want a positive number`);
   const found = device ? givenDevice(device) : await requestDevice(options);

@@ -1,4 +1,5 @@
 // The WebGPU backend with its adapter and its device at hand.
+import { ForeseenError } from "@pkg/command";
 import { type WebgpuBackend, type WebgpuOptions, webgpu } from "@pkg/tensor";
 import { findAdapter } from "../packages/tensor/src/backends/webgpu/device.ts";
 
@@ -8,13 +9,13 @@ export interface OpenedGpu {
   readonly device: GPUDevice;
 }
 
-/** @throws Error where there is no WebGPU */
+/** @throws ForeseenError where there is no WebGPU */
 export async function openGpu({
   toggles,
   ...options
 }: Pick<WebgpuOptions, "precision" | "toggles"> = {}): Promise<OpenedGpu> {
   const adapter = await findAdapter(toggles);
-  if (typeof adapter === "string") throw new Error(`webgpu: ${adapter}`);
+  if (typeof adapter === "string") throw new ForeseenError(`webgpu: ${adapter}`);
   const request = adapter.requestDevice.bind(adapter);
   const opened: GPUDevice[] = [];
   adapter.requestDevice = async (descriptor) => {

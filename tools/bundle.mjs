@@ -13,7 +13,7 @@ export async function bundle(entry, output) {
     sourcemap: false,
     entryPoints: [entry],
     outfile: output,
-    external: ["webgpu", "canvas", "*/tools/browser.mjs"], // native the first two (vega does without canvas); the last drives a browser
+    external: ["webgpu", "canvas", "*/tools/browser.mjs", "*/tools/bundle.mjs"], // native the first two (vega does without canvas); the last drives a browser
     // CommonJS packages inside an ES module still call require; a global one clashes with no declaration of theirs.
     banner: {
       js: 'import { createRequire as requireFrom } from "node:module"; globalThis.require = requireFrom(import.meta.url);',

@@ -9,6 +9,7 @@ import { answer, answerOneOf, type Command, type Flag, ForeseenError, readArgume
 import { DeviceLostError, DeviceStalledError, OutOfMemoryError } from "@pkg/tensor";
 import { describe, expect, test, vi } from "vitest";
 import { compare } from "../../bench/compare.ts";
+import { gpuSession } from "../../bench/gpuSession.ts";
 import { growth } from "../../bench/growth.ts";
 import { bench } from "../../bench/main.ts";
 import { peersCommand } from "../../bench/peers.ts";
@@ -25,6 +26,7 @@ const others = [
   bench,
   compare,
   growth,
+  gpuSession,
   peersCommand,
   lab,
   numerics,

@@ -1,6 +1,5 @@
 // `pnpm bench:compare A.json B.json`: what became slower or faster from one run to another. Exit code 1 when something got slower.
-import { answer, type Command, runAsProgram } from "@pkg/command";
-import { describeBusyness } from "./busyness.ts";
+import { answer, type Command, describeBusyness, runAsProgram } from "@pkg/command";
 import { changes, comparisonTable } from "./changes.ts";
 import { readResult } from "./result.ts";
 

@@ -1,10 +1,9 @@
 // Where and how a run took place: without it no number can be compared with another.
-import { execFileSync } from "node:child_process";
 import { arch, cpus, release, totalmem, type } from "node:os";
-import { type Busyness, isBusy, watchBusyness } from "./busyness.ts";
+import { type Busyness, isBusy, type Sources, sources, watchBusyness } from "@pkg/command";
 
 /** The machine, the programs, the sources and the command. */
-export interface Environment extends Busyness {
+export interface Environment extends Busyness, Sources {
   readonly date: string;
   readonly command: string;
   readonly node: string;
@@ -13,10 +12,6 @@ export interface Environment extends Busyness {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryBytes: number;
-  /** The commit, or null outside of a repository. */
-  readonly commit: string | null;
-  /** Whether files differ from that commit. */
-  readonly dirty: boolean;
   /** Whether others used so much of the machine that times are longer than its own. Absent in older files. */
   readonly isBusy?: boolean;
   readonly adapter?: AdapterFacts;
@@ -40,13 +35,6 @@ export interface AdapterFacts {
  */
 export function environment(script: string, children?: () => readonly number[]): () => Environment {
   const [{ model }] = cpus();
-  const git = (...args: string[]) => {
-    try {
-      return execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-    } catch {
-      return null; // no repository, or no git
-    }
-  };
   const soFar = watchBusyness(children);
   const fixed = {
     date: new Date().toISOString(),
@@ -57,8 +45,7 @@ export function environment(script: string, children?: () => readonly number[]):
     cpu: model.trim(),
     cores: cpus().length,
     memoryBytes: totalmem(),
-    commit: git("rev-parse", "HEAD"),
-    dirty: Boolean(git("status", "--porcelain")),
+    ...sources(),
   };
   return () => {
     const busyness = soFar();

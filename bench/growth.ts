@@ -1,9 +1,17 @@
 // `pnpm bench:growth`: how time and memory of a training step grow with batch, pixels and channels, and over thousands of steps.
-import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
+import {
+  answer,
+  type Command,
+  closedAtEnd,
+  describeBusyness,
+  type FlagTable,
+  type FlagValues,
+  runAsProgram,
+  watchBusyness,
+} from "@pkg/command";
 import { cosine, noisePrediction } from "@pkg/diffusion";
 import { adamW, ema, parameters, unet } from "@pkg/nn";
 import { type Backend, liveTensors, randomStream, tidy, wasm, webgpu } from "@pkg/tensor";
-import { describeBusyness, watchBusyness } from "./busyness.ts";
 import { liveBytes } from "./liveBytes.ts";
 import { explainWide, range } from "./report.ts";
 import { type Spread, spread } from "./statistics.ts";

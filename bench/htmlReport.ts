@@ -1,6 +1,7 @@
 // A run of the bench as one HTML file: plots, every number, and where they come from. It loads nothing.
+
+import { describeBusyness } from "@pkg/command";
 import type { TopLevelSpec } from "vega-lite";
-import { describeBusyness } from "./busyness.ts";
 import type { EndToEnd } from "./endToEnd.ts";
 import type { Measurement, Missing } from "./measure.ts";
 import { ownLabel, ratioOf } from "./peerReport.ts";

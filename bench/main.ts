@@ -1,8 +1,15 @@
 // `pnpm bench`: every kernel on every backend of this machine, checked against float64, timed, and set against the ceilings.
 import { writeFileSync } from "node:fs";
-import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
+import {
+  answer,
+  type Command,
+  closedAtEnd,
+  describeBusyness,
+  type FlagTable,
+  type FlagValues,
+  runAsProgram,
+} from "@pkg/command";
 import { cpu, wasm } from "@pkg/tensor";
-import { describeBusyness } from "./busyness.ts";
 import type { BenchCase } from "./case.ts";
 import { attentions } from "./cases/attention.ts";
 import { contractions } from "./cases/contraction.ts";

@@ -3,9 +3,16 @@ import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
+import {
+  answer,
+  type Command,
+  closedAtEnd,
+  describeBusyness,
+  type FlagTable,
+  type FlagValues,
+  runAsProgram,
+} from "@pkg/command";
 import { wasm, webgpu } from "@pkg/tensor";
-import { describeBusyness } from "./busyness.ts";
 import { peerCases } from "./cases/peers.ts";
 import { probeRate } from "./ceilings.ts";
 import { type Contender, ours } from "./contender.ts";

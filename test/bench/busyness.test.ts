@@ -1,7 +1,7 @@
 // What is said of a machine that others use: shares that are known, and marks in terminal, JSON and HTML.
 import { spawn } from "node:child_process";
+import { describeBusyness, isBusy, watchBusyness } from "@pkg/command";
 import { expect, onTestFinished, test } from "vitest";
-import { describeBusyness, isBusy, watchBusyness } from "../../bench/busyness.ts";
 import { htmlReport } from "../../bench/htmlReport.ts";
 import { explainWide, table } from "../../bench/report.ts";
 import { measurement, result } from "./made.ts";

@@ -15,9 +15,9 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h2 { margin-top: 3rem; } blockquote { margin: 0; padding: 0 1rem; border-left: 3px solid #bbb; color: #555; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; } caption { text-align: left; font-weight: 600; }
 th, td { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right; } th:first-child, td:first-child { text-align: left; }
-figure { margin: 1rem 0; overflow-x: auto; } footer, .took { color: #777; font-size: .85rem; }`;
+figure { margin: 1rem 0; overflow-x: auto; } .took { color: #777; font-size: .85rem; }`;
 
-/** @param made what made it: backend, seed, command */
+/** @param made what made it: date, sources, backend, seeds, command, busyness */
 export async function reportHtml(sections: readonly Section[], made: string): Promise<string> {
   const contents = sections.map(
     ({ experiment: { name, title } }) => `<li><a href="#${name}">${escaped(title)}</a></li>`,
@@ -28,9 +28,10 @@ export async function reportHtml(sections: readonly Section[], made: string): Pr
 <html lang="en"><head><meta charset="utf-8"><title>Laboratory</title><style>${STYLE}</style></head>
 <body><h1>Laboratory</h1>
 <p>What the theory says about small problems, measured.</p>
+<p class="took">${escaped(made)}</p>
 <ol>${contents.join("")}</ol>
 ${bodies.join("\n")}
-<footer>${escaped(made)}</footer></body></html>
+</body></html>
 `;
 }
 

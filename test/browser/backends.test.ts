@@ -55,6 +55,16 @@ describe.skipIf(!browserAvailable)("in Chromium", () => {
     expect(sync).toMatch(new RegExp(`^Error: ${found.source}$`));
   });
 
+  test("readings on WebAssembly give the page its turns", async () => {
+    expect(await call("turns", "wasm", 100)).toBeGreaterThanOrEqual(100);
+  });
+
+  // Without turns and weights of their own, its tensors would fill 4 GiB after 1,360 steps. A hundred steps make 300 MiB.
+  test("a page's loop without tidy that reads now and then runs on in less than 1 GiB", async () => {
+    const { bytes } = await call("soak", "wasm", "arithmetic read", 1500);
+    expect(bytes).toBeLessThan(2 ** 30);
+  });
+
   test("tilings that were found are kept in the browser's store, for each adapter", async () => {
     expect(await call("tilings")).toEqual([
       [],

@@ -6,11 +6,13 @@ import {
   DeviceLostError,
   detectNonFinite,
   grad,
+  liveTensors,
   randomStream,
   tensor,
   wasm,
   webgpu,
 } from "@pkg/tensor";
+import { LOOPS } from "../../bench/soakLoops.ts";
 import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tilingStore.ts";
 import { TILES } from "../../packages/tensor/src/ops/tiles.ts";
 import { allOps, checkCase, type Finding } from "../tensor/checkCase.ts";
@@ -58,6 +60,47 @@ const program = {
       }).then(() => "nothing", String);
     const sync = detectNonFinite(() => x.log()).then(() => "nothing", String);
     return Promise.all([search(3, () => x.add(1)), search(1, () => x.log()), search(0, () => x.add(1)), sync]);
+  },
+
+  /** Tasks of the event loop during so many readings, by a clock on which a frame goes by between any two. */
+  async turns(kind: Kind, readings: number): Promise<number> {
+    const device = await backend(kind);
+    const x = tensor([1, 2], { backend: device });
+    const clock = performance.now;
+    let [now, turns] = [clock.call(performance) + 1000, 0];
+    performance.now = () => {
+      now += 17;
+      return now;
+    };
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      turns++;
+      port2.postMessage(null);
+    };
+    port2.postMessage(null);
+    for (let k = 0; k < readings; k++) await x.data();
+    port1.close();
+    performance.now = clock;
+    x.dispose();
+    return turns;
+  },
+
+  /** The most tensors and bytes that a loop without `tidy` held on a new backend. */
+  async soak(
+    kind: "wasm" | "webgpu",
+    loop: keyof typeof LOOPS,
+    steps: number,
+  ): Promise<{ live: number; bytes: number }> {
+    const device = await { wasm, webgpu }[kind]();
+    const body = LOOPS[loop](device);
+    let live = 0;
+    for (let step = 1; step <= steps; step++) {
+      await body(step);
+      live = Math.max(live, liveTensors());
+    }
+    const { peakBytes } = device.memory();
+    device.dispose();
+    return { live, bytes: peakBytes };
   },
 
   /** The weights after some steps on a new device. */

@@ -13,6 +13,7 @@ import { gpuSession } from "../../bench/gpuSession.ts";
 import { growth } from "../../bench/growth.ts";
 import { bench } from "../../bench/main.ts";
 import { peersCommand } from "../../bench/peers.ts";
+import { soak } from "../../bench/soak.ts";
 import { COMMANDS } from "../../packages/cli/src/main.ts";
 import { lab } from "../../packages/lab/src/main.ts";
 import { faultsCommand } from "../../tools/faults.ts";
@@ -27,6 +28,7 @@ const others = [
   compare,
   growth,
   gpuSession,
+  soak,
   peersCommand,
   lab,
   numerics,

@@ -52,6 +52,21 @@ test.skipIf(!denoAvailable)(
   },
 );
 
+const loop = `
+  import { wasm } from "@pkg/tensor";
+  import { LOOPS } from ${JSON.stringify(fileURLToPath(new URL("../../bench/soakLoops.ts", import.meta.url)))};
+  const backend = await wasm({ threads: 1 });
+  const step = LOOPS.arithmetic(backend);
+  for (let k = 0; k < 150; k++) step(k);
+  console.log(backend.memory().peakBytes);
+`;
+
+test("Node and Deno run a loop without tidy, readings or turns in 64 MiB and what a step takes", async () => {
+  const printed = [await outputOf(loop)];
+  if (denoAvailable) printed.push(await denoOutput(await bundled(loop, temporaryDirectory())));
+  for (const bytes of printed) expect(Number(bytes)).toBeLessThanOrEqual((64 + 4) * 2 ** 20);
+});
+
 test("without SharedArrayBuffer the package is imported, and trains on one thread to the same bits; the name says why", async () => {
   const output = await outputOf(oneStep, ...preload("delete globalThis.SharedArrayBuffer;"));
   expect(Object.keys(JSON.parse(output))[2]).toMatch(/^wasm: 1 thread, .* \(no more: there is no SharedArrayBuffer\)$/);

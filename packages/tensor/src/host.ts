@@ -16,6 +16,11 @@ export interface NodeProcess {
   getBuiltinModule(name: "node:os"): { availableParallelism(): number; homedir(): string };
   getBuiltinModule(name: "node:path"): { dirname(path: string): string; join(...parts: string[]): string };
   getBuiltinModule(name: "node:v8"): { setFlagsFromString(flag: string): void };
+  getBuiltinModule(name: "node:vm"): {
+    createContext(globals: object, options: { microtaskMode: "afterEvaluate" }): object;
+    runInContext(source: string, context: object): unknown;
+    runInNewContext(source: string): unknown;
+  };
   getBuiltinModule(name: "node:worker_threads"): { Worker: NodeWorkerClass };
 }
 

@@ -6,11 +6,14 @@ import type { Backend, Buffer } from "./backend.ts";
 import { refuseInCapture } from "./session.ts";
 import type { DType } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
+import { leave, onCollected, reclaim } from "./unscoped.ts";
 
 /** A buffer shared by the tensors that view it; freed with the last of them. */
 export class Storage {
   readonly backend: Backend;
   readonly dtype: DType;
+  private readonly bytes: number;
+  private isClaimed = false;
   /** Whether its elements wait to be overwritten. */
   isStale = false;
   private readonly memory: Buffer;
@@ -19,6 +22,7 @@ export class Storage {
 
   constructor(backend: Backend, size: number, dtype: DType, label: string) {
     this.backend = backend;
+    this.bytes = 4 * size;
     this.memory = backend.allocate(size, dtype, label);
     this.dtype = dtype;
   }
@@ -42,6 +46,13 @@ export class Storage {
   release(): void {
     this.owners--;
     this.freeUnheld();
+  }
+
+  /** How many bytes it holds, to the first of its tensors that asks; 0 to the others, so that they are counted once. */
+  claim(): number {
+    const bytes = this.isClaimed ? 0 : this.bytes;
+    this.isClaimed = true;
+    return bytes;
   }
 
   /** Keeps it in being, without sharing it. */
@@ -73,10 +84,11 @@ interface Scope {
 const scopes: Scope[] = [];
 let live = 0;
 
-/** A tensor that nobody can reach any more, and that no scope owned, gives its storage back whenever it is collected. */
-const collected = new FinalizationRegistry<Slot>((slot) => {
+// A tensor that nobody can reach any more, and that no scope owned, gives its storage back when it is collected.
+onCollected((slot) => {
   live--;
   slot.storage?.release();
+  slot.storage = null;
 });
 
 /** Hands a new tensor to the innermost scope, or to the garbage collector outside of any. */
@@ -89,7 +101,7 @@ export function adopt(tensor: Tensor): void {
 export function disown(tensor: Tensor): void {
   live--;
   for (let k = scopes.length - 1; k >= 0; k--) if (scopes[k].tensors.delete(tensor)) return;
-  collected.unregister(tensor);
+  reclaim(tensor);
 }
 
 /** What to run when something nobody can reach any more is collected. */
@@ -109,7 +121,9 @@ export function liveTensors(): number {
 
 /**
  * Runs `f` and disposes every tensor made in it, except those in its result (found in arrays and plain objects) and those kept.
- * Nothing but speed and peak memory depends on it: outside of a scope the garbage collector frees tensors, later.
+ * Nothing but speed and peak memory depends on it: outside of a scope tensors are freed when the garbage collector has found that nobody
+ * can reach them. In Node and Deno it is asked when they hold twice what was left before (64 MiB at least), and before an allocation
+ * fails. Browsers are made to feel the bytes, and free them in turns of the event loop alone, which readings give.
  * @throws Error when `f` is async: a scope ends when `f` returns
  */
 export function tidy<Result>(f: () => Result): Result {
@@ -148,7 +162,7 @@ export function keep<T extends Tensor>(tensor: T): T {
   expectTensor("keep", "tensor", tensor);
   refuseInCapture("keeping a tensor", "it returned, or assigned to one made outside");
   for (const scope of scopes) {
-    if (scope.tensors.delete(tensor)) collected.register(tensor, tensor.slot, tensor);
+    if (scope.tensors.delete(tensor)) leave(tensor);
   }
   return tensor;
 }
@@ -172,5 +186,5 @@ export function tensorsIn(value: unknown): Set<Tensor> {
 function own(tensor: Tensor): void {
   const scope = scopes.at(-1);
   if (scope) scope.tensors.add(tensor);
-  else collected.register(tensor, tensor.slot, tensor);
+  else leave(tensor);
 }

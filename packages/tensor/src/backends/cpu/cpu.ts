@@ -4,6 +4,8 @@ import { expectOptions } from "../../argument.ts";
 import { type Backend, type MemoryInfo, type Operand, OutOfMemoryError } from "../../backend.ts";
 import type { NdArray, NumberArray, Op } from "../../op.ts";
 import type { DType } from "../../shape.ts";
+import { turn } from "../../turn.ts";
+import { freeUnreachable } from "../../unscoped.ts";
 
 export interface CpuOptions {
   /** What float32 tensors are computed and stored in; float64 is for checking the others. Default "float32". */
@@ -25,9 +27,15 @@ export function cpu(options: CpuOptions = {}): Backend {
   const memory = { buffers: 0, bytes: 0, peakBytes: 0 };
   const Float = precision === "float64" ? Float64Array : Float32Array;
 
-  const make = (size: number, dtype: DType): NumberArray => {
-    if (dtype === "float32") return new Float(size);
-    return dtype === "int32" ? new Int32Array(size) : new Uint32Array(size);
+  const make = (size: number, dtype: DType, label: string): NumberArray => {
+    try {
+      if (dtype === "float32") return new Float(size);
+      return dtype === "int32" ? new Int32Array(size) : new Uint32Array(size);
+    } catch {
+      throw new OutOfMemoryError(
+        `${label}: one array of ${size} elements with ${memory.bytes} bytes in use, and this process gets no such memory (a smaller batch, or tidy)`,
+      );
+    }
   };
   const dataOf = (buffer: object): NumberArray => (buffer as CpuBuffer).data; // a backend sees no buffers but its own
   const arrayOf = ({ buffer, base, shape, strides, offset, dtype }: Operand): NdArray => ({
@@ -42,12 +50,14 @@ export function cpu(options: CpuOptions = {}): Backend {
     name: `cpu: ${precision}`,
     allocate(size, dtype, label) {
       const bytes = size * (dtype === "float32" ? Float.BYTES_PER_ELEMENT : 4);
-      if (memory.bytes + bytes > budget) {
+      const isTooMuch = () => memory.bytes + bytes > budget;
+      if (isTooMuch()) freeUnreachable();
+      if (isTooMuch()) {
         throw new OutOfMemoryError(
-          `${label}: ${bytes} bytes asked for with ${memory.bytes} of ${budget} in use, want at most ${budget - memory.bytes}`,
+          `${label}: ${bytes} bytes asked for with ${memory.bytes} of ${budget} in use, want at most ${budget - memory.bytes} (a smaller batch, tidy, or a larger budget)`,
         );
       }
-      const data = make(size, dtype);
+      const data = make(size, dtype, label);
       if (poison) data.fill(dtype === "float32" ? Number.NaN : 0x7fffffff);
       memory.buffers++;
       memory.bytes += bytes;
@@ -62,13 +72,15 @@ export function cpu(options: CpuOptions = {}): Backend {
       dataOf(buffer).set(data);
     },
     async download(buffer, _dtype, offset, length) {
-      return dataOf(buffer).slice(offset, offset + length);
+      const copy = dataOf(buffer).slice(offset, offset + length);
+      await turn();
+      return copy;
     },
     run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs) {
       if (!op.cpu) throw new Error(`${op.name}: has no cpu rule`);
       op.cpu(outputs.map(arrayOf), inputs.map(arrayOf), attrs);
     },
-    settled: async () => {},
+    settled: turn,
     memory: (): MemoryInfo => ({ ...memory, reservedBytes: memory.bytes }),
     dispose() {},
   };

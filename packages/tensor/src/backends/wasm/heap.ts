@@ -1,6 +1,7 @@
 // Where tensors lie in the WebAssembly memory: blocks by size class, reused when free, under a budget. Knows no tensor.
 
 import { OutOfMemoryError } from "../../backend.ts";
+import { freeUnreachable } from "../../unscoped.ts";
 
 /** A part of the memory. */
 export interface Block {
@@ -20,6 +21,7 @@ const MARGIN = 64;
 export class Heap {
   private readonly memory: WebAssembly.Memory;
   private readonly budget: number;
+  private readonly advice: string;
   private readonly start: number;
   private readonly bins = new Map<number, number[]>();
   private top: number;
@@ -27,12 +29,14 @@ export class Heap {
   bytes = 0;
   peakBytes = 0;
 
-  /** @param start where the first block lies; the `budget` counts from there */
-  constructor(memory: WebAssembly.Memory, start: number, budget: number) {
+  /** @param start where the first block lies; `budget`, and what the memory holds at most, count from there */
+  constructor(memory: WebAssembly.Memory, start: number, budget: number, most: number) {
     this.memory = memory;
     this.start = start;
     this.top = start;
-    this.budget = budget;
+    this.budget = Math.min(budget, most);
+    const room = budget < most ? `, or a larger budget, of at most ${most}` : `; WebAssembly has no more memory`;
+    this.advice = `a smaller batch, tidy, or awaiting a reading now and then${room}`;
   }
 
   /** Bytes of blocks in use and free ones. */
@@ -43,10 +47,11 @@ export class Heap {
   /** @throws OutOfMemoryError naming what is asked for, in use and allowed */
   take(bytes: number, label: string): Block {
     const capacity = sizeClass(bytes);
-    const address = this.bins.get(capacity)?.pop() ?? this.extend(capacity) ?? this.carve(capacity);
+    let address = this.find(capacity);
+    if (address === undefined && freeUnreachable()) address = this.find(capacity);
     if (address === undefined) {
       throw new OutOfMemoryError(
-        `${label}: ${bytes} bytes asked for with ${this.bytes} of ${this.budget} in use, want at most ${Math.max(0, this.budget - this.bytes)} in one piece (a smaller batch, a larger budget, or tidy)`,
+        `${label}: ${bytes} bytes asked for with ${this.bytes} of ${this.budget} in use, want at most ${Math.max(0, this.budget - this.bytes)} in one piece (${this.advice})`,
       );
     }
     this.buffers++;
@@ -59,6 +64,10 @@ export class Heap {
     this.buffers--;
     this.bytes -= bytes;
     this.keep(address, capacity);
+  }
+
+  private find(capacity: number): number | undefined {
+    return this.bins.get(capacity)?.pop() ?? this.extend(capacity) ?? this.carve(capacity);
   }
 
   private keep(address: number, capacity: number): void {

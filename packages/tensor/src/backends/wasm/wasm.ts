@@ -5,6 +5,7 @@ import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
 import { nodeProcess } from "../../host.ts";
 import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../op.ts";
 import type { DType } from "../../shape.ts";
+import { turn } from "../../turn.ts";
 import { type Kernels, loadKernels } from "./binary.ts";
 import { type Block, Heap } from "./heap.ts";
 import { Threads } from "./threads.ts";
@@ -16,7 +17,7 @@ export interface WasmOptions {
    * whose worker cannot be started are left out: the backend's name says why.
    */
   readonly threads?: number;
-  /** The bytes that tensors may take. By default and at most what WebAssembly can address: 4 GiB, less a MiB a thread. */
+  /** The bytes that tensors may take, at most 4 GiB. By default all that WebAssembly can address: 4 GiB, less a MiB a thread. */
   readonly budget?: number;
   /** The same bits on every machine: products and sums are rounded each, which costs up to half of the speed. Default false. */
   readonly deterministic?: boolean;
@@ -31,6 +32,7 @@ export interface WasmBackend extends Backend {
 }
 
 const PAGE = 65536;
+const ADDRESSABLE = 2 ** 32;
 /** The first page holds the threads' control words and, from here on, tables that kernels read; the second is left zero. */
 const TABLES = 4096;
 const RESERVED = 2 * PAGE;
@@ -46,13 +48,13 @@ const MAX_PAGES = [65536, 32768, 16384, 4096];
  */
 export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
   expectOptions("wasm", options);
-  const {
-    threads = Math.min(processors(), MAX_THREADS),
-    budget = Number.POSITIVE_INFINITY,
-    deterministic = false,
-  } = options;
+  const { threads = Math.min(processors(), MAX_THREADS), budget = ADDRESSABLE, deterministic = false } = options;
   if (!(Number.isInteger(threads) && threads >= 1)) throw new Error(`wasm: threads is ${threads}, want an integer ≥ 1`);
-  if (!(budget > 0)) throw new Error(`wasm: budget is ${budget} bytes, want a positive number`);
+  if (!(budget > 0 && budget <= ADDRESSABLE)) {
+    throw new Error(
+      `wasm: budget is ${budget} bytes, want a positive number of at most ${ADDRESSABLE}: WebAssembly addresses 4 GiB`,
+    );
+  }
   const obstacle = threads > 1 ? obstacleToSharing() : "";
   const shared = threads > 1 && obstacle === "";
   const kernels = await loadKernels({ fused: !deterministic, shared });
@@ -61,7 +63,7 @@ export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
   const { memory, maximum } = newMemory(start / PAGE, shared);
   const placement = { module: kernels.module, memory, scratch };
   const { workers, failure } = await startWorkers(placement);
-  const heap = new Heap(memory, start, Math.min(budget, maximum * PAGE - start - PAGE));
+  const heap = new Heap(memory, start, budget, maximum * PAGE - start - PAGE);
   return new Wasm(kernels, memory, heap, new Threads(placement, workers), options, obstacle || failure);
 }
 
@@ -127,11 +129,14 @@ class Wasm implements WasmBackend {
   async download(buffer: object, dtype: DType, offset: number, length: number): Promise<NumberArray> {
     const elements = this.view(buffer as Block, dtype).subarray(offset, offset + length); // a backend sees no buffers but its own
     // A copy outside of the shared memory.
-    return dtype === "float32"
-      ? new Float32Array(elements)
-      : dtype === "int32"
-        ? new Int32Array(elements)
-        : new Uint32Array(elements);
+    const copy =
+      dtype === "float32"
+        ? new Float32Array(elements)
+        : dtype === "int32"
+          ? new Int32Array(elements)
+          : new Uint32Array(elements);
+    await turn();
+    return copy;
   }
 
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
@@ -149,7 +154,7 @@ class Wasm implements WasmBackend {
     }
   }
 
-  settled = async (): Promise<void> => {};
+  settled = turn;
 
   memory(): MemoryInfo {
     const { buffers, bytes, peakBytes, reservedBytes } = this.heap;

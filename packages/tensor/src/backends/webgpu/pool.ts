@@ -1,6 +1,7 @@
 // GPU buffers by size class, reused as soon as they are free: the queue runs in order, so a later op may overwrite at once.
 
 import { OutOfMemoryError } from "../../backend.ts";
+import { freeUnreachable } from "../../unscoped.ts";
 import type { Counting } from "./counters.ts";
 
 /** One pooled buffer. */
@@ -81,10 +82,12 @@ export class Pool {
   }
 
   private create(bytes: number, capacity: number, label: string): GpuBuffer {
-    if (this.reservedBytes + capacity > this.budget) this.trim();
-    if (this.reservedBytes + capacity > this.budget) {
+    const isTooMuch = () => this.reservedBytes + capacity > this.budget;
+    if (isTooMuch()) this.trim();
+    if (isTooMuch() && freeUnreachable()) this.trim();
+    if (isTooMuch()) {
       throw new OutOfMemoryError(
-        `${label}: ${bytes} bytes asked for with ${this.reservedBytes} of ${this.budget} in use, want at most ${this.budget - this.reservedBytes} (a smaller batch, a larger budget, or tidy)`,
+        `${label}: ${bytes} bytes asked for with ${this.reservedBytes} of ${this.budget} in use, want at most ${this.budget - this.reservedBytes} (a smaller batch, tidy, or a larger budget, where the device has more memory)`,
       );
     }
     const gpu = this.device.createBuffer({ label, size: capacity, usage: STORAGE | COPY_SRC | COPY_DST });

@@ -11,7 +11,7 @@ export const compare: Command = {
   notes: "Both are files that bench --json wrote.",
   onlyPrints: () => true,
   run: async (_, files) => {
-    const [before, after] = files.map(readResult);
+    const [before, after] = await Promise.all(files.map(readResult));
     const found = changes(before, after);
     process.stdout.write(`${comparisonTable(found)}\n`);
     for (const [k, { environment }] of [before, after].entries()) {

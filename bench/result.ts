@@ -1,5 +1,5 @@
 // What a run of the bench leaves: the file that `--json` writes and that comparisons and reports read.
-import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { InputError } from "@pkg/command";
 import type { Ceilings } from "./ceilings.ts";
 import type { EndToEnd } from "./endToEnd.ts";
@@ -32,11 +32,11 @@ export interface BenchResult {
 }
 
 /** @throws InputError for a file that is no result, or of another schema */
-export function readResult(file: string): BenchResult {
+export async function readResult(file: string): Promise<BenchResult> {
   const wanted = `want schema ${SCHEMA} (a file that bench --json of these sources wrote)`;
   let result: Partial<BenchResult> | null;
   try {
-    result = JSON.parse(readFileSync(file, "utf8"));
+    result = JSON.parse(await readFile(file, "utf8"));
   } catch (error) {
     throw new InputError(`${file}: ${error instanceof Error ? error.message : error}, ${wanted}`);
   }

@@ -74,10 +74,10 @@ test("training steps are compared too", () => {
   });
 });
 
-test("files of another schema are refused", () => {
+test("files of another schema are refused", async () => {
   const folder = mkdtempSync(join(tmpdir(), "bench-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, "old.json");
   writeFileSync(file, JSON.stringify({ schema: 1, measurements: [] }));
-  expect(() => readResult(file)).toThrow("old.json: schema 1, want schema 2");
+  await expect(readResult(file)).rejects.toThrow("old.json: schema 1, want schema 2");
 });

@@ -1,4 +1,5 @@
 // Reading MNIST: the published files, every spelling, every kind of wrong file.
+import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -124,6 +125,14 @@ describe("loadMnist", () => {
     rmSync(path);
     writeFileSync(`${path}.gz`, gzipSync(files["train-labels-idx1-ubyte"]).subarray(0, 20));
     expect(() => loadMnist(directory)).toThrow(/train-labels-idx1-ubyte\.gz: .*, want a whole gzip file/);
+  });
+
+  test.skipIf(process.platform === "win32")("refuses what is no file, rather than wait for it", () => {
+    const directory = directoryOf();
+    const path = join(directory, "train-labels-idx1-ubyte");
+    rmSync(path);
+    execFileSync("mkfifo", [path]);
+    expect(() => loadMnist(directory)).toThrow(`${path}: is a pipe, want a file`);
   });
 
   test("says which file is missing, and when the directory is", () => {

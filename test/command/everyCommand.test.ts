@@ -1,13 +1,13 @@
 // Every command × everything that people mistype: help, or one line that names the mistake, and never a stack.
-import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { execFile, execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { answer, answerOneOf, type Command, type Flag, ForeseenError, readArguments } from "@pkg/command";
 import { DeviceLostError, DeviceStalledError, OutOfMemoryError } from "@pkg/tensor";
-import { describe, expect, test, vi } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { compare } from "../../bench/compare.ts";
 import { gpuSession } from "../../bench/gpuSession.ts";
 import { growth } from "../../bench/growth.ts";
@@ -38,6 +38,13 @@ const others = [
 ] as Command[];
 const commands: readonly Command[] = [...(COMMANDS as readonly Command[]), ...others];
 
+const folder = mkdtempSync(join(tmpdir(), "tweedie-commands-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+/** Opening it would wait for somebody at its other end, and no signal would be heard. */
+const pipe = join(folder, "pipe");
+if (process.platform === "win32") mkdirSync(pipe);
+else execFileSync("mkfifo", [pipe]);
+
 /** What a command line is answered with: exit code and what was printed. */
 async function answered(ask: () => Promise<number>): Promise<{ code: number; out: string; error: string }> {
   const printed = { out: "", error: "" };
@@ -61,7 +68,13 @@ async function answered(ask: () => Promise<number>): Promise<{ code: number; out
 function badValues({ range, choices, isSwitch, isOutput, integer, isOpen }: Flag): string[] {
   if (isSwitch) return ["=yes", "=", "=false"];
   if (choices) return ["=", "=x", `=${choices[0]} `, `=${choices[0].toUpperCase()}`];
-  if (!range) return ["", ...(isOutput ? ["=/", `=${join(tmpdir(), "no/such/folder/x")}`] : [])];
+  if (!range)
+    return [
+      "",
+      ...(isOutput
+        ? ["=/", `=${pipe}`, `=${join(root, "README.md/x")}`, `=${join(tmpdir(), "no/such/folder/x")}`]
+        : []),
+    ];
   const [least, most] = range;
   const beyond = [least - 1, most * 2 + 1, 1e300, -1e300, ...(isOpen ? [most] : []), ...(integer ? [least + 0.5] : [])];
   return ["", "= ", "=x", "=1,x", "=NaN", "=Infinity", "=1n", "=--", ...beyond.map((value) => `=${value}`)];

@@ -1,5 +1,15 @@
 // A module's state in a file and as bytes: whole or not at all, any float type, and what does not fit.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer, freeze, linear, load, save, stateBytes, stateDict } from "@pkg/nn";
@@ -76,6 +86,30 @@ test("a save that fails leaves the old file, and nothing beside it", async () =>
   await expect(save({ w: broken.w }, join(folder, "no", "where"))).rejects.toThrow("where stays as it was: ENOENT");
   expect(existsSync(join(folder, "no"))).toBe(false);
 });
+
+test.skipIf(process.platform === "win32")(
+  "a link stays one, and what is no file is neither replaced nor read",
+  async () => {
+    const module = { w: tensor([1], { backend: cpu() }) };
+    const own = mkdtempSync(join(folder, "links-"));
+    const [file, link, lost, pipe] = ["file", "link", "lost", "pipe"].map((name) => join(own, name));
+    writeFileSync(file, "old");
+    symlinkSync("file", link);
+    symlinkSync("nowhere", lost);
+    execFileSync("mkfifo", [pipe]);
+    const neighbour = `${file}.tmp-${process.pid}`;
+    writeFileSync(neighbour, "somebody's");
+    await save(module, link);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    await load(module, file);
+    for (const path of [own, lost, pipe]) {
+      await expect(save(module, path)).rejects.toThrow(`save: ${path} stays as it was: it is no file`);
+    }
+    await expect(load(module, pipe)).rejects.toThrow(`fileSource: ${pipe} is no file, want one`);
+    expect(readFileSync(neighbour, "utf8")).toBe("somebody's");
+    expect(readdirSync(own).sort()).toEqual(["file", `file.tmp-${process.pid}`, "link", "lost", "pipe"]);
+  },
+);
 
 test("what is assigned while a state is read is not saved", async () => {
   const module = { w: tensor([1], { backend: cpu() }) };

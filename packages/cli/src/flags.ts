@@ -51,7 +51,7 @@ export const FLAGS = {
   },
   seed: { help: "where all random numbers come from", default: 0, range: [0, Number.MAX_SAFE_INTEGER], integer: true },
   checkpoint: { help: "the checkpoint to read; by default the one in --out, else the one that comes with the project" },
-  to: { help: "the file to write" },
+  to: { help: "the file to write", isOutput: true },
   count: { help: "images in the grid", default: 36, range: [1, 65_536], integer: true },
   label: {
     help: "the labels to draw, one image each in turn; by default none",

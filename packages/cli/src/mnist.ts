@@ -5,6 +5,7 @@ import module from "node:module";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { readIdx } from "./idx.ts";
+import { isRegularFile } from "./regularFile.ts";
 
 /** How many labels there are. */
 export const MNIST_LABELS = 10;
@@ -93,7 +94,7 @@ function readSplit(names: { images: string; labels: string }, read: (name: strin
 function readNamed(directory: string, name: string): NamedBytes {
   const dotted = name.replace("-idx", ".idx");
   const spellings = [name, dotted, `${name}.gz`, `${dotted}.gz`];
-  const path = spellings.map((spelling) => join(directory, spelling)).find((candidate) => existsSync(candidate));
+  const path = spellings.map((spelling) => join(directory, spelling)).find(isRegularFile);
   if (path === undefined) {
     const reason = existsSync(directory) ? `has none of ${spellings.join(", ")}` : "is not there";
     throw new Error(`mnist: ${directory} ${reason}, want a directory of the four IDX files`);

@@ -82,9 +82,11 @@ function helpText({ name, about, flags, operands = [], notes }: Command): string
 }
 
 function checkWritable(name: string, path: string): void {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isDirectory()) throw new InputError(`--${name} ${path}: is a directory, want a file`);
   try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory()) throw new Error("is a directory");
+    // Opening one waits for a reader, and no signal ends a process that waits so.
+    if (found?.isFIFO() || found?.isSocket()) throw new Error("is a pipe");
     accessSync(found ? path : dirname(path), constants.W_OK);
   } catch (error) {
     throw new InputError(`--${name} ${path}: ${(error as Error).message}, want a file that can be written`);

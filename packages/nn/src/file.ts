@@ -16,9 +16,11 @@ import { assignState, checkShapes, stateDict } from "./module.ts";
 
 /** What is used of Node. */
 interface NodeProcess {
-  readonly pid: number;
   getBuiltinModule?(name: "node:fs"): {
-    openSync(path: string, flags: "w"): number;
+    statSync(path: string, options: { throwIfNoEntry: false }): { isFile(): boolean } | undefined;
+    lstatSync(path: string, options: { throwIfNoEntry: false }): { isFile(): boolean } | undefined;
+    realpathSync(path: string): string;
+    openSync(path: string, flags: "wx"): number;
     writeSync(file: number, bytes: Uint8Array, offset: number, length: number): number;
     fsyncSync(file: number): void;
     closeSync(file: number): void;
@@ -33,20 +35,24 @@ const MOST = 2 ** 30;
 
 /**
  * Writes the state of a module (parameters, frozen ones, buffers) as a safetensors file, which other libraries read under the same
- * names. The path holds the old file or the new one whole at every moment. For Node, Deno and Bun; elsewhere see `stateBytes`.
+ * names. The path holds the old file or the new one whole at every moment. A link stays one: what it leads to is replaced. For Node, Deno
+ * and Bun; elsewhere see `stateBytes`.
  * @param metadata texts to keep beside it
- * @throws Error when it cannot be written: the old file stays then
+ * @throws Error when it cannot be written, or no file but a folder, pipe or device lies there: what is there stays then
  */
 export async function save(module: object, path: string, metadata?: Readonly<Record<string, string>>): Promise<void> {
   if (typeof path !== "string") throw wrongArgument("save", "path", path, "the path of a file");
-  const node = (globalThis as { process?: NodeProcess }).process;
-  const fs = node?.getBuiltinModule?.("node:fs");
-  if (!node || !fs)
-    throw new Error("save: there is no file system here, want Node, Deno or Bun; elsewhere use stateBytes");
+  const fs = (globalThis as { process?: NodeProcess }).process?.getBuiltinModule?.("node:fs");
+  if (!fs) throw new Error("save: there is no file system here, want Node, Deno or Bun; elsewhere use stateBytes");
   const parts = safetensorsParts(await storedState(module), metadata);
-  const temporary = `${path}.tmp-${node.pid}`;
+  let temporary: string | undefined;
   try {
-    const file = fs.openSync(temporary, "w");
+    const found = fs.statSync(path, { throwIfNoEntry: false }) ?? fs.lstatSync(path, { throwIfNoEntry: false });
+    if (found && !found.isFile()) throw new Error("it is no file");
+    const target = found ? fs.realpathSync(path) : path;
+    const beside = `${target}.unfinished-${Math.random().toString(36).slice(2)}`;
+    const file = fs.openSync(beside, "wx"); // never what somebody else has there
+    temporary = beside;
     try {
       for (const part of parts) {
         for (let at = 0; at < part.length; ) at += fs.writeSync(file, part, at, Math.min(part.length - at, MOST));
@@ -55,9 +61,9 @@ export async function save(module: object, path: string, metadata?: Readonly<Rec
     } finally {
       fs.closeSync(file);
     }
-    fs.renameSync(temporary, path);
+    fs.renameSync(temporary, target);
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
+    if (temporary !== undefined) fs.rmSync(temporary, { force: true });
     throw new Error(`save: ${path} stays as it was: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -5,6 +5,7 @@ import type { ByteSource } from "./safetensors.ts";
 
 /** What is used of Node. */
 interface NodeFiles {
+  statSync(path: string): { isFile(): boolean };
   openSync(path: string, flags: "r"): number;
   fstatSync(file: number): { readonly size: number; readonly ino: number; readonly mtimeMs: number };
   readSync(file: number, into: Uint8Array, offset: number, length: number, position: number): number;
@@ -16,7 +17,7 @@ const MOST = 2 ** 30;
 
 /**
  * A file to hand to `parseSafetensors`, also one above the 2 GiB that `readFile` takes. It is open during each read alone.
- * @throws Error where there is no file, or no file system; from `read` when the file has been replaced
+ * @throws Error where there is no file but a folder, pipe or device, or no file system; from `read` when the file has been replaced
  */
 export function fileSource(path: string): ByteSource {
   if (typeof path !== "string") throw wrongArgument("fileSource", "path", path, "the path of a file");
@@ -24,6 +25,8 @@ export function fileSource(path: string): ByteSource {
   const fs = node?.getBuiltinModule?.("node:fs");
   if (!fs)
     throw new Error("fileSource: there is no file system here, want Node, Deno or Bun; give parseSafetensors bytes");
+  // A pipe would be waited for, and no signal ends a process that waits so.
+  if (!fs.statSync(path).isFile()) throw new Error(`fileSource: ${path} is no file, want one`);
   const opened = <T>(use: (file: number) => T): T => {
     const file = fs.openSync(path, "r");
     try {

@@ -1,9 +1,9 @@
 // One process at a time trains into a folder, whoever dies and whoever begins at once.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { isAlive, OWN, SILENT } from "../../packages/cli/src/owner.ts";
 import { lockRun } from "../../packages/cli/src/runLock.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
@@ -67,6 +67,20 @@ test("another machine's run is refused while it gives signs of life", async () =
   utimesSync(file, before, before);
   (await lockRun(directory)).release();
   expect(locks(directory)).toEqual([]);
+});
+
+test("signs of life have the time of the disk, whatever the process takes for the time", async () => {
+  const directory = temporaryDirectory();
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const lock = await lockRun(directory);
+  const file = join(directory, `.tweedie-run-${OWN}.lock`);
+  const longAgo = statSync(file).mtimeMs / 1000 - 1000;
+  utimesSync(file, longAgo, longAgo);
+  vi.setSystemTime(0);
+  vi.advanceTimersByTime(10_000);
+  expect(statSync(file).mtimeMs / 1000).toBeGreaterThan(longAgo + 999);
+  lock.release();
 });
 
 test("a folder that was moved away is made again, and given up where another run has taken its place", async () => {

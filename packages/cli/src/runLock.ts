@@ -1,5 +1,5 @@
 // That one process at a time trains into a folder. Each lays a file there under a name of its own, and then looks for others'.
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { WriteError } from "./atomicFile.ts";
 import { InputError } from "./inputError.ts";
@@ -89,8 +89,9 @@ function describe({ owner, silent }: Other): string {
   return `a process of another machine or container trained into it ${seconds} s ago (it counts as ended after ${SILENT} s of silence)`;
 }
 
+/** Writes, so that the disk gives the time by which others count: clocks of machines differ, and jump. */
 function giveSign(path: string): void {
   try {
-    utimesSync(path, new Date(), new Date());
+    if (existsSync(path)) writeFileSync(path, ".");
   } catch {} // the next save finds out why
 }

@@ -10,21 +10,24 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { bundleOptions } from "./bundleOptions.mjs";
 import { cacheFolder } from "./cacheFolder.mjs";
-import { adapterEnvironment } from "./softwareAdapter.mjs";
+import { ADAPTERS, adapterEnvironment } from "./softwareAdapter.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const given = process.argv.slice(2);
 const isSoftware = takeFirst("--software");
 if (takeFirst("--from-caller") && process.env.INIT_CWD) process.chdir(process.env.INIT_CWD);
 const [entry, ...rest] = given;
-const environment = adapterEnvironment(process.env.TWEEDIE_ADAPTER ?? (isSoftware ? "swiftshader" : "system"));
-if (!entry || !statSync(entry, { throwIfNoEntry: false })?.isFile()) {
+const adapter = process.env.TWEEDIE_ADAPTER || (isSoftware ? "swiftshader" : "system");
+if (!ADAPTERS.includes(adapter)) {
+  process.stderr.write(`error: TWEEDIE_ADAPTER ${JSON.stringify(adapter)}: want ${ADAPTERS.join(" or ")}\n`);
+  process.exitCode = 2;
+} else if (!entry || !statSync(entry, { throwIfNoEntry: false })?.isFile()) {
   process.stderr.write(
     `error: ${entry ? `${resolve(entry)}: no such file, ` : ""}want FILE.ts [arguments], a program to run\n`,
   );
   process.exitCode = 2;
-} else if (Object.entries(environment).some(([name, value]) => process.env[name] !== value)) {
-  runAgain(environment);
+} else if (Object.entries(adapterEnvironment(adapter)).some(([name, value]) => process.env[name] !== value)) {
+  runAgain(adapterEnvironment(adapter));
 } else {
   const program = await bundle(resolve(entry));
   if (program === undefined) {

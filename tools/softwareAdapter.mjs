@@ -2,6 +2,9 @@
 import { delimiter, join } from "node:path";
 import { canUnpack, unpackSwiftShader } from "./chromiumFiles.mjs";
 
+/** The names of adapters to choose from. */
+export const ADAPTERS = ["swiftshader", "system"];
+
 /**
  * The environment variables under which a new process uses the chosen adapter. The dynamic linker reads
  * LD_LIBRARY_PATH when a process starts, so set them before starting it: they don't act on the present one.

@@ -131,7 +131,7 @@ describe("loadMnist", () => {
     const directory = directoryOf();
     const path = join(directory, "train-labels-idx1-ubyte");
     rmSync(path);
-    execFileSync("mkfifo", [path]);
+    execFileSync("sh", ["-c", 'mkfifo "$0"', path]);
     expect(() => loadMnist(directory)).toThrow(`${path}: is a pipe, want a file`);
   });
 

@@ -43,7 +43,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** Opening it would wait for somebody at its other end, and no signal would be heard. */
 const pipe = join(folder, "pipe");
 if (process.platform === "win32") mkdirSync(pipe);
-else execFileSync("mkfifo", [pipe]);
+else execFileSync("sh", ["-c", 'mkfifo "$0"', pipe]);
 
 /** What a command line is answered with: exit code and what was printed. */
 async function answered(ask: () => Promise<number>): Promise<{ code: number; out: string; error: string }> {

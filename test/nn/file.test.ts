@@ -96,7 +96,7 @@ test.skipIf(process.platform === "win32")(
     writeFileSync(file, "old");
     symlinkSync("file", link);
     symlinkSync("nowhere", lost);
-    execFileSync("mkfifo", [pipe]);
+    execFileSync("sh", ["-c", 'mkfifo "$0"', pipe]);
     const neighbour = `${file}.tmp-${process.pid}`;
     writeFileSync(neighbour, "somebody's");
     await save(module, link);

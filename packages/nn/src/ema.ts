@@ -23,7 +23,8 @@ export interface Ema {
  * @param decay the weight of the past, in [0, 1)
  */
 export function ema(module: object, decay = 0.9999): Ema {
-  if (!(decay >= 0 && decay < 1)) throw new Error(`ema: decay is ${decay}, want a number in [0, 1)`);
+  if (!(typeof decay === "number" && decay >= 0 && decay < 1))
+    throw new Error(`ema: decay is ${decay}, want a number in [0, 1)`);
   const averages = new Map<string, Tensor>();
   for (const [path, tensor] of stateDict(module)) if (!isBuffer(tensor)) averages.set(path, tensor.detach());
   const state = () => new Map([...stateDict(module)].map(([path, own]) => [path, averages.get(path) ?? own]));

@@ -1,6 +1,6 @@
 // What the network knows besides the image: sinusoidal time embeddings and a table of class embeddings.
 
-import { type Backend, type Tensor, tensor, wrongArgument } from "@pkg/tensor";
+import { type Backend, optionsOf, type Tensor, tensor, wrongArgument } from "@pkg/tensor";
 import { expectCount, expectInit, fanInUniform, type InitOptions } from "./init.ts";
 
 /**
@@ -13,8 +13,9 @@ import { expectCount, expectInit, fanInUniform, type InitOptions } from "./init.
 export function sinusoidalEmbedding(
   times: readonly number[],
   channels: number,
-  { backend, maxPeriod = 10_000 }: { readonly backend?: Backend; readonly maxPeriod?: number } = {},
+  options: { readonly backend?: Backend; readonly maxPeriod?: number } = {},
 ): Tensor {
+  const { backend, maxPeriod = 10_000 } = optionsOf("sinusoidalEmbedding", options, "{ backend }");
   if (!Array.isArray(times))
     throw wrongArgument("sinusoidalEmbedding", "times", times, "a list of numbers, one a sample");
   if (!(Number.isInteger(channels) && channels > 0 && channels % 2 === 0)) {

@@ -1,6 +1,6 @@
 // Initial values of weights.
 
-import { type Backend, type RandomStream, type Shape, type Tensor, wrongArgument, zeros } from "@pkg/tensor";
+import { type Backend, optionsOf, type RandomStream, type Shape, type Tensor, wrongArgument, zeros } from "@pkg/tensor";
 
 /** What a layer needs to make its weights. */
 export interface InitOptions {
@@ -16,13 +16,15 @@ export interface InitOptions {
  */
 export function fanInUniform(shape: Shape, fanIn: number, init: InitOptions): Tensor {
   expectInit("fanInUniform", init);
+  if (!(fanIn > 0)) throw wrongArgument("fanInUniform", "fanIn", fanIn, "a number above 0");
   const { backend, rng } = init;
   const bound = 1 / Math.sqrt(fanIn);
   return rng.uniform(shape, { backend, low: -bound, high: bound });
 }
 
 /** Zeros with elements of their own. */
-export function zeroInit(shape: Shape, { backend }: Pick<InitOptions, "backend"> = {}): Tensor {
+export function zeroInit(shape: Shape, options: Pick<InitOptions, "backend"> = {}): Tensor {
+  const { backend } = optionsOf("zeroInit", options, "{ backend }");
   return zeros(shape, { backend }).contiguous();
 }
 

@@ -1,6 +1,6 @@
 // The multilayer perceptron: affine maps with an activation between them, which may know the time and the class of each sample.
 
-import { concat, type Tensor, tidy } from "@pkg/tensor";
+import { concat, type Tensor, tidy, wrongArgument } from "@pkg/tensor";
 import { classOf, type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
 import { expectConfig, expectInit, type InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
@@ -90,6 +90,7 @@ function checkConfig({
   classChannels = 1,
 }: MlpConfig): void {
   const isCount = (n: number) => Number.isInteger(n) && n > 0;
+  if (!Array.isArray(sizes)) throw wrongArgument("mlp", "sizes", sizes, "a list of two or more positive integers");
   if (sizes.length < 2 || !sizes.every(isCount))
     throw new Error(`mlp: sizes is [${sizes.join(", ")}], want two or more positive integers`);
   if (!["silu", "softplus", "tanh"].includes(activation))

@@ -58,6 +58,7 @@ function compare<Value>(
   found: ReadonlyMap<string, Value>,
   misfit: (target: Tensor, value: Value) => string,
 ): void {
+  if (!(wanted instanceof Map)) throw wrongArgument("state", "what is wanted", wanted, "a Map of tensors by path");
   if (!(found instanceof Map)) throw wrongArgument("state", "it", found, "a Map of tensors by path");
   const faults = [
     ...[...wanted.keys()].filter((path) => !found.has(path)).map((path) => `${path} is missing`),

@@ -1,6 +1,6 @@
 // Group normalisation, with the activation that follows it fused in.
 
-import { ones, type Tensor } from "@pkg/tensor";
+import { ones, optionsOf, type Tensor } from "@pkg/tensor";
 import { expectCount, type InitOptions, zeroInit } from "./init.ts";
 
 /** Normalises each group of channels of each sample, then scales and shifts each channel (Wu & He 2018). */
@@ -26,7 +26,12 @@ export function groupNorm(
   } = {},
 ): GroupNorm {
   expectCount("groupNorm", "channels", channels);
-  const { groups = defaultGroups(channels), epsilon = 1e-5, activation = "none", backend } = options;
+  const {
+    groups = defaultGroups(channels),
+    epsilon = 1e-5,
+    activation = "none",
+    backend,
+  } = optionsOf("groupNorm", options, "{ groups: 8 }");
   if (channels % groups !== 0) throw new Error(`groupNorm: ${groups} groups of ${channels} channels, want a divisor`);
   const layer: GroupNorm = {
     scale: ones([channels], { backend }).contiguous(),

@@ -29,6 +29,40 @@ export function expectBackend(name: string, argument: string, value: unknown): a
   if (!isBackend(value)) throw wrongArgument(name, argument, value, "a backend, such as cpu() or await wasm()");
 }
 
+/** @throws Error when it is no number */
+export function expectNumber(name: string, argument: string, value: unknown): void {
+  if (typeof value !== "number") throw wrongArgument(name, argument, value, "a number");
+}
+
+/** @throws Error when it is no random stream */
+export function expectStream(name: string, value: unknown): void {
+  if (typeof (value as { take?: unknown } | null | undefined)?.take !== "function") {
+    throw wrongArgument(name, "rng", value, "a random stream, such as randomStream(0)");
+  }
+}
+
+/** @throws Error when it is no list: an argument each, as other libraries take them, is one number here */
+export function expectList(name: string, argument: string, value: unknown, wanted: string): void {
+  if (!Array.isArray(value)) throw wrongArgument(name, argument, value, wanted);
+}
+
+/**
+ * Options as they are given, {} for none. Anything else than an object of fields would be passed by without a word.
+ * @param example as `{ keepAxes: true }`
+ */
+export function optionsOf<Options extends object>(
+  name: string,
+  options: Options | null | undefined,
+  example: string,
+): Partial<Options> {
+  if (options === undefined || options === null) return {};
+  const isOther = Array.isArray(options) || ArrayBuffer.isView(options) || isTensor(options) || isBackend(options);
+  if (typeof options !== "object" || isOther || "then" in options) {
+    throw wrongArgument(name, "options", options, `an object such as ${example}`);
+  }
+  return options;
+}
+
 export function isTensor(value: unknown): value is Tensor {
   return typeof value === "object" && value !== null && "slot" in value && "origin" in value && "layout" in value;
 }

@@ -1,5 +1,7 @@
 // Steps that happen wholly or not at all. What a failing one changed on the host is undone; what it overwrites, it overwrites last.
 
+import { expectFunction } from "./argument.ts";
+
 /** A change of the host's state: `undo` takes it back, `settle` ends that possibility. */
 interface Change {
   undo(): void;
@@ -60,6 +62,7 @@ export function atomically<Result>(f: () => Result): Result {
  * @param undo called when the step fails, after the undoing of what was changed later
  */
 export function onFailure(undo: () => void): void {
+  expectFunction("onFailure", "undo", undo);
   if (depth > 0) changes.push({ undo, settle: () => {} });
 }
 

@@ -1,6 +1,6 @@
 // Tensors from numbers: tensor, zeros, ones, full, arange and their likes. Random ones come from random.ts.
 
-import { expectTensor, wrongArgument } from "./argument.ts";
+import { expectNumber, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import type { Backend } from "./backend.ts";
 import { blank } from "./compute.ts";
 import { backendFor } from "./defaultBackend.ts";
@@ -9,7 +9,7 @@ import { tidy } from "./memory.ts";
 import type { NumberArray } from "./op.ts";
 import { fill } from "./ops/index.ts";
 import { currentSession, refuseInCapture } from "./session.ts";
-import { checkShape, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
+import { checkShape, checkType, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
 import { apply, type NestedNumbers, type Tensor, tensorOf } from "./tensor.ts";
 
 export interface CreateOptions {
@@ -18,6 +18,8 @@ export interface CreateOptions {
   /** Default float32. */
   readonly dtype?: DType;
 }
+
+const OPTIONS = '{ backend, dtype: "int32" }';
 
 /** Numbers for a tensor: nested arrays, or a typed array. */
 export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
@@ -36,7 +38,8 @@ export function tensor(
   values: TensorValues | (() => TensorValues),
   options: CreateOptions & { readonly shape?: Shape } = {},
 ): Tensor {
-  const { backend: given, shape, dtype } = options ?? {};
+  const { backend: given, shape, dtype } = optionsOf("tensor", options, OPTIONS);
+  if (dtype !== undefined) checkType("tensor", dtype);
   const backend = backendFor("tensor", given);
   const session = currentSession();
   session?.use(backend);
@@ -71,7 +74,9 @@ export function tensor(
 /** A tensor full of one number (as `tensor` takes it), which takes the memory of one element until it is written to. */
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
   checkShape("full", shape);
-  const { backend: given, dtype = "float32" } = options ?? {};
+  if (typeof value !== "number" && typeof value !== "boolean") throw wrongArgument("full", "value", value, "a number");
+  const { backend: given, dtype = "float32" } = optionsOf("full", options, OPTIONS);
+  checkType("full", dtype);
   const backend = backendFor("full", given);
   return tidy(() => apply(fill, [], { value, dtype }, backend)[0].expand(shape));
 }
@@ -100,7 +105,8 @@ export function onesLike(like: Tensor): Tensor {
 
 /** start, start + step, … below end. */
 export function arange(start: number, end: number, options: CreateOptions & { readonly step?: number } = {}): Tensor {
-  const { step = 1 } = options ?? {};
+  const { step = 1 } = optionsOf("arange", options, "{ step: 2 }");
+  for (const [name, bound] of Object.entries({ start, end, step })) expectNumber("arange", name, bound);
   if (!(step !== 0 && Number.isFinite((end - start) / step))) {
     throw new Error(`arange: from ${start} to ${end} in steps of ${step}, want finite bounds and a step that is not 0`);
   }

@@ -1,6 +1,6 @@
 // The loss of classification: how improbable the right classes are under a softmax of logits.
 
-import { expectTensor } from "./argument.ts";
+import { expectList, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import { tensor } from "./create.ts";
 import { tidy } from "./memory.ts";
 import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "./shape.ts";
@@ -17,9 +17,16 @@ import { Tensor } from "./tensor.ts";
 export function crossEntropy(
   logits: Tensor,
   labels: Tensor | readonly number[] | Int32Array,
-  { reduction = "mean" }: { readonly reduction?: "mean" | "sum" | "none" } = {},
+  options: { readonly reduction?: "mean" | "sum" | "none" } = {},
 ): Tensor {
+  const { reduction = "mean" } = optionsOf("crossEntropy", options, '{ reduction: "sum" }');
+  if (!["mean", "sum", "none"].includes(reduction)) {
+    throw wrongArgument("crossEntropy", "reduction", reduction, '"mean", "sum" or "none"');
+  }
   expectTensor("crossEntropy", "logits", logits);
+  if (!(labels instanceof Tensor || labels instanceof Int32Array)) {
+    expectList("crossEntropy", "labels", labels, "an int32 tensor, or a list of integers");
+  }
   const classes = logits.shape.at(-1);
   if (classes === undefined) throw new ShapeError("crossEntropy: logits [], want [..., classes]");
   const shape = logits.shape.slice(0, -1);

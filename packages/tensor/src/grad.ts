@@ -1,6 +1,6 @@
 // Differentiation: grad, valueAndGrad, vjp and jvp over one walk of the graph. The rules of each op stand with the op.
 
-import { expectFunction, expectTensors } from "./argument.ts";
+import { expectFunction, expectTensor, expectTensors } from "./argument.ts";
 import { onesLike, zerosLike } from "./create.ts";
 import { isRecording, type Node, type Origin, recorded, releaseAlias, releaseNode } from "./graph.ts";
 import { adopt, onScopeEnd, tidy } from "./memory.ts";
@@ -36,6 +36,7 @@ export function valueAndGrad(
   return tidy(() => {
     const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
     try {
+      expectTensor("grad", "the function's result", value);
       if (value.size !== 1) {
         throw new ShapeError(
           `grad: the function's result has shape ${formatShape(value.shape)}, want one element (sum it)`,
@@ -60,7 +61,11 @@ export function vjp(
   xs: readonly Tensor[],
 ): { value: Tensor; pullback: (cotangent: Tensor) => Tensor[] } {
   checkArguments("vjp", f, xs);
-  const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
+  const { result: value, release } = recorded(() => {
+    const result = tidy(() => f(...xs));
+    expectTensor("vjp", "the function's result", result);
+    return result;
+  }, xs);
   const output = value.alias(true);
   const pullback = (cotangent: Tensor) => tidy(() => orZeros(backward([output], [cotangent], xs, { reuse: true }), xs));
   onScopeEnd(pullback, release);

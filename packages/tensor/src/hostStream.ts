@@ -1,12 +1,13 @@
 // A random stream whose numbers only the host can make: tensors are drawn there and uploaded.
 
+import { optionsOf } from "./argument.ts";
 import { atomically, isAtomic, onFailure } from "./atomic.ts";
-import { type CreateOptions, tensor } from "./create.ts";
+import { tensor } from "./create.ts";
 import type { NumberArray } from "./op.ts";
-import type { RandomState, RandomStream } from "./random.ts";
+import type { DrawOptions, RandomState, RandomStream } from "./random.ts";
 import { checkCount, integerDraw, normalDraw, signDraw, trialDraw, uniformDraw } from "./random.ts";
 import { perStep, refuseInCapture } from "./session.ts";
-import { type Shape, sizeOf } from "./shape.ts";
+import { type DType, type Shape, sizeOf } from "./shape.ts";
 
 /** What makes the numbers, its parameters checked. */
 export interface HostSource {
@@ -56,16 +57,18 @@ export function hostStream(source: HostSource): RandomStream {
       return Uint32Array.from(uniform(shape), (u) => Number(u < Math.fround(probability)));
     },
   };
-  const drawn = (make: () => NumberArray, options: CreateOptions & { readonly shape: Shape }) =>
-    atomically(() => tensor(perStep(make), options));
+  const drawn = (name: string, make: () => NumberArray, shape: Shape, options?: DrawOptions, dtype?: DType) => {
+    const { backend } = optionsOf(name, options, "{ backend }");
+    return atomically(() => tensor(perStep(make), { backend, shape, dtype }));
+  };
   return {
     host,
-    normal: (shape, { backend, ...options } = {}) => drawn(() => host.normal(shape, options), { backend, shape }),
-    uniform: (shape, { backend, ...options } = {}) => drawn(() => host.uniform(shape, options), { backend, shape }),
-    integers: (low, high, shape, { backend } = {}) => drawn(() => host.integers(low, high, shape), { backend, shape }),
-    rademacher: (shape, { backend } = {}) => drawn(() => host.rademacher(shape), { backend, shape }),
-    bernoulli: (probability, shape, { backend } = {}) =>
-      drawn(() => host.bernoulli(probability, shape), { backend, shape, dtype: "bool" }),
+    normal: (shape, options) => drawn("normal", () => host.normal(shape, options), shape, options),
+    uniform: (shape, options) => drawn("uniform", () => host.uniform(shape, options), shape, options),
+    integers: (low, high, shape, options) => drawn("integers", () => host.integers(low, high, shape), shape, options),
+    rademacher: (shape, options) => drawn("rademacher", () => host.rademacher(shape), shape, options),
+    bernoulli: (probability, shape, options) =>
+      drawn("bernoulli", () => host.bernoulli(probability, shape), shape, options, "bool"),
     permutation(n) {
       checkCount(n);
       return atomically(() => draws().permutation(n));

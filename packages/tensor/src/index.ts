@@ -1,6 +1,6 @@
 // The public face of @pkg/tensor.
 
-export { wrongArgument } from "./argument.ts";
+export { optionsOf, wrongArgument } from "./argument.ts";
 export { onFailure } from "./atomic.ts";
 export {
   type Backend,

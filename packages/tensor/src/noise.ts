@@ -1,6 +1,6 @@
 // What is done to a tensor with random numbers that its kernel makes in registers: addNoise and dropout.
 
-import { expectTensor, expectTensors } from "./argument.ts";
+import { expectNumber, expectStream, expectTensor, expectTensors } from "./argument.ts";
 import { allOrNothing } from "./memory.ts";
 import { dropout as dropoutOp, noiseAdd } from "./ops/index.ts";
 import type { RandomStream } from "./random.ts";
@@ -28,6 +28,7 @@ export function addNoise(
 ): { noisy: Tensor; noise: Tensor } {
   expectTensors("addNoise", "[x0, signal, noise]", [x0, signal, noise]);
   const { backend, shape } = x0;
+  expectStream("addNoise", rng);
   noiseAdd.infer([x0, signal, noise], ANY_DRAW);
   return allOrNothing(() => {
     const draw = perStep(() => rng.take());
@@ -50,6 +51,8 @@ export function addNoise(
  */
 export function dropout(x: Tensor, rate: number, rng: RandomStream): Tensor {
   expectTensor("dropout", "x", x);
+  expectNumber("dropout", "rate", rate);
+  expectStream("dropout", rng);
   dropoutOp.infer([x], { ...ANY_DRAW, rate });
   if (rate === 0) return x;
   const { backend, shape } = x;

@@ -1,5 +1,6 @@
 // Random streams: what draws random numbers for tensors and for the host. randomStream is ours; torchRandom.ts has PyTorch's.
 
+import { optionsOf } from "./argument.ts";
 import { atomically, onFailure } from "./atomic.ts";
 import type { Backend } from "./backend.ts";
 import { backendFor } from "./defaultBackend.ts";
@@ -124,24 +125,24 @@ class PhiloxStream implements RandomStream {
     };
   }
 
-  normal(shape: Shape, { backend, ...options }: NormalOptions & DrawOptions = {}): Tensor {
-    return this.draw(randomNormal, normalDraw(shape, options), shape, backend);
+  normal(shape: Shape, options?: NormalOptions & DrawOptions): Tensor {
+    return this.draw(randomNormal, normalDraw(shape, options), shape, options);
   }
 
-  uniform(shape: Shape, { backend, ...options }: UniformOptions & DrawOptions = {}): Tensor {
-    return this.draw(randomUniform, uniformDraw(shape, options), shape, backend);
+  uniform(shape: Shape, options?: UniformOptions & DrawOptions): Tensor {
+    return this.draw(randomUniform, uniformDraw(shape, options), shape, options);
   }
 
-  integers(low: number, high: number, shape: Shape, { backend }: DrawOptions = {}): Tensor {
-    return this.draw(randomIntegers, integerDraw(low, high, shape), shape, backend);
+  integers(low: number, high: number, shape: Shape, options?: DrawOptions): Tensor {
+    return this.draw(randomIntegers, integerDraw(low, high, shape), shape, options);
   }
 
-  rademacher(shape: Shape, { backend }: DrawOptions = {}): Tensor {
-    return this.draw(randomSigns, signDraw(shape), shape, backend);
+  rademacher(shape: Shape, options?: DrawOptions): Tensor {
+    return this.draw(randomSigns, signDraw(shape), shape, options);
   }
 
-  bernoulli(probability: number, shape: Shape, { backend }: DrawOptions = {}): Tensor {
-    return this.draw(randomTrials, trialDraw(probability, shape), shape, backend);
+  bernoulli(probability: number, shape: Shape, options?: DrawOptions): Tensor {
+    return this.draw(randomTrials, trialDraw(probability, shape), shape, options);
   }
 
   permutation(n: number): Uint32Array {
@@ -200,9 +201,9 @@ class PhiloxStream implements RandomStream {
     op: Op<Given & Draw & { readonly shape: Shape }>,
     given: Given,
     shape: Shape,
-    chosen: Backend | undefined,
+    options: DrawOptions | undefined,
   ): Tensor {
-    const backend = backendFor(op.name, chosen);
+    const backend = backendFor(op.name, optionsOf(op.name, options, "{ backend }").backend);
     return atomically(() => {
       const attrs = perStep(() => ({ ...given, ...this.take(), shape }));
       return apply(op, [], attrs, backend)[0];
@@ -211,7 +212,8 @@ class PhiloxStream implements RandomStream {
 }
 
 /** Checked parameters of `normal`. */
-export function normalDraw(shape: Shape, { mean = 0, std = 1 }: NormalOptions = {}): { scale: number; shift: number } {
+export function normalDraw(shape: Shape, options?: NormalOptions): { scale: number; shift: number } {
+  const { mean = 0, std = 1 } = optionsOf("normal", options, "{ mean: 0, std: 1 }");
   checkShape("normal", shape);
   if (!(Number.isFinite(mean) && Number.isFinite(std) && std >= 0)) {
     throw new Error(`normal: mean ${mean} and std ${std}, want finite numbers, std at least 0`);
@@ -220,10 +222,8 @@ export function normalDraw(shape: Shape, { mean = 0, std = 1 }: NormalOptions = 
 }
 
 /** Checked parameters of `uniform`. */
-export function uniformDraw(
-  shape: Shape,
-  { low = 0, high = 1 }: UniformOptions = {},
-): { scale: number; shift: number } {
+export function uniformDraw(shape: Shape, options?: UniformOptions): { scale: number; shift: number } {
+  const { low = 0, high = 1 } = optionsOf("uniform", options, "{ low: 0, high: 1 }");
   checkShape("uniform", shape);
   if (!(Number.isFinite(low) && Number.isFinite(high) && low <= high)) {
     throw new Error(`uniform: low ${low} and high ${high}, want finite numbers, low at most high`);

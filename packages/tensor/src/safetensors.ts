@@ -74,6 +74,9 @@ export function safetensorsParts(
   if (!(tensors instanceof Map)) {
     throw wrongArgument("safetensors", "tensors", tensors, "a Map of { dtype, shape, data } by name");
   }
+  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)) {
+    throw wrongArgument("safetensors", "metadata", metadata, "an object of texts");
+  }
   const ordered = [...tensors].sort(
     ([nameA, a], [nameB, b]) => dtypeRank(a.dtype) - dtypeRank(b.dtype) || compareCodePoints(nameA, nameB),
   );

@@ -1,12 +1,14 @@
 // Shapes, strides and layouts as pure functions; nothing here knows a tensor or a backend.
 
-import { wrongArgument } from "./argument.ts";
+import { expectList, wrongArgument } from "./argument.ts";
 
 /** Sizes of the axes, outermost first; [] is a scalar. */
 export type Shape = readonly number[];
 
 /** Element types. Every element takes four bytes; a bool is 0 or 1. */
 export type DType = "float32" | "int32" | "uint32" | "bool";
+
+const DTYPES: readonly unknown[] = ["float32", "int32", "uint32", "bool"] satisfies DType[];
 
 /** What is known of a value before it is computed. */
 export interface Spec {
@@ -110,6 +112,7 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
  * @throws ShapeError
  */
 export function resolveAxis(op: string, axis: number, rank: number): number {
+  if (typeof axis !== "number") throw wrongArgument(op, "axis", axis, "an integer");
   const resolved = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) {
     throw new ShapeError(`${op}: axis ${axis}, want an integer in [${-rank}, ${rank - 1}] for rank ${rank}`);
@@ -120,6 +123,7 @@ export function resolveAxis(op: string, axis: number, rank: number): number {
 /** Ascending distinct axes; undefined means all of them. */
 export function resolveAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, k) => k);
+  if (typeof axes !== "number") expectList(op, "axes", axes, "an integer, or a list of integers such as [0, 1]");
   const resolved = (typeof axes === "number" ? [axes] : axes).map((axis) => resolveAxis(op, axis, rank));
   if (new Set(resolved).size !== resolved.length) {
     throw new ShapeError(`${op}: axes ${formatShape(resolved)} repeat one, want distinct axes`);
@@ -132,7 +136,7 @@ export function resolveAxes(op: string, axes: number | readonly number[] | undef
  * @throws ShapeError
  */
 export function checkShape(op: string, shape: Shape): Shape {
-  if (!Array.isArray(shape)) throw wrongArgument(op, "shape", shape, "a list of integers, such as [2, 3]");
+  expectList(op, "shape", shape, "a list of integers, such as [2, 3]");
   if (shape.length > MAX_RANK) throw new ShapeError(`${op}: rank ${shape.length}, want at most ${MAX_RANK}`);
   for (const n of shape) {
     if (!Number.isInteger(n) || n < 0) {
@@ -140,6 +144,12 @@ export function checkShape(op: string, shape: Shape): Shape {
     }
   }
   return shape;
+}
+
+/** @throws Error when it is no element type */
+export function checkType(op: string, dtype: DType): DType {
+  if (!DTYPES.includes(dtype)) throw wrongArgument(op, "dtype", dtype, DTYPES.join(", ").replace(/, (?=\w+$)/, " or "));
+  return dtype;
 }
 
 /**

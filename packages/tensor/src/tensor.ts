@@ -1,7 +1,15 @@
 // class Tensor, and `apply`: the one place where ops run and are recorded. What an op computes stands in ops/.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
+import {
+  expectBackend,
+  expectList,
+  expectNumber,
+  expectTensor,
+  expectTensors,
+  optionsOf,
+  wrongArgument,
+} from "./argument.ts";
 import { change } from "./atomic.ts";
 import type { Backend } from "./backend.ts";
 import { blank, compute, copyOf, type Elements, overwrite } from "./compute.ts";
@@ -17,6 +25,7 @@ import type { Slice } from "./ops/views.ts";
 import { currentSession, refuseInCapture, type Whereabouts } from "./session.ts";
 import {
   broadcastShapes,
+  checkType,
   type DType,
   formatShape,
   isContiguous,
@@ -37,6 +46,14 @@ export interface PoolOptions {
   readonly stride?: number | readonly [number, number];
   readonly padding?: number | readonly [number, number];
 }
+
+/** Whether a reduction keeps the axes that it reduces, with size 1. */
+export interface KeepOptions {
+  readonly keepAxes?: boolean;
+}
+
+const SHAPE = "a list of integers, such as [2, 3]";
+const KEEP = "{ keepAxes: true }";
 
 /** Numbers in nested arrays, as `tensor()` takes them and `array()` gives them. */
 export type NestedNumbers = number | readonly NestedNumbers[];
@@ -212,6 +229,7 @@ export class Tensor {
 
   /** The same elements in another shape; one axis may be −1 and is inferred. */
   reshape(shape: Shape): Tensor {
+    expectList("reshape", "shape", shape, SHAPE);
     return this.only(ops.reshape, { shape });
   }
 
@@ -228,6 +246,7 @@ export class Tensor {
 
   /** Axis k of the result is axis `axes[k]` of this. */
   permute(axes: readonly number[]): Tensor {
+    expectList("permute", "axes", axes, "a list of all axes, such as [1, 0]");
     return this.only(ops.permute, { axes });
   }
 
@@ -241,6 +260,7 @@ export class Tensor {
 
   /** Axes of size 1 (and new ones on the left) stretched to `shape`; a view. */
   expand(shape: Shape): Tensor {
+    expectList("expand", "shape", shape, SHAPE);
     return sameShape(shape, this.shape) ? this : this.only(ops.expand, { shape });
   }
 
@@ -304,7 +324,7 @@ export class Tensor {
    * Integers become each other modulo 2³². What is not 0 is true, NaN too.
    */
   cast(dtype: DType): Tensor {
-    return dtype === this.dtype ? this : this.only(ops.cast, { dtype });
+    return checkType("cast", dtype) === this.dtype ? this : this.only(ops.cast, { dtype });
   }
 
   // -- arithmetic ------------------------------------------------------------------------------------------------------
@@ -327,11 +347,14 @@ export class Tensor {
 
   /** scale · x + shift in one pass. */
   affine(scale: number, shift: number): Tensor {
+    expectNumber("affine", "scale", scale);
+    expectNumber("affine", "shift", shift);
     return this.only(ops.affine, { scale, shift });
   }
 
   /** (1 − weight) · x + weight · b in one pass, b of the same shape. */
   lerp(b: Tensor, weight: number): Tensor {
+    expectNumber("lerp", "weight", weight);
     return apply(ops.lerp, [this, b], { weight }, this.backend)[0];
   }
 
@@ -437,7 +460,11 @@ export class Tensor {
    * x · Φ(x), Φ the standard normal distribution (Hendrycks & Gimpel 2016).
    * @param options `approximate: "tanh"` for the form with a tanh in the place of Φ, as GPT-2 has it; within 5e-4 of the other
    */
-  gelu({ approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}): Tensor {
+  gelu(options: { readonly approximate?: "none" | "tanh" } = {}): Tensor {
+    const { approximate = "none" } = optionsOf("gelu", options, '{ approximate: "tanh" }');
+    if (approximate !== "none" && approximate !== "tanh") {
+      throw wrongArgument("gelu", "approximate", approximate, '"none" or "tanh"');
+    }
     return this.only(approximate === "tanh" ? ops.geluTanh : ops.gelu, undefined);
   }
 
@@ -463,6 +490,8 @@ export class Tensor {
 
   /** Limited to [lo, hi]; the gradient is zero outside. @throws Error unless lo ≤ hi */
   clamp(lo: number, hi: number): Tensor {
+    expectNumber("clamp", "lo", lo);
+    expectNumber("clamp", "hi", hi);
     if (!(lo <= hi)) throw new Error(`clamp: from ${lo} to ${hi}, want lo ≤ hi`);
     return this.only(ops.clamp, { lo, hi });
   }
@@ -527,24 +556,28 @@ export class Tensor {
   // -- reductions ------------------------------------------------------------------------------------------------------
 
   /** The sum over the given axes (all by default), which are dropped unless `keepAxes`. */
-  sum(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+  sum(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
+    const { keepAxes = false } = optionsOf("sum", options, KEEP);
     return this.reduce(ops.sum, axes, keepAxes);
   }
 
   /** The mean over the given axes. */
-  mean(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+  mean(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
+    const { keepAxes = false } = optionsOf("mean", options, KEEP);
     const reduced = resolveAxes("mean", axes, this.rank);
     const count = reduced.reduce((n, axis) => n * this.shape[axis], 1);
     return this.sum(reduced, { keepAxes }).mul(1 / count);
   }
 
   /** The largest element over the given axes; equal ones share the gradient. */
-  max(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+  max(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
+    const { keepAxes = false } = optionsOf("max", options, KEEP);
     return this.reduce(ops.max, axes, keepAxes);
   }
 
   /** The smallest element over the given axes; equal ones share the gradient. */
-  min(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+  min(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
+    const { keepAxes = false } = optionsOf("min", options, KEEP);
     return this.neg().max(axes, { keepAxes }).neg();
   }
 
@@ -552,10 +585,9 @@ export class Tensor {
    * The mean squared distance from the mean over the given axes, with n − correction in the place of the count n.
    * @param correction 1 for the unbiased estimate of what these are samples of, 0 for their own variance
    */
-  variance(
-    axes?: number | readonly number[],
-    { keepAxes = false, correction = 1 }: { keepAxes?: boolean; correction?: number } = {},
-  ): Tensor {
+  variance(axes?: number | readonly number[], options: KeepOptions & { correction?: number } = {}): Tensor {
+    const { keepAxes = false, correction = 1 } = optionsOf("variance", options, KEEP);
+    expectNumber("variance", "correction", correction);
     const reduced = resolveAxes("variance", axes, this.rank);
     const count = reduced.reduce((n, axis) => n * this.shape[axis], 1);
     const squares = this.sub(this.mean(reduced, { keepAxes: true })).square();
@@ -563,20 +595,21 @@ export class Tensor {
   }
 
   /** The standard deviation over the given axes: √variance, with its options; its gradient where it is 0 is 0. */
-  std(
-    axes?: number | readonly number[],
-    { keepAxes = false, correction = 1 }: { keepAxes?: boolean; correction?: number } = {},
-  ): Tensor {
+  std(axes?: number | readonly number[], options: KeepOptions & { correction?: number } = {}): Tensor {
+    const { keepAxes = false, correction = 1 } = optionsOf("std", options, KEEP);
+    expectNumber("std", "correction", correction);
     return rootOfSquares(this.variance(resolveAxes("std", axes, this.rank), { keepAxes, correction }));
   }
 
   /** The Euclidean norm √Σ x² over the given axes; its gradient where it is 0 is 0. */
-  norm(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+  norm(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
+    const { keepAxes = false } = optionsOf("norm", options, KEEP);
     return rootOfSquares(this.square().sum(resolveAxes("norm", axes, this.rank), { keepAxes }));
   }
 
   /** log Σ e^x over the given axes, for x of any size. */
-  logSumExp(axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+  logSumExp(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
+    const { keepAxes = false } = optionsOf("logSumExp", options, KEEP);
     return this.overLast("logSumExp", axes, keepAxes, (rows) => rows.only(ops.logSumExp, undefined));
   }
 
@@ -585,7 +618,9 @@ export class Tensor {
    * line through them, as NumPy and PyTorch have it by default; NaN if one of them is.
    * @param q in [0, 1]
    */
-  quantile(q: number, axes?: number | readonly number[], { keepAxes = false }: { keepAxes?: boolean } = {}): Tensor {
+  quantile(q: number, axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
+    const { keepAxes = false } = optionsOf("quantile", options, KEEP);
+    expectNumber("quantile", "q", q);
     if (!(q >= 0 && q <= 1)) throw new Error(`quantile: q is ${q}, want a number in [0, 1]`);
     return this.overLast("quantile", axes, keepAxes, (rows) => {
       const length = rows.shape[rows.rank - 1];
@@ -626,7 +661,8 @@ export class Tensor {
    * The elements in order along an axis, and the indices (int32) that they had; equal ones keep their order, NaN counts as the largest.
    * The gradient takes time in the square of the axis.
    */
-  sort(axis = -1, { descending = false }: { descending?: boolean } = {}): { values: Tensor; indices: Tensor } {
+  sort(axis = -1, options: { readonly descending?: boolean } = {}): { values: Tensor; indices: Tensor } {
+    const { descending = false } = optionsOf("sort", options, "{ descending: true }");
     const at = resolveAxis("sort", axis, this.rank);
     const last = this.rank - 1;
     const sorted = apply(ops.sort, [this.transpose(at, last)], { descending }, this.backend);
@@ -692,17 +728,17 @@ export class Tensor {
   groupNorm(
     scale: Tensor,
     bias: Tensor,
-    {
-      groups,
-      epsilon = 1e-5,
-      activation = "none",
-    }: { readonly groups: number; readonly epsilon?: number; readonly activation?: "none" | "silu" },
+    options: { readonly groups: number; readonly epsilon?: number; readonly activation?: "none" | "silu" },
   ): Tensor {
+    const { groups, epsilon = 1e-5, activation = "none" } = optionsOf("groupNorm", options, "{ groups: 32 }");
+    if (groups === undefined) throw wrongArgument("groupNorm", "groups", groups, "how many groups divide the channels");
+    expectNumber("groupNorm", "epsilon", epsilon);
     return apply(ops.groupNorm, [this, scale, bias], { groups, epsilon, activation }, this.backend)[0];
   }
 
   /** (x − mean) / √(variance + epsilon) · scale + bias along the last axis, whose length scale and bias have. */
-  layerNorm(scale: Tensor, bias: Tensor, { epsilon = 1e-5 }: { readonly epsilon?: number } = {}): Tensor {
+  layerNorm(scale: Tensor, bias: Tensor, options: { readonly epsilon?: number } = {}): Tensor {
+    const { epsilon } = optionsOf("layerNorm", options, "{ epsilon: 1e-5 }");
     if (this.rank === 0) throw new ShapeError("layerNorm: shape [], want a last axis");
     const rows = this.reshape([-1, this.shape[this.rank - 1]]);
     return rows.groupNorm(scale, bias, { groups: 1, epsilon }).reshape(this.shape);
@@ -714,8 +750,11 @@ export class Tensor {
    * @param options `scale` is 1 / √depth by default. `mask` broadcasts to [..., queries, keys]: a float32 one is added, a bool one
    * says which keys a query sees; a query that sees none takes the mean of all, one whose added mask is −∞ for all gives NaN
    */
-  attention(k: Tensor, v: Tensor, { scale, mask }: { readonly scale?: number; readonly mask?: Tensor } = {}): Tensor {
+  attention(k: Tensor, v: Tensor, options: { readonly scale?: number; readonly mask?: Tensor } = {}): Tensor {
+    const { scale, mask } = optionsOf("attention", options, "{ scale: 0.125, mask }");
     expectTensors("attention", "[k, v]", [k, v]);
+    if (mask !== undefined) expectTensor("attention", "mask", mask);
+    if (scale !== undefined) expectNumber("attention", "scale", scale);
     if (this.rank < 2 || k.rank < 2 || v.rank < 2) {
       throw new ShapeError(
         `attention: q ${formatShape(this.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}, want at least two axes`,
@@ -736,7 +775,7 @@ export class Tensor {
 
   /** Each pixel of [batch, height, width, channels] repeated `factor` times down and across. */
   upsampleNearest(factor: number | readonly [number, number]): Tensor {
-    const window = pair(factor);
+    const window = pair("upsampleNearest", "factor", factor);
     if (this.rank !== 4) {
       throw new ShapeError(`upsampleNearest: shape ${formatShape(this.shape)}, want [batch, height, width, channels]`);
     }
@@ -745,22 +784,21 @@ export class Tensor {
   }
 
   /** The mean over windows of [batch, height, width, channels]; zeros of the padding count. The stride is the window by default. */
-  averagePool(window: number | readonly [number, number], { stride = window, padding = 0 }: PoolOptions = {}): Tensor {
-    const sides = pair(window);
-    const weight = 1 / (sides[0] * sides[1]);
-    return this.only(ops.windowSum, { window: sides, stride: pair(stride), padding: pair(padding), weight });
+  averagePool(window: number | readonly [number, number], options: PoolOptions = {}): Tensor {
+    const windows = windowsOf("averagePool", window, options);
+    return this.only(ops.windowSum, { ...windows, weight: 1 / (windows.window[0] * windows.window[1]) });
   }
 
   /**
    * The largest element of each window of [batch, height, width, channels]; the padding never is. The stride is the window by default.
    * A pass for each place in the window: made for small ones.
    */
-  maxPool(window: number | readonly [number, number], { stride = window, padding = 0 }: PoolOptions = {}): Tensor {
+  maxPool(window: number | readonly [number, number], options: PoolOptions = {}): Tensor {
     if (this.rank !== 4) {
       throw new ShapeError(`maxPool: shape ${formatShape(this.shape)}, want [batch, height, width, channels]`);
     }
     const [, height, width] = this.shape;
-    const windows = { window: pair(window), stride: pair(stride), padding: pair(padding) };
+    const windows = windowsOf("maxPool", window, options);
     const [down, across] = ops.windowCounts("maxPool", [height, width], windows);
     const around = [0, ...windows.padding, 0].map((n) => [n, n] as const);
     const inside = toTensor("maxPool", 1, this).expand([1, height, width, 1]).pad(around).cast("bool");
@@ -780,8 +818,10 @@ export class Tensor {
    * Transposed views are read in place.
    * @param options `bias` is added in the same pass; it broadcasts to the result
    */
-  matmul(b: Tensor, { bias }: BiasOptions = {}): Tensor {
+  matmul(b: Tensor, options: BiasOptions = {}): Tensor {
     expectTensor("matmul", "b", b);
+    const { bias } = optionsOf("matmul", options, "{ bias }");
+    if (bias !== undefined) expectTensor("matmul", "bias", bias);
     if (this.rank < 2 || b.rank < 2) {
       throw new ShapeError(
         `matmul: ${formatShape(this.shape)} × ${formatShape(b.shape)}, want at least two axes on both sides`,
@@ -809,15 +849,17 @@ export class Tensor {
    */
   conv2d(weight: Tensor, options: ConvOptions & BiasOptions = {}): Tensor {
     expectTensor("conv2d", "weight", weight);
-    const attrs = convAttrs(this.shape, weight.shape, options);
+    const { bias, ...geometry } = optionsOf("conv2d", options, "{ padding: 1 }");
+    if (bias !== undefined) expectTensor("conv2d", "bias", bias);
+    const attrs = convAttrs(this.shape, weight.shape, geometry);
     const [kh, kw, inChannels, outChannels] = weight.shape;
     const isPadded = attrs.padding.flat().some((n) => n > 0);
     const isPointwise = !isPadded && [kh, kw, ...attrs.stride, attrs.groups].every((n) => n === 1);
     if (isPointwise && this.rank === 4 && this.shape[3] === inChannels) {
-      return this.matmul(weight.reshape([inChannels, outChannels]), { bias: options.bias });
+      return this.matmul(weight.reshape([inChannels, outChannels]), { bias });
     }
     const operands = [this, weight];
-    if (options.bias) operands.push(options.bias.expand(convShape("conv2d", this.shape, weight.shape, attrs)));
+    if (bias) operands.push(bias.expand(convShape("conv2d", this.shape, weight.shape, attrs)));
     return apply(ops.conv2d, operands, attrs, this.backend)[0];
   }
 
@@ -988,8 +1030,22 @@ export function tensorOf({ storage, layout, dtype }: Elements): Tensor {
   return tensor;
 }
 
-function pair(value: number | readonly [number, number]): readonly [number, number] {
-  return typeof value === "number" ? [value, value] : value;
+/** One number for both axes of an image, or [down, across]. */
+function pair(name: string, argument: string, value: number | readonly [number, number]): readonly [number, number] {
+  if (typeof value === "number") return [value, value];
+  if (!Array.isArray(value) || value.length !== 2) {
+    throw wrongArgument(name, argument, value, "a number, or [down, across]");
+  }
+  return value;
+}
+
+function windowsOf(name: string, window: number | readonly [number, number], options: PoolOptions): ops.Windows {
+  const { stride = window, padding = 0 } = optionsOf(name, options, "{ stride: 2, padding: 1 }");
+  return {
+    window: pair(name, "window", window),
+    stride: pair(name, "stride", stride),
+    padding: pair(name, "padding", padding),
+  };
 }
 
 function newOrigin(): Origin {

@@ -1,6 +1,6 @@
 // PyTorch's CUDA generator: the numbers of torch.manual_seed(seed) and torch.randn, rand and randint on a GPU.
 
-import { expectOptions } from "./argument.ts";
+import { expectOptions, optionsOf } from "./argument.ts";
 import { type HostSource, hostStream } from "./hostStream.ts";
 import { halves, philox, type Words } from "./philox.ts";
 import { bigintOf, childKey, keyOf, type RandomState, type RandomStream } from "./random.ts";
@@ -35,7 +35,11 @@ const TURN = fround(UNIT * fround(2 * Math.PI));
  */
 export function torchCudaStream(seed: number | bigint, options: TorchCudaOptions): RandomStream {
   expectOptions("torchCudaStream", options);
-  const { multiprocessors, threadsPerMultiprocessor = 2048 } = options;
+  const { multiprocessors = 0, threadsPerMultiprocessor = 2048 } = optionsOf(
+    "torchCudaStream",
+    options,
+    "{ multiprocessors: 108 }",
+  );
   if (!(multiprocessors >= 1 && threadsPerMultiprocessor >= BLOCK)) {
     throw new Error(
       `torchCudaStream: ${multiprocessors} multiprocessors of ${threadsPerMultiprocessor} threads, want at least 1 of ${BLOCK}`,

@@ -1,6 +1,7 @@
 // One step of an exponential moving average, in place.
 
 import emaKernel from "@pkg/kernels/ema.wgsl";
+import { wrongArgument } from "../argument.ts";
 import { defineOp, float32, run } from "../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -17,7 +18,9 @@ export interface EmaAttrs {
 /** average + weight · (value − average). Not differentiable; see `Tensor.lerp` for a blend that is. */
 export const ema = defineOp<EmaAttrs>({
   name: "ema",
-  infer([average, value]) {
+  infer([average, value], attrs) {
+    const weight = (attrs as EmaAttrs | undefined)?.weight;
+    if (typeof weight !== "number") throw wrongArgument("ema", "weight", weight, "a number in [0, 1]");
     if (!sameShape(average.shape, value.shape)) {
       throw new ShapeError(`ema: ${formatShape(average.shape)} and ${formatShape(value.shape)}, want equal shapes`);
     }

@@ -70,6 +70,9 @@ export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly row
         `scatterAdd: values ${formatShape(values.shape)}, indices ${formatShape(indices.shape)}, want [...indices, ...]`,
       );
     }
+    if (!Number.isInteger(rows) || rows < 0) {
+      throw new ShapeError(`scatterAdd: rows ${rows}, want an integer that is at least 0`);
+    }
     return [float32([rows, ...values.shape.slice(indices.shape.length)])];
   },
   cpu([out], [values, indices], { rows }) {

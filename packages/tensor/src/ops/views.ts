@@ -1,6 +1,7 @@
 // Ops that re-read a tensor's storage with another layout (reshape, permute, expand, slice), and unslice, slice's transpose.
 
 import unsliceKernel from "@pkg/kernels/unslice.wgsl";
+import { expectList } from "../argument.ts";
 import { defineOp, type Op } from "../op.ts";
 import {
   checkShape,
@@ -249,6 +250,7 @@ function resolveSlice(
     }
     return { start: index, step: 1, count: 1 };
   }
+  expectList("slice", `part ${axis}`, part, "null, an index, or [from, to, step]");
   const [from, to, step = 1] = part;
   if (!Number.isInteger(step) || step === 0 || ![from ?? 0, to ?? 0].every(Number.isInteger)) {
     throw new ShapeError(`slice: [${from}, ${to}, ${step}] of axis ${axis}, want integers and a step that is not 0`);
@@ -262,7 +264,8 @@ function resolveSlice(
 
 /** The `unslice` that puts `amounts[k]` = [before, after] zeros around axis k. @throws ShapeError */
 export function padding(shape: Shape, amounts: readonly (readonly [number, number])[]): SliceAttrs {
-  if (amounts.length !== shape.length || !amounts.flat().every((n) => Number.isInteger(n) && n >= 0)) {
+  expectList("pad", "amounts", amounts, "[before, after] for each axis, such as [[1, 1]]");
+  if (amounts.length !== shape.length || !amounts.every(isPair)) {
     throw new ShapeError(
       `pad: amounts ${JSON.stringify(amounts)} for ${formatShape(shape)}, want two integers ≥ 0 an axis`,
     );
@@ -274,8 +277,15 @@ export function padding(shape: Shape, amounts: readonly (readonly [number, numbe
   };
 }
 
+function isPair(amounts: unknown): boolean {
+  return Array.isArray(amounts) && amounts.length === 2 && amounts.every((n) => Number.isInteger(n) && n >= 0);
+}
+
 /** [from, to] of the pieces of an axis of n. @throws ShapeError when the sizes do not add up to n */
 export function splitBounds(n: number, sizes: number | readonly number[]): [number, number][] {
+  if (typeof sizes !== "number" || !(Number.isInteger(sizes) && sizes > 0)) {
+    expectList("split", "sizes", sizes, "a positive integer, or a list of integers that add up to the axis");
+  }
   const pieces =
     typeof sizes === "number"
       ? Array.from({ length: Math.ceil(n / sizes) }, (_, k) => Math.min(sizes, n - k * sizes))

@@ -1,7 +1,7 @@
 // A sum of scaled tensors in one pass: what a sampler's step is made of.
 
 import weightedSumKernel from "@pkg/kernels/weighted_sum.wgsl";
-import { expectFunction, expectTensors } from "../argument.ts";
+import { expectFunction, expectList, expectTensors } from "../argument.ts";
 import { type Case, defineOp, float32, run } from "../op.ts";
 import { perStep } from "../session.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../shape.ts";
@@ -108,6 +108,7 @@ export function weightedSum(
 }
 
 function checked(weights: readonly number[]): readonly number[] {
+  expectList("weightedSum", "weights", weights, "a list of numbers, or a function that gives one");
   const wrong = weights.findIndex((weight) => !Number.isFinite(weight));
   if (wrong !== -1) throw new Error(`weightedSum: weights[${wrong}] is ${weights[wrong]}, want finite numbers`);
   return weights;

@@ -25,7 +25,7 @@ export default defineConfig(({ mode }) => ({
     isolate: false,
     maxWorkers: 2,
     // SwiftShader takes seconds to compile a large kernel.
-    testTimeout: 120_000,
+    testTimeout: mode === "full" ? 3_600_000 : 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,
   },

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { removeStaleTemporaries, writeFileAtomic } from "../../packages/cli/src/atomicFile.ts";
 import { OWN } from "../../packages/cli/src/owner.ts";
+import { repetitions } from "../setup/repetitions.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
 
 const MIB = 2 ** 20;
@@ -53,7 +54,7 @@ test.runIf(process.platform === "linux")(
   },
 );
 
-test("of 30 processes killed while they save, none leaves a torn file, and their temporaries are cleaned up", async () => {
+test("processes killed while they save leave no torn file, and their temporaries are cleaned up", async () => {
   const directory = temporaryDirectory();
   const output = join(directory, "out");
   mkdirSync(output);
@@ -69,10 +70,10 @@ test("of 30 processes killed while they save, none leaves a torn file, and their
     directory,
   );
   let leftBehind = 0;
-  for (let kill = 0; kill < 30; kill++) {
+  for (let kill = 0; kill < repetitions("kills of a save"); kill++) {
     const child = spawn(process.execPath, [script, path], { stdio: ["ignore", "pipe", "inherit"] });
     await saving(child);
-    await new Promise((resolve) => setTimeout(resolve, (kill * 120) / 30));
+    await new Promise((resolve) => setTimeout(resolve, 4 * (kill % 30)));
     child.kill("SIGKILL");
     await once(child, "exit");
     const content = readFileSync(path);

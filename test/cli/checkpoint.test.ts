@@ -19,6 +19,7 @@ import { InputError } from "../../packages/cli/src/inputError.ts";
 import { restoreRun } from "../../packages/cli/src/run.ts";
 import { averagedModel } from "../../packages/cli/src/sampleGrid.ts";
 import { dryShapes } from "../../packages/cli/src/stateShapes.ts";
+import { repetitions } from "../setup/repetitions.ts";
 import { temporaryDirectory } from "./bundled.ts";
 import { partsOf, saveSmall, writeParts } from "./smallRun.ts";
 
@@ -338,7 +339,7 @@ test("of 20,000 changed headers (300 in a quick run), exactly the wrong ones are
   const pick = <Item>(items: readonly Item[]): Item => items[draws.integers(0, items.length, [1])[0]];
   const names = [...Object.keys(RIGHT), ...BRANCHES];
   let refused = 0;
-  const total = process.env.TWEEDIE_FULL ? 20_000 : 300;
+  const total = repetitions("checkpoint headers");
   for (let k = 0; k < total; k++) {
     const header = goodHeader();
     for (let changes = pick([1, 1, 1, 2, 3]); changes > 0; changes--) {
@@ -360,7 +361,7 @@ test("of 20,000 changed headers (300 in a quick run), exactly the wrong ones are
   }
   expect(refused).toBeGreaterThan(total / 2);
   expect(refused).toBeLessThan(total);
-}, 1_800_000);
+});
 
 function isRightHeader(header: Json): boolean {
   const found = new Map<string, unknown>();
@@ -380,13 +381,13 @@ function isRightHeader(header: Json): boolean {
 test("of 2,000 files with some bytes of the header changed (200 in a quick run), none ends in anything but one line", () => {
   const draws = randomStream(21).host;
   const length = goodBytes.length - good.data.length;
-  for (let k = 0; k < (process.env.TWEEDIE_FULL ? 2000 : 200); k++) {
+  for (let k = 0; k < repetitions("checkpoint bytes"); k++) {
     const bytes = Uint8Array.from(goodBytes);
     for (const at of draws.integers(0, length, [1 + (k % 4)])) bytes[at] = draws.integers(0, 256, [1])[0];
     writeFileSync(path, bytes);
     for (const purpose of PURPOSES) refusal(purpose);
   }
-}, 1_800_000);
+});
 
 test.skipIf(!process.env.TWEEDIE_FULL)(
   "one of more than 2 GiB is loaded, by the tensor",

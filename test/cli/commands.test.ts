@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parseSafetensors } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { repetitions } from "../setup/repetitions.ts";
 import { begin, ended, hash, tweedie, writeSquares } from "./commandLine.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-commands-"));
@@ -203,30 +204,25 @@ test.each([
   expect(JSON.parse(metadata.tweedie).step).toBe(done);
 });
 
-test("a kill at any moment leaves a whole checkpoint", async () => {
-  const out = join(work, "killed");
+test("a kill at any moment leaves a whole checkpoint, and a run killed again and again ends with the bits of one that was not", async () => {
+  const [out, alone] = [join(work, "killed"), join(work, "never-killed")];
+  const lastStep = () =>
+    JSON.parse(parseSafetensors(readFileSync(join(out, "checkpoint.safetensors"))).metadata.tweedie).step;
   expect((await tweedie("train", ...SMALL, "--steps", "1", "--out", out)).code).toBe(0);
-  for (let k = 0; k < 6; k++) {
-    const child = begin(
-      "train",
-      "--data",
-      data,
-      "--backend",
-      "cpu",
-      "--resume",
-      "--minutes",
-      "5",
-      "--save-every",
-      "0",
-      "--out",
-      out,
-    );
+  const resume = ["train", "--data", data, "--backend", "cpu", "--resume", "--out", out];
+  for (let k = 0; k < repetitions("kills of a training"); k++) {
+    const child = begin(...resume, "--minutes", "5", "--save-every", "0");
     const end = ended(child);
-    setTimeout(() => child.kill("SIGKILL"), 700 + 150 * k);
+    setTimeout(() => child.kill("SIGKILL"), 700 + 150 * (k % 6) + 11 * (k % 13));
     await end;
-    const { metadata } = parseSafetensors(readFileSync(join(out, "checkpoint.safetensors")));
-    expect(JSON.parse(metadata.tweedie).step).toBeGreaterThanOrEqual(1);
+    expect(lastStep()).toBeGreaterThanOrEqual(1);
   }
+  const steps = lastStep() + 1;
+  expect(steps).toBeGreaterThan(2); // else no process was killed after it had saved
+  expect((await tweedie(...resume, "--steps", `${steps}`)).code).toBe(0);
+  expect((await tweedie("train", ...SMALL, "--steps", `${steps}`, "--out", alone)).code).toBe(0);
+  const [killed, whole] = [out, alone].map((directory) => hash(join(directory, "checkpoint.safetensors")));
+  expect(killed).toBe(whole);
 });
 
 test("--help explains every flag with its default", async () => {

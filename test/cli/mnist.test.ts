@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readIdx } from "../../packages/cli/src/idx.ts";
 import { bundledMnist, loadMnist } from "../../packages/cli/src/mnist.ts";
+import { repetitions } from "../setup/repetitions.ts";
 import { temporaryDirectory } from "./bundled.ts";
 
 function idx(shape: readonly number[], data: ArrayLike<number>): Uint8Array {
@@ -66,7 +67,7 @@ describe("readIdx", () => {
           expect((error as Error).message).toMatch(/^idx: x: /);
         }
       }),
-      { seed: 1, numRuns: 1000 },
+      { seed: 1, numRuns: repetitions("IDX files") },
     );
   });
 });

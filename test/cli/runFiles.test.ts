@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { parseSafetensors } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
 import { readRunLog } from "../../packages/cli/src/runLog.ts";
+import { repetitions } from "../setup/repetitions.ts";
 import { begin, ended, hash, tweedie, writeSquares } from "./commandLine.ts";
 import { partsOf, writeParts } from "./smallRun.ts";
 
@@ -117,13 +118,13 @@ test("a new run moves an earlier one aside, whole, and says where", async () => 
 
 test("no kill leaves a log beside the checkpoint of another run, and --resume goes on from whatever is left", async () => {
   const out = join(work, "killed-anew");
-  for (let k = 0; k < 6; k++) {
+  for (let k = 0; k < repetitions("kills of a new run"); k++) {
     const lr = (k + 1) / 1000; // names the run
     const child = begin("train", ...SMALL, "--minutes", "5", "--save-every", "0", "--lr", `${lr}`, "--out", out);
     const end = ended(child);
     // Around the moment at which files are moved, and then some steps later.
     await until(() => existsSync(out) && readdirSync(out).some((name) => name.endsWith(".lock")));
-    await new Promise((resolve) => setTimeout(resolve, 60 * k));
+    await new Promise((resolve) => setTimeout(resolve, 60 * (k % 6) + (k % 7)));
     child.kill("SIGKILL");
     await end;
     if (!existsSync(checkpointIn(out))) continue;

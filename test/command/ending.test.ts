@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { repetitions } from "../setup/repetitions.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "tweedie-ending-"));
@@ -97,23 +98,40 @@ describe.skipIf(!gpuAvailable)("a device at work", () => {
       await later(0);
     }`;
 
-  test("ends by the signal itself on a second Ctrl-C, and never by a crash", async () => {
-    for (let repetition = 0; repetition < 3; repetition++) {
-      const child = begin("working", WORKING);
+  const ALONE = WORKING.replace("stopSignal()", "{ aborted: false }");
+  // Each with the signal that goes out at "ready" and at the first "going on", and how the process then ends.
+  const endings: readonly {
+    readonly how: string;
+    readonly body: string;
+    readonly signals: readonly NodeJS.Signals[];
+    readonly want: readonly [End["code"], End["signal"], error: RegExp];
+  }[] = [
+    { how: "a second Ctrl-C", body: WORKING, signals: ["SIGINT", "SIGINT"], want: [null, "SIGINT", /^$/] },
+    { how: "a second SIGTERM", body: WORKING, signals: ["SIGTERM", "SIGTERM"], want: [null, "SIGTERM", /^$/] },
+    { how: "a first Ctrl-C", body: ALONE, signals: ["SIGINT"], want: [null, "SIGINT", /^$/] },
+    { how: "a closed terminal", body: ALONE, signals: ["SIGHUP"], want: [null, "SIGHUP", /^$/] },
+    {
+      how: "an error",
+      body: WORKING.replace('say("ready")', 'throw new Error("on purpose")'),
+      signals: [],
+      want: [1, null, /^error: Error: on purpose\n/],
+    },
+    { how: "a return", body: WORKING.replace('say("ready")', "return 7"), signals: [], want: [7, null, /^$/] },
+  ];
+
+  test("ends as it was told, and never by a crash", async () => {
+    for (let k = 0; k < repetitions("ends with a device at work"); k++) {
+      const { how, body, signals, want } = endings[k % endings.length];
+      const child = begin(`working-${k % endings.length}`, body);
       let sent = 0;
       const end = await ended(child, (line) => {
-        if (line === "ready" || (line === "going on" && sent === 1)) sent += Number(child.kill("SIGINT"));
+        const wanted = ["ready", "going on"][sent];
+        if (sent < signals.length && line === wanted) child.kill(signals[sent++]);
       });
-      expect([end.code, end.signal, end.error]).toEqual([null, "SIGINT", ""]);
+      const [code, signal, error] = want;
+      expect([end.code, end.signal], `${how}, run ${k}: ${end.error}`).toEqual([code, signal]);
+      expect(end.error).toMatch(error);
     }
-  });
-
-  test("finishes, and the exit code is the command's", async () => {
-    const body = `const backend = closedAtEnd(await webgpu());
-      const a = randomStream(0).normal([256, 256], { backend });
-      for (let k = 0; k < 20; k++) tidy(() => void a.matmul(a).sin());
-      return 7;`;
-    expect(await ended(begin("finishing", body))).toMatchObject({ code: 7, signal: null, error: "" });
   });
 });
 

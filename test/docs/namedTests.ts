@@ -8,7 +8,8 @@ const at = (path: string) => new URL(`../../${path}`, import.meta.url);
 export function expectTests(named: string): void {
   for (const part of named.split(/; (?=[\w/]+: ")/)) {
     const [, name, titles] = /^([\w/]+): (".*)$/.exec(part) ?? expect.fail(`no file and titles in ${part}`);
-    const places = [`test/diffusion/${name}.test.ts`, `test/${name}.test.ts`];
+    // The last is a file of tests that other files run.
+    const places = [`test/diffusion/${name}.test.ts`, `test/${name}.test.ts`, `test/${name}.ts`];
     const file = places.find((path) => existsSync(at(path))) ?? expect.fail(`no test file of the name ${name}`);
     const source = readFileSync(at(file), "utf8");
     for (const [, title] of titles.matchAll(/"([^"]+)"/g)) {

@@ -19,6 +19,7 @@ import {
   type SafetensorsTensor,
   serializeSafetensors,
 } from "../../packages/tensor/src/safetensors.ts";
+import { repetitions } from "../setup/repetitions.ts";
 
 const reference = new Uint8Array(readFileSync(new URL("reference.safetensors", import.meta.url)));
 
@@ -425,7 +426,7 @@ describe("damage never does worse than the parser's own error", () => {
         const message = messageOf(input);
         return message === undefined || message.startsWith("safetensors: ");
       }),
-      { seed: 2, numRuns: 5000 },
+      { seed: 2, numRuns: repetitions("safetensors files") },
     );
   });
 });

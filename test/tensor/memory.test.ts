@@ -110,15 +110,16 @@ for (const { name, open, skip } of openers) {
     test("what the budget does not hold is an OutOfMemoryError, after which work goes on", async () => {
       const small = await open({ budget: 2 ** 20 });
       const before = small.memory().bytes;
-      const half = zeros([2 ** 16], { backend: small }).contiguous();
-      expect(() => zeros([2 ** 18], { backend: small }).contiguous()).toThrow(OutOfMemoryError);
-      expect(() => zeros([2 ** 18], { backend: small }).contiguous()).toThrow(
-        /copy: 1048576 bytes asked for with \d+ of 1048576 in use/,
-      );
-      expect((await half.add(1).data())[2 ** 16 - 1]).toBe(1);
-      half.dispose();
-      // What the pool keeps for reuse gives way.
-      const whole = zeros([2 ** 17 + 2 ** 15], { backend: small }).contiguous();
+      const zero = zeros([1], { backend: small });
+      const zerosOf = (size: number) => tidy(() => zero.expand([size]).contiguous());
+      const half = zerosOf(2 ** 16);
+      expect(() => zerosOf(2 ** 18)).toThrow(OutOfMemoryError);
+      expect(() => zerosOf(2 ** 18)).toThrow(/copy: 1048576 bytes asked for with \d+ of 1048576 in use/);
+      const more = tidy(() => half.add(1));
+      expect((await more.data())[2 ** 16 - 1]).toBe(1);
+      for (const one of [half, more]) one.dispose();
+      // What is free in pieces, or kept for reuse, gives way.
+      const whole = zerosOf(2 ** 17 + 2 ** 15);
       expect((await whole.data()).every((v) => v === 0)).toBe(true);
       whole.dispose();
       expect(small.memory().bytes - before).toBeLessThan(2 ** 19 + 64);

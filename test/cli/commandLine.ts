@@ -56,3 +56,8 @@ function idx(dimensions: number[], values: Uint8Array): Uint8Array {
   for (const [k, n] of dimensions.entries()) header.setUint32(4 + 4 * k, n);
   return Buffer.concat([new Uint8Array(header.buffer), values]);
 }
+
+/** Waits until something is so. */
+export async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 20));
+}

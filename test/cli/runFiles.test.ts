@@ -16,7 +16,7 @@ import { parseSafetensors } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
 import { readRunLog } from "../../packages/cli/src/runLog.ts";
 import { repetitions } from "../setup/repetitions.ts";
-import { begin, ended, hash, tweedie, writeSquares } from "./commandLine.ts";
+import { begin, ended, hash, tweedie, until, writeSquares } from "./commandLine.ts";
 import { partsOf, writeParts } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-run-files-"));
@@ -64,11 +64,6 @@ test("a checkpoint with a wrong header ends sample, export and --resume in one l
 
 const settingsOf = (path: string) => JSON.parse(partsOf(path).header.__metadata__.tweedie).settings;
 const checkpointIn = (out: string) => join(out, "checkpoint.safetensors");
-
-/** Waits until something is so. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 test("a new run moves an earlier one aside, whole, and says where", async () => {
   const out = join(work, "twice");

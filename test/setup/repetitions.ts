@@ -6,11 +6,11 @@ export const REPETITIONS = {
   "checkpoint headers": [300, 20_000],
   "checkpoint bytes": [200, 2000],
   "kills of a save": [30, 200],
-  "kills of a training": [6, 120],
-  "kills of a new run": [6, 60],
-  "kernels on two threads": [200, 84_000],
+  "kills of a training": [6, 60],
+  "kills of a new run": [6, 30],
+  "kernels on two threads": [200, 40_000],
   "training steps": [1000, 10_000],
-  "ends with a device at work": [6, 240],
+  "ends with a device at work": [6, 120],
 } as const satisfies Readonly<Record<string, readonly [usual: number, full: number]>>;
 
 export function repetitions(what: keyof typeof REPETITIONS): number {

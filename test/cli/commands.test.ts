@@ -279,6 +279,10 @@ test("mistakes get one line and exit code 2, before anything is written", async 
       ["sample", "--checkpoint", join(work, "start/checkpoint.safetensors"), "--ddim-steps", "2000"],
       /--ddim-steps 2000: want at most the schedule's 1000/,
     ],
+    [
+      ["sample", "--ddim-steps", "0", "--ancestral-steps", "0"],
+      /--ddim-steps 0 and --ancestral-steps 0: want one of them above 0/,
+    ],
     [["train", "--label-dropout", "0.2"], /--label-dropout 0.2: want --labels with it/],
     [["sample", "--guidance", "3"], /--guidance 3: want --label with it/],
     [

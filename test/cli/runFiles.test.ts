@@ -3,11 +3,13 @@ import { spawnSync } from "node:child_process";
 import {
   existsSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -109,6 +111,18 @@ test("a new run moves an earlier one aside, whole, and says where", async () => 
   expect(readRunLog(join(out, "log.jsonl"))).toHaveLength(1);
   const third = await tweedie("train", ...SMALL, "--steps", "1", "--out", out);
   expect(third.out).toContain(join(out, "earlier-2"));
+});
+
+test("pictures of sample, a link to nothing and a folder make room for a run as an earlier one does", async () => {
+  const out = join(work, "in-the-way");
+  mkdirSync(join(out, "loss.svg"), { recursive: true });
+  writeFileSync(join(out, "samples-ddim.png"), "drawn before");
+  symlinkSync("nowhere", checkpointIn(out));
+  const { code, out: said } = await tweedie("train", ...SMALL, "--steps", "1", "--out", out);
+  const aside = join(out, "earlier-1");
+  expect([code, said.includes(`is now in ${aside}\n`)]).toEqual([0, true]);
+  expect(readdirSync(aside).sort()).toEqual(["checkpoint.safetensors", "loss.svg", "samples-ddim.png"]);
+  expect(readdirSync(out).sort()).toEqual(["checkpoint.safetensors", "earlier-1", "log.jsonl", "loss.svg"]);
 });
 
 test("no kill leaves a log beside the checkpoint of another run, and --resume goes on from whatever is left", async () => {

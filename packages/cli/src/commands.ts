@@ -1,4 +1,4 @@
-// What `start`, `train` and `sample` do.
+// What `start`, `train`, `sample` and `export` do.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -82,8 +82,11 @@ export async function trainOnly(flags: FlagValues): Promise<number> {
 export async function sampleOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
   const path = checkpointFrom(flags);
-  // Both refused before a backend is opened.
+  // All refused before a backend is opened.
   const checkpoint = loadCheckpoint(path, "draw");
+  if (gridRequests(flags, checkpoint.header.settings).length === 0) {
+    throw new InputError("--ddim-steps 0 and --ancestral-steps 0: want one of them above 0");
+  }
   makeDirectory(flags.word("out"));
   const isStopped = await drawFrom(path, checkpoint, flags, await openBackend(flags), signal);
   return isStopped ? exitCodeOf(signal) : 0;

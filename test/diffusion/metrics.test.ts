@@ -115,7 +115,23 @@ describe("Fréchet's distance of Gaussians", () => {
     expect(() => frechetDistance(one, { mean: [0, 0], covariance: [[1]] })).toThrow("a mean of 2");
     expect(() => frechetDistance({ mean: [0], covariance: [[-1]] }, one)).toThrow("has the eigenvalue -1");
     expect(() => frechetDistance({ mean: [0], covariance: [[-1e-5]] }, one)).toThrow("has the eigenvalue -0.00001");
-    expect(() => frechetDistance({ mean: [0], covariance: [[Number.NaN]] }, one)).toThrow("not finite");
+    expect(() => frechetDistance({ mean: [0], covariance: [[Number.NaN]] }, one)).toThrow("a covariance has NaN");
+    expect(() => frechetDistance({ mean: [], covariance: [] }, { mean: [], covariance: [] })).toThrow("a mean of 0");
+    const holed = { mean: [undefined as never], covariance: [[1]] };
+    expect(() => frechetDistance(holed, one)).toThrow("a mean has undefined, want finite numbers");
+  });
+
+  test("refuses half of a covariance, and takes one whose halves float32 left apart", () => {
+    const moments = (upper: number, lower: number) => ({
+      mean: [0, 0],
+      covariance: [
+        [4, upper],
+        [lower, 1],
+      ],
+    });
+    const message = "frechetDistance: a covariance has 0 at (1, 0) and 0.9 at (0, 1), want it symmetric";
+    expect(() => frechetDistance(moments(0.9, 0), moments(0, 0))).toThrow(message);
+    expect(frechetDistance(moments(Math.fround(0.9), Math.fround(0.9 + 1e-5)), moments(0.9, 0.9))).toBeLessThan(1e-4);
   });
 });
 
@@ -142,6 +158,14 @@ describe("the Inception Score", () => {
       mean: expect.closeTo(1.5, 12),
       std: expect.closeTo(0.5, 12),
     });
+  });
+
+  test("of the smallest probability is that of none", () => {
+    const rows = [
+      [1, Number.MIN_VALUE],
+      [1, 0],
+    ];
+    expect(inceptionScore(rows, { splits: 1 })).toEqual({ mean: 1, std: 0 });
   });
 
   test("refuses rows that are no distributions, and too few of them", () => {
@@ -184,6 +208,13 @@ describe("the kernel distance", () => {
     );
     expect(() => kernelDistance(normals(0, 5, 2), normals(1, 5, 3), randomStream(0), { size: 5 })).toThrow(
       "of 2 and of 3",
+    );
+  });
+
+  test("refuses features whose kernel overflows", () => {
+    const huge = normals(0, 3, 2).map((row) => row.map((x) => x * 1e60));
+    expect(() => kernelDistance(huge, huge, randomStream(0), { size: 3 })).toThrow(
+      /^kernelDistance: the distance of a subset is NaN, want features whose/,
     );
   });
 });

@@ -174,12 +174,18 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
       await expect(run).rejects.toThrow(named("sample", "step 0 (t = 15)"));
     });
 
-    test("decoders take no such data, and there is no largest distance between them", async () => {
+    test("decoders, likelihoods, encodings and noise energies take no such data, and there is no largest distance between them", async () => {
       const data = tensor([[-1], [value], [1]], { backend });
       const wanted = (name: string, what: string) =>
         `${name}: ${what} 1 elements that are NaN or infinite, want finite ones`;
       await expect(discretisedDecoder().check(data)).rejects.toThrow(wanted("discretisedDecoder", "data have"));
       await expect(gaussianDecoder().check(data)).rejects.toThrow(wanted("gaussianDecoder", "data have"));
+      const path = discretePath(schedule);
+      await expect(odeLikelihood(path, healthy, data)).rejects.toThrow(wanted("odeLikelihood", "data have"));
+      await expect(finalSample(encodeFlow(path, healthy, data))).rejects.toThrow(wanted("encodeFlow", "data have"));
+      await expect(noiseEnergies(healthy, schedule, data, randomStream(0))).rejects.toThrow(
+        wanted("noiseEnergies", "data have"),
+      );
       await expect(largestDistance(data)).rejects.toThrow(
         "largestDistance: 1 elements of the samples are NaN or infinite, want finite ones",
       );

@@ -75,6 +75,15 @@ test("until every step has its history the draw is uniform, and old losses are f
   expect([...sampler.probabilities()]).toEqual([0.5, 0.5]);
 });
 
+test("loss-aware probabilities hold for losses whose squares overflow, or vanish", () => {
+  for (const size of [1e200, 1e-200]) {
+    const sampler = lossAwareTimes(2, { history: 2 });
+    sampler.update([0, 0, 1, 1], [size, -size, 3 * size, 3 * size]);
+    expect(sampler.probabilities()[0]).toBeCloseTo(0.999 * 0.25 + 0.0005, 12);
+    expect(sampler.draw(2, 50, randomStream(0)).times.every((t) => t === 0 || t === 1)).toBe(true);
+  }
+});
+
 test("a loss-aware sampler goes on from its state, as JSON", () => {
   const [sampler, other] = [warm(), lossAwareTimes(STEPS, { history: 2 })];
   other.restore(JSON.parse(JSON.stringify(sampler.state())));
@@ -82,6 +91,10 @@ test("a loss-aware sampler goes on from its state, as JSON", () => {
   expect(() => lossAwareTimes(3).restore(sampler.state())).toThrow(
     "lossAwareTimes: a state of 10 steps, want one of 3",
   );
+  const restored = (losses: unknown) => () => lossAwareTimes(1).restore({ losses: losses as number[][] });
+  expect(restored("x")).toThrow('lossAwareTimes: state.losses is "x", want a list for each step');
+  expect(restored([3])).toThrow("lossAwareTimes: state.losses[0] is 3, want a list of numbers");
+  expect(restored([[undefined]])).toThrow("lossAwareTimes: a state with the loss undefined, want finite numbers");
 });
 
 test("bad use is refused", () => {

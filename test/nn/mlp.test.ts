@@ -80,4 +80,6 @@ test("what does not fit is refused", () => {
   expect(() => labelled.forward(x, [], { labels: [0, 1, 2] })).toThrow(
     "mlp: label 2, want null or an integer in [0, 1]",
   );
+  const missing = { labels: [0, 1, undefined as never] };
+  expect(() => labelled.forward(x, [], missing)).toThrow("mlp: label undefined, want null or an integer in [0, 1]");
 });

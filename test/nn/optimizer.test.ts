@@ -206,6 +206,17 @@ describe("learning rates", () => {
     expect(() => linearDecay(1, Number.NaN)).toThrow("linearDecay: steps is NaN, want a number ≥ 0");
   });
 
+  test.each([
+    ["epsilon", { epsilon: "1e-8" }],
+    ["weightDecay", { weightDecay: "0.1" }],
+    ["clipNorm", { clipNorm: null }],
+    ["betas[1]", { betas: [0.9] }],
+    ["betas", { betas: 0.9 }],
+  ])("are not alone in being numbers: %s is refused as none", (name, options) => {
+    const layer = linear(2, 2, init());
+    expect(() => adamW(layer, { lr: 1e-3, ...(options as object) })).toThrow(`adamW: ${name} is `);
+  });
+
   test("fall to 0 and stay there", () => {
     const rate = linearDecay(0.5, 10);
     expect([0, 5, 10, 1000].map(rate)).toEqual([0.5, 0.25, 0, 0]);

@@ -6,6 +6,7 @@ import { type Decoder, discretisedDecoder } from "./decoder.ts";
 import { klOf } from "./klDivergence.ts";
 import type { Model } from "./model.ts";
 import { spoilt } from "./modelOutput.ts";
+import { expectClip } from "./optionWords.ts";
 import { convertPrediction, type Prediction } from "./parameterization.ts";
 import { type Clip, clipped } from "./path.ts";
 import { perSample, sumPerSample } from "./perSample.ts";
@@ -72,6 +73,7 @@ export function termsOf(
   },
   { prediction = "noise", variance = fixedSmall(), clip = false, decoder = discretisedDecoder() }: ReverseProcess,
 ): Tensor {
+  expectClip("bound", clip);
   const data = clipped(convertPrediction(schedule, predicted, { from: prediction, to: "data", x, times }), clip);
   const logVariance = variance.logVariance({ schedule, x, times, raw });
   const column = (of: (t: number) => number) => perSample(x, () => times.map(of));

@@ -1,8 +1,10 @@
 // The decoder p(x₀ | x_1) of the bound's last term: for images on a grid of levels, or for continuous data.
 
-import { nonFiniteCount, stack, type Tensor, tidy } from "@pkg/tensor";
+import type { Tensor } from "@pkg/tensor";
 import type { Normal } from "./klDivergence.ts";
+import { expectWord } from "./optionWords.ts";
 import type { Clip } from "./path.ts";
+import { readData } from "./readData.ts";
 
 /** How likely data is, given the last reverse step's mean and variance. */
 export interface Decoder {
@@ -41,6 +43,7 @@ export function discretisedDecoder({ levels = 256, cdf = "exact", floor = 1e-12 
   const half = 1 / (levels - 1);
   const edge = 1 - half / 4;
   const inBin = cdf === "exact" ? exactBin : tanhBin(floor);
+  expectWord("discretisedDecoder", "cdf", cdf, ["exact", "tanh"]);
   return {
     clip: true,
     logLikelihood(x, { mean, logVariance }) {
@@ -77,17 +80,8 @@ export function gaussianDecoder(): Decoder {
         .add(logVariance)
         .add(Math.log(2 * Math.PI))
         .mul(-0.5),
-    check: async (x) => void (await readData("gaussianDecoder", x, () => [])),
+    check: async (x) => void (await readData("gaussianDecoder", x)),
   };
-}
-
-/** Scalars of data, with one reading for them and a look at the data. @throws Error for data that are not finite */
-async function readData(name: string, x: Tensor, scalars: () => readonly Tensor[]): Promise<readonly number[]> {
-  const read = tidy(() => stack([nonFiniteCount([x]).cast("float32"), ...scalars()]));
-  const [faulty, ...values] = await read.data();
-  read.dispose();
-  if (faulty > 0) throw new Error(`${name}: data have ${faulty} elements that are NaN or infinite, want finite ones`);
-  return values;
 }
 
 /** Logarithms of the probabilities of the lowest bin, of one between, and of the highest. */

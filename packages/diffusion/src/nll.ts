@@ -8,6 +8,7 @@ import { type Estimate, estimate } from "./estimate.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { readWatched } from "./modelOutput.ts";
+import { expectClip } from "./optionWords.ts";
 import { checkBatch, sampleSize } from "./perSample.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -48,6 +49,7 @@ export async function nll(
 ): Promise<Nll> {
   if (!(Number.isInteger(repeats) && repeats >= 1))
     throw new Error(`nll: repeats is ${repeats}, want a positive integer`);
+  if (clip !== undefined) expectClip("nll", clip);
   checkBatch("nll", x0);
   await decoder.check(x0);
   const batch = x0.shape[0];

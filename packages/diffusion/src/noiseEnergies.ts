@@ -6,6 +6,7 @@ import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { readWatched } from "./modelOutput.ts";
 import { convertPrediction, type Prediction } from "./parameterization.ts";
+import { readData } from "./readData.ts";
 import type { Schedule } from "./schedule.ts";
 
 /**
@@ -13,7 +14,7 @@ import type { Schedule } from "./schedule.ts";
  * @param x0 [batch, ...]
  * @param rng draws the noise
  * @returns T numbers; 1 − Γ is the share of the noise that the model cannot tell from data
- * @throws Error where the model's output, or the estimate, is not finite, naming the step
+ * @throws Error for data that are not finite, and where the model's output, or the estimate, is not finite, naming the step
  */
 export async function noiseEnergies(
   model: Model,
@@ -22,6 +23,7 @@ export async function noiseEnergies(
   rng: RandomStream,
   { prediction = "noise", labels }: Pick<Conditioning, "labels"> & { readonly prediction?: Prediction } = {},
 ): Promise<Float64Array> {
+  await readData("noiseEnergies", x0);
   const energies = new Float64Array(schedule.steps);
   for (let t = 0; t < schedule.steps; t++) {
     const [energy] = await readWatched("noiseEnergies", `step ${t}`, model, (watched) => {

@@ -7,8 +7,9 @@ import { dormandPrince, type OdeOptions } from "./dormandPrince.ts";
 import { sigmaOf } from "./level.ts";
 import type { Model } from "./model.ts";
 import type { NoisePath } from "./path.ts";
-import { sampleSize, sumPerSample } from "./perSample.ts";
+import { checkBatch, sampleSize, sumPerSample } from "./perSample.ts";
 import { NAMES, probabilityFlow } from "./probabilityFlow.ts";
+import { readData } from "./readData.ts";
 
 export interface OdeLikelihoodOptions extends OdeOptions, Pick<Conditioning, "labels"> {
   /**
@@ -38,7 +39,7 @@ export interface OdeLikelihood {
  * smooth. Song et al. take x₀ for x at t = 1e-5 there, which is another O(σ_min²). Unlike sampling, it wants a small σ_min.
  * `dequantisedBits` makes bits per dimension of it, for 8-bit data from `dequantise`.
  * @param x0 [batch, ...], in the data's scale
- * @throws Error for tolerances ≤ 0, when maxSteps don't do, and when the model's output is not finite; ShapeError for other probes
+ * @throws Error for tolerances ≤ 0, when maxSteps don't do, and when the data or the model's output is not finite; ShapeError for other probes
  */
 export async function odeLikelihood(
   path: NoisePath,
@@ -47,6 +48,8 @@ export async function odeLikelihood(
   { probes, labels, ...options }: OdeLikelihoodOptions = {},
 ): Promise<OdeLikelihood> {
   if (probes) checkProbes("odeLikelihood", probes, x0);
+  checkBatch("odeLikelihood", x0);
+  await readData("odeLikelihood", x0);
   const { slope, cleanest, noisiest } = probabilityFlow(path, model, { labels });
   const batch = x0.shape[0];
   const divergences = (y: Tensor, logSigma: number): readonly Tensor[] => {

@@ -2,6 +2,7 @@
 
 import type { Tensor } from "@pkg/tensor";
 import { levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
+import { expectClip, expectPrediction, expectWord } from "./optionWords.ts";
 import { convertAtLevel, convertAtStep, type Prediction } from "./parameterization.ts";
 import { noiseVarianceAt, type Schedule } from "./schedule.ts";
 import { type Spacing, spacedTimes } from "./spacing.ts";
@@ -78,6 +79,9 @@ export function discretePath(
         noiseVarianceAt(schedule, t); // refuses what is no step
         return table[t];
       });
+  expectPrediction("discretePath", prediction);
+  expectClip("discretePath", clip);
+  expectWord("discretePath", "end", end, ["data", "first step"]);
   return {
     levels: ended(chosen, end === "data" ? levelAt(schedule, -1) : table[0]),
     prior: 1,
@@ -111,6 +115,8 @@ export function sigmaPath(
 ): NoisePath {
   const at = (sigma: number): NoiseLevel => ({ t: label(sigma), signal: 1, noise: sigma });
   checkFalling("sigmaPath", "sigmas", sigmas);
+  expectPrediction("sigmaPath", prediction, false);
+  expectClip("sigmaPath", clip);
   return {
     levels: [...sigmas.map(at), { t: 0, signal: 1, noise: 0 }],
     prior: sigmas[0],

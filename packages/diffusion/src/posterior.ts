@@ -1,6 +1,7 @@
 // The posterior q(x_{t−1} | x_t, x₀) of the forward process: its mean from the data or from the noise, and its variance.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectWord } from "./optionWords.ts";
 import { checkPredicted } from "./perSample.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
@@ -47,6 +48,7 @@ export function posteriorLogVariance(
   to = t - 1,
   { first = "nextVariance" }: { readonly first?: FirstVariance } = {},
 ): number {
+  expectWord("posteriorLogVariance", "first", first, ["nextVariance", "clamp"]);
   const { variance, beta } = posterior(schedule, t, to);
   if (variance > 0) return Math.log(variance);
   if (first === "clamp") return Math.log(1e-20);

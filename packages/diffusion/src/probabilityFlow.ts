@@ -7,6 +7,8 @@ import { type NoiseLevel, sigmaOf } from "./level.ts";
 import type { Model } from "./model.ts";
 import { spoilt } from "./modelOutput.ts";
 import type { NoisePath } from "./path.ts";
+import { checkBatch } from "./perSample.ts";
+import { readData } from "./readData.ts";
 import type { NoiseSource } from "./sampler.ts";
 
 /**
@@ -100,7 +102,7 @@ export async function* sampleFlow(
 /**
  * The same ODE from data to noise: the last x is what `sampleFlow` would make these data of, and near N(0, prior² I).
  * @param x0 [batch, ...], taken to stand at the path's last level with noise, x = signal · x₀; at the first one in the end
- * @throws Error as `sampleFlow`
+ * @throws Error as `sampleFlow`, and for data that are not finite
  */
 export async function* encodeFlow(
   path: NoisePath,
@@ -108,6 +110,8 @@ export async function* encodeFlow(
   x0: Tensor,
   { labels, ...options }: FlowOptions = {},
 ): AsyncGenerator<FlowStep, void, void> {
+  checkBatch("encodeFlow", x0);
+  await readData("encodeFlow", x0);
   const flow = probabilityFlow(path, model, { labels });
   yield* walk(path, flow, x0.detach(), { from: flow.cleanest, to: flow.noisiest, options });
 }

@@ -1,5 +1,7 @@
 // Discrete noise schedules: what one is, and how its tables follow from β or ᾱ and are read. schedules.ts makes the known ones.
 
+import { expectWord } from "./optionWords.ts";
+
 /**
  * A variance-preserving diffusion in discrete time: q(x_t | x_{t−1}) = N(√α_t x_{t−1}, β_t I).
  * Tables are indexed from 0, as code does: entry t is step t + 1 of the papers, and ᾱ before entry 0 is 1.
@@ -29,6 +31,7 @@ export interface TableOptions {
  */
 export function fromBetas(betas: ArrayLike<number>, { precision = "float64" }: TableOptions = {}): Schedule {
   checkSteps("fromBetas", betas.length);
+  expectWord("schedule", "precision", precision, ["float64", "float32"]);
   const table = Float64Array.from(betas);
   const wrong = table.findIndex((beta) => !(beta > 0 && beta <= 1));
   if (wrong !== -1) throw new Error(`schedule: β_${wrong} is ${table[wrong]}, want numbers in (0, 1]`);

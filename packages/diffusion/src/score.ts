@@ -31,8 +31,8 @@ export function dividedBySigma(network: Score): NoisyScore {
   return (x, sigmas) => {
     checkPerSample("dividedBySigma", x, sigmas, "σ");
     const checked = () => {
-      const wrong = sigmas.find((sigma) => !(sigma > 0));
-      if (wrong !== undefined) throw new Error(`dividedBySigma: σ is ${wrong}, want numbers above 0`);
+      const wrong = sigmas.findIndex((sigma) => !(sigma > 0));
+      if (wrong !== -1) throw new Error(`dividedBySigma: σ is ${sigmas[wrong]}, want numbers above 0`);
       return sigmas;
     };
     return tidy(() => {

@@ -1,6 +1,7 @@
 // The way of a diffusion in continuous time from noise to data, at chosen times.
 
 import type { NoiseLevel } from "./level.ts";
+import { expectClip, expectPrediction, expectWord } from "./optionWords.ts";
 import { convertAtLevel, type Prediction } from "./parameterization.ts";
 import { type Clip, clipped, type NoisePath, scoreReader } from "./path.ts";
 import type { Sde } from "./sde.ts";
@@ -50,6 +51,9 @@ export function sdePath(
     throw new Error(`sdePath: smallestTime is ${smallestTime}, want a number in (0, 1)`);
   const noisy = spacedTimes(sde, spacing, smallestTime, end === "data" ? steps : steps + 1);
   const data: NoiseLevel = { t: 0, signal: 1, noise: 0 };
+  expectPrediction("sdePath", prediction, false);
+  expectClip("sdePath", clip);
+  expectWord("sdePath", "end", end, ["data", "smallest time"]);
   return {
     sde,
     times: end === "data" ? [...noisy, 0] : noisy,

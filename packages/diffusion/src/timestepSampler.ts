@@ -1,6 +1,6 @@
 // Which steps a loss is taken at: uniform, spread over a batch, or where the loss is large.
 
-import type { RandomStream } from "@pkg/tensor";
+import { type RandomStream, wrongArgument } from "@pkg/tensor";
 
 /** Steps drawn for a batch, and the weights that make a mean over them one over all steps equally: 1 / (p_t T). */
 export interface DrawnTimes {
@@ -71,7 +71,10 @@ export function lossAwareTimes(
   const probabilities = (): Float64Array => {
     const equal = new Float64Array(steps).fill(1 / steps);
     if (losses.some((seen) => seen.length < history)) return equal;
-    const sizes = losses.map((seen) => Math.sqrt(seen.reduce((sum, loss) => sum + loss ** 2, 0) / history));
+    const most = losses.flat().reduce((a, loss) => Math.max(a, Math.abs(loss)), 0);
+    // In units of a power of two, which costs no digit: no square overflows, nor do all vanish.
+    const unit = most > 0 ? 2 ** Math.floor(Math.log2(most)) : 1;
+    const sizes = losses.map((seen) => Math.sqrt(seen.reduce((sum, loss) => sum + (loss / unit) ** 2, 0) / history));
     const total = sizes.reduce((a, b) => a + b, 0);
     return total > 0 ? equal.map((p, t) => (1 - uniform) * (sizes[t] / total) + uniform * p) : equal;
   };
@@ -106,12 +109,18 @@ export function lossAwareTimes(
     },
     state: () => ({ losses: losses.map((seen) => [...seen]) }),
     restore(state) {
-      if (state?.losses?.length !== steps) {
-        throw new Error(`lossAwareTimes: a state of ${state?.losses?.length} steps, want one of ${steps}`);
+      const { losses: given } = state ?? {};
+      if (!Array.isArray(given)) throw wrongArgument("lossAwareTimes", "state.losses", given, "a list for each step");
+      if (given.length !== steps)
+        throw new Error(`lossAwareTimes: a state of ${given.length} steps, want one of ${steps}`);
+      for (const [t, seen] of given.entries()) {
+        if (!Array.isArray(seen))
+          throw wrongArgument("lossAwareTimes", `state.losses[${t}]`, seen, "a list of numbers");
+        for (const loss of seen)
+          if (!Number.isFinite(loss))
+            throw new Error(`lossAwareTimes: a state with the loss ${loss}, want finite numbers`);
       }
-      const wrong = state.losses.flat().find((loss) => !Number.isFinite(loss));
-      if (wrong !== undefined) throw new Error(`lossAwareTimes: a state with the loss ${wrong}, want finite numbers`);
-      losses = state.losses.map((seen) => seen.slice(-history));
+      losses = given.map((seen) => seen.slice(-history));
     },
   };
 }

@@ -1,5 +1,6 @@
 // Weights of the loss by step: functions of the schedule and t that multiply each sample's squared error.
 
+import { expectPrediction, expectWord } from "./optionWords.ts";
 import { isOfNoise, type Prediction } from "./parameterization.ts";
 import { posterior } from "./posterior.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule, snrAt } from "./schedule.ts";
@@ -13,6 +14,7 @@ export type LossWeight = (schedule: Schedule, t: number) => number;
  * infinite, since the noise says nothing of the data there: weight another prediction, by `convertWeight`.
  */
 export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixedSmall"): LossWeight {
+  expectWord("variationalWeight", "variance", variance, ["fixedSmall", "fixedLarge"]);
   return (schedule, t) => {
     const beta = schedule.betas[t];
     const small = posterior(schedule, t).variance;
@@ -30,6 +32,7 @@ export function convertWeight(
   weight: LossWeight,
   { from, to }: { readonly from: Prediction; readonly to: Prediction },
 ): LossWeight {
+  for (const kind of [from, to]) expectPrediction("convertWeight", kind);
   if (from === to) return weight;
   const unit = isOfNoise(from) && isOfNoise(to) ? noiseError : dataError;
   return (schedule, t) => {
@@ -55,6 +58,7 @@ export function truncatedSnrWeight(prediction: Prediction): LossWeight {
  */
 export function minSnrWeight(gamma = 5, prediction: Prediction = "noise"): LossWeight {
   if (!(gamma > 0)) throw new Error(`minSnrWeight: γ is ${gamma}, want a positive number`);
+  expectPrediction("minSnrWeight", prediction);
   if (prediction === "data") return (schedule, t) => Math.min(snrAt(schedule, t), gamma);
   // min(SNR, γ) / SNR, where SNR may be 0.
   const ofNoise: LossWeight = (schedule, t) => {

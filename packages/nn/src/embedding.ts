@@ -55,8 +55,8 @@ export function embedding(classes: number, channels: number, init: InitOptions):
     forward(indices) {
       const checked = (): Int32Array => {
         const given = typeof indices === "function" ? indices() : indices;
-        const wrong = given.find((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
-        if (wrong !== undefined) throw new Error(`embedding: index ${wrong}, want an integer in [0, ${classes - 1}]`);
+        const wrong = given.findIndex((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
+        if (wrong !== -1) throw new Error(`embedding: index ${given[wrong]}, want an integer in [0, ${classes - 1}]`);
         return Int32Array.from(given);
       };
       return layer.weight.gather(tensor(checked, { backend: layer.weight.backend }));

@@ -52,7 +52,7 @@ export function mlp(config: MlpConfig, init: InitOptions): Mlp {
           ...(model.classes && classes !== undefined
             ? [
                 model.classes.forward(() =>
-                  Array.from({ length: x.shape[0] }, (_, k) => classOf("mlp", labels?.[k] ?? null, classes)),
+                  Array.from({ length: x.shape[0] }, (_, k) => classOf("mlp", labels ? labels[k] : null, classes)),
                 ),
               ]
             : []),

@@ -73,16 +73,11 @@ export interface Optimizer {
 export function adamW(module: object, options: AdamWOptions): Optimizer {
   const named = namedParameters(module);
   if (typeof options !== "object" || options === null) throw wrongArgument("adamW", "options", options, "{ lr, … }");
-  const {
-    lr,
-    betas: [beta1, beta2] = [0.9, 0.999],
-    epsilon = 1e-8,
-    weightDecay = 0,
-    clipNorm = 0,
-    lossScaling = false,
-  } = options;
+  const { lr, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0, clipNorm = 0, lossScaling = false } = options;
+  if (!Array.isArray(betas)) throw wrongArgument("adamW", "betas", betas, "[β₁, β₂]");
+  const [beta1, beta2] = betas;
   const inRange = (name: string, value: number, fits: boolean, wanted: string) => {
-    if (!fits) throw new Error(`adamW: ${name} is ${value}, want ${wanted}`);
+    if (typeof value !== "number" || !fits) throw new Error(`adamW: ${name} is ${value}, want ${wanted}`);
   };
   if (typeof lr !== "function") inRange("lr", lr, isRate(lr), "a finite number ≥ 0, or a function of the step");
   for (const [k, beta] of [beta1, beta2].entries())

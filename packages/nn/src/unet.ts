@@ -195,7 +195,9 @@ function embed(
   const time = model.time2.forward(model.time1.forward(sinusoidalEmbedding(times, channels, { backend })).silu());
   if (!model.classes || classes === undefined) return time.silu();
   const none = classes;
-  return time.add(model.classes.forward(() => times.map((_, k) => classOf("unet", labels?.[k] ?? null, none)))).silu();
+  return time
+    .add(model.classes.forward(() => times.map((_, k) => classOf("unet", labels ? labels[k] : null, none))))
+    .silu();
 }
 
 function checkCall(
@@ -241,8 +243,8 @@ function checkConfig(config: UnetConfig): void {
   if (multipliers.length === 0 || !multipliers.every((m) => Number.isInteger(m * channels) && m > 0)) {
     throw new Error(`unet: multipliers is [${multipliers.join(", ")}], want at least one, each giving whole channels`);
   }
-  const level = config.attentionLevels?.find((k) => !(Number.isInteger(k) && k >= 0 && k < multipliers.length));
-  if (level !== undefined)
-    throw new Error(`unet: attentionLevels has ${level}, want integers in [0, ${multipliers.length - 1}]`);
+  for (const level of config.attentionLevels ?? [])
+    if (!(Number.isInteger(level) && level >= 0 && level < multipliers.length))
+      throw new Error(`unet: attentionLevels has ${level}, want integers in [0, ${multipliers.length - 1}]`);
   if (!(dropout >= 0 && dropout < 1)) throw new Error(`unet: dropout is ${dropout}, want a rate in [0, 1)`);
 }

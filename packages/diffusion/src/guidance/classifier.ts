@@ -3,6 +3,7 @@
 import { concat, grad, perStep, type Tensor, tidy } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import type { Model } from "../model.ts";
+import { expectPrediction, expectWord } from "../optionWords.ts";
 import { type Prediction, velocityScale } from "../parameterization.ts";
 import { checkPerSample, perSample } from "../perSample.ts";
 import { posterior } from "../posterior.ts";
@@ -47,6 +48,7 @@ export function classifierGuidance(
   { levels, scale = 1, prediction: kind = "noise", conditional = false }: ClassifierGuidanceOptions,
 ): Model {
   checkScale("classifierGuidance", scale);
+  expectPrediction("classifierGuidance", kind);
   if (kind === "mean" && typeof levels === "function")
     throw new Error("classifierGuidance: levels is a function, want a schedule, which predictions of the mean need");
   const guided: Model & { readonly model: Model } = {
@@ -78,6 +80,7 @@ export function classifierShift(
   { scale = 1, at = "x" }: { readonly scale?: number; readonly at?: "x" | "mean" } = {},
 ): MeanShift {
   checkScale("classifierShift", scale);
+  expectWord("classifierShift", "at", at, ["x", "mean"]);
   return ({ x, level, next, mean, variance, labels }) => {
     const place = at === "x" ? x : mean;
     const times = perStep(() => {

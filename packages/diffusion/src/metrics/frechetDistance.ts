@@ -1,5 +1,6 @@
 // Fréchet's distance between Gaussians: FID, where they have the moments of features.
 
+import { checkNoneNegative, checkSymmetric, largest, roundingOf } from "../covariance.ts";
 import { symmetricEigen } from "../symmetricEigen.ts";
 import { checkFeatures, type Features } from "./features.ts";
 
@@ -33,15 +34,19 @@ export function featureMoments(features: Features): { mean: Float64Array; covari
  * estimate is biased by it.
  *
  * Moments in float32 leave the eigenvalues an error of some 2⁻²⁴ Tr C, above and below 0: those are taken for 0.
- * @throws Error when sizes differ, an entry is not finite, or a covariance is not positive semidefinite but for the rounding of its entries
+ * @throws Error when sizes differ, an entry is not finite, or a covariance is not symmetric or not positive
+ * semidefinite but for the rounding of its entries
  */
 export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
   const d = a.mean.length;
   for (const { mean, covariance } of [a, b]) {
-    const wrong = Array.from(mean).find((value) => !Number.isFinite(value));
-    if (wrong !== undefined) throw new Error(`frechetDistance: a mean has ${wrong}, want finite numbers`);
-    if (mean.length !== d || covariance.length !== d || covariance.some((row) => row.length !== d))
-      throw new Error(`frechetDistance: a mean of ${mean.length} and a covariance of ${covariance.length}, want ${d}`);
+    const wrong = Array.from(mean).findIndex((value) => !Number.isFinite(value));
+    if (wrong !== -1) throw new Error(`frechetDistance: a mean has ${mean[wrong]}, want finite numbers`);
+    if (d === 0 || mean.length !== d || covariance.length !== d || covariance.some((row) => row.length !== d))
+      throw new Error(
+        `frechetDistance: a mean of ${mean.length} and a covariance of ${covariance.length}, want ${d || "some"}`,
+      );
+    checkSymmetric("frechetDistance: a covariance", covariance);
   }
   const root = product(rootOf(a.covariance), rootOf(b.covariance));
   const { values } = symmetricEigen(product(root, root));
@@ -57,28 +62,11 @@ export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
 /** The symmetric square root. What is within rounding of 0 is 0: its root would be far from it. */
 function rootOf(matrix: readonly ArrayLike<number>[]): Float64Array[] {
   const { values, vectors } = symmetricEigen(matrix);
+  checkNoneNegative("frechetDistance: a covariance", matrix, values);
   const rounding = roundingOf(matrix, values);
-  const least = values.reduce((low, value) => Math.min(low, value), 0);
-  if (!(least >= -16 * rounding))
-    throw new Error(`frechetDistance: a covariance has the eigenvalue ${least}, want none below 0`);
   const roots = values.map((value) => (value > rounding ? Math.sqrt(value) : 0));
   const scaled = vectors.map((row) => row.map((x, k) => x * roots[k]));
   return scaled.map((row) => Float64Array.from(vectors, (other) => dot(row, other)));
-}
-
-/**
- * How far from 0 rounding may leave an eigenvalue that is 0. Sums of n products have random errors of √n u √(C_ii C_jj), whose matrix has
- * a norm of about 2 √(n / d) u Tr C: below 4 u Tr C where there are fewer samples than features, d > n.
- */
-function roundingOf(matrix: readonly ArrayLike<number>[], values: Float64Array): number {
-  const isSingle = matrix.every((row) => Array.from(row).every((value) => Math.fround(value) === value));
-  const trace = matrix.reduce((sum, row, k) => sum + Math.abs(row[k]), 0);
-  const ofHost = matrix.length * Number.EPSILON * largest(values);
-  return isSingle ? Math.max(ofHost, 4 * 2 ** -24 * trace) : ofHost;
-}
-
-function largest(values: Float64Array): number {
-  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 
 /** a · bᵀ, by rows. */

@@ -19,9 +19,9 @@ export function inceptionScore(probabilities: Features, { splits = 10 }: { reado
 }
 
 function scoreOf(rows: readonly Float64Array[]): number {
-  const marginal = rows[0].map((_, y) => rows.reduce((sum, row) => sum + row[y], 0) / rows.length);
+  const totals = rows[0].map((_, y) => rows.reduce((sum, row) => sum + row[y], 0));
   const divergences = rows.map((row) =>
-    row.reduce((sum, p, y) => (p === 0 ? sum : sum + p * Math.log(p / marginal[y])), 0),
+    row.reduce((sum, p, y) => (p === 0 ? sum : sum + p * Math.log((p * rows.length) / totals[y])), 0),
   );
   return Math.exp(divergences.reduce((a, b) => a + b) / rows.length);
 }

@@ -7,7 +7,7 @@ import { checkPair, type Features, type Spread, spreadOf } from "./features.ts";
  * The squared maximum mean discrepancy with the kernel (xᵀy / d + 1)³, unbiased (Bińkowski et al. 2018, KID): may be below 0. Mean
  * and standard deviation over random subsets.
  * @param options subsets: 100 by default; size of each: 1000 by default, drawn from both sets without replacement
- * @throws Error when a set has fewer vectors than `size`
+ * @throws Error when a set has fewer vectors than `size`, and for features whose kernel overflows
  */
 export function kernelDistance(
   real: Features,
@@ -22,7 +22,13 @@ export function kernelDistance(
   checkPair("kernelDistance", real, generated, size);
   const draw = (features: Features) =>
     Array.from(rng.permutation(features.length).subarray(0, size), (k) => features[k]);
-  return spreadOf(Array.from({ length: subsets }, () => discrepancy(draw(real), draw(generated))));
+  const estimates = Array.from({ length: subsets }, () => discrepancy(draw(real), draw(generated)));
+  const wrong = estimates.find((estimate) => !Number.isFinite(estimate));
+  if (wrong !== undefined)
+    throw new Error(
+      `kernelDistance: the distance of a subset is ${wrong}, want features whose (xᵀy / d + 1)³ is finite`,
+    );
+  return spreadOf(estimates);
 }
 
 function discrepancy(x: Features, y: Features): number {

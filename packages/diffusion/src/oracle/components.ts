@@ -1,6 +1,7 @@
 // The components of a Gaussian mixture on the host, in float64: read and checked, their moments, and samples.
 
 import { type RandomStream, type Shape, ShapeError } from "@pkg/tensor";
+import { checkNoneNegative, checkSymmetric } from "../covariance.ts";
 import { bracket } from "../score.ts";
 import { symmetricEigen } from "../symmetricEigen.ts";
 
@@ -54,8 +55,8 @@ export function readMixture(name: string, parts: MixtureParts): { components: re
   if (covariances) perComponent("covariances", covariances);
   const components = means.map((mean, k): Component => {
     if (mean.length !== d) throw new ShapeError(`${name}: means[${k}] has ${mean.length} elements, want ${d}`);
-    const wrong = Array.from(mean).find((value) => !Number.isFinite(value));
-    if (wrong !== undefined) throw new Error(`${name}: means[${k}] has ${wrong}, want finite numbers`);
+    const wrong = Array.from(mean).findIndex((value) => !Number.isFinite(value));
+    if (wrong !== -1) throw new Error(`${name}: means[${k}] has ${mean[wrong]}, want finite numbers`);
     const width = covariances
       ? principalAxes(`${name}: covariances[${k}]`, covariances[k], d)
       : { spread: checkVariances(`${name}: variances[${k}]`, spreads?.[k] ?? 0, d), axes: null };
@@ -133,15 +134,10 @@ function principalAxes(
 ): Pick<Component, "spread" | "axes"> {
   if (matrix.length !== d || matrix.some((row) => row.length !== d))
     throw new ShapeError(`${name} is [${matrix.length}, ${matrix[0]?.length ?? 0}], want [${d}, ${d}]`);
-  const size = Math.max(...matrix.map((row) => Math.max(...Array.from(row, Math.abs))));
-  if (!Number.isFinite(size)) throw new Error(`${name} has elements that are not finite, want finite numbers`);
-  for (const [i, row] of matrix.entries())
-    for (let j = 0; j < i; j++)
-      if (Math.abs(row[j] - matrix[j][i]) > 1e-9 * size)
-        throw new Error(`${name} has ${row[j]} at (${i}, ${j}) and ${matrix[j][i]} at (${j}, ${i}), want it symmetric`);
+  checkSymmetric(name, matrix);
   const { values, vectors } = symmetricEigen(matrix);
-  const least = Math.min(...values);
-  if (least < -1e-12 * size * d) throw new Error(`${name} has the eigenvalue ${least}, want none below 0`);
+  checkNoneNegative(name, matrix, values);
+  const size = Math.max(...matrix.map((row) => Math.max(...Array.from(row, Math.abs))));
   // What is lost in rounding is no width.
   return { spread: values.map((value) => (value > 1e-14 * size * d ? value : 0)), axes: vectors };
 }

@@ -3,6 +3,7 @@
 import type { Conditioning } from "@pkg/nn";
 import { perStep, type Tensor, tensor, weightedSum } from "@pkg/tensor";
 import { levelAt, type NoiseLevel } from "../level.ts";
+import { expectClip, expectPrediction, expectWord } from "../optionWords.ts";
 import { convertAtStep, type Prediction } from "../parameterization.ts";
 import { type Clip, clipped } from "../path.ts";
 import { meanFromNoise, posterior } from "../posterior.ts";
@@ -68,6 +69,9 @@ export function ancestral(
 ): Sampler {
   const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
   const isLast = (index: number) => index === levels.length - 2;
+  expectPrediction("ancestral", kind);
+  expectClip("ancestral", clip);
+  expectWord("ancestral", "mean", of, ["data", "noise"]);
   return {
     levels,
     prior: 1,

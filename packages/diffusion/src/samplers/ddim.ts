@@ -2,6 +2,7 @@
 
 import { weightedSum } from "@pkg/tensor";
 import { levelAt } from "../level.ts";
+import { expectClip, expectPrediction } from "../optionWords.ts";
 import { convertAtStep, type Prediction } from "../parameterization.ts";
 import { type Clip, clipped } from "../path.ts";
 import { posterior } from "../posterior.ts";
@@ -46,6 +47,8 @@ export function ddim(
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddim: eta is ${eta}, want a number in [0, 1]`);
   const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
   const isNoisy = (index: number) => eta > 0 && index < levels.length - 2;
+  expectPrediction("ddim", prediction);
+  expectClip("ddim", clip);
   return {
     levels,
     prior: 1,

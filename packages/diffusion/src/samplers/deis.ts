@@ -2,6 +2,7 @@
 
 import { weightedSum } from "@pkg/tensor";
 import { lambdaOf, type NoiseLevel, sigmaOf } from "../level.ts";
+import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
 import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
@@ -33,6 +34,7 @@ export function deis(path: NoisePath, { order = 3, over = "time", lowerOrderFina
   const { levels, prior } = path;
   const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
   const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
+  expectWord("deis", "over", over, ["time", "log sigma"]);
   return {
     levels,
     prior,

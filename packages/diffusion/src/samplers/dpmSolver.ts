@@ -2,6 +2,7 @@
 
 import type { Tensor } from "@pkg/tensor";
 import { lambdaOf, type NoiseLevel } from "../level.ts";
+import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
 import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
@@ -28,6 +29,7 @@ export function dpmSolver(path: NoisePath, { order = 3, of = "noise" }: DpmSolve
   checkOrder("dpmSolver", order, 3);
   const { levels, prior } = path;
   const isEuler = isEulerStep(levels);
+  expectWord("dpmSolver", "of", of, ["noise", "data"]);
   return {
     levels,
     prior,

@@ -2,6 +2,7 @@
 
 import { weightedSum } from "@pkg/tensor";
 import { lambdaOf } from "../level.ts";
+import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
 import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
@@ -41,6 +42,7 @@ export function dpmSolverPlusPlus(
   const { levels, prior } = path;
   const isLast = endsAtData(levels);
   const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
+  expectWord("dpmSolverPlusPlus", "form", form, ["midpoint", "heun"]);
   return {
     levels,
     prior,

@@ -2,6 +2,7 @@
 
 import type { Tensor } from "@pkg/tensor";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
+import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
 import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
@@ -27,6 +28,7 @@ export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {
   expectPath("pndm", path);
   const { levels, prior } = path;
   const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
+  expectWord("pndm", "start", start, ["runge-kutta", "heun"]);
   return {
     levels,
     prior,

@@ -2,6 +2,7 @@
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../level.ts";
+import { expectWord } from "../optionWords.ts";
 import { type NoisePath, readScore } from "../path.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
 import { endsAtData, liveLevel } from "./liveLevels.ts";
@@ -37,6 +38,7 @@ export function predictorCorrector(
   if (levels.length !== path.levels.length || levels.some(({ noise }, k) => noise !== path.levels[k].noise))
     throw new Error("predictorCorrector: the predictor visits other levels than the path, want the same");
   const isLast = endsAtData(levels);
+  expectWord("predictorCorrector", "norms", norms, ["batch", "sample"]);
   return {
     levels,
     prior,

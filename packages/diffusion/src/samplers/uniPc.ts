@@ -2,6 +2,7 @@
 
 import type { Tensor } from "@pkg/tensor";
 import { lambdaOf } from "../level.ts";
+import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
 import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
@@ -42,6 +43,7 @@ export function uniPc(
   /** How many estimates the correction and the step take, where `earlier` ones are remembered. */
   const counts = (index: number, earlier: number) =>
     [orderOf(index - 1, earlier - 1), orderOf(index, earlier)] as const;
+  expectWord("uniPc", "form", form, ["bh1", "bh2"]);
   return {
     levels,
     prior,

@@ -1,4 +1,5 @@
 // Whole training steps and sampling of the U-Nets for MNIST and CIFAR-10, timed on each backend.
+import { contains } from "@pkg/command";
 import { cosine, ddim, finalSample, linear, noisePrediction, type Schedule, sample } from "@pkg/diffusion";
 import { adamW, ema, parameterCount, parameters, unet } from "@pkg/nn";
 import { type Backend, capture, randomStream, tidy, tune, type WebgpuBackend, type WebgpuCounters } from "@pkg/tensor";
@@ -53,7 +54,7 @@ export interface Network {
   readonly sampleBatch: number;
 }
 
-const NETWORKS: readonly Network[] = [
+export const NETWORKS: readonly Network[] = [
   { network: MNIST_UNET, schedule: cosine(1000), batch: 64, sampleBatch: 16 },
   { network: CIFAR_UNET, schedule: linear(1000), batch: 128, sampleBatch: 64 },
 ];
@@ -66,7 +67,7 @@ export async function measureEndToEnd(
   onNetwork: (done: EndToEnd) => void = () => {},
 ): Promise<{ networks: EndToEnd[]; failures: Missing[]; absent: Missing[] }> {
   const [networks, failures, absent]: [EndToEnd[], Missing[], Missing[]] = [[], [], []];
-  for (const given of NETWORKS.filter(({ network: { name } }) => name.includes(filter))) {
+  for (const given of NETWORKS.filter(({ network: { name } }) => contains(name, filter))) {
     const { network, batch } = given;
     for (const stage of stages) {
       const entry = { name: network.name, size: `batch ${batch}`, backend: stage.label };

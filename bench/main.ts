@@ -4,7 +4,9 @@ import {
   answer,
   type Command,
   closedAtEnd,
+  contains,
   describeBusyness,
+  expectSome,
   type FlagTable,
   type FlagValues,
   runAsProgram,
@@ -17,7 +19,7 @@ import { memoryBound } from "./cases/memoryBound.ts";
 import { training } from "./cases/training.ts";
 import { type Ceilings, measureCeilings, probeRate } from "./ceilings.ts";
 import { type Manner, ours } from "./contender.ts";
-import { type EndToEnd, measureEndToEnd, type Stage } from "./endToEnd.ts";
+import { type EndToEnd, measureEndToEnd, NETWORKS, type Stage } from "./endToEnd.ts";
 import { type AdapterFacts, adapterFacts, environment } from "./environment.ts";
 import { measureGpuCosts } from "./gpuCosts.ts";
 import { openGpu } from "./gpuDevice.ts";
@@ -54,6 +56,11 @@ await runAsProgram(import.meta.url, (words) => answer(bench, words));
 
 async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
   const [isQuick, filter] = [flags.isOn("quick"), flags.word("filter")];
+  const all: BenchCase[] = [...contractions, ...attentions, ...memoryBound, ...training];
+  expectSome(filter, [
+    ...all.map(({ name, size }) => `${name} ${size}`),
+    ...NETWORKS.map(({ network }) => network.name),
+  ]);
   let adapter: AdapterFacts | undefined;
   const toggles = flags.given("toggles");
   const openWebgpu = async (manner: Manner = {}) => {
@@ -100,7 +107,6 @@ async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
     }
   }
   const contenders = stages.map((stage) => ours(stage.label, stage.backend, stage.expectedRate, stage));
-  const all: BenchCase[] = [...contractions, ...attentions, ...memoryBound, ...training];
   const [measurements, failures, absent]: [Measurement[], Missing[], Missing[]] = [[], [], []];
   // After each case, so that what was measured is there if the next one never ends.
   const networks: EndToEnd[] = [];
@@ -118,7 +124,7 @@ async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
     if (json) writeFileSync(json, `${JSON.stringify(result)}\n`);
     return result;
   };
-  for (const given of all.filter(({ name, size }) => `${name} ${size}`.includes(filter))) {
+  for (const given of all.filter(({ name, size }) => contains(`${name} ${size}`, filter))) {
     const outcome = await measure(given, contenders, effort);
     measurements.push(...outcome.measurements);
     failures.push(...outcome.failures);

@@ -7,7 +7,9 @@ import {
   answer,
   type Command,
   closedAtEnd,
+  contains,
   describeBusyness,
+  expectSome,
   type FlagTable,
   type FlagValues,
   runAsProgram,
@@ -58,6 +60,10 @@ await runAsProgram(import.meta.url, (words) => answer(peersCommand, words));
 
 async function main(flags: Flags): Promise<number> {
   const [filter, file] = [flags.word("filter"), flags.given("references")];
+  expectSome(
+    filter,
+    peerCases.map(({ name, size }) => `${name} ${size}`),
+  );
   const references = file === undefined ? undefined : openReferences(file);
   const contenders: Contender[] = [];
   const descriptions: Record<string, string> = {};
@@ -93,7 +99,7 @@ async function main(flags: Flags): Promise<number> {
     if (json) writeFileSync(json, `${JSON.stringify(result)}\n`);
     return result;
   };
-  for (const given of peerCases.filter(({ name, size }) => `${name} ${size}`.includes(filter))) {
+  for (const given of peerCases.filter(({ name, size }) => contains(`${name} ${size}`, filter))) {
     const outcome = await measure(given, contenders, flags.isOn("quick") ? QUICK : EFFORT, references);
     measurements.push(...outcome.measurements);
     failures.push(...outcome.failures);

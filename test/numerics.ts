@@ -1,6 +1,15 @@
 // `pnpm numerics`: every op's cases on every backend, in Node and in a browser, as one table of errors in units of what is allowed.
 import { writeFileSync } from "node:fs";
-import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
+import {
+  answer,
+  type Command,
+  closedAtEnd,
+  contains,
+  expectSome,
+  type FlagTable,
+  type FlagValues,
+  runAsProgram,
+} from "@pkg/command";
 import { cpu, wasm, webgpu } from "@pkg/tensor";
 import type { Kind, Program } from "./browser/page.ts";
 import { allOps, checkCase, type Finding, toleranceOf } from "./tensor/checkCase.ts";
@@ -49,11 +58,16 @@ WebGPU runs on SwiftShader; TWEEDIE_ADAPTER=system takes the machine's adapter i
 await runAsProgram(import.meta.url, (words) => answer(numerics, words));
 
 async function main(flags: FlagValues<keyof typeof FLAGS>): Promise<number> {
+  const filter = flags.word("filter");
+  expectSome(
+    filter,
+    allOps.map(({ name }) => name),
+  );
   const places = await openPlaces(flags.isOn("node-only"));
   const heads = places.map(({ label }) => label.padStart(widthOf(label))).join("");
   process.stdout.write(`${"op".padEnd(16)}cases  ${"tolerance".padEnd(24)}${heads}\n`);
   const rows: Row[] = [];
-  for (const op of allOps.filter(({ name }) => name.includes(flags.word("filter")))) {
+  for (const op of allOps.filter(({ name }) => contains(name, filter))) {
     process.stdout.write(`${op.name.padEnd(16)}${`${op.cases.length}`.padStart(5)}  ${toleranceOf(op).padEnd(24)}`);
     const failures: string[] = [];
     for (const place of places) {

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { answer, type Command, type FlagTable, runAsProgram } from "@pkg/command";
+import { answer, type Command, contains, expectSome, type FlagTable, runAsProgram } from "@pkg/command";
 import { type Fault, faults } from "./plantedFaults.mjs";
 
 const asTheyAre = { recursive: true, verbatimSymlinks: true };
@@ -36,10 +36,14 @@ export const faultsCommand: Command<keyof typeof FLAGS> = {
 await runAsProgram(import.meta.url, (words) => answer(faultsCommand, words));
 
 function main(filter: string): number {
+  expectSome(
+    filter,
+    faults.map(({ name }) => name),
+  );
   const copy = copyOfRepository();
   let unnoticed = 0;
   try {
-    for (const fault of faults.filter(({ name }) => name.includes(filter))) {
+    for (const fault of faults.filter(({ name }) => contains(name, filter))) {
       const failed = testsThatNotice(fault, copy);
       if (failed.length === 0) unnoticed++;
       const first = failed.length === 0 ? "UNNOTICED" : failed[0].trim();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { answer, answerOneOf, type Command, type Flag, ForeseenError, readArguments } from "@pkg/command";
+import { answer, answerOneOf, type Command, contains, type Flag, ForeseenError, readArguments } from "@pkg/command";
 import { DeviceLostError, DeviceStalledError, OutOfMemoryError } from "@pkg/tensor";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { compare } from "../../bench/compare.ts";
@@ -151,6 +151,19 @@ test("a command's name that is none is one line", async () => {
   const { code, out } = await answered(() => answerOneOf(programs, ["--help"]));
   expect(code).toBe(0);
   for (const { name } of programs) expect(out).toContain(`pnpm ${name}`);
+});
+
+test.each([bench, peersCommand, numerics, faultsCommand].map((command) => [command.name, command as Command] as const))(
+  "%s refuses a --filter that chooses nothing, before any work",
+  async (_, command) => {
+    const { code, out, error } = await answered(() => answer(command, ["--filter", "no such thing"]));
+    expect(error).toMatch(/^error: --filter no such thing: nothing contains it, want a part of one of [^\n]+\n$/);
+    expect([code, out]).toEqual([2, ""]);
+  },
+);
+
+test("a filter's capitals do not matter", () => {
+  expect([contains("groupNorm + SiLU 2×32²×64", "silu"), contains("SiLU", "gelu")]).toEqual([true, false]);
 });
 
 test("what is missing or no result is one line to bench:compare", async () => {

@@ -28,7 +28,7 @@ import {
   sampleFlow,
   verifySampler,
 } from "@pkg/diffusion";
-import { type Backend, concat, liveTensors, onesLike, randomStream, type Tensor, tensor } from "@pkg/tensor";
+import { type Backend, concat, grad, liveTensors, onesLike, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
 
@@ -102,6 +102,16 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
       expect(await hybridLoss(both, schedule, x0, randomStream(2), { clip: true }).item()).toBeNaN();
       const loss = await predictionLoss(failing(value, 0), schedule, x0, randomStream(2)).item();
       expect(Number.isFinite(loss)).toBe(false);
+    });
+
+    test.each([true, false])("the gradients of such a loss are NaN, with clip %s", async (clip) => {
+      const weight = tensor([0.9], { backend });
+      const model: Model = { forward: (x, times) => failing(value, 0).forward(x, times).mul(weight) };
+      const cut: Model = { forward: (x, times) => failing(value, 0).forward(x.mul(weight), times) };
+      for (const one of [model, cut]) {
+        const [slope] = grad(() => boundLoss(one, schedule, images(), randomStream(2), { clip }), [weight]);
+        expect(await slope.item()).toBeNaN();
+      }
     });
 
     test("noiseEnergies names the step and the number", async () => {

@@ -53,11 +53,14 @@ export async function readWatched(
 }
 
 /**
- * Values, [batch, ...], with NaN for each sample of which an output, [batch, ...], has an element that is not finite: of such outputs a
- * clip, or the decoder's least probability, would make good values.
+ * Values, [batch, ...], with NaN, and a gradient of NaN, for each sample of which an output, [batch, ...], has an element that is not finite: of such outputs a
+ * clip, or the decoder's least probability, would make good values, and a step of training without that sample.
  */
 export function spoilt(values: Tensor, outputs: readonly Tensor[]): Tensor {
   const faults = outputs.map((output) => sumPerSample(output.isFinite().logicalNot().cast("float32")));
   const isSound = faults.reduce((a, b) => a.add(b)).equal(0);
-  return isSound.reshape([values.shape[0], ...values.shape.slice(1).fill(1)]).where(values, Number.NaN);
+  return isSound
+    .reshape([values.shape[0], ...values.shape.slice(1).fill(1)])
+    .where(1, Number.NaN)
+    .mul(values);
 }

@@ -123,12 +123,13 @@ test.each<[string, unknown, string]>([
   ["image", undefined, "image missing, want a value"],
   ["image.height", 1e9, "image.height 1000000000, want an integer in [1, 4096]"],
   ["image.width", 0, "image.width 0, want an integer in [1, 4096]"],
-  ["step", -1, "step -1, want an integer from 0"],
-  ["step", "many", 'step "many", want an integer from 0'],
+  ["step", -1, "step -1, want an integer in [0, 4503599627370496]"],
+  ["step", Number.MAX_SAFE_INTEGER, "step 9007199254740991, want an integer in [0, 4503599627370496]"],
+  ["step", "many", 'step "many", want an integer in [0, 4503599627370496]'],
   ["rng", {}, "rng.generator missing, want a value"],
   ["rng.generator", "mt19937", 'rng.generator "mt19937", want philox4x32-10'],
   ["rng.key", "0x", 'rng.key "0x", want up to 16 digits after 0x'],
-  ["rng.index", 1.5, "rng.index 1.5, want an integer from 0"],
+  ["rng.index", 1.5, "rng.index 1.5, want an integer in [0, 4503599627370496]"],
 ])("a header with %s %j is refused", (name, value, wanted) => {
   const header = goodHeader();
   setField(header, name, value);
@@ -283,10 +284,10 @@ const RIGHT: Readonly<Record<string, (x: unknown) => boolean>> = {
   "settings.labelDropout": isNumber(0, 1),
   "image.height": isInteger(1, 4096),
   "image.width": isInteger(1, 4096),
-  step: isInteger(0, Number.MAX_SAFE_INTEGER),
+  step: isInteger(0, 2 ** 52),
   "rng.generator": isOneOf("philox4x32-10"),
   "rng.key": (x) => typeof x === "string" && /^0x[0-9a-f]{1,16}$/.test(x),
-  "rng.index": isInteger(0, Number.MAX_SAFE_INTEGER),
+  "rng.index": isInteger(0, 2 ** 52),
 };
 const BRANCHES = ["settings", "settings.model", "image", "rng"];
 

@@ -22,6 +22,9 @@ export interface CheckpointHeader {
 // Images of more pixels than these belong to no network that these commands train.
 const LARGEST_EXTENT = 4096;
 
+// What goes on counting from there has to be read again: no run comes from here to where numbers end.
+const LARGEST_COUNT = 2 ** 52;
+
 const number = (low: number, high: number, wanted = `a number in [${low}, ${high}]`) =>
   v.custom<number>((x) => typeof x === "number" && x >= low && x <= high, wanted);
 const integer = (low: number, high: number) =>
@@ -70,11 +73,11 @@ const HEADER = v.strictObject({
     labelDropout: v.exactOptional(asFlag("label-dropout")),
   }),
   image: v.strictObject({ height: integer(1, LARGEST_EXTENT), width: integer(1, LARGEST_EXTENT) }),
-  step: integer(0, Number.MAX_SAFE_INTEGER),
+  step: integer(0, LARGEST_COUNT),
   rng: v.strictObject({
     generator: v.literal("philox4x32-10", "philox4x32-10"),
     key: v.custom<string>((x) => typeof x === "string" && /^0x[0-9a-f]{1,16}$/.test(x), "up to 16 digits after 0x"),
-    index: integer(0, Number.MAX_SAFE_INTEGER),
+    index: integer(0, LARGEST_COUNT),
   }),
 }) satisfies v.GenericSchema<unknown, CheckpointHeader>;
 

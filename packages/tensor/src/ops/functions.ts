@@ -117,8 +117,8 @@ export const expm1 = elementwise({
   library,
   wasm: "expm1",
   cpu: Math.expm1,
-  vjp: ([g], _, [y]) => [g.mul(y.add(1))],
-  saves: { outputs: [0] },
+  vjp: ([g], [x]) => [g.mul(x.exp())], // y + 1 has no digits left where y is near −1
+  saves: { inputs: [0] },
   cases: [over(-1e-3, 1e-3), over(-20, 80)],
   tolerance: POLYNOMIAL,
 });
@@ -208,8 +208,9 @@ export const sigmoid = elementwise({
   library,
   wasm: "sigmoid",
   cpu: (a) => 1 / (1 + Math.exp(-a)),
-  vjp: ([g], _, [y]) => [g.mul(y).mul(y.affine(-1, 1))],
-  saves: { outputs: [0] },
+  // 1 − y has no digits left where y is near 1; sigmoid(−x) has all.
+  vjp: ([g], [x], [y]) => [g.mul(y).mul(x.neg().sigmoid())],
+  saves: { inputs: [0], outputs: [0] },
   cases: [over(-100, 100)],
   tolerance: QUOTIENT,
 });
@@ -237,7 +238,7 @@ export const gelu = elementwise({
   wasm: "gelu",
   cpu: (a) => 0.5 * a * erfc(-a * Math.SQRT1_2),
   vjp: ([g], [x]) => {
-    const distribution = x.mul(Math.SQRT1_2).erf().affine(0.5, 0.5);
+    const distribution = x.logNdtr().exp(); // (1 + erf(x / √2)) / 2 loses the digits of its lower tail
     const density = x
       .square()
       .mul(-0.5)
@@ -262,12 +263,12 @@ export const geluTanh = elementwise({
     const slope = 2 * Math.sqrt(2 / Math.PI);
     // From 20 on the sigmoid is 0 or 1 to any precision, while x² may be infinite.
     const near = x.clamp(-20, 20);
-    const s = near.add(near.mul(near.square()).mul(0.044715)).mul(slope).sigmoid();
+    const twice = near.add(near.mul(near.square()).mul(0.044715)).mul(slope);
     const inner = near
       .square()
       .affine(3 * 0.044715, 1)
       .mul(slope);
-    return [g.mul(s).mul(near.mul(s.affine(-1, 1)).mul(inner).add(1))];
+    return [g.mul(twice.sigmoid()).mul(near.mul(twice.neg().sigmoid()).mul(inner).add(1))];
   },
   saves: { inputs: [0] },
   cases: [over(-5, 5)],

@@ -60,6 +60,28 @@ test("float64 keeps its bits, and half precision is read", async () => {
   expect(await other.w.item()).toBe(0.25);
 });
 
+test("whole numbers come as they are in the file, or not at all", async () => {
+  const backend = cpu();
+  const read = async (dtype: "int32" | "uint32" | "bool", stored: Parameters<typeof serializeSafetensors>[0]) => {
+    const module = { n: tensor([1], { backend, dtype }) };
+    await load(module, serializeSafetensors(stored));
+    return [...(await module.n.data())];
+  };
+  const file = (dtype: "U32" | "I32", value: number) =>
+    new Map([
+      dtype === "U32"
+        ? ["n", { dtype, shape: [1], data: Uint32Array.of(value) } as const]
+        : ["n", { dtype, shape: [1], data: Int32Array.of(value) } as const],
+    ]);
+  expect(await read("int32", file("U32", 7))).toEqual([7]);
+  expect(await read("bool", file("I32", 0))).toEqual([0]);
+  await expect(read("int32", file("U32", 2 ** 32 - 1))).rejects.toThrow(
+    "load: n holds 4294967295 in the file, want int32",
+  );
+  await expect(read("uint32", file("I32", -1))).rejects.toThrow("load: n holds -1 in the file, want uint32");
+  await expect(read("bool", file("I32", 7))).rejects.toThrow("load: n holds 7 in the file, want bool");
+});
+
 test("what does not fit changes nothing", async () => {
   const module = { a: tensor([1, 2], { backend: cpu() }), b: tensor(Int32Array.of(3), { backend: cpu() }) };
   const before = await values(module);

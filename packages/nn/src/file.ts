@@ -30,6 +30,13 @@ interface NodeProcess {
 }
 
 const DTYPES = { float32: "F32", int32: "I32", uint32: "U32", bool: "BOOL" } as const satisfies Record<DType, string>;
+/** Whether a type has a whole number as it is. */
+const HOLDS: Readonly<Record<DType, (value: number) => boolean>> = {
+  float32: () => true,
+  int32: (value) => value === (value | 0),
+  uint32: (value) => value === value >>> 0,
+  bool: (value) => value === 0 || value === 1,
+};
 /** One write of Node takes less than 2 GiB. */
 const MOST = 2 ** 30;
 
@@ -114,6 +121,8 @@ function read(path: string, { dtype, shape, data }: SafetensorsTensor, target: T
   if (data instanceof BigInt64Array || data instanceof BigUint64Array || isFloat !== (target.dtype === "float32")) {
     throw new Error(`load: ${path} is ${dtype} in the file, want ${target.dtype}`);
   }
+  const other = isFloat ? undefined : data.find((value) => !HOLDS[target.dtype](value));
+  if (other !== undefined) throw new Error(`load: ${path} holds ${other} in the file, want ${target.dtype}`);
   const values = data instanceof Float64Array || data instanceof Float32Array ? data : Int32Array.from(data);
   return tensor(target.dtype === "uint32" ? Uint32Array.from(data) : values, {
     backend: target.backend,

@@ -101,7 +101,10 @@ test.each<[string, () => unknown]>([
   ["convertPrediction: 1 times", () => convertPrediction(schedule, x, { from: "noise", to: "data", x, times: [1] })],
   ["[3,1] for x [3,2]", () => convertPrediction(schedule, column, { from: "noise", to: "data", x, times })],
   ["[3,1] for x [3,2]", () => convertAtLevel({ t: 1, signal: 1, noise: 1 }, column, { from: "data", to: "data", x })],
-  ['prediction: "nonsense"', () => convertPrediction(schedule, x, { from: word, to: "data", x, times })],
+  [
+    'convertPrediction: prediction is "nonsense", want noise, data, velocity, score or mean',
+    () => convertPrediction(schedule, x, { from: word, to: "data", x, times }),
+  ],
   ["a score at t = -1", () => convertPrediction(schedule, x, { from: "score", to: "data", x, times: [-1, 1, 1] })],
   ["there is no noise", () => convertPrediction(schedule, x, { from: "data", to: "noise", x, times: [-1, 1, 1] })],
   ["predictionTarget: 1 times", () => predictionTarget(schedule, "velocity", { data: x, noise: x, times: [1] })],

@@ -55,6 +55,45 @@ describe("a loss that depends on no parameter", () => {
     expect(optimizer.unreached).toEqual([]);
   });
 
+  test("the count of updates is one for all: first reached in update 2001, a parameter moves by 2.94 times the rate", async () => {
+    const w = tensor([1], { backend });
+    const optimizer = adamW([w], { lr: 1e-3 });
+    optimizer.load(optimizer.state(), 2000);
+    optimizer.minimize(() => w.mul(5).sum());
+    // 0.1 g / √(0.001 g² / (1 − 0.999²⁰⁰¹)), the first moment's correction being 1.
+    expect((1 - (await w.item())) / 1e-3).toBeCloseTo(2.94, 2);
+  });
+
+  for (const { name, open, skip } of openers) {
+    describe.skipIf(skip)(`on ${name}`, () => {
+      test("what a loss does not reach stays as it is, with its moments: plain, scaled, clipped and captured", async () => {
+        const here = await open();
+        for (const isCaptured of [false, true]) {
+          for (const options of [{}, { lossScaling: true }, { clipNorm: 0.5 }]) {
+            const [used, idle] = [1, 2].map((value) => tensor([value, value], { backend: here }));
+            const optimizer = adamW({ used, idle }, { lr: 0.1, weightDecay: 0.5, ...options });
+            optimizer.minimize(() => used.mul(idle).sum()); // so that there are moments
+            const kept = () => {
+              const state = optimizer.state();
+              return values([idle, ...["first.1", "second.1"].flatMap((key) => state.get(key) ?? [])]);
+            };
+            const before = await kept();
+            const [start] = await values([used]);
+            const step = () => optimizer.minimize(() => used.square().sum());
+            const run = isCaptured ? capture(step) : step;
+            for (let k = 0; k < 5; k++) run();
+            expect(optimizer.unreached).toEqual(["idle [2]"]);
+            expect(optimizer.steps).toBe(6);
+            expect(await kept()).toEqual(before);
+            expect(before.flat().every((value) => value !== 0)).toBe(true);
+            expect(await values([used])).not.toEqual([start]);
+          }
+        }
+        await here.dispose();
+      });
+    });
+  }
+
   test("is not that of a U-Net with classes that gets no labels", () => {
     const net = unet({ inChannels: 1, channels: 8, multipliers: [1], blocks: 1, classes: 3 }, init());
     const optimizer = adamW(net, { lr: 1e-3 });

@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { type Decoder, discretisedDecoder } from "./decoder.ts";
 import { klOf } from "./klDivergence.ts";
 import type { Model } from "./model.ts";
@@ -33,6 +34,7 @@ export interface ReverseProcess {
  * @returns [batch]
  */
 export function priorTerm(schedule: Schedule, x0: Tensor): Tensor {
+  expectArguments("priorTerm", { schedule, x0 });
   const alphaBar = alphaBarAt(schedule, schedule.steps - 1);
   const rest = -Math.log1p(-alphaBar) - alphaBar;
   return sumPerSample(x0.square().mul(alphaBar).add(rest).mul(0.5));
@@ -47,9 +49,13 @@ export function priorTerm(schedule: Schedule, x0: Tensor): Tensor {
 export function boundTerms(
   model: Model,
   schedule: Schedule,
-  { x0, x, times }: { readonly x0: Tensor; readonly x: Tensor; readonly times: readonly number[] },
-  { labels, rng, ...reverse }: ReverseProcess & Conditioning = {},
+  known: { readonly x0: Tensor; readonly x: Tensor; readonly times: readonly number[] },
+  options: ReverseProcess & Conditioning = {},
 ): Tensor {
+  expectArguments("boundTerms", { model, schedule, known, options });
+  const { labels, rng, ...reverse } = options;
+  const { x0, x, times } = known;
+  expectArguments("boundTerms", { x0, x, times });
   const output = model.forward(x, times, { labels, rng });
   const { prediction, raw } = splitVariance(output, reverse.variance ?? fixedSmall(), x.shape);
   return termsOf(schedule, { x0, x, times, predicted: prediction, raw }, reverse);
@@ -96,6 +102,7 @@ export function termsOf(
 
 /** −log₂ p a dimension, of nats of the whole sample. @throws Error unless dimensions is a positive integer */
 export function bitsPerDim(nats: number, dimensions: number): number {
+  expectArguments("bitsPerDim", { nats });
   if (!(Number.isInteger(dimensions) && dimensions > 0))
     throw new Error(`bitsPerDim: ${dimensions} dimensions, want a positive integer`);
   return nats / (dimensions * Math.LN2);

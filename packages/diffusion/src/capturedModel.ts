@@ -1,6 +1,7 @@
 // A network whose calls are captured, for what asks it from the host: on WebGPU each call replays it as a flat list of commands.
 
 import { type Captured, capture, type Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import type { Model } from "./model.ts";
 
 type Forward = Captured<[x: Tensor, times: readonly number[], labels: readonly (number | null)[]], Tensor>;
@@ -20,6 +21,7 @@ export interface CapturedModel<Network extends Model> extends Model {
  * @throws Error from calls: what the model throws, and what `capture` refuses, such as `tensor` of given numbers in its forward
  */
 export function capturedModel<Network extends Model>(model: Network): CapturedModel<Network> {
+  expectArguments("capturedModel", { model });
   const captures = new Map<string, Forward>();
   return {
     model, // a field, so that its parameters are found

@@ -1,6 +1,7 @@
 // The decoder p(x₀ | x_1) of the bound's last term: for images on a grid of levels, or for continuous data.
 
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import type { Normal } from "./klDivergence.ts";
 import { expectWord } from "./optionWords.ts";
 import type { Clip } from "./path.ts";
@@ -33,7 +34,9 @@ export interface DiscretisedOptions {
  * x = ±1 (Ho et al. 2020, eq. 13). "exact" has the logarithm of it right to 1e-5 in float32 while σ ≤ 1, in both tails.
  * @throws Error for levels below 2, or a floor outside of [0, 1)
  */
-export function discretisedDecoder({ levels = 256, cdf = "exact", floor = 1e-12 }: DiscretisedOptions = {}): Decoder {
+export function discretisedDecoder(options: DiscretisedOptions = {}): Decoder {
+  expectArguments("discretisedDecoder", { options });
+  const { levels = 256, cdf = "exact", floor = 1e-12 } = options;
   if (!(Number.isInteger(levels) && levels >= 2)) {
     throw new Error(`discretisedDecoder: levels is ${levels}, want an integer from 2 on`);
   }

@@ -1,6 +1,7 @@
 // Uniform dequantisation: images on a grid as continuous data, for likelihoods that are densities.
 
 import type { RandomStream, Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { bitsPerDim } from "./bound.ts";
 
 /**
@@ -9,11 +10,9 @@ import { bitsPerDim } from "./bound.ts";
  * @param images in [−1, 1]
  * @returns in [−1, 1], of the same shape
  */
-export function dequantise(
-  images: Tensor,
-  rng: RandomStream,
-  { levels = 256 }: { readonly levels?: number } = {},
-): Tensor {
+export function dequantise(images: Tensor, rng: RandomStream, options: { readonly levels?: number } = {}): Tensor {
+  expectArguments("dequantise", { images, rng, options });
+  const { levels = 256 } = options;
   checkLevels("dequantise", levels);
   const half = (levels - 1) / 2;
   return images
@@ -28,11 +27,9 @@ export function dequantise(
  * wide there.
  * @param nats −log p(y) of a whole sample
  */
-export function dequantisedBits(
-  nats: number,
-  dimensions: number,
-  { levels = 256 }: { readonly levels?: number } = {},
-): number {
+export function dequantisedBits(nats: number, dimensions: number, options: { readonly levels?: number } = {}): number {
+  expectArguments("dequantisedBits", { nats, options });
+  const { levels = 256 } = options;
   checkLevels("dequantisedBits", levels);
   return bitsPerDim(nats, dimensions) + Math.log2(levels / 2);
 }

@@ -1,6 +1,7 @@
 // The divergence tr ∇f of a vector field: exactly, and by Hutchinson's estimate.
 
 import { type RandomStream, ShapeError, type Tensor, tensor, tidy, vjp, zeros } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { sampleSize, sumPerSample } from "./perSample.ts";
 import { bracket, checkField } from "./score.ts";
 
@@ -27,11 +28,10 @@ export interface ProbeOptions {
  * @param rng takes one draw a probe
  * @throws Error when `count` is not a positive integer
  */
-export function drawProbes(
-  { shape, backend }: Tensor,
-  rng: RandomStream,
-  { count = 1, distribution = "rademacher" }: ProbeOptions = {},
-): Tensor[] {
+export function drawProbes(x: Tensor, rng: RandomStream, options: ProbeOptions = {}): Tensor[] {
+  expectArguments("drawProbes", { x, rng, options });
+  const { count = 1, distribution = "rademacher" } = options;
+  const { shape, backend } = x;
   if (!(Number.isInteger(count) && count > 0))
     throw new Error(`drawProbes: ${count} probes, want a positive integer of them`);
   if (distribution !== "rademacher" && distribution !== "normal")
@@ -45,6 +45,7 @@ export function drawProbes(
  * @throws ShapeError when f(x) is not of x's shape
  */
 export function exactDivergence(field: Field, x: Tensor): FieldDivergence {
+  expectArguments("exactDivergence", { field, x });
   return tidy(() => {
     const { value, pullback } = vjp((y) => checkField("exactDivergence", field(y), y), [x]);
     const [batch, ...dims] = x.shape;
@@ -73,6 +74,7 @@ export function exactDivergence(field: Field, x: Tensor): FieldDivergence {
  * @throws Error without probes; ShapeError when one, or f(x), is not of x's shape
  */
 export function hutchinsonDivergence(field: Field, x: Tensor, probes: readonly Tensor[]): FieldDivergence {
+  expectArguments("hutchinsonDivergence", { field, x, probes });
   return tidy(() => {
     checkProbes("hutchinsonDivergence", probes, x);
     const { value, pullback } = vjp((y) => checkField("hutchinsonDivergence", field(y), y), [x]);

@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import { perStep, type RandomStream, type Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import type { Model } from "./model.ts";
 import { checkBatch, checkPredicted, perSample } from "./perSample.ts";
 
@@ -25,12 +26,9 @@ export interface EdmLossOptions extends Pick<Conditioning, "labels"> {
  * @throws Error when mean or deviation is not finite, deviation below 0, or sigmaData not positive; ShapeError when the prediction
  * is not of x0's shape
  */
-export function edmLoss(
-  denoiser: Model,
-  x0: Tensor,
-  rng: RandomStream,
-  { mean = -1.2, deviation = 1.2, sigmaData = 0.5, labels }: EdmLossOptions = {},
-): Tensor {
+export function edmLoss(denoiser: Model, x0: Tensor, rng: RandomStream, options: EdmLossOptions = {}): Tensor {
+  expectArguments("edmLoss", { denoiser, x0, rng, options });
+  const { mean = -1.2, deviation = 1.2, sigmaData = 0.5, labels } = options;
   checkBatch("edmLoss", x0);
   if (!Number.isFinite(mean)) throw new Error(`edmLoss: mean is ${mean}, want a finite number`);
   if (!(deviation >= 0 && Number.isFinite(deviation)))

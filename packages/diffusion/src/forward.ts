@@ -1,6 +1,7 @@
 // The forward process: noising data in one jump, by one step, and along the whole chain.
 
 import { addNoise, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { checkPerSample } from "./perSample.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
@@ -17,6 +18,7 @@ export function qSample(
   times: readonly number[],
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
+  expectArguments("qSample", { schedule, x0, times, rng });
   checkPerSample("qSample", x0, times);
   return noised(
     x0,
@@ -39,6 +41,7 @@ export function forwardStep(
   times: readonly number[],
   rng: RandomStream,
 ): { noisy: Tensor; noise: Tensor } {
+  expectArguments("forwardStep", { schedule, x, times, rng });
   checkPerSample("forwardStep", x, times);
   const betas = () =>
     times.map((t) => {
@@ -58,6 +61,7 @@ export function* forwardChain(
   x0: Tensor,
   rng: RandomStream,
 ): Generator<{ readonly t: number; readonly x: Tensor }, void, void> {
+  expectArguments("forwardChain", { schedule, x0, rng });
   let x = x0;
   for (let t = 0; t < schedule.steps; t++) {
     const before = x;

@@ -1,6 +1,7 @@
 // The divergence of two diagonal normal distributions.
 
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 
 /** A diagonal normal distribution by tensors that broadcast. */
 export interface Normal {
@@ -14,6 +15,7 @@ export interface Normal {
  * cancels but d's own first order when the variances are close.
  */
 export function klNormal(q: Normal, p: Normal): Tensor {
+  expectArguments("klNormal", { q, p });
   return klOf(q.mean.sub(p.mean), q.logVariance, p.logVariance);
 }
 

@@ -1,5 +1,6 @@
 // A noise level: where on the way from data to noise a sample stands. Samplers and conversions see schedules through these.
 
+import { expectArguments } from "./arguments.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
 
 /**
@@ -21,11 +22,19 @@ export function levelAt(schedule: Schedule, t: number): NoiseLevel {
 }
 
 /** σ = noise / signal, the level of x / signal (Karras et al. 2022); infinite without a signal. */
-export function sigmaOf({ signal, noise }: NoiseLevel): number {
+export function sigmaOf(level: NoiseLevel): number {
+  const { signal, noise } = read("sigmaOf", level);
   return noise / signal;
 }
 
 /** λ = log(signal / noise), half of the log of the signal-to-noise ratio (Lu et al. 2022); infinite at the data. */
-export function lambdaOf({ signal, noise }: NoiseLevel): number {
+export function lambdaOf(level: NoiseLevel): number {
+  const { signal, noise } = read("lambdaOf", level);
   return Math.log(signal / noise);
+}
+
+/** The level, looked at in a nanosecond: solvers ask at every step. */
+function read(name: string, level: NoiseLevel): NoiseLevel {
+  if (typeof level?.noise !== "number" || typeof level.signal !== "number") expectArguments(name, { level });
+  return level;
 }

@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import { keep, perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess, termsOf } from "./bound.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
@@ -52,15 +53,17 @@ export function predictionLoss(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { prediction = "noise", weight, labels, ...options }: LossOptions = {},
+  options: LossOptions = {},
 ): Tensor {
-  const drawn = drawTimes(schedule, x0, rng, options);
+  expectArguments("predictionLoss", { model, schedule, x0, rng, options });
+  const { prediction = "noise", weight, labels, ...others } = options;
+  const drawn = drawTimes(schedule, x0, rng, others);
   const { times } = drawn;
   const weights = weight && (() => times.map((t) => checkWeight(weight(schedule, t), t)));
   const { noisy, noise } = qSample(schedule, x0, times, rng);
   const predicted = model.forward(noisy, times, { labels, rng });
   const errors = squaredErrors(schedule, predicted, { prediction, data: x0, noise, times });
-  return average(weighted(errors, weights), drawn, options);
+  return average(weighted(errors, weights), drawn, others);
 }
 
 /** L_simple = E‖ε − ε̂‖² (Ho et al. 2020, eq. 14): `predictionLoss` of the noise with equal weights. */
@@ -69,8 +72,10 @@ export function noisePrediction(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { labels }: Pick<Conditioning, "labels"> = {},
+  options: Pick<Conditioning, "labels"> = {},
 ): Tensor {
+  expectArguments("noisePrediction", { model, schedule, x0, rng, options });
+  const { labels } = options;
   return predictionLoss(model, schedule, x0, rng, { labels });
 }
 
@@ -85,8 +90,10 @@ export function boundLoss(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { labels, timesteps, report, ...reverse }: BoundLossOptions = {},
+  options: BoundLossOptions = {},
 ): Tensor {
+  expectArguments("boundLoss", { model, schedule, x0, rng, options });
+  const { labels, timesteps, report, ...reverse } = options;
   const drawn = drawTimes(schedule, x0, rng, { timesteps });
   const { noisy } = qSample(schedule, x0, drawn.times, rng);
   const nats = boundTerms(model, schedule, { x0, x: noisy, times: drawn.times }, { ...reverse, labels, rng });
@@ -110,13 +117,15 @@ export function hybridLoss(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { lambda = 0.001, weight, prediction = "noise", variance = learnedRange(), labels, ...options }: HybridOptions = {},
+  options: HybridOptions = {},
 ): Tensor {
+  expectArguments("hybridLoss", { model, schedule, x0, rng, options });
+  const { lambda = 0.001, weight, prediction = "noise", variance = learnedRange(), labels, ...others } = options;
   if (!(lambda >= 0 && Number.isFinite(lambda))) {
     throw new Error(`hybridLoss: λ is ${lambda}, want a finite number from 0 on`);
   }
   if (!variance.isLearned) throw new Error("hybridLoss: the variance is fixed, want a learned one");
-  const { timesteps, report, ...reverse } = options;
+  const { timesteps, report, ...reverse } = others;
   const drawn = drawTimes(schedule, x0, rng, { timesteps });
   const { times } = drawn;
   const weights = weight && (() => times.map((t) => checkWeight(weight(schedule, t), t)));

@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import { type RandomStream, type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./bound.ts";
 import { discretisedDecoder } from "./decoder.ts";
 import { type Estimate, estimate } from "./estimate.ts";
@@ -45,8 +46,10 @@ export async function nll(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { repeats = 1, decoder = discretisedDecoder(), clip = decoder.clip, ...options }: NllOptions = {},
+  options: NllOptions = {},
 ): Promise<Nll> {
+  expectArguments("nll", { model, schedule, x0, rng, options });
+  const { repeats = 1, decoder = discretisedDecoder(), clip = decoder.clip, ...others } = options;
   if (!(Number.isInteger(repeats) && repeats >= 1))
     throw new Error(`nll: repeats is ${repeats}, want a positive integer`);
   if (clip !== undefined) expectClip("nll", clip);
@@ -64,7 +67,7 @@ export async function nll(
     for (const total of totals) {
       const nats = await readWatched("nll", `step ${t}`, model, (watched) => {
         const { noisy } = qSample(schedule, x0, times, rng);
-        return boundTerms(watched, schedule, { x0, x: noisy, times }, { clip, decoder, ...options });
+        return boundTerms(watched, schedule, { x0, x: noisy, times }, { clip, decoder, ...others });
       });
       for (const [i, term] of bits(checkTerms(`the term of step ${t}`, nats)).entries()) {
         total[i] += term;

@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import type { RandomStream, Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { qSample } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { readWatched } from "./modelOutput.ts";
@@ -21,8 +22,10 @@ export async function noiseEnergies(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { prediction = "noise", labels }: Pick<Conditioning, "labels"> & { readonly prediction?: Prediction } = {},
+  options: Pick<Conditioning, "labels"> & { readonly prediction?: Prediction } = {},
 ): Promise<Float64Array> {
+  expectArguments("noiseEnergies", { model, schedule, x0, rng, options });
+  const { prediction = "noise", labels } = options;
   await readData("noiseEnergies", x0);
   const energies = new Float64Array(schedule.steps);
   for (let t = 0; t < schedule.steps; t++) {

@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import { concat, full, type Tensor, tidy, vjp, zeros } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { checkProbes, exactDivergence } from "./divergence.ts";
 import { dormandPrince, type OdeOptions } from "./dormandPrince.ts";
 import { sigmaOf } from "./level.ts";
@@ -45,8 +46,10 @@ export async function odeLikelihood(
   path: NoisePath,
   model: Model,
   x0: Tensor,
-  { probes, labels, ...options }: OdeLikelihoodOptions = {},
+  options: OdeLikelihoodOptions = {},
 ): Promise<OdeLikelihood> {
+  expectArguments("odeLikelihood", { path, model, x0, options });
+  const { probes, labels, ...others } = options;
   if (probes) checkProbes("odeLikelihood", probes, x0);
   checkBatch("odeLikelihood", x0);
   await readData("odeLikelihood", x0);
@@ -64,7 +67,7 @@ export async function odeLikelihood(
   };
   const [from, to] = [cleanest, noisiest].map((level) => Math.log(sigmaOf(level)));
   const gains = zeros([batch, probes?.length ?? 1], { backend: x0.backend });
-  const run = dormandPrince((t, [y]) => tidy(() => divergences(y, t)), [x0, gains], from, to, options, NAMES);
+  const run = dormandPrince((t, [y]) => tidy(() => divergences(y, t)), [x0, gains], from, to, others, NAMES);
   try {
     for await (const { t, state, evaluations } of run) {
       if (t !== to) continue;

@@ -1,7 +1,9 @@
 // What a network may predict of noised data (ε, x₀, v, the score, the posterior mean), and the one map between all of them.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { levelAt, type NoiseLevel } from "./level.ts";
+import { expectPrediction } from "./optionWords.ts";
 import { checkPerSample, checkPredicted, perSample } from "./perSample.ts";
 import { posterior } from "./posterior.ts";
 import type { Schedule } from "./schedule.ts";
@@ -40,13 +42,17 @@ interface Combination {
 export function convertPrediction(
   schedule: Schedule,
   prediction: Tensor,
-  {
-    from,
-    to,
-    x,
-    times,
-  }: { readonly from: Prediction; readonly to: Prediction; readonly x: Tensor; readonly times: readonly number[] },
+  options: {
+    readonly from: Prediction;
+    readonly to: Prediction;
+    readonly x: Tensor;
+    readonly times: readonly number[];
+  },
 ): Tensor {
+  expectArguments("convertPrediction", { schedule, prediction, options });
+  const { from, to, x, times } = options;
+  expectArguments("convertPrediction", { x, times });
+  for (const kind of [from, to]) expectPrediction("convertPrediction", kind);
   checkPredicted("convertPrediction", prediction, x);
   checkPerSample("convertPrediction", x, times);
   if (from === to) return prediction;
@@ -80,12 +86,12 @@ export function convertAtStep(
 export function convertAtLevel(
   level: NoiseLevel,
   prediction: Tensor,
-  {
-    from,
-    to,
-    x,
-  }: { readonly from: Exclude<Prediction, "mean">; readonly to: Exclude<Prediction, "mean">; readonly x: Tensor },
+  options: { readonly from: Exclude<Prediction, "mean">; readonly to: Exclude<Prediction, "mean">; readonly x: Tensor },
 ): Tensor {
+  expectArguments("convertAtLevel", { level, prediction, options });
+  const { from, to, x } = options;
+  expectArguments("convertAtLevel", { x });
+  for (const kind of [from, to]) expectPrediction("convertAtLevel", kind, false);
   checkPredicted("convertAtLevel", prediction, x);
   if (from === to) return prediction;
   return combined(prediction, x, isOfNoise(from) && isOfNoise(to), () =>
@@ -114,14 +120,18 @@ export function isOfNoise(kind: Prediction): boolean {
  */
 export function predictionTarget(
   schedule: Schedule,
-  kind: Prediction,
-  { data, noise, times }: { readonly data: Tensor; readonly noise: Tensor; readonly times: readonly number[] },
+  prediction: Prediction,
+  known: { readonly data: Tensor; readonly noise: Tensor; readonly times: readonly number[] },
 ): Tensor {
+  expectArguments("predictionTarget", { schedule, known });
+  expectPrediction("predictionTarget", prediction);
+  const { data, noise, times } = known;
+  expectArguments("predictionTarget", { data, noise, times });
   checkPerSample("predictionTarget", data, times);
-  if (kind === "noise") return noise;
-  if (kind === "data") return data;
+  if (prediction === "noise") return noise;
+  if (prediction === "data") return data;
   const column = (of: (mix: Mix) => number) =>
-    perSample(data, () => times.map((t) => of(stepMix(schedule, levelAt(schedule, t), kind))));
+    perSample(data, () => times.map((t) => of(stepMix(schedule, levelAt(schedule, t), prediction))));
   return data.mul(column((mix) => mix.data)).add(noise.mul(column((mix) => mix.noise)));
 }
 

@@ -1,6 +1,7 @@
 // The way from noise to data: at which levels a sampler stops, and how the model's predictions are read there.
 
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
 import { expectClip, expectPrediction, expectWord } from "./optionWords.ts";
 import { convertAtLevel, convertAtStep, type Prediction } from "./parameterization.ts";
@@ -58,18 +59,9 @@ const SILENT_SIGMA = 4096;
  * @param options prediction: "noise" by default
  * @throws Error for steps out of range, and times or σ that do not fall
  */
-export function discretePath(
-  schedule: Schedule,
-  {
-    prediction = "noise",
-    clip = false,
-    steps = schedule.steps,
-    spacing,
-    times,
-    sigmas,
-    end = "data",
-  }: DiscretePathOptions = {},
-): NoisePath {
+export function discretePath(schedule: Schedule, options: DiscretePathOptions = {}): NoisePath {
+  expectArguments("discretePath", { schedule, options });
+  const { prediction = "noise", clip = false, steps = schedule.steps, spacing, times, sigmas, end = "data" } = options;
   const table = levelsWithSignal(schedule);
   const at = (sigma: number) => between(table, sigma);
   const chosen = sigmas
@@ -103,16 +95,14 @@ export function discretePath(
  */
 export function sigmaPath(
   sigmas: readonly number[],
-  {
-    prediction = "data",
-    clip = false,
-    label = (sigma) => sigma,
-  }: {
+  options: {
     readonly prediction?: Exclude<Prediction, "mean">;
     readonly clip?: Clip;
     readonly label?: (sigma: number) => number;
   } = {},
 ): NoisePath {
+  expectArguments("sigmaPath", { sigmas, options });
+  const { prediction = "data", clip = false, label = (sigma) => sigma } = options;
   const at = (sigma: number): NoiseLevel => ({ t: label(sigma), signal: 1, noise: sigma });
   checkFalling("sigmaPath", "sigmas", sigmas);
   expectPrediction("sigmaPath", prediction, false);

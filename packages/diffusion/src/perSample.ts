@@ -1,6 +1,7 @@
 // One number a sample: spread over a batch, or summed from it.
 
 import { ShapeError, type Tensor, tensor } from "@pkg/tensor";
+import { expectKind } from "./arguments.ts";
 
 /**
  * The numbers as [batch, 1, …, 1], to broadcast over `like`, [batch, ...].
@@ -37,7 +38,9 @@ export function checkPerSample(name: string, { shape }: Tensor, values: readonly
 }
 
 /** @throws ShapeError unless a prediction has the shape of x, which it would broadcast to otherwise */
-export function checkPredicted(name: string, { shape }: Tensor, x: Tensor): void {
+export function checkPredicted(name: string, predicted: Tensor, x: Tensor): void {
+  expectKind(name, "output", predicted, "the prediction");
+  const { shape } = predicted;
   if (`${shape}` !== `${x.shape}`)
     throw new ShapeError(`${name}: the prediction is [${shape}] for x [${x.shape}], want x's shape`);
 }

@@ -1,6 +1,7 @@
 // The posterior q(x_{t−1} | x_t, x₀) of the forward process: its mean from the data or from the noise, and its variance.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { expectWord } from "./optionWords.ts";
 import { checkPredicted } from "./perSample.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
@@ -46,8 +47,10 @@ export function posteriorLogVariance(
   schedule: Schedule,
   t: number,
   to = t - 1,
-  { first = "nextVariance" }: { readonly first?: FirstVariance } = {},
+  options: { readonly first?: FirstVariance } = {},
 ): number {
+  expectArguments("posteriorLogVariance", { options });
+  const { first = "nextVariance" } = options;
   expectWord("posteriorLogVariance", "first", first, ["nextVariance", "clamp"]);
   const { variance, beta } = posterior(schedule, t, to);
   if (variance > 0) return Math.log(variance);
@@ -64,6 +67,7 @@ export function posteriorLogVariance(
  * ShapeError for noise that is not of x's shape
  */
 export function posteriorMeanFromNoise(schedule: Schedule, x: Tensor, noise: Tensor, t: number, to = t - 1): Tensor {
+  expectArguments("posteriorMeanFromNoise", { schedule, x, noise });
   checkPredicted("posteriorMeanFromNoise", noise, x);
   return weightedSum([x, noise], () => meanFromNoise(schedule, t, to));
 }

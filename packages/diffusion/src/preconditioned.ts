@@ -1,6 +1,7 @@
 // EDM's preconditioning: a denoiser of any noise level from a network whose input and output have unit scale.
 
 import { perStep } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import type { Model } from "./model.ts";
 import { checkPerSample, checkPredicted, perSample } from "./perSample.ts";
 
@@ -40,8 +41,10 @@ export function preconditioning(sigma: number, sigmaData = 0.5): Preconditioning
  */
 export function preconditioned<Network extends Model>(
   network: Network,
-  { sigmaData = 0.5 }: { readonly sigmaData?: number } = {},
+  options: { readonly sigmaData?: number } = {},
 ): Model & { readonly network: Network } {
+  expectArguments("preconditioned", { network, options });
+  const { sigmaData = 0.5 } = options;
   preconditioning(1, sigmaData); // refuses what is no deviation
   return {
     network,

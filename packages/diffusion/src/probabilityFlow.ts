@@ -2,6 +2,7 @@
 
 import { backendOf, type Conditioning } from "@pkg/nn";
 import { type Backend, defaultBackend, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { dormandPrince, type OdeOptions } from "./dormandPrince.ts";
 import { type NoiseLevel, sigmaOf } from "./level.ts";
 import type { Model } from "./model.ts";
@@ -30,8 +31,10 @@ export interface FlowOptions extends OdeOptions, Pick<Conditioning, "labels"> {}
 export function probabilityFlow(
   path: NoisePath,
   model: Model,
-  { labels }: Pick<Conditioning, "labels"> = {},
+  options: Pick<Conditioning, "labels"> = {},
 ): ProbabilityFlow {
+  expectArguments("probabilityFlow", { path, model, options });
+  const { labels } = options;
   const noisy = path.levels.filter(({ noise }) => noise > 0);
   const [noisiest, cleanest] = [noisy[0], noisy[noisy.length - 1]];
   if (noisy.length < 2)
@@ -82,8 +85,10 @@ export async function* sampleFlow(
   model: Model,
   shape: Shape,
   rng: NoiseSource,
-  { from, backend = from?.backend ?? backendOf(model) ?? defaultBackend(), labels, ...options }: SampleFlowOptions = {},
+  options: SampleFlowOptions = {},
 ): AsyncGenerator<FlowStep, void, void> {
+  expectArguments("sampleFlow", { path, model, shape, rng, options });
+  const { from, backend = from?.backend ?? backendOf(model) ?? defaultBackend(), labels, ...others } = options;
   if (!backend) throw new Error("sampleFlow: the model has no parameters to tell its backend, want the backend option");
   if (from && `${from.shape}` !== `${shape}`)
     throw new Error(`sampleFlow: from has shape [${from.shape}], want [${shape}]`);
@@ -91,7 +96,7 @@ export async function* sampleFlow(
   const scale = (from ? 1 : path.prior) / flow.noisiest.signal;
   const y = tidy(() => (from ?? rng.normal(shape, { backend })).mul(scale));
   const end = path.levels[path.levels.length - 1];
-  for await (const step of walk(path, flow, y, { from: flow.noisiest, to: flow.cleanest, options })) {
+  for await (const step of walk(path, flow, y, { from: flow.noisiest, to: flow.cleanest, options: others })) {
     yield step;
     if (step.level !== flow.cleanest || end.noise > 0) continue;
     step.x.dispose();
@@ -108,12 +113,14 @@ export async function* encodeFlow(
   path: NoisePath,
   model: Model,
   x0: Tensor,
-  { labels, ...options }: FlowOptions = {},
+  options: FlowOptions = {},
 ): AsyncGenerator<FlowStep, void, void> {
+  expectArguments("encodeFlow", { path, model, x0, options });
+  const { labels, ...others } = options;
   checkBatch("encodeFlow", x0);
   await readData("encodeFlow", x0);
   const flow = probabilityFlow(path, model, { labels });
-  yield* walk(path, flow, x0.detach(), { from: flow.cleanest, to: flow.noisiest, options });
+  yield* walk(path, flow, x0.detach(), { from: flow.cleanest, to: flow.noisiest, options: others });
 }
 
 /** The flow in errors. */

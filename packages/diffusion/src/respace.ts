@@ -1,6 +1,7 @@
 // Respacing: a schedule of some of another's steps, and the model that goes with it.
 
 import { perStep } from "@pkg/tensor";
+import { expectArguments, expectKind } from "./arguments.ts";
 import type { Model } from "./model.ts";
 import { posterior } from "./posterior.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
@@ -18,6 +19,7 @@ export interface RespacedSchedule extends Schedule {
  * @throws Error for no steps, one twice, or one out of range
  */
 export function respace(schedule: Schedule, times: readonly number[]): RespacedSchedule {
+  expectArguments("respace", { schedule, times });
   if (times.length === 0) throw new Error("respace: no times, want at least one");
   const kept = [...times].sort((a, b) => a - b);
   const twice = kept.find((t, k) => t === kept[k - 1]);
@@ -34,7 +36,10 @@ export function respace(schedule: Schedule, times: readonly number[]): RespacedS
 }
 
 /** A model that was trained on the original schedule, asked by steps of the respaced one. */
-export function respacedModel(model: Model, { pairs }: RespacedSchedule): Model & { readonly model: Model } {
+export function respacedModel(model: Model, schedule: RespacedSchedule): Model & { readonly model: Model } {
+  expectArguments("respacedModel", { model });
+  expectKind("respacedModel", "respaced", schedule, "schedule");
+  const { pairs } = schedule;
   return {
     model,
     forward: (x, times, conditioning) =>

@@ -10,6 +10,7 @@ import {
   type Tensor,
   tensor,
 } from "@pkg/tensor";
+import { expectArguments, expectKind } from "./arguments.ts";
 import type { SamplerState } from "./sampler.ts";
 
 /** What is not a tensor. */
@@ -25,10 +26,11 @@ const KEY = "tweedie.sampling";
 /**
  * A safetensors file of a state that `sample` yielded and of where its stream stands: call it before asking for the next step.
  */
-export async function serializeSampleState(
-  { step, x, memory }: SamplerState,
-  rng: Pick<RandomStream, "state">,
-): Promise<Uint8Array> {
+export async function serializeSampleState(state: SamplerState, rng: Pick<RandomStream, "state">): Promise<Uint8Array> {
+  expectArguments("serializeSampleState", { state });
+  const { step, x, memory } = state;
+  expectArguments("serializeSampleState", { x });
+  expectKind("serializeSampleState", "savedStream", rng, "rng");
   const header: Header = { format: 1, step, memory: memory.length, rng: rng.state() }; // read now: below it waits
   const named = [["x", x] as const, ...memory.map((kept, k) => [`memory.${k}`, kept] as const)];
   const stored = named.map(async ([name, value]) => [name, await storedTensor(value)] as const);
@@ -40,6 +42,7 @@ export async function serializeSampleState(
  * @throws Error when the bytes are no such file
  */
 export function parseSampleState(bytes: Uint8Array, backend: Backend): { state: SamplerState; rng: RandomState } {
+  expectArguments("parseSampleState", { bytes, backend });
   const { tensors, metadata } = parseSafetensors(bytes);
   const { step, memory, rng } = headerOf(metadata[KEY]);
   const read = (name: string): Tensor => {

@@ -10,6 +10,7 @@ import {
   type Shape,
   type Tensor,
 } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
 import { checkOutput } from "./modelOutput.ts";
@@ -100,13 +101,10 @@ export async function* sample(
   model: Model,
   shape: Shape,
   rng: NoiseSource,
-  {
-    labels,
-    from,
-    backend = from?.x.backend ?? backendOf(model) ?? defaultBackend(),
-    captured = false,
-  }: SampleOptions = {},
+  options: SampleOptions = {},
 ): AsyncGenerator<SampleStep, void, void> {
+  expectArguments("sample", { sampler, model, shape, rng, options });
+  const { labels, from, backend = from?.x.backend ?? backendOf(model) ?? defaultBackend(), captured = false } = options;
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;
   checkStart(shape, sampler, from, backend);
@@ -146,6 +144,7 @@ export async function* sample(
 
 /** The last step of a run: its x are the samples. What its sampler remembers is freed. */
 export async function finalSample(run: AsyncIterable<Pick<SampleStep, "x"> & Partial<SampleStep>>): Promise<Tensor> {
+  expectArguments("finalSample", { run });
   let last: (Pick<SampleStep, "x"> & Partial<SampleStep>) | undefined;
   for await (const step of run) last = step;
   if (!last) throw new Error("finalSample: the run has no steps, want at least one");

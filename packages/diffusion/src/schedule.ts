@@ -1,5 +1,6 @@
 // Discrete noise schedules: what one is, and how its tables follow from β or ᾱ and are read. schedules.ts makes the known ones.
 
+import { expectArguments, expectKind } from "./arguments.ts";
 import { expectWord } from "./optionWords.ts";
 
 /**
@@ -29,7 +30,9 @@ export interface TableOptions {
  * A schedule of one's own.
  * @throws Error naming the first β that is not in (0, 1], or whose noise float32 cannot hold
  */
-export function fromBetas(betas: ArrayLike<number>, { precision = "float64" }: TableOptions = {}): Schedule {
+export function fromBetas(betas: ArrayLike<number>, options: TableOptions = {}): Schedule {
+  expectArguments("fromBetas", { betas, options });
+  const { precision = "float64" } = options;
   checkSteps("fromBetas", betas.length);
   expectWord("schedule", "precision", precision, ["float64", "float32"]);
   const table = Float64Array.from(betas);
@@ -43,6 +46,7 @@ export function fromBetas(betas: ArrayLike<number>, { precision = "float64" }: T
  * @throws Error naming the first ᾱ that is not in [0, 1) and below the one before
  */
 export function fromAlphaBars(values: ArrayLike<number>): Schedule {
+  expectKind("fromAlphaBars", "alphaBars", values, "values");
   checkSteps("fromAlphaBars", values.length);
   const alphaBars = Float64Array.from(values);
   const before = (t: number): number => (t === 0 ? 1 : alphaBars[t - 1]);
@@ -62,12 +66,12 @@ export function fromAlphaBars(values: ArrayLike<number>): Schedule {
 
 /** ᾱ_t, with 1 before the first step (t = −1). @throws Error when t is no step of the schedule */
 export function alphaBarAt(schedule: Schedule, t: number): number {
-  return t === -1 ? 1 : schedule.alphaBars[checkTime(schedule, t)];
+  return t === -1 ? 1 : tableOf("alphaBarAt", schedule, "alphaBars")[checkTime(schedule, t)];
 }
 
 /** 1 − ᾱ_t, with 0 before the first step (t = −1). @throws Error when t is no step of the schedule */
 export function noiseVarianceAt(schedule: Schedule, t: number): number {
-  return t === -1 ? 0 : schedule.noiseVariances[checkTime(schedule, t)];
+  return t === -1 ? 0 : tableOf("noiseVarianceAt", schedule, "noiseVariances")[checkTime(schedule, t)];
 }
 
 /** ᾱ_t / (1 − ᾱ_t), the ratio of signal to noise; infinite before the first step, 0 where there is no signal. */
@@ -88,6 +92,12 @@ export function gammaAt(schedule: Schedule, t: number): number {
 /** @throws Error unless a schedule can have so many steps */
 export function checkSteps(name: string, steps: number): void {
   if (!(Number.isInteger(steps) && steps > 0)) throw new Error(`${name}: ${steps} steps, want a positive integer`);
+}
+
+/** A table of a schedule, looked at in a nanosecond: weights and solvers read it for every sample. */
+function tableOf(name: string, schedule: Schedule, table: "alphaBars" | "noiseVariances"): Float64Array {
+  if (!schedule?.[table]) expectArguments(name, { schedule });
+  return schedule[table];
 }
 
 function checkTime({ steps }: Schedule, t: number): number {

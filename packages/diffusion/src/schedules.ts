@@ -1,5 +1,6 @@
 // The known noise schedules: linear, quadratic, scaled-linear, cosine, sigmoid, constant, and the rescaling to zero terminal SNR.
 
+import { expectArguments } from "./arguments.ts";
 import { checkSteps, fromBetas, type Schedule, type TableOptions } from "./schedule.ts";
 
 /** The first β and the last, whatever the number of steps. */
@@ -12,19 +13,25 @@ export interface BetaRange extends TableOptions {
  * β rises linearly (Ho et al. 2020, section 4). Ends are those of 1000 steps whatever `steps` is.
  * @throws Error, as all schedules, for steps that are no positive integer, or other numbers out of range, naming them
  */
-export function linear(steps = 1000, { start = 1e-4, end = 0.02, precision }: BetaRange = {}): Schedule {
+export function linear(steps = 1000, options: BetaRange = {}): Schedule {
+  expectArguments("linear", { options });
+  const { start = 1e-4, end = 0.02, precision } = options;
   checkSteps("linear", steps);
   checkEnds("linear", { start, end });
   return fromBetas(linspace(start, end, steps, precision), { precision });
 }
 
 /** √β rises linearly between the square roots of linear's ends (the "quad" of Ho et al.'s and DDIM's code). */
-export function quadratic(steps = 1000, { start = 1e-4, end = 0.02, precision }: BetaRange = {}): Schedule {
+export function quadratic(steps = 1000, options: BetaRange = {}): Schedule {
+  expectArguments("quadratic", { options });
+  const { start = 1e-4, end = 0.02, precision } = options;
   return rootLinear("quadratic", steps, { start, end, precision });
 }
 
 /** √β rises linearly, between the ends of latent diffusion (Rombach et al. 2022): `quadratic` with other ends. */
-export function scaledLinear(steps = 1000, { start = 0.00085, end = 0.012, precision }: BetaRange = {}): Schedule {
+export function scaledLinear(steps = 1000, options: BetaRange = {}): Schedule {
+  expectArguments("scaledLinear", { options });
+  const { start = 0.00085, end = 0.012, precision } = options;
   return rootLinear("scaledLinear", steps, { start, end, precision });
 }
 
@@ -32,10 +39,9 @@ export function scaledLinear(steps = 1000, { start = 0.00085, end = 0.012, preci
  * ᾱ follows cos² (Nichol & Dhariwal 2021, eq. 17), with β capped.
  * @param options offset: s, keeps the first β from vanishing; maxBeta: the cap, which the last steps reach
  */
-export function cosine(
-  steps = 1000,
-  { offset = 0.008, maxBeta = 0.999, precision }: TableOptions & { offset?: number; maxBeta?: number } = {},
-): Schedule {
+export function cosine(steps = 1000, options: TableOptions & { offset?: number; maxBeta?: number } = {}): Schedule {
+  expectArguments("cosine", { options });
+  const { offset = 0.008, maxBeta = 0.999, precision } = options;
   checkSteps("cosine", steps);
   if (!(offset >= 0 && Number.isFinite(offset)))
     throw new Error(`cosine: offset is ${offset}, want a finite number from 0 on`);
@@ -46,14 +52,10 @@ export function cosine(
 /** ᾱ falls as a sigmoid from `start` to `end`, stretched to [0, 1] (Jabri et al. 2022), with β capped. */
 export function sigmoid(
   steps = 1000,
-  {
-    start = -3,
-    end = 3,
-    temperature = 1,
-    maxBeta = 0.999,
-    precision,
-  }: TableOptions & { start?: number; end?: number; temperature?: number; maxBeta?: number } = {},
+  options: TableOptions & { start?: number; end?: number; temperature?: number; maxBeta?: number } = {},
 ): Schedule {
+  expectArguments("sigmoid", { options });
+  const { start = -3, end = 3, temperature = 1, maxBeta = 0.999, precision } = options;
   checkSteps("sigmoid", steps);
   if (!(end > start && Number.isFinite(end - start)))
     throw new Error(`sigmoid: from ${start} to ${end}, want finite numbers, the second larger`);
@@ -66,7 +68,9 @@ export function sigmoid(
 }
 
 /** The same β in every step. */
-export function constant(steps = 1000, beta = 0.02, { precision }: TableOptions = {}): Schedule {
+export function constant(steps = 1000, beta = 0.02, options: TableOptions = {}): Schedule {
+  expectArguments("constant", { options });
+  const { precision } = options;
   checkSteps("constant", steps);
   return fromBetas(new Float64Array(steps).fill(beta), { precision });
 }
@@ -75,7 +79,10 @@ export function constant(steps = 1000, beta = 0.02, { precision }: TableOptions 
  * The same schedule with √ᾱ shifted and stretched so that the last step holds no signal at all (Lin et al. 2024, algorithm 1).
  * Predict velocity or data with it: at the last step the noise says nothing of the data.
  */
-export function zeroTerminalSnr({ steps, alphaBars }: Schedule, { precision }: TableOptions = {}): Schedule {
+export function zeroTerminalSnr(schedule: Schedule, options: TableOptions = {}): Schedule {
+  expectArguments("zeroTerminalSnr", { schedule, options });
+  const { precision } = options;
+  const { steps, alphaBars } = schedule;
   if (steps < 2) throw new Error(`zeroTerminalSnr: a schedule of ${steps} steps, want at least two`);
   const roots = alphaBars.map(Math.sqrt);
   const [first, last] = [roots[0], roots[steps - 1]];

@@ -1,6 +1,7 @@
 // Scores: vector fields s(x) ≈ ∇ log p(x), given by a network or as the downhill slope of an energy.
 
 import { grad, type Shape, ShapeError, type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments, expectKind } from "./arguments.ts";
 import { checkPerSample, perSample } from "./perSample.ts";
 
 /** s(x) ≈ ∇ log p(x), of each sample alone: [batch, ...] → the same. */
@@ -17,6 +18,7 @@ export type NoisyScore = (x: Tensor, sigmas: readonly number[]) => Tensor;
 export function scoreOfEnergy<Rest extends readonly unknown[]>(
   energy: (x: Tensor, ...rest: Rest) => Tensor,
 ): (x: Tensor, ...rest: Rest) => Tensor {
+  expectArguments("scoreOfEnergy", { energy });
   // Samples do not see each other, so the slope of the sum is the slope of each.
   return (x, ...rest) =>
     tidy(() => grad((y) => checkEnergy("scoreOfEnergy", energy(y, ...rest), y).sum(), [x])[0].neg());
@@ -27,7 +29,8 @@ export function scoreOfEnergy<Rest extends readonly unknown[]>(
  * network's need not.
  * @throws from the score: Error unless there is one σ above 0 for each sample
  */
-export function dividedBySigma(network: Score): NoisyScore {
+export function dividedBySigma(score: Score): NoisyScore {
+  expectArguments("dividedBySigma", { score });
   return (x, sigmas) => {
     checkPerSample("dividedBySigma", x, sigmas, "σ");
     const checked = () => {
@@ -37,13 +40,14 @@ export function dividedBySigma(network: Score): NoisyScore {
     };
     return tidy(() => {
       const divisors = perSample(x, checked); // before the network runs, so that it is refused first
-      return network(x).div(divisors);
+      return score(x).div(divisors);
     });
   };
 }
 
 /** The energies, if there is one a sample. */
 export function checkEnergy(name: string, energies: Tensor, x: Tensor): Tensor {
+  expectKind(name, "output", energies, "the energy");
   if (energies.rank !== 1 || energies.shape[0] !== x.shape[0])
     throw new ShapeError(`${name}: energies of shape ${bracket(energies.shape)}, want [${x.shape[0]}], one a sample`);
   return energies;
@@ -51,6 +55,7 @@ export function checkEnergy(name: string, energies: Tensor, x: Tensor): Tensor {
 
 /** The field's value, if it has the shape of what it was taken at. */
 export function checkField(name: string, value: Tensor, x: Tensor): Tensor {
+  expectKind(name, "output", value, "the field");
   if (bracket(value.shape) !== bracket(x.shape))
     throw new ShapeError(`${name}: the field is ${bracket(value.shape)} at x ${bracket(x.shape)}, want x's shape`);
   return value;

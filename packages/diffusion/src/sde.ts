@@ -1,5 +1,6 @@
 // Diffusions in continuous time, dx = f(t) x dt + g(t) dw for t from 0 (data) to 1 (noise): VP, sub-VP and VE (Song et al. 2021).
 
+import { expectArguments } from "./arguments.ts";
 import type { NoiseLevel } from "./level.ts";
 
 /** A linear stochastic differential equation, dx = f(t) x dt + g(t) dw. Its functions throw Error for t outside [0, 1]. */
@@ -30,7 +31,9 @@ export interface BetaEnds {
  * steps. With B = ∫β, signal = e^(−B/2) and noise² = 1 − e^(−B). Sampled down to t = 1e-3; models get t · 999.
  * @throws Error unless 0 ≤ betaMin < betaMax
  */
-export function vpSde({ betaMin = 0.1, betaMax = 20 }: BetaEnds = {}): Sde {
+export function vpSde(options: BetaEnds = {}): Sde {
+  expectArguments("vpSde", { options });
+  const { betaMin = 0.1, betaMax = 20 } = options;
   const { beta, integral, time } = linearBeta("vpSde", betaMin, betaMax);
   return {
     drift: (t) => -beta(t) / 2,
@@ -47,7 +50,9 @@ export function vpSde({ betaMin = 0.1, betaMax = 20 }: BetaEnds = {}): Sde {
  * eq. 12). Sampled down to t = 1e-3; models get t · 999.
  * @throws Error unless 0 ≤ betaMin < betaMax
  */
-export function subVpSde({ betaMin = 0.1, betaMax = 20 }: BetaEnds = {}): Sde {
+export function subVpSde(options: BetaEnds = {}): Sde {
+  expectArguments("subVpSde", { options });
+  const { betaMin = 0.1, betaMax = 20 } = options;
   const { beta, integral, time } = linearBeta("subVpSde", betaMin, betaMax);
   return {
     drift: (t) => -beta(t) / 2,
@@ -66,15 +71,16 @@ export function subVpSde({ betaMin = 0.1, betaMax = 20 }: BetaEnds = {}): Sde {
  * get σ.
  * @throws Error unless 0 < sigmaMin < sigmaMax
  */
-export function veSde({
-  sigmaMin = 0.01,
-  sigmaMax = 50,
-}: {
-  /** Default 0.01. */
-  readonly sigmaMin?: number;
-  /** About the largest distance between two data. Default 50. */
-  readonly sigmaMax?: number;
-} = {}): Sde {
+export function veSde(
+  options: {
+    /** Default 0.01. */
+    readonly sigmaMin?: number;
+    /** About the largest distance between two data. Default 50. */
+    readonly sigmaMax?: number;
+  } = {},
+): Sde {
+  expectArguments("veSde", { options });
+  const { sigmaMin = 0.01, sigmaMax = 50 } = options;
   if (!(sigmaMin > 0 && sigmaMax > sigmaMin && Number.isFinite(sigmaMax)))
     throw new Error(`veSde: σ from ${sigmaMin} to ${sigmaMax}, want 0 < sigmaMin < sigmaMax`);
   const rate = Math.log(sigmaMax / sigmaMin);

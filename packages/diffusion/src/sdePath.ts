@@ -1,5 +1,6 @@
 // The way of a diffusion in continuous time from noise to data, at chosen times.
 
+import { expectArguments } from "./arguments.ts";
 import type { NoiseLevel } from "./level.ts";
 import { expectClip, expectPrediction, expectWord } from "./optionWords.ts";
 import { convertAtLevel, type Prediction } from "./parameterization.ts";
@@ -35,17 +36,16 @@ export interface SdePathOptions {
  * x_t = signal(t) x₀ + noise(t) ε at falling times, for every sampler that takes a path.
  * @throws Error for fewer than one step, and a smallest time outside (0, 1)
  */
-export function sdePath(
-  sde: Sde,
-  {
+export function sdePath(sde: Sde, options: SdePathOptions = {}): SdePath {
+  expectArguments("sdePath", { sde, options });
+  const {
     steps = 1000,
     spacing = "uniform",
     prediction = "score",
     clip = false,
     smallestTime = sde.smallestTime,
     end = "data",
-  }: SdePathOptions = {},
-): SdePath {
+  } = options;
   if (!(Number.isInteger(steps) && steps >= 1)) throw new Error(`sdePath: ${steps} steps, want a positive integer`);
   if (!(smallestTime > 0 && smallestTime < 1))
     throw new Error(`sdePath: smallestTime is ${smallestTime}, want a number in (0, 1)`);

@@ -1,5 +1,7 @@
 // Falling noise levels σ for samplers of x = x₀ + σ ε: Karras', exponential and polyexponential ones.
 
+import { expectArguments } from "./arguments.ts";
+
 /** The ends of a list of levels; by default those of EDM on images of unit scale. */
 export interface SigmaRange {
   /** Default 0.002. */
@@ -13,25 +15,26 @@ export interface SigmaRange {
  * @param options rho: 7 by default; larger ones place more levels at low noise
  * @returns n falling numbers; σ_max alone for n = 1
  */
-export function karras(
-  n: number,
-  { min = 0.002, max = 80, rho = 7 }: SigmaRange & { readonly rho?: number } = {},
-): number[] {
+export function karras(n: number, options: SigmaRange & { readonly rho?: number } = {}): number[] {
+  expectArguments("karras", { options });
+  const { min = 0.002, max = 80, rho = 7 } = options;
   checkRange("karras", n, min, max);
   checkRho("karras", rho);
   return spread(n, (share) => (max ** (1 / rho) + share * (min ** (1 / rho) - max ** (1 / rho))) ** rho);
 }
 
 /** log σ falls linearly. */
-export function exponential(n: number, { min = 0.002, max = 80 }: SigmaRange = {}): number[] {
+export function exponential(n: number, options: SigmaRange = {}): number[] {
+  expectArguments("exponential", { options });
+  const { min = 0.002, max = 80 } = options;
+  checkRange("exponential", n, min, max);
   return polyexponential(n, { min, max, rho: 1 });
 }
 
 /** log σ falls as (1 − i/(n−1))^ρ. */
-export function polyexponential(
-  n: number,
-  { min = 0.002, max = 80, rho = 1 }: SigmaRange & { readonly rho?: number } = {},
-): number[] {
+export function polyexponential(n: number, options: SigmaRange & { readonly rho?: number } = {}): number[] {
+  expectArguments("polyexponential", { options });
+  const { min = 0.002, max = 80, rho = 1 } = options;
   checkRange("polyexponential", n, min, max);
   checkRho("polyexponential", rho);
   return spread(n, (share) => Math.exp((1 - share) ** rho * Math.log(max / min) + Math.log(min)));

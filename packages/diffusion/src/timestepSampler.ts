@@ -1,6 +1,7 @@
 // Which steps a loss is taken at: uniform, spread over a batch, or where the loss is large.
 
 import { type RandomStream, wrongArgument } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 
 /** Steps drawn for a batch, and the weights that make a mean over them one over all steps equally: 1 / (p_t T). */
 export interface DrawnTimes {
@@ -58,8 +59,10 @@ export interface LossHistory {
  */
 export function lossAwareTimes(
   steps: number,
-  { history = 10, uniform = 0.001 }: { readonly history?: number; readonly uniform?: number } = {},
+  options: { readonly history?: number; readonly uniform?: number } = {},
 ): LossAwareSampler {
+  expectArguments("lossAwareTimes", { options });
+  const { history = 10, uniform = 0.001 } = options;
   for (const [name, value] of Object.entries({ steps, history })) {
     if (!(Number.isInteger(value) && value >= 1)) {
       throw new Error(`lossAwareTimes: ${name} is ${value}, want a positive integer`);

@@ -1,6 +1,7 @@
 // The variance σ² of the reverse step p(x_to | x_t): fixed, learned, or the optimal one. Samplers, bounds and losses take any.
 
 import { type Shape, ShapeError, type Tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { perSample } from "./perSample.ts";
 import { type FirstVariance, posterior, posteriorLogVariance } from "./posterior.ts";
 import { noiseVarianceAt, type Schedule } from "./schedule.ts";
@@ -38,7 +39,9 @@ interface FirstOption {
 }
 
 /** σ² = β̃, the variance of the forward process' posterior: best for data that is one point. */
-export function fixedSmall({ first }: FirstOption = {}): ReverseVariance {
+export function fixedSmall(options: FirstOption = {}): ReverseVariance {
+  expectArguments("fixedSmall", { options });
+  const { first } = options;
   return fixed((schedule, t, to) => posteriorLogVariance(schedule, t, to, { first }));
 }
 
@@ -61,7 +64,9 @@ export function learned(): ReverseVariance {
  * log σ² = v log β + (1 − v) log β̃ with v = (o + 1) / 2 of the model's second channels o, not limited (Nichol & Dhariwal 2021,
  * eq. 15, as in their code).
  */
-export function learnedRange({ first }: FirstOption = {}): ReverseVariance {
+export function learnedRange(options: FirstOption = {}): ReverseVariance {
+  expectArguments("learnedRange", { options });
+  const { first } = options;
   return {
     isLearned: true,
     logVariance({ schedule, x, times, to, raw }) {
@@ -86,6 +91,7 @@ export function analytic(
   energies: ArrayLike<number>,
   options: { readonly range: readonly [low: number, high: number] | null },
 ): ReverseVariance {
+  expectArguments("analytic", { energies });
   const range = options?.range;
   if (range === undefined)
     throw new Error("analytic: no range, want [low, high] of the data, [−1, 1] of images, or null for unbounded data");
@@ -119,6 +125,7 @@ export function splitVariance(
   variance: Pick<ReverseVariance, "isLearned">,
   shape: Shape,
 ): { prediction: Tensor; raw?: Tensor } {
+  expectArguments("splitVariance", { output, variance, shape });
   const channels = shape[shape.length - 1];
   const wanted = variance.isLearned ? [...shape.slice(0, -1), 2 * channels] : shape;
   if (`${output.shape}` !== `${wanted}`) {

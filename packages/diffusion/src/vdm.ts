@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import { addNoise, perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import type { Model } from "./model.ts";
 import { checkBatch, checkPredicted, meanPerSample } from "./perSample.ts";
 
@@ -20,13 +21,9 @@ export interface VdmOptions extends Pick<Conditioning, "labels"> {
 }
 
 /** γ rises linearly (Kingma et al. 2021, appendix H, fixed schedule), by default between their ends. @throws Error unless it rises */
-export function linearGamma({
-  start = -13.3,
-  end = 5,
-}: {
-  readonly start?: number;
-  readonly end?: number;
-} = {}): GammaCurve {
+export function linearGamma(options: { readonly start?: number; readonly end?: number } = {}): GammaCurve {
+  expectArguments("linearGamma", { options });
+  const { start = -13.3, end = 5 } = options;
   if (!(end > start && Number.isFinite(end - start))) {
     throw new Error(`linearGamma: γ from ${start} to ${end}, want finite numbers, the second larger`);
   }
@@ -43,11 +40,14 @@ export function linearGamma({
  */
 export function vdmLoss(
   model: Model,
-  { gamma, slope }: GammaCurve,
+  curve: GammaCurve,
   x0: Tensor,
   rng: RandomStream,
-  { steps, label = (t) => t, labels }: VdmOptions = {},
+  options: VdmOptions = {},
 ): Tensor {
+  expectArguments("vdmLoss", { model, curve, x0, rng, options });
+  const { steps, label = (t) => t, labels } = options;
+  const { gamma, slope } = curve;
   if (steps !== undefined && !(Number.isInteger(steps) && steps >= 1)) {
     throw new Error(`vdmLoss: ${steps} steps, want a positive integer, or none for continuous time`);
   }

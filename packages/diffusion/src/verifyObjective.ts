@@ -1,6 +1,7 @@
 // The constants between score-matching objectives, measured on an oracle.
 
 import { addNoise, type Backend, full, ones, type RandomStream, type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import { type Estimate, estimate } from "./estimate.ts";
 import type { Oracle } from "./oracle/oracle.ts";
 import { sampleSize, sumPerSample } from "./perSample.ts";
@@ -48,8 +49,10 @@ export async function verifyObjective(
   oracle: Oracle,
   score: Score,
   rng: RandomStream,
-  { backend, sigma, batches = 32, batch = 512 }: VerifyOptions,
+  options: VerifyOptions,
 ): Promise<ObjectiveReport> {
+  expectArguments("verifyObjective", { objective, oracle, score, rng, options });
+  const { backend, sigma, batches = 32, batch = 512 } = options;
   if (sigma !== undefined) checkSigma("verifyObjective", sigma);
   if (!(Number.isInteger(batches) && batches >= 2))
     throw new Error(`verifyObjective: ${batches} batches, want two or more, whose spread is the error`);

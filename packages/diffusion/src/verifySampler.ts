@@ -1,6 +1,7 @@
 // Measures what a sampler does to data that are known: its bias, and its order in the number of steps.
 
 import { type Backend, cpu, randomStream, tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "./arguments.ts";
 import type { NoiseLevel } from "./level.ts";
 import type { Model } from "./model.ts";
 import type { Oracle } from "./oracle/oracle.ts";
@@ -60,14 +61,16 @@ export interface VerifySamplerOptions {
 export async function verifySampler(
   samplerOf: (steps: number) => Sampler,
   oracle: Oracle,
-  {
+  options: VerifySamplerOptions = {},
+): Promise<SamplerReport> {
+  expectArguments("verifySampler", { samplerOf, oracle, options });
+  const {
     model = UNHEARD,
     steps = [16, 32, 64, 128],
     draws,
     seed = 0,
     backend = cpu({ precision: "float64" }),
-  }: VerifySamplerOptions = {},
-): Promise<SamplerReport> {
+  } = options;
   if (oracle.mean.length !== 1)
     throw new Error(`verifySampler: an oracle of ${oracle.mean.length} dimensions, want one`);
   if (steps.length === 0 || steps.some((count, k) => !(count >= 1) || (k > 0 && count <= steps[k - 1])))

@@ -1,5 +1,6 @@
 // Weights of the loss by step: functions of the schedule and t that multiply each sample's squared error.
 
+import { expectArguments } from "./arguments.ts";
 import { expectPrediction, expectWord } from "./optionWords.ts";
 import { isOfNoise, type Prediction } from "./parameterization.ts";
 import { posterior } from "./posterior.ts";
@@ -30,8 +31,10 @@ export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixed
  */
 export function convertWeight(
   weight: LossWeight,
-  { from, to }: { readonly from: Prediction; readonly to: Prediction },
+  options: { readonly from: Prediction; readonly to: Prediction },
 ): LossWeight {
+  expectArguments("convertWeight", { weight, options });
+  const { from, to } = options;
   for (const kind of [from, to]) expectPrediction("convertWeight", kind);
   if (from === to) return weight;
   const unit = isOfNoise(from) && isOfNoise(to) ? noiseError : dataError;
@@ -43,11 +46,13 @@ export function convertWeight(
 
 /** SNR as a weight of the data's error: 1 as one of the noise's, L_simple whatever is predicted. */
 export function snrWeight(prediction: Prediction): LossWeight {
+  expectPrediction("snrWeight", prediction);
   return convertWeight(() => 1, { from: "noise", to: prediction });
 }
 
 /** max(SNR, 1) as a weight of the data's error (Salimans & Ho 2022, eq. 9): the larger of the data's and the noise's. */
 export function truncatedSnrWeight(prediction: Prediction): LossWeight {
+  expectPrediction("truncatedSnrWeight", prediction);
   return convertWeight((schedule, t) => Math.max(snrAt(schedule, t), 1), { from: "data", to: prediction });
 }
 
@@ -69,7 +74,9 @@ export function minSnrWeight(gamma = 5, prediction: Prediction = "noise"): LossW
 }
 
 /** 1 / (k + SNR)^γ for predicted noise (Choi et al. 2022, P2). @throws Error unless k is positive and γ a number from 0 on */
-export function p2Weight({ k = 1, gamma = 1 }: { readonly k?: number; readonly gamma?: number } = {}): LossWeight {
+export function p2Weight(options: { readonly k?: number; readonly gamma?: number } = {}): LossWeight {
+  expectArguments("p2Weight", { options });
+  const { k = 1, gamma = 1 } = options;
   if (!(k > 0 && Number.isFinite(k))) throw new Error(`p2Weight: k is ${k}, want a positive number`);
   if (!(gamma >= 0 && Number.isFinite(gamma))) throw new Error(`p2Weight: γ is ${gamma}, want a number from 0 on`);
   return (schedule, t) => (k + snrAt(schedule, t)) ** -gamma;

@@ -51,9 +51,15 @@ export interface Optimizer {
    * @throws Error naming the parameters when the loss depends on none of them; nothing is changed then
    */
   minimize(loss: () => Tensor): Tensor;
-  /** The parameters that the loss of the last `minimize` did not depend on, as "path [shape]"; their gradients were zero. */
+  /**
+   * The parameters that the loss of the last `minimize` did not depend on, as "path [shape]". They stayed as they were, without weight
+   * decay, and so did their moments.
+   */
   readonly unreached: readonly string[];
-  /** One update with given gradients, one a parameter, of the loss times `lossScale` if there is one; they stay yours. */
+  /**
+   * One update with given gradients, one a parameter, of the loss times `lossScale` if there is one; they stay yours. Zeros are
+   * gradients too: their parameters decay, and their moments.
+   */
   step(gradients: readonly Tensor[]): void;
   /** Updates so far, with those that loss scaling skipped. */
   readonly steps: number;
@@ -158,7 +164,8 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
             `adamW: the loss depends on no parameter: not on ${listed(missed)}; want one computed from them`,
           );
         }
-        update(indices, grads, attrs);
+        const isReached = (_: unknown, at: number) => reached[at];
+        update(indices.filter(isReached), grads.filter(isReached), attrs);
         unreached = missed;
         return value;
       });

@@ -1,6 +1,7 @@
 // Inpainting: a sampler that draws only the part of an image that is not known.
 
 import { perStep, type Tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../level.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
 import { endsAtData, stepLevels } from "../samplers/liveLevels.ts";
@@ -27,7 +28,10 @@ export interface InpaintOptions {
  * Jumps count as steps and call no model; what multistep methods remember ends at them.
  * @throws Error unless length and times are positive integers, or when sampling if the image does not broadcast to the batch
  */
-export function inpaint(sampler: Sampler, { image, keep, resample }: InpaintOptions): Sampler {
+export function inpaint(sampler: Sampler, options: InpaintOptions): Sampler {
+  expectArguments("inpaint", { sampler, options });
+  const { image, keep, resample } = options;
+  expectArguments("inpaint", { image, keep });
   const { length = 1, times = 1 } = resample ?? {};
   for (const [name, value] of Object.entries({ length, times }))
     if (!(Number.isInteger(value) && value >= 1))

@@ -1,6 +1,7 @@
 // Interpolation between noises that keeps their length, as samplers expect it of what they start from.
 
 import { type Tensor, tensor } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 
 /**
  * sin((1 − w) θ) / sin θ · a + sin(w θ) / sin θ · b with θ the angle between the two (Shoemake 1985), for each sample: at w from 0 to 1
@@ -10,6 +11,7 @@ import { type Tensor, tensor } from "@pkg/tensor";
  * @throws Error when shapes differ, w or a length is not finite, or two samples point in opposite directions, between which many arcs lead
  */
 export async function slerp(a: Tensor, b: Tensor, weight: number): Promise<Tensor> {
+  expectArguments("slerp", { a, b });
   if (`${a.shape}` !== `${b.shape}`) throw new Error(`slerp: [${a.shape}] and [${b.shape}], want equal shapes`);
   if (!Number.isFinite(weight)) throw new Error(`slerp: weight is ${weight}, want a finite number`);
   const [from, to] = await Promise.all([a.data(), b.data()]);

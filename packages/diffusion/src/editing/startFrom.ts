@@ -1,6 +1,7 @@
 // Image to image: sampling that begins in the middle of its way, at given data with noise on it.
 
 import { type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import type { NoiseSource, Sampler, SamplerState } from "../sampler.ts";
 import { noisedTo } from "./noisedTo.ts";
 
@@ -18,7 +19,9 @@ export type EditStart =
  * @param rng one draw
  * @throws Error unless strength is in (0, 1], or step is one of the sampler's
  */
-export function startFrom(sampler: Sampler, x0: Tensor, rng: NoiseSource, { strength, step }: EditStart): SamplerState {
+export function startFrom(sampler: Sampler, x0: Tensor, rng: NoiseSource, options: EditStart): SamplerState {
+  expectArguments("startFrom", { sampler, x0, rng, options });
+  const { strength, step } = options;
   const steps = sampler.levels.length - 1;
   if (step === undefined && !(strength > 0 && strength <= 1))
     throw new Error(`startFrom: strength is ${strength}, want a number in (0, 1]`);

@@ -1,6 +1,7 @@
 // Classifier guidance: a second network's ∇ log p(y | x_t) moves what a model predicts, or the mean of an ancestral step.
 
 import { concat, grad, perStep, type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import type { Model } from "../model.ts";
 import { expectPrediction, expectWord } from "../optionWords.ts";
@@ -45,8 +46,11 @@ export interface ClassifierGuidanceOptions {
 export function classifierGuidance(
   model: Model,
   logProbability: LogProbability,
-  { levels, scale = 1, prediction: kind = "noise", conditional = false }: ClassifierGuidanceOptions,
+  options: ClassifierGuidanceOptions,
 ): Model {
+  expectArguments("classifierGuidance", { model, logProbability, options });
+  const { levels, scale = 1, prediction: kind = "noise", conditional = false } = options;
+  expectArguments("classifierGuidance", { levels });
   checkScale("classifierGuidance", scale);
   expectPrediction("classifierGuidance", kind);
   if (kind === "mean" && typeof levels === "function")
@@ -77,8 +81,10 @@ export function classifierGuidance(
  */
 export function classifierShift(
   logProbability: LogProbability,
-  { scale = 1, at = "x" }: { readonly scale?: number; readonly at?: "x" | "mean" } = {},
+  options: { readonly scale?: number; readonly at?: "x" | "mean" } = {},
 ): MeanShift {
+  expectArguments("classifierShift", { logProbability, options });
+  const { scale = 1, at = "x" } = options;
   checkScale("classifierShift", scale);
   expectWord("classifierShift", "at", at, ["x", "mean"]);
   return ({ x, level, next, mean, variance, labels }) => {

@@ -1,6 +1,7 @@
 // Classifier-free guidance: one network, asked with the label and without it, and taken further along the difference.
 
 import { concat, perStep, type Tensor, tidy, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import type { Model } from "../model.ts";
 import { checkPerSample, perSample } from "../perSample.ts";
 import { predictedPart } from "./predictedPart.ts";
@@ -33,7 +34,9 @@ export type ClassifierFreeOptions = GuidanceStrength & {
  * @throws Error unless exactly one of scale and weight is given and all numbers are finite; from forward for a call without labels,
  * or with too few or many
  */
-export function classifierFree(model: Model, { scale, weight, rescale = 0, interval }: ClassifierFreeOptions): Model {
+export function classifierFree(model: Model, options: ClassifierFreeOptions): Model {
+  expectArguments("classifierFree", { model, options });
+  const { scale, weight, rescale = 0, interval } = options;
   const extra = checkStrength(scale, weight);
   if (!(rescale >= 0 && rescale <= 1)) throw new Error(`classifierFree: rescale is ${rescale}, want it in [0, 1]`);
   const [from, to] = interval ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];

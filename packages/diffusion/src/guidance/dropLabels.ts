@@ -1,6 +1,7 @@
 // Training for classifier-free guidance: labels are left out now and then, so that one network learns both.
 
 import { perStep, type RandomStream } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 
 /**
  * The labels, each replaced by null with a probability (Ho & Salimans 2022, algorithm 1: p_uncond, 0.1 to 0.2). Null has an embedding
@@ -13,6 +14,7 @@ export function dropLabels(
   probability: number,
   rng: RandomStream,
 ): (number | null)[] {
+  expectArguments("dropLabels", { labels, probability, rng });
   if (!(probability >= 0 && probability <= 1))
     throw new Error(`dropLabels: probability is ${probability}, want a number in [0, 1]`);
   return perStep(() => {

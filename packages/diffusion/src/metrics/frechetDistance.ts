@@ -1,5 +1,6 @@
 // Fréchet's distance between Gaussians: FID, where they have the moments of features.
 
+import { expectArguments, expectKind } from "../arguments.ts";
 import { checkNoneNegative, checkSymmetric, largest, roundingOf } from "../covariance.ts";
 import { symmetricEigen } from "../symmetricEigen.ts";
 import { checkFeatures, type Features } from "./features.ts";
@@ -13,6 +14,7 @@ export interface FeatureMoments {
 
 /** The mean, and the covariance with n − 1 in its denominator. @throws Error for fewer than two samples */
 export function featureMoments(features: Features): { mean: Float64Array; covariance: Float64Array[] } {
+  expectArguments("featureMoments", { features });
   const d = checkFeatures("featureMoments", features, 2);
   const mean = Float64Array.from(
     { length: d },
@@ -38,6 +40,8 @@ export function featureMoments(features: Features): { mean: Float64Array; covari
  * semidefinite but for the rounding of its entries
  */
 export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
+  expectKind("frechetDistance", "first", a, "a");
+  expectKind("frechetDistance", "first", b, "b");
   const d = a.mean.length;
   for (const { mean, covariance } of [a, b]) {
     const wrong = Array.from(mean).findIndex((value) => !Number.isFinite(value));

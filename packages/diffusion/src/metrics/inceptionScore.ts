@@ -1,5 +1,6 @@
 // The Inception Score: how sure a classifier is of each sample, and how many classes there are among all.
 
+import { expectArguments } from "../arguments.ts";
 import { checkFeatures, type Features, type Spread, spreadOf } from "./features.ts";
 
 /**
@@ -9,7 +10,9 @@ import { checkFeatures, type Features, type Spread, spreadOf } from "./features.
  * @param options splits: 10 by default, as published figures have it (of 50,000 samples)
  * @throws Error when there are fewer samples than splits, or a row is no distribution (its sum is off by more than 1e-3)
  */
-export function inceptionScore(probabilities: Features, { splits = 10 }: { readonly splits?: number } = {}): Spread {
+export function inceptionScore(probabilities: Features, options: { readonly splits?: number } = {}): Spread {
+  expectArguments("inceptionScore", { probabilities, options });
+  const { splits = 10 } = options;
   if (!(Number.isInteger(splits) && splits >= 1))
     throw new Error(`inceptionScore: ${splits} splits, want a positive integer`);
   checkFeatures("inceptionScore", probabilities, splits);

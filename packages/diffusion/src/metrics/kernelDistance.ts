@@ -1,6 +1,7 @@
 // The kernel distance of feature vectors: KID, unbiased for any number of samples.
 
 import type { RandomStream } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { checkPair, type Features, type Spread, spreadOf } from "./features.ts";
 
 /**
@@ -13,8 +14,10 @@ export function kernelDistance(
   real: Features,
   generated: Features,
   rng: RandomStream,
-  { subsets = 100, size = 1000 }: { readonly subsets?: number; readonly size?: number } = {},
+  options: { readonly subsets?: number; readonly size?: number } = {},
 ): Spread {
+  expectArguments("kernelDistance", { real, generated, rng, options });
+  const { subsets = 100, size = 1000 } = options;
   if (!(Number.isInteger(subsets) && subsets >= 1))
     throw new Error(`kernelDistance: ${subsets} subsets, want a positive integer`);
   if (!(Number.isInteger(size) && size >= 2))

@@ -1,5 +1,6 @@
 // Precision and recall of generated samples: how many look real, and how much of what is real is among them.
 
+import { expectArguments } from "../arguments.ts";
 import { checkPair, type Features } from "./features.ts";
 
 /**
@@ -11,8 +12,10 @@ import { checkPair, type Features } from "./features.ts";
 export function precisionRecall(
   real: Features,
   generated: Features,
-  { k = 3 }: { readonly k?: number } = {},
+  options: { readonly k?: number } = {},
 ): { precision: number; recall: number } {
+  expectArguments("precisionRecall", { real, generated, options });
+  const { k = 3 } = options;
   if (!(Number.isInteger(k) && k >= 1)) throw new Error(`precisionRecall: k is ${k}, want a positive integer`);
   checkPair("precisionRecall", real, generated, k + 1);
   return { precision: coverage(real, generated, k), recall: coverage(generated, real, k) };

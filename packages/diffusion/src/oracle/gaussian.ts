@@ -1,6 +1,7 @@
 // The Gaussian oracle.
 
 import { type Shape, ShapeError } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { mixture } from "./mixture.ts";
 import type { Oracle } from "./oracle.ts";
 
@@ -21,7 +22,9 @@ export interface GaussianParts {
  * −tr C⁻¹, and E[x₀ | x] = μ + a Σ C⁻¹ (x − a μ).
  * @throws as `mixtureOracle`; ShapeError when nothing tells d
  */
-export function gaussianOracle({ mean = 0, variance, covariance, shape }: GaussianParts): Oracle {
+export function gaussianOracle(options: GaussianParts): Oracle {
+  expectArguments("gaussianOracle", { options });
+  const { mean = 0, variance, covariance, shape } = options;
   const vectors = [mean, variance].filter((given) => typeof given === "object");
   const d = shape?.reduce((a, b) => a * b, 1) ?? vectors[0]?.length ?? covariance?.length;
   if (d === undefined)

@@ -1,6 +1,7 @@
 // Mixtures of Gaussians, which stay such under noise: the oracle behind the others.
 
 import { ShapeError, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { expectKind } from "../arguments.ts";
 import { bracket } from "../score.ts";
 import {
   along,
@@ -33,6 +34,7 @@ export interface MixtureOracle extends Oracle {
  * where a component has no width (variance 0 without noise)
  */
 export function mixtureOracle(parts: MixtureParts): MixtureOracle {
+  expectKind("mixtureOracle", "mixture", parts, "parts");
   return mixture("mixtureOracle", parts);
 }
 

@@ -1,8 +1,10 @@
 // An oracle as the model that no training can better.
 
 import { type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { levelAt } from "../level.ts";
 import type { Model } from "../model.ts";
+import { expectPrediction } from "../optionWords.ts";
 import { type Prediction, predictionTarget, velocityScale } from "../parameterization.ts";
 import { perSample } from "../perSample.ts";
 import type { Schedule } from "../schedule.ts";
@@ -20,6 +22,8 @@ export function oracleModel(
   levels: Schedule | ((t: number) => Noising),
   prediction: Prediction = "noise",
 ): Model {
+  expectArguments("oracleModel", { oracle, levels });
+  expectPrediction("oracleModel", prediction);
   if (prediction === "mean" && typeof levels === "function")
     throw new Error("oracleModel: levels is a function, want a schedule, which predictions of the mean need");
   const forward = (x: Tensor, times: readonly number[]): Tensor => {

@@ -1,6 +1,7 @@
 // What an oracle is: a distribution whose density and score are known in closed form, of itself and after noise.
 
 import type { Backend, RandomStream, Shape, Tensor } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../level.ts";
 import type { NoisyScore } from "../score.ts";
 
@@ -41,6 +42,7 @@ export interface Oracle extends Density {
 
 /** ∇ log q_σ(x) of x₀ + σ ε: what `annealedScoreMatching` trains a network to be. */
 export function oracleScore(oracle: Oracle): NoisyScore {
+  expectArguments("oracleScore", { oracle });
   return (x, sigmas) =>
     oracle.score(
       x,

@@ -1,6 +1,7 @@
 // Distributions in the plane that show what score models can and cannot do: rings, a chessboard, a banana.
 
 import { type Tensor, tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { bracket } from "../score.ts";
 import { type MixtureOracle, mixtureOracle } from "./mixture.ts";
 import type { Density } from "./oracle.ts";
@@ -13,7 +14,9 @@ export interface CircleOptions {
 }
 
 /** Eight Gaussians on a circle: modes with nothing in between. Radius 2 and deviation 0.1 by default. */
-export function eightGaussians({ radius = 2, deviation = 0.1 }: CircleOptions = {}): MixtureOracle {
+export function eightGaussians(options: CircleOptions = {}): MixtureOracle {
+  expectArguments("eightGaussians", { options });
+  const { radius = 2, deviation = 0.1 } = options;
   return circle("eightGaussians", 8, radius, deviation);
 }
 
@@ -22,7 +25,9 @@ export function eightGaussians({ radius = 2, deviation = 0.1 }: CircleOptions = 
  * components along the circle that their density is the blurred circle's to 1e-9, within four deviations of it: the trapezoidal rule
  * for a smooth periodic function.
  */
-export function ring({ radius = 2, deviation = 0.2 }: CircleOptions = {}): MixtureOracle {
+export function ring(options: CircleOptions = {}): MixtureOracle {
+  expectArguments("ring", { options });
+  const { radius = 2, deviation = 0.2 } = options;
   checkLengths("ring", { radius, deviation });
   if (radius > 1e4 * deviation)
     throw new Error(`ring: deviation is ${deviation} at a radius of ${radius}, want at least 1e-4 of it`);
@@ -33,13 +38,9 @@ export function ring({ radius = 2, deviation = 0.2 }: CircleOptions = {}): Mixtu
  * The dark squares of a board of 4 × 4 (by default) around 0, each square of side 1, blurred: each is 4 × 4 Gaussians whose deviation is
  * half of their distance: flat inside to 6 %, and falling over an eighth of a side at the edges.
  */
-export function checkerboard({
-  squares = 4,
-  side = 1,
-}: {
-  readonly squares?: number;
-  readonly side?: number;
-} = {}): MixtureOracle {
+export function checkerboard(options: { readonly squares?: number; readonly side?: number } = {}): MixtureOracle {
+  expectArguments("checkerboard", { options });
+  const { squares = 4, side = 1 } = options;
   if (!(Number.isInteger(squares) && squares >= 2))
     throw new Error(`checkerboard: ${squares} squares, want an integer of 2 or more`);
   checkLengths("checkerboard", { side });
@@ -56,15 +57,11 @@ export function checkerboard({
  * y = x₂ − c (x₁² − a²). Not an oracle of noised data: those have no closed form.
  * @param options length: a, 1 by default; width: b, 0.25; bend: c, of any sign, 0.5
  */
-export function banana({
-  length = 1,
-  width = 0.25,
-  bend = 0.5,
-}: {
-  readonly length?: number;
-  readonly width?: number;
-  readonly bend?: number;
-} = {}): Density {
+export function banana(
+  options: { readonly length?: number; readonly width?: number; readonly bend?: number } = {},
+): Density {
+  expectArguments("banana", { options });
+  const { length = 1, width = 0.25, bend = 0.5 } = options;
   checkLengths("banana", { length, width });
   if (!Number.isFinite(bend)) throw new Error(`banana: bend is ${bend}, want a finite number`);
   const [v, w] = [length ** 2, width ** 2];

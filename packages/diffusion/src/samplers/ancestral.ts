@@ -2,6 +2,7 @@
 
 import type { Conditioning } from "@pkg/nn";
 import { perStep, type Tensor, tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { levelAt, type NoiseLevel } from "../level.ts";
 import { expectClip, expectPrediction, expectWord } from "../optionWords.ts";
 import { convertAtStep, type Prediction } from "../parameterization.ts";
@@ -55,9 +56,9 @@ export interface AncestralOptions {
  * μ = (x_t − β_t / √(1 − ᾱ_t) ε̂) / √α_t (Ho et al. 2020, algorithm 2); the same if nothing is clipped.
  * @throws Error for steps out of range; from a step whose variance is learned when the model has not twice the channels
  */
-export function ancestral(
-  schedule: Schedule,
-  {
+export function ancestral(schedule: Schedule, options: AncestralOptions = {}): Sampler {
+  expectArguments("ancestral", { schedule, options });
+  const {
     steps = schedule.steps,
     spacing,
     variance = fixedSmall({ first: "clamp" }),
@@ -65,8 +66,7 @@ export function ancestral(
     clip = false,
     mean: of = "data",
     shift,
-  }: AncestralOptions = {},
-): Sampler {
+  } = options;
   const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
   const isLast = (index: number) => index === levels.length - 2;
   expectPrediction("ancestral", kind);

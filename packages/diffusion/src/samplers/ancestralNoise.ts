@@ -1,6 +1,7 @@
 // Ancestral steps on any path: how far the ODE is followed, and how much new noise makes up for the rest.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectKind } from "../arguments.ts";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoiseSource } from "../sampler.ts";
 import { checkNonNegative } from "./checkOptions.ts";
@@ -22,7 +23,9 @@ export interface AncestralSplit {
 }
 
 /** @throws Error when eta is not in [0, 1], or scale is below 0 */
-export function checkAncestral(name: string, { eta = 1, scale = 1 }: AncestralNoise): void {
+export function checkAncestral(name: string, noise: AncestralNoise): void {
+  expectKind(name, "options", noise, "noise");
+  const { eta = 1, scale = 1 } = noise;
   if (!(eta >= 0 && eta <= 1)) throw new Error(`${name}: eta is ${eta}, want a number in [0, 1]`);
   checkNonNegative(name, { scale });
 }

@@ -1,7 +1,7 @@
 // Annealed Langevin dynamics: from much noise to little, some Langevin steps at each level (NCSN).
 
+import { expectArguments } from "../arguments.ts";
 import { type NoisePath, readScore } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { checkStepSize, langevinStep } from "./langevin.ts";
 import { liveLevel } from "./liveLevels.ts";
@@ -23,11 +23,9 @@ export interface AnnealedLangevinOptions {
  * Started from N(0, σ₁² I); the papers start from uniform noise in [0, 1], which σ₁ makes them forget.
  * @throws Error for ε ≤ 0, and fewer than one step a level
  */
-export function annealedLangevin(
-  path: NoisePath,
-  { stepSize, stepsPerLevel = 5, denoise = true }: AnnealedLangevinOptions,
-): Sampler {
-  expectPath("annealedLangevin", path);
+export function annealedLangevin(path: NoisePath, options: AnnealedLangevinOptions): Sampler {
+  expectArguments("annealedLangevin", { path, options });
+  const { stepSize, stepsPerLevel = 5, denoise = true } = options;
   checkStepSize("annealedLangevin", stepSize);
   if (!(Number.isInteger(stepsPerLevel) && stepsPerLevel >= 1))
     throw new Error(`annealedLangevin: ${stepsPerLevel} steps a level, want a positive integer`);

@@ -1,6 +1,7 @@
 // EDM's churn: noise that a step adds before it takes more away.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectKind } from "../arguments.ts";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
 import type { NoiseSource } from "../sampler.ts";
@@ -32,11 +33,9 @@ export interface Churner {
 }
 
 /** Steps from σ to σ̂ = σ (1 + min(S_churn / n, √2 − 1)), lines 4 to 6 of Karras et al. 2022, algorithm 2. */
-export function churner(
-  name: string,
-  path: NoisePath,
-  { churn = 0, from = 0, to = Number.POSITIVE_INFINITY, scale = 1 }: Churn,
-): Churner {
+export function churner(name: string, path: NoisePath, options: Churn): Churner {
+  expectKind(name, "options", options, "churn");
+  const { churn = 0, from = 0, to = Number.POSITIVE_INFINITY, scale = 1 } = options;
   checkNonNegative(name, { churn, from, to, scale });
   const { levels } = path;
   const more = Math.min(churn / (levels.length - 1), Math.SQRT2 - 1);

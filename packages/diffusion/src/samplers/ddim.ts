@@ -1,6 +1,7 @@
 // DDIM: fewer steps, and none of the noise unless asked for.
 
 import { weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { levelAt } from "../level.ts";
 import { expectClip, expectPrediction } from "../optionWords.ts";
 import { convertAtStep, type Prediction } from "../parameterization.ts";
@@ -33,17 +34,16 @@ export interface DdimOptions {
  * x_next = √ᾱ_next x̂₀ + √(1 − ᾱ_next − σ²) ε̂ + σ z with σ = η √β̃ (Song et al. 2021, eq. 12 and 16).
  * @throws Error when eta is not in [0, 1]
  */
-export function ddim(
-  schedule: Schedule,
-  {
+export function ddim(schedule: Schedule, options: DdimOptions = {}): Sampler {
+  expectArguments("ddim", { schedule, options });
+  const {
     steps = Math.min(50, schedule.steps),
     spacing,
     eta = 0,
     prediction = "noise",
     clip = false,
     rederiveNoise = true,
-  }: DdimOptions = {},
-): Sampler {
+  } = options;
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddim: eta is ${eta}, want a number in [0, 1]`);
   const levels = [...spacedTimes(schedule.steps, steps, spacing), -1].map((t) => levelAt(schedule, t));
   const isNoisy = (index: number) => eta > 0 && index < levels.length - 2;

@@ -1,9 +1,9 @@
 // DDIM inversion: the probability-flow ODE from data to the noise that leads there.
 
 import { weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../level.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { alongNoise, noiseIn } from "./along.ts";
 import { stepLevels } from "./liveLevels.ts";
@@ -17,8 +17,9 @@ import { stepLevels } from "./liveLevels.ts";
  * @param options iterations: calls of the model a step, by default 1
  * @throws Error unless iterations is a positive integer
  */
-export function ddimInversion(path: NoisePath, { iterations = 1 }: { readonly iterations?: number } = {}): Sampler {
-  expectPath("ddimInversion", path);
+export function ddimInversion(path: NoisePath, options: { readonly iterations?: number } = {}): Sampler {
+  expectArguments("ddimInversion", { path, options });
+  const { iterations = 1 } = options;
   if (!(Number.isInteger(iterations) && iterations >= 1))
     throw new Error(`ddimInversion: iterations is ${iterations}, want a positive integer`);
   const levels: readonly NoiseLevel[] = path.levels.toReversed();

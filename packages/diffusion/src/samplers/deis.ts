@@ -1,10 +1,10 @@
 // DEIS: exponential integrators with polynomials of ε̂ in the path's own time, or in log σ.
 
 import { weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { lambdaOf, type NoiseLevel, sigmaOf } from "../level.ts";
 import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -28,8 +28,9 @@ export interface DeisOptions {
  * Memory: earlier ε̂, the newest first.
  * @throws Error for another order
  */
-export function deis(path: NoisePath, { order = 3, over = "time", lowerOrderFinal = true }: DeisOptions = {}): Sampler {
-  expectPath("deis", path);
+export function deis(path: NoisePath, options: DeisOptions = {}): Sampler {
+  expectArguments("deis", { path, options });
+  const { order = 3, over = "time", lowerOrderFinal = true } = options;
   checkOrder("deis", order, 4);
   const { levels, prior } = path;
   const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];

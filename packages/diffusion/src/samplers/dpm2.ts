@@ -1,9 +1,9 @@
 // DPM2: the midpoint rule in log σ, by itself and with ancestral noise.
 
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler, SamplerCall } from "../sampler.ts";
 import { along, alongNoise, noiseIn } from "./along.ts";
 import { type AncestralNoise, ancestralSplit, checkAncestral } from "./ancestralNoise.ts";
@@ -17,7 +17,7 @@ import { endsAtData, isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts"
  * @throws Error for churn, scale or bounds below 0
  */
 export function dpm2(path: NoisePath, churn: Churn = {}): Sampler {
-  expectPath("dpm2", path);
+  expectArguments("dpm2", { path });
   const { levels, prior } = path;
   const churned = churner("dpm2", path, churn);
   const isEuler = isEulerStep(levels);
@@ -38,7 +38,7 @@ export function dpm2(path: NoisePath, churn: Churn = {}): Sampler {
  * @throws Error when eta is not in [0, 1], or scale is below 0
  */
 export function dpm2Ancestral(path: NoisePath, noise: AncestralNoise = {}): Sampler {
-  expectPath("dpm2Ancestral", path);
+  expectArguments("dpm2Ancestral", { path });
   checkAncestral("dpm2Ancestral", noise);
   const { levels, prior } = path;
   const [isLast, isEuler] = [endsAtData(levels), isEulerStep(levels)];

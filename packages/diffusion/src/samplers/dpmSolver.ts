@@ -1,10 +1,10 @@
 // DPM-Solver and DPM-Solver++ as singlestep methods: intermediate levels within each step, nothing remembered between steps.
 
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { lambdaOf, type NoiseLevel } from "../level.ts";
 import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -24,8 +24,9 @@ export interface DpmSolverOptions {
  * in which σ falls far.
  * @throws Error for another order
  */
-export function dpmSolver(path: NoisePath, { order = 3, of = "noise" }: DpmSolverOptions = {}): Sampler {
-  expectPath("dpmSolver", path);
+export function dpmSolver(path: NoisePath, options: DpmSolverOptions = {}): Sampler {
+  expectArguments("dpmSolver", { path, options });
+  const { order = 3, of = "noise" } = options;
   checkOrder("dpmSolver", order, 3);
   const { levels, prior } = path;
   const isEuler = isEulerStep(levels);

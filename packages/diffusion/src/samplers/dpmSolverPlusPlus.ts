@@ -1,10 +1,10 @@
 // DPM-Solver++ as a multistep method, and SDE-DPM-Solver++: one call of the model a step.
 
 import { weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { lambdaOf } from "../level.ts";
 import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { checkNonNegative, checkOrder } from "./checkOptions.ts";
@@ -32,11 +32,9 @@ export interface DpmSolverPlusPlusOptions {
  * Memory: earlier x̂₀, the newest first.
  * @throws Error for another order, or eta or scale below 0
  */
-export function dpmSolverPlusPlus(
-  path: NoisePath,
-  { order = 2, form = "midpoint", eta = 0, scale = 1, lowerOrderFinal = true }: DpmSolverPlusPlusOptions = {},
-): Sampler {
-  expectPath("dpmSolverPlusPlus", path);
+export function dpmSolverPlusPlus(path: NoisePath, options: DpmSolverPlusPlusOptions = {}): Sampler {
+  expectArguments("dpmSolverPlusPlus", { path, options });
+  const { order = 2, form = "midpoint", eta = 0, scale = 1, lowerOrderFinal = true } = options;
   checkOrder("dpmSolverPlusPlus", order, 3);
   checkNonNegative("dpmSolverPlusPlus", { eta, scale });
   const { levels, prior } = path;

@@ -1,7 +1,7 @@
 // Euler's method on the probability-flow ODE.
 
+import { expectArguments } from "../arguments.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { type Churn, churner } from "./churn.ts";
@@ -13,7 +13,7 @@ import { stepLevels } from "./liveLevels.ts";
  * @throws Error for churn, scale or bounds below 0
  */
 export function euler(path: NoisePath, churn: Churn = {}): Sampler {
-  expectPath("euler", path);
+  expectArguments("euler", { path });
   const { levels, prior } = path;
   const churned = churner("euler", path, churn);
   return {

@@ -1,7 +1,7 @@
 // Euler's method with ancestral noise.
 
+import { expectArguments } from "../arguments.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { type AncestralNoise, ancestralSplit, checkAncestral } from "./ancestralNoise.ts";
@@ -13,7 +13,7 @@ import { endsAtData, stepLevels } from "./liveLevels.ts";
  * @throws Error when eta is not in [0, 1], or scale is below 0
  */
 export function eulerAncestral(path: NoisePath, noise: AncestralNoise = {}): Sampler {
-  expectPath("eulerAncestral", path);
+  expectArguments("eulerAncestral", { path });
   checkAncestral("eulerAncestral", noise);
   const { levels, prior } = path;
   const isLast = endsAtData(levels);

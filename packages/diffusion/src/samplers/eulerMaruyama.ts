@@ -1,6 +1,7 @@
 // The reverse-time SDE by Euler and Maruyama's method.
 
 import { weightedSum } from "@pkg/tensor";
+import { expectKind } from "../arguments.ts";
 import { readScore } from "../path.ts";
 import type { Sampler } from "../sampler.ts";
 import type { SdePath } from "../sdePath.ts";
@@ -11,6 +12,7 @@ import { endsAtData, liveLevel } from "./liveLevels.ts";
  * order 1. A last step to the data is x̂₀; noise enters all others.
  */
 export function eulerMaruyama(path: SdePath): Sampler {
+  expectKind("eulerMaruyama", "sdePath", path, "path");
   const { sde, levels, times, prior } = path;
   const isLast = endsAtData(levels);
   return {

@@ -1,7 +1,7 @@
 // Heun's method on the probability-flow ODE with churn: EDM's sampler.
 
+import { expectArguments } from "../arguments.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, alongNoise, noiseIn } from "./along.ts";
 import { type Churn, churner } from "./churn.ts";
@@ -14,7 +14,7 @@ import { isEulerStep, stepLevels } from "./liveLevels.ts";
  * @throws Error for churn, scale or bounds below 0
  */
 export function heun(path: NoisePath, churn: Churn = {}): Sampler {
-  expectPath("heun", path);
+  expectArguments("heun", { path });
   const { levels, prior } = path;
   const churned = churner("heun", path, churn);
   const isEuler = isEulerStep(levels);

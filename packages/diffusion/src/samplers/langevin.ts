@@ -1,6 +1,7 @@
 // Sampling by the score at one level: gradient ascent, and Langevin dynamics (unadjusted).
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../level.ts";
 import { convertAtLevel, type Prediction } from "../parameterization.ts";
 import type { Sampler, SamplerCall } from "../sampler.ts";
@@ -46,10 +47,9 @@ export function langevinStep(x: Tensor, score: Tensor, stepSize: () => number, r
 }
 
 /** The levels of a walk that stays at one. @throws Error for steps < 1, τ ≤ 0, a prior below 0, and what has no score */
-export function stationaryLevels(
-  name: string,
-  { steps, stepSize, level = DATA, prediction = "score", prior = 1 }: ScoreWalkOptions,
-): NoiseLevel[] {
+export function stationaryLevels(name: string, options: ScoreWalkOptions): NoiseLevel[] {
+  expectArguments(name, { options });
+  const { steps, stepSize, level = DATA, prediction = "score", prior = 1 } = options;
   if (!(Number.isInteger(steps) && steps >= 1)) throw new Error(`${name}: ${steps} steps, want a positive integer`);
   checkStepSize(name, stepSize);
   if (!(prior >= 0 && Number.isFinite(prior))) throw new Error(`${name}: prior is ${prior}, want a number from 0 on`);

@@ -1,9 +1,9 @@
 // LMS: the Adams–Bashforth method in σ, with steps of any lengths.
 
 import { weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, noiseIn } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -19,8 +19,9 @@ import { evenMoments, interpolatoryWeights } from "./weights.ts";
  * @param options order: in [1, 4], by default 4
  * @throws Error for another order
  */
-export function lms(path: NoisePath, { order = 4 }: { readonly order?: number } = {}): Sampler {
-  expectPath("lms", path);
+export function lms(path: NoisePath, options: { readonly order?: number } = {}): Sampler {
+  expectArguments("lms", { path, options });
+  const { order = 4 } = options;
   checkOrder("lms", order, 4);
   const { levels, prior } = path;
   const isFar = fallsFar(levels);

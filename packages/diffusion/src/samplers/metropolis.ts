@@ -1,6 +1,7 @@
 // Langevin dynamics with Metropolis and Hastings' correction (MALA): samples of p itself, where its density is known up to a factor.
 
 import { ShapeError, type Tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { sumPerSample } from "../perSample.ts";
 import type { Sampler, SamplerCall, SamplerState } from "../sampler.ts";
 import { langevinStep, type ScoreWalkOptions, scoreAt, stationaryLevels } from "./langevin.ts";
@@ -21,6 +22,7 @@ export interface MetropolisOptions extends ScoreWalkOptions {
 export function metropolis(options: MetropolisOptions): Sampler {
   const levels = stationaryLevels("metropolis", options);
   const { stepSize } = options;
+  expectArguments("metropolis", { logDensity: options.logDensity });
   const evaluate = (x: Tensor, predict: SamplerCall["predict"]) => {
     const { score } = scoreAt(predict(x, levels[0]), x, options);
     return { score, density: checkDensity(options.logDensity(x), x) };
@@ -64,7 +66,9 @@ export function metropolis(options: MetropolisOptions): Sampler {
  * The share of proposals that each sample accepted so far, [batch], from any state of a run of `metropolis`.
  * @throws Error before the first step
  */
-export function acceptance({ memory, step }: Pick<SamplerState, "memory" | "step">): Tensor {
+export function acceptance(state: Pick<SamplerState, "memory" | "step">): Tensor {
+  expectArguments("acceptance", { state });
+  const { memory, step } = state;
   const moves = memory.at(2);
   if (!moves) throw new Error(`acceptance: a state of ${memory.length} tensors, want one of metropolis after a step`);
   return moves.mul(1 / step);

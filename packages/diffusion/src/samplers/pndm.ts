@@ -1,10 +1,10 @@
 // PNDM: pseudo linear multistep steps after a start with Runge and Kutta's, or with Heun's.
 
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along, alongNoise, noiseIn } from "./along.ts";
 import { endsAtData, fallsFar, liveLevel, stepLevels } from "./liveLevels.ts";
@@ -24,8 +24,9 @@ export interface PndmOptions {
  * along as DDIM does; steps in which σ falls far are DDIM's own. Of order 2 (of order 4 where the levels are even in σ).
  * Memory: the ε̂ of earlier steps, the newest first.
  */
-export function pndm(path: NoisePath, { start = "runge-kutta" }: PndmOptions = {}): Sampler {
-  expectPath("pndm", path);
+export function pndm(path: NoisePath, options: PndmOptions = {}): Sampler {
+  expectArguments("pndm", { path, options });
+  const { start = "runge-kutta" } = options;
   const { levels, prior } = path;
   const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
   expectWord("pndm", "start", start, ["runge-kutta", "heun"]);

@@ -1,6 +1,7 @@
 // Predictor–corrector sampling: Langevin steps at each level that a predictor comes to.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../level.ts";
 import { expectWord } from "../optionWords.ts";
 import { type NoisePath, readScore } from "../path.ts";
@@ -26,11 +27,9 @@ export interface CorrectorOptions {
  * @param predictor any sampler on the path: `reverseDiffusion(path)`, `eulerMaruyama(path)`, `euler(path)`
  * @throws Error for snr ≤ 0, corrections that are no integer from 1 on, and a predictor of other levels
  */
-export function predictorCorrector(
-  predictor: Sampler,
-  path: NoisePath,
-  { corrections = 1, snr = 0.16, norms = "batch" }: CorrectorOptions = {},
-): Sampler {
+export function predictorCorrector(predictor: Sampler, path: NoisePath, options: CorrectorOptions = {}): Sampler {
+  expectArguments("predictorCorrector", { predictor, path, options });
+  const { corrections = 1, snr = 0.16, norms = "batch" } = options;
   if (!(snr > 0 && Number.isFinite(snr))) throw new Error(`predictorCorrector: snr is ${snr}, want a positive number`);
   if (!(Number.isInteger(corrections) && corrections >= 1))
     throw new Error(`predictorCorrector: ${corrections} corrections, want a positive integer`);

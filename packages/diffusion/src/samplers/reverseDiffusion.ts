@@ -1,8 +1,8 @@
 // The reverse diffusion sampler: the forward chain's own steps, turned round.
 
 import { weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { type NoisePath, readScore } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { endsAtData, stepLevels } from "./liveLevels.ts";
 
@@ -11,7 +11,7 @@ import { endsAtData, stepLevels } from "./liveLevels.ts";
  * σ² − σ′² on σ-levels and β of a schedule's neighbours. Of weak order 1. A last step to the data is x̂₀.
  */
 export function reverseDiffusion(path: NoisePath): Sampler {
-  expectPath("reverseDiffusion", path);
+  expectArguments("reverseDiffusion", { path });
   const { levels, prior } = path;
   const isLast = endsAtData(levels);
   return {

@@ -1,9 +1,9 @@
 // The classical Runge–Kutta method on the probability-flow ODE.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { type NoiseLevel, sigmaOf } from "../level.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { endsAtData, isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts";
@@ -14,7 +14,7 @@ import { endsAtData, isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts"
  * which σ falls far DDIM's.
  */
 export function rungeKutta(path: NoisePath): Sampler {
-  expectPath("rungeKutta", path);
+  expectArguments("rungeKutta", { path });
   const { levels, prior } = path;
   const [isLast, isEuler] = [endsAtData(levels), isEulerStep(levels)];
   return {

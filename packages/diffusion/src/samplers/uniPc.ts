@@ -1,10 +1,10 @@
 // UniPC: a multistep predictor, corrected when the model was asked at the place it predicted.
 
 import type { Tensor } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { lambdaOf } from "../level.ts";
 import { expectWord } from "../optionWords.ts";
 import type { NoisePath } from "../path.ts";
-import { expectPath } from "../pathArgument.ts";
 import type { Sampler } from "../sampler.ts";
 import { along } from "./along.ts";
 import { checkOrder } from "./checkOptions.ts";
@@ -30,11 +30,9 @@ export interface UniPcOptions {
  * Memory: the corrected x of the step before, and earlier x̂₀, the newest first.
  * @throws Error for another order
  */
-export function uniPc(
-  path: NoisePath,
-  { order = 2, form = "bh2", corrector = true, lowerOrderFinal = true }: UniPcOptions = {},
-): Sampler {
-  expectPath("uniPc", path);
+export function uniPc(path: NoisePath, options: UniPcOptions = {}): Sampler {
+  expectArguments("uniPc", { path, options });
+  const { order = 2, form = "bh2", corrector = true, lowerOrderFinal = true } = options;
   checkOrder("uniPc", order, 3);
   const { levels, prior } = path;
   const nodesAt = (index: number, count: number) => places(levels, index, count, lambdaOf);

@@ -1,6 +1,7 @@
 // Denoising score matching: the score of noised data is learned from the noise that was added, at one level or at many.
 
 import { addNoise, ones, perStep, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { perSample, sampleSize, sumPerSample } from "../perSample.ts";
 import { checkField, type NoisyScore } from "../score.ts";
 import { checkSigma, checkSigmas } from "./noiseLevels.ts";
@@ -33,6 +34,7 @@ export function denoisingScoreMatching(
   rng: RandomStream,
   options: DenoisingOptions = {},
 ): Tensor {
+  expectArguments("denoisingScoreMatching", { score, x, rng, options });
   return tidy(() => {
     checkSigma("denoisingScoreMatching", sigma);
     const sigmas = new Array<number>(x.shape[0]).fill(sigma);
@@ -63,14 +65,16 @@ export function annealedScoreMatching(
   x: Tensor,
   sigmas: readonly number[],
   rng: RandomStream,
-  { weight, ...options }: AnnealedOptions = {},
+  options: AnnealedOptions = {},
 ): Tensor {
+  expectArguments("annealedScoreMatching", { score, x, sigmas, rng, options });
+  const { weight, ...others } = options;
   return tidy(() => {
     checkSigmas("annealedScoreMatching", sigmas);
     const weights = weight && sigmas.map((sigma) => checkWeight(weight(sigma), sigma) / sigma ** 2);
     const levels = perStep(() => [...rng.host.integers(0, sigmas.length, [x.shape[0]])]);
     const chosen = perStep(() => levels.map((level) => sigmas[level]));
-    const errors = scaledErrors("annealedScoreMatching", score, x, chosen, rng, options);
+    const errors = scaledErrors("annealedScoreMatching", score, x, chosen, rng, others);
     if (!weights) return errors.mean();
     return errors.mul(tensor(() => levels.map((level) => weights[level]), { backend: x.backend })).mean();
   });

@@ -1,6 +1,7 @@
 // Explicit score matching: the distance from a score that is known.
 
 import { type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { sumPerSample } from "../perSample.ts";
 import { checkField, type Score } from "../score.ts";
 
@@ -12,6 +13,7 @@ import { checkField, type Score } from "../score.ts";
  * @throws ShapeError when a score is not of x's shape
  */
 export function explicitScoreMatching(score: Score, trueScore: Score, x: Tensor): Tensor {
+  expectArguments("explicitScoreMatching", { score, trueScore, x });
   return tidy(() => {
     const [found, wanted] = [score, trueScore].map((s) => checkField("explicitScoreMatching", s(x), x));
     return sumPerSample(found.sub(wanted).square()).mean().mul(0.5);

@@ -1,6 +1,7 @@
 // Score matching without gradients by x: derivatives along random directions as differences of values.
 
 import { addNoise, concat, full, ones, type RandomStream, type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { checkProbes, meanOf } from "../divergence.ts";
 import { sumPerSample } from "../perSample.ts";
 import { checkEnergy, checkField, type Score } from "../score.ts";
@@ -26,8 +27,10 @@ export function finiteDifferenceSliced(
   score: Score,
   x: Tensor,
   probes: readonly Tensor[],
-  { step = 0.05 }: FiniteDifferenceOptions = {},
+  options: FiniteDifferenceOptions = {},
 ): Tensor {
+  expectArguments("finiteDifferenceSliced", { score, x, probes, options });
+  const { step = 0.05 } = options;
   return tidy(() => {
     checkCall("finiteDifferenceSliced", x, probes, step);
     const terms = probes.map((v) => {
@@ -54,8 +57,10 @@ export function finiteDifferenceSlicedEnergy(
   energy: (x: Tensor) => Tensor,
   x: Tensor,
   probes: readonly Tensor[],
-  { step = 0.05 }: FiniteDifferenceOptions = {},
+  options: FiniteDifferenceOptions = {},
 ): Tensor {
+  expectArguments("finiteDifferenceSlicedEnergy", { energy, x, probes, options });
+  const { step = 0.05 } = options;
   return tidy(() => {
     checkCall("finiteDifferenceSlicedEnergy", x, probes, step);
     const terms = probes.map((v) => {
@@ -87,8 +92,10 @@ export function finiteDifferenceDenoising(
   sigma: number,
   probes: readonly Tensor[],
   rng: RandomStream,
-  { step = 0.05 }: FiniteDifferenceOptions = {},
+  options: FiniteDifferenceOptions = {},
 ): Tensor {
+  expectArguments("finiteDifferenceDenoising", { energy, x, probes, rng, options });
+  const { step = 0.05 } = options;
   return tidy(() => {
     checkCall("finiteDifferenceDenoising", x, probes, step);
     checkSigma("finiteDifferenceDenoising", sigma);

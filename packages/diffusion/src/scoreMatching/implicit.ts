@@ -1,6 +1,7 @@
 // Implicit score matching: no score of the data needed, but the divergence of the model's, exact or estimated.
 
 import { type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { exactDivergence, type FieldDivergence, hutchinsonDivergence } from "../divergence.ts";
 import { sumPerSample } from "../perSample.ts";
 import type { Score } from "../score.ts";
@@ -15,6 +16,7 @@ import type { Score } from "../score.ts";
  * @throws ShapeError when s(x) is not of x's shape
  */
 export function implicitScoreMatching(score: Score, x: Tensor): Tensor {
+  expectArguments("implicitScoreMatching", { score, x });
   return tidy(() => objective(exactDivergence(score, x)));
 }
 
@@ -27,6 +29,7 @@ export function implicitScoreMatching(score: Score, x: Tensor): Tensor {
  * @throws Error without probes; ShapeError when one, or s(x), is not of x's shape
  */
 export function slicedScoreMatchingVR(score: Score, x: Tensor, probes: readonly Tensor[]): Tensor {
+  expectArguments("slicedScoreMatchingVR", { score, x, probes });
   return tidy(() => objective(hutchinsonDivergence(score, x, probes)));
 }
 

@@ -2,6 +2,7 @@
 // a geometric sequence, are `exponential` of sigmas.ts.
 
 import { nonFiniteCount, stack, type Tensor, tidy } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { sampleSize } from "../perSample.ts";
 
 /**
@@ -12,6 +13,7 @@ import { sampleSize } from "../perSample.ts";
  * @throws Error for fewer than two samples, and samples that are not finite, with the number of such elements
  */
 export async function largestDistance(x: Tensor): Promise<number> {
+  expectArguments("largestDistance", { x });
   const [count] = x.shape;
   if (!(count >= 2)) throw new Error(`largestDistance: ${count} samples, want at least two`);
   let largest = 0;

@@ -1,6 +1,7 @@
 // Sliced score matching: scores are compared along random directions.
 
 import { type Tensor, tidy, vjp } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
 import { checkProbes, meanOf } from "../divergence.ts";
 import { sumPerSample } from "../perSample.ts";
 import { checkField, type Score } from "../score.ts";
@@ -15,6 +16,7 @@ import { checkField, type Score } from "../score.ts";
  * @throws Error without probes; ShapeError when one, or s(x), is not of x's shape
  */
 export function slicedScoreMatching(score: Score, x: Tensor, probes: readonly Tensor[]): Tensor {
+  expectArguments("slicedScoreMatching", { score, x, probes });
   return tidy(() => {
     checkProbes("slicedScoreMatching", probes, x);
     const { value, pullback } = vjp((y) => checkField("slicedScoreMatching", score(y), y), [x]);

@@ -32,6 +32,9 @@ fn load_left(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&a_ti
 fn load_right(at: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&b_tile, at, B_STEP); }
 fn multiply(x: Left, y: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(x, y, sum); }
 fn store(at: u32, sum: Sum) { subgroupMatrixStore<row_major>(&c_tile, at, sum, N); }
+// Without loops: matrices in an array with an index that is known at run time only lie in memory, not in registers.
+fn accumulate(sums: ptr<function, Sums>, k: u32, corner: vec2<u32>) { let y0 = right(k, corner.y, 0u); let y1 = right(k, corner.y, 1u); let x0 = left(k, corner.x, 0u); (*sums)[0] = multiply(x0, y0, (*sums)[0]); (*sums)[1] = multiply(x0, y1, (*sums)[1]); let x1 = left(k, corner.x, 1u); (*sums)[2] = multiply(x1, y0, (*sums)[2]); (*sums)[3] = multiply(x1, y1, (*sums)[3]); }
+fn write_sums(sums: ptr<function, Sums>, at: Place) { write_sum((*sums)[0], at, 0u, 0u); write_sum((*sums)[1], at, 0u, 1u); write_sum((*sums)[2], at, 1u, 0u); write_sum((*sums)[3], at, 1u, 1u); }
 
 const THREADS = GRID_M * GRID_N * SUBGROUP;
 const ROWS = TILE_M / GRID_M / M; // matrices of a subgroup
@@ -44,6 +47,7 @@ const B_RUNS = select(TILE_K, TILE_N, B_IS_TRANSPOSED);
 const B_LENGTH = select(TILE_N, TILE_K, B_IS_TRANSPOSED);
 const B_STEP = B_LENGTH + SKEW;
 const NOWHERE = 0xffffffffu;
+alias Sums = array<Sum, ROWS * COLUMNS>;
 
 struct Params {
   batches: u32,
@@ -103,6 +107,18 @@ fn address(start: Origin, under: vec2<i32>) -> u32 {
   return start.base + u32(place.x) * params.image_strides.y + u32(place.y) * params.image_strides.z;
 }
 
+/** The matrix of a in row r of a subgroup's, which begin at row `first`. */
+fn left(k: u32, first: u32, r: u32) -> Left {
+  let row = first + r * M;
+  return load_left(select(row * A_STEP + k, k * A_STEP + row, A_IS_TRANSPOSED));
+}
+
+/** The matrix of b in column c of a subgroup's, which begin at column `first`. */
+fn right(k: u32, first: u32, c: u32) -> Right {
+  let column = first + c * N;
+  return load_right(select(k * B_STEP + column, column * B_STEP + k, B_IS_TRANSPOSED));
+}
+
 /** Zero in lanes from `end` on; what stands there in storage may be anything, NaN too. */
 fn cut_lanes(x: vec4<Half>, end: u32) -> vec4<Half> {
   return select(vec4<Half>(), x, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end));
@@ -119,6 +135,30 @@ fn write_row(slab: u32, i: u32, j: u32, sums: vec4<f32>) {
     x += bias4(params.bias_offset + slab * params.bias_batch + dot(pixel, params.bias_strides) + j);
   }
   write((slab * params.m + i) * params.n + j, x, params.n - j);
+}
+
+/** Where a thread writes: its slab of outputs, the first of its subgroup's, and which thread of which subgroup it is. */
+struct Place {
+  slab: u32,
+  i: u32,
+  j: u32,
+  subgroup: u32,
+  lane: u32,
+}
+
+/** Writes the matrix in row r and column c of a subgroup's, by way of workgroup memory. */
+fn write_sum(sum: Sum, place: Place, r: u32, c: u32) {
+  let start = place.subgroup * M * N;
+  store(start, sum);
+  workgroupBarrier();
+  for (var quad = place.lane; quad < M * N / 4u; quad += SUBGROUP) {
+    let i = quad / (N / 4u);
+    let j = quad % (N / 4u) * 4u;
+    let at = start + i * N + j;
+    let x = vec4<f32>(c_tile[at], c_tile[at + 1u], c_tile[at + 2u], c_tile[at + 3u]);
+    write_row(place.slab, place.i + r * M + i, place.j + c * N + j, x);
+  }
+  workgroupBarrier();
 }
 
 @compute @workgroup_size(THREADS)
@@ -145,14 +185,13 @@ fn main(
 
   // Subgroups are taken to be runs of neighbouring threads.
   let subgroup = thread / SUBGROUP;
-  let first_row = subgroup / GRID_N * ROWS * M;
-  let first_column = subgroup % GRID_N * COLUMNS * N;
+  let corner = vec2<u32>(subgroup / GRID_N * ROWS * M, subgroup % GRID_N * COLUMNS * N);
 
   if (!A_IS_TRANSPOSED) {
     for (var run = thread; run < A_RUNS; run += THREADS) { origins[run] = origin(first_i + run, params.m); }
     workgroupBarrier();
   }
-  var sums: array<Sum, ROWS * COLUMNS>;
+  var sums: Sums;
   for (var step = first; step < last; step++) {
     let tap = select(step / k_tiles, batch, TAPS_ARE_BATCHES);
     let first_k = step % k_tiles * TILE_K;
@@ -197,35 +236,9 @@ fn main(
       b_tile[to + 3u] = x.w;
     }
     workgroupBarrier();
-    for (var k = 0u; k < TILE_K; k += K) {
-      var right: array<Right, COLUMNS>;
-      for (var c = 0u; c < COLUMNS; c++) {
-        let column = first_column + c * N;
-        right[c] = load_right(select(k * B_STEP + column, column * B_STEP + k, B_IS_TRANSPOSED));
-      }
-      for (var r = 0u; r < ROWS; r++) {
-        let row = first_row + r * M;
-        let left = load_left(select(row * A_STEP + k, k * A_STEP + row, A_IS_TRANSPOSED));
-        for (var c = 0u; c < COLUMNS; c++) {
-          sums[r * COLUMNS + c] = multiply(left, right[c], sums[r * COLUMNS + c]);
-        }
-      }
-    }
+    for (var k = 0u; k < TILE_K; k += K) { accumulate(&sums, k, corner); }
     workgroupBarrier();
   }
 
-  for (var r = 0u; r < ROWS; r++) {
-    for (var c = 0u; c < COLUMNS; c++) {
-      store(subgroup * M * N, sums[r * COLUMNS + c]);
-      workgroupBarrier();
-      for (var quad = thread % SUBGROUP; quad < M * N / 4u; quad += SUBGROUP) {
-        let i = quad / (N / 4u);
-        let j = quad % (N / 4u) * 4u;
-        let at = subgroup * M * N + i * N + j;
-        let x = vec4<f32>(c_tile[at], c_tile[at + 1u], c_tile[at + 2u], c_tile[at + 3u]);
-        write_row(slab, first_i + first_row + r * M + i, first_j + first_column + c * N + j, x);
-      }
-      workgroupBarrier();
-    }
-  }
+  write_sums(&sums, Place(slab, first_i + corner.x, first_j + corner.y, subgroup, thread % SUBGROUP));
 }

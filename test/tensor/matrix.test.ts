@@ -236,19 +236,15 @@ describe("the matrices that are taken", () => {
   const adapterInfo = { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: configs };
 
   test("are the largest of halves with sums in float32", () => {
-    expect(matrixUnit({ features, adapterInfo })).toEqual({ m: 16, n: 8, k: 16, subgroup: 32 });
+    expect(matrixUnit(features, adapterInfo)).toEqual({ m: 16, n: 8, k: 16, subgroup: 32 });
   });
 
   test("are none without the features, for subgroups of several sizes, and where there is no such pair", () => {
     for (const name of features) {
-      expect(
-        matrixUnit({ features: new Set([...features].filter((other) => other !== name)), adapterInfo }),
-      ).toBeUndefined();
+      expect(matrixUnit(new Set([...features].filter((other) => other !== name)), adapterInfo)).toBeUndefined();
     }
-    expect(matrixUnit({ features, adapterInfo: { ...adapterInfo, subgroupMinSize: 8 } })).toBeUndefined();
-    expect(
-      matrixUnit({ features, adapterInfo: { ...adapterInfo, subgroupMatrixConfigs: [configs[1]] } }),
-    ).toBeUndefined();
-    expect(matrixUnit({ features, adapterInfo: {} })).toBeUndefined();
+    expect(matrixUnit(features, { ...adapterInfo, subgroupMinSize: 8 })).toBeUndefined();
+    expect(matrixUnit(features, { ...adapterInfo, subgroupMatrixConfigs: [configs[1]] })).toBeUndefined();
+    expect(matrixUnit(features, {})).toBeUndefined();
   });
 });

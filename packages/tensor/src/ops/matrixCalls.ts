@@ -86,6 +86,7 @@ export function matrixCalls(
     GRID_M: `${tile.gridM}u`,
     GRID_N: `${tile.gridN}u`,
     SUBGROUP: `${matrix.subgroup}u`,
+    ...unrolled(tile, matrix),
     load_left: `return subgroupMatrixLoad<Left, ${aIsTransposed ? "col" : "row"}_major>(&a_tile, at, A_STEP);`,
     load_right: `return subgroupMatrixLoad<Right, ${bIsTransposed ? "col" : "row"}_major>(&b_tile, at, B_STEP);`,
   };
@@ -113,6 +114,22 @@ export function matrixCalls(
     bindings: [a, b, bias ?? b, into],
     workgroups: linearGrid(shares * countOf(tile), 1),
   }));
+}
+
+/** What a subgroup does with its matrices, one by one. */
+function unrolled(
+  { tileM, tileN, gridM, gridN }: MatrixTile,
+  { m, n }: NonNullable<GpuTarget["matrix"]>,
+): Record<string, string> {
+  const [rows, columns] = [tileM / gridM / m, tileN / gridN / n].map((count) => [...Array(count).keys()]);
+  const sum = (r: number, c: number) => `(*sums)[${r * columns.length + c}]`;
+  const rights = columns.map((c) => `let y${c} = right(k, corner.y, ${c}u);`);
+  const products = rows.flatMap((r) => [
+    `let x${r} = left(k, corner.x, ${r}u);`,
+    ...columns.map((c) => `${sum(r, c)} = multiply(x${r}, y${c}, ${sum(r, c)});`),
+  ]);
+  const writes = rows.flatMap((r) => columns.map((c) => `write_sum(${sum(r, c)}, at, ${r}u, ${c}u);`));
+  return { accumulate: [...rights, ...products].join(" "), write_sums: writes.join(" ") };
 }
 
 function halfReader(type: string, read: string, input: string, isAligned: boolean): Record<string, string> {

@@ -17,6 +17,8 @@ export interface Device {
   readonly identity: string;
   /** No GPU stands behind it. */
   readonly isSoftware: boolean;
+  /** The adapter's: Dawn in Node (webgpu 0.6.2) leaves the matrix units out of a device's own. */
+  readonly info: GPUAdapterInfo;
 }
 
 const WANTED_LIMITS = [
@@ -112,12 +114,14 @@ export async function openDevice(adapter: GPUAdapter): Promise<Device> {
     description: describeAdapter(adapter),
     identity: identify(adapter.info),
     isSoftware: isSoftwareAdapter(adapter),
+    info: adapter.info,
   };
 }
 
 /** What is known of a device that somebody else opened. */
 export function givenDevice(device: GPUDevice): Device {
-  return { device, description: "a given device", identity: identify(device.adapterInfo), isSoftware: false };
+  const { adapterInfo: info } = device;
+  return { device, description: "a given device", identity: identify(info), isSoftware: false, info };
 }
 
 function identify({ vendor, architecture, device, description }: GPUAdapterInfo): string {
@@ -126,7 +130,7 @@ function identify({ vendor, architecture, device, description }: GPUAdapterInfo)
 
 /** What kernels may count on. @param profile by default `direct` on software adapters, else `tiled` */
 export function targetOf(
-  { device, isSoftware }: Device,
+  { device, isSoftware, info }: Device,
   profile: GpuTarget["profile"] = isSoftware ? "direct" : "tiled",
   half = false,
 ): GpuTarget {
@@ -136,7 +140,7 @@ export function targetOf(
     workgroupMemory: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     half,
-    matrix: half ? matrixUnit(device) : undefined,
+    matrix: half ? matrixUnit(device.features, info) : undefined,
   };
 }
 
@@ -154,14 +158,10 @@ interface MatrixInfo {
 }
 
 /** The largest matrices in float16 with sums in float32 that the device multiplies; only where all subgroups have one size. */
-export function matrixUnit({
-  features,
-  adapterInfo,
-}: {
-  readonly features: { has(name: string): boolean };
-  readonly adapterInfo: MatrixInfo;
-}): GpuTarget["matrix"] {
-  const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs = [] } = adapterInfo;
+export function matrixUnit(
+  features: { has(name: string): boolean },
+  { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs = [] }: MatrixInfo,
+): GpuTarget["matrix"] {
   if (![MATRICES, "shader-f16", "subgroups"].every((name) => features.has(name))) return undefined;
   if (subgroupMinSize === undefined || subgroupMinSize !== subgroupMaxSize) return undefined;
   const [best] = [...subgroupMatrixConfigs]

@@ -47,6 +47,10 @@ const B_RUNS = select(TILE_K, TILE_N, B_IS_TRANSPOSED);
 const B_LENGTH = select(TILE_N, TILE_K, B_IS_TRANSPOSED);
 const B_STEP = B_LENGTH + SKEW;
 const NOWHERE = 0xffffffffu;
+const A_QUADS = A_RUNS * A_LENGTH / 4u;
+const B_QUADS = B_RUNS * B_LENGTH / 4u;
+const A_EACH = (A_QUADS + THREADS - 1u) / THREADS; // quads that a thread fetches
+const B_EACH = (B_QUADS + THREADS - 1u) / THREADS;
 alias Sums = array<Sum, ROWS * COLUMNS>;
 
 struct Params {
@@ -119,6 +123,41 @@ fn right(k: u32, first: u32, c: u32) -> Right {
   return load_right(select(k * B_STEP + column, column * B_STEP + k, B_IS_TRANSPOSED));
 }
 
+/** What a step adds: a tap of a batch, and the TILE_K terms from k on. */
+struct Step {
+  batch: u32,
+  tap: u32,
+  k: u32,
+}
+
+fn step_of(step: u32, batch: u32) -> Step {
+  let k_tiles = (params.k + TILE_K - 1u) / TILE_K;
+  return Step(batch, select(step / k_tiles, batch, TAPS_ARE_BATCHES), step % k_tiles * TILE_K);
+}
+
+fn fetch_a(quad: u32, first_i: u32, step: Step) -> vec4<Half> {
+  let along = quad % (A_LENGTH / 4u) * 4u + select(step.k, first_i, A_IS_TRANSPOSED);
+  let end = select(params.k, params.m, A_IS_TRANSPOSED);
+  let under = vec2<i32>(vec2<u32>(step.tap / params.taps.y, step.tap % params.taps.y)) * params.step;
+  let at = address(origins[min(quad / (A_LENGTH / 4u), A_RUNS - 1u)], under);
+  if (quad >= A_QUADS || at == NOWHERE || along >= end) {
+    return vec4<Half>();
+  }
+  return cut_lanes(a4(at + step.batch * params.a_batch + along), end - along);
+}
+
+fn fetch_b(quad: u32, first_j: u32, step: Step) -> vec4<Half> {
+  let run = quad / (B_LENGTH / 4u) + select(step.k, first_j, B_IS_TRANSPOSED);
+  let along = quad % (B_LENGTH / 4u) * 4u + select(first_j, step.k, B_IS_TRANSPOSED);
+  let runs = select(params.k, params.n, B_IS_TRANSPOSED);
+  let end = select(params.n, params.k, B_IS_TRANSPOSED);
+  if (quad >= B_QUADS || run >= runs || along >= end) {
+    return vec4<Half>();
+  }
+  let start = params.b_offset + step.batch * params.b_batch + step.tap * params.b_tap;
+  return cut_lanes(b4(start + run * params.b_step + along), end - along);
+}
+
 /** Zero in lanes from `end` on; what stands there in storage may be anything, NaN too. */
 fn cut_lanes(x: vec4<Half>, end: u32) -> vec4<Half> {
   return select(vec4<Half>(), x, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end));
@@ -161,6 +200,13 @@ fn write_sum(sum: Sum, place: Place, r: u32, c: u32) {
   workgroupBarrier();
 }
 
+/** Where a's runs of a step lie: those of rows stay, those of terms follow the step. */
+fn find_origins(thread: u32, first_i: u32, step: Step) {
+  let first = select(first_i, step.k, A_IS_TRANSPOSED);
+  let pixels = select(params.m, params.k, A_IS_TRANSPOSED);
+  for (var run = thread; run < A_RUNS; run += THREADS) { origins[run] = origin(first + run, pixels); }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(local_invocation_index) thread: u32,
@@ -187,55 +233,43 @@ fn main(
   let subgroup = thread / SUBGROUP;
   let corner = vec2<u32>(subgroup / GRID_N * ROWS * M, subgroup % GRID_N * COLUMNS * N);
 
-  if (!A_IS_TRANSPOSED) {
-    for (var run = thread; run < A_RUNS; run += THREADS) { origins[run] = origin(first_i + run, params.m); }
-    workgroupBarrier();
-  }
+  // What a step multiplies is fetched while the step before it multiplies.
+  var a_next: array<vec4<Half>, A_EACH>;
+  var b_next: array<vec4<Half>, B_EACH>;
+  find_origins(thread, first_i, step_of(first, batch));
+  workgroupBarrier();
+  for (var e = 0u; e < A_EACH; e++) { a_next[e] = fetch_a(thread + e * THREADS, first_i, step_of(first, batch)); }
+  for (var e = 0u; e < B_EACH; e++) { b_next[e] = fetch_b(thread + e * THREADS, first_j, step_of(first, batch)); }
+  workgroupBarrier();
   var sums: Sums;
   for (var step = first; step < last; step++) {
-    let tap = select(step / k_tiles, batch, TAPS_ARE_BATCHES);
-    let first_k = step % k_tiles * TILE_K;
-    if (A_IS_TRANSPOSED) {
-      for (var run = thread; run < A_RUNS; run += THREADS) { origins[run] = origin(first_k + run, params.k); }
-      workgroupBarrier();
-    }
-    let under = vec2<i32>(vec2<u32>(tap / params.taps.y, tap % params.taps.y)) * params.step;
-    let a_first = select(first_k, first_i, A_IS_TRANSPOSED);
-    let a_end = select(params.k, params.m, A_IS_TRANSPOSED);
-    for (var quad = thread; quad < A_RUNS * A_LENGTH / 4u; quad += THREADS) {
-      let run = quad / (A_LENGTH / 4u);
-      let along = quad % (A_LENGTH / 4u) * 4u;
-      let at = address(origins[run], under);
-      var x = vec4<Half>();
-      if (at != NOWHERE && a_first + along < a_end) {
-        x = cut_lanes(a4(at + batch * params.a_batch + a_first + along), a_end - a_first - along);
+    for (var e = 0u; e < A_EACH; e++) {
+      let quad = thread + e * THREADS;
+      let to = quad / (A_LENGTH / 4u) * A_STEP + quad % (A_LENGTH / 4u) * 4u;
+      if (quad < A_QUADS) {
+        a_tile[to] = a_next[e].x;
+        a_tile[to + 1u] = a_next[e].y;
+        a_tile[to + 2u] = a_next[e].z;
+        a_tile[to + 3u] = a_next[e].w;
       }
-      let to = run * A_STEP + along;
-      a_tile[to] = x.x;
-      a_tile[to + 1u] = x.y;
-      a_tile[to + 2u] = x.z;
-      a_tile[to + 3u] = x.w;
     }
-    let b_start = params.b_offset + batch * params.b_batch + tap * params.b_tap;
-    let b_first = select(first_j, first_k, B_IS_TRANSPOSED);
-    let b_end = select(params.n, params.k, B_IS_TRANSPOSED);
-    let b_first_run = select(first_k, first_j, B_IS_TRANSPOSED);
-    let b_runs = select(params.k, params.n, B_IS_TRANSPOSED);
-    for (var quad = thread; quad < B_RUNS * B_LENGTH / 4u; quad += THREADS) {
-      let run = quad / (B_LENGTH / 4u);
-      let along = quad % (B_LENGTH / 4u) * 4u;
-      var x = vec4<Half>();
-      if (b_first_run + run < b_runs && b_first + along < b_end) {
-        let at = b_start + (b_first_run + run) * params.b_step + b_first + along;
-        x = cut_lanes(b4(at), b_end - b_first - along);
+    for (var e = 0u; e < B_EACH; e++) {
+      let quad = thread + e * THREADS;
+      let to = quad / (B_LENGTH / 4u) * B_STEP + quad % (B_LENGTH / 4u) * 4u;
+      if (quad < B_QUADS) {
+        b_tile[to] = b_next[e].x;
+        b_tile[to + 1u] = b_next[e].y;
+        b_tile[to + 2u] = b_next[e].z;
+        b_tile[to + 3u] = b_next[e].w;
       }
-      let to = run * B_STEP + along;
-      b_tile[to] = x.x;
-      b_tile[to + 1u] = x.y;
-      b_tile[to + 2u] = x.z;
-      b_tile[to + 3u] = x.w;
     }
+    let following = step_of(step + 1u, batch);
+    if (A_IS_TRANSPOSED) { find_origins(thread, first_i, following); }
     workgroupBarrier();
+    if (step + 1u < last) {
+      for (var e = 0u; e < A_EACH; e++) { a_next[e] = fetch_a(thread + e * THREADS, first_i, following); }
+      for (var e = 0u; e < B_EACH; e++) { b_next[e] = fetch_b(thread + e * THREADS, first_j, following); }
+    }
     for (var k = 0u; k < TILE_K; k += K) { accumulate(&sums, k, corner); }
     workgroupBarrier();
   }

@@ -390,9 +390,9 @@ test("of 2,000 files with some bytes of the header changed (200 in a quick run),
   }
 });
 
-test.skipIf(!process.env.TWEEDIE_FULL)(
-  "one of more than 2 GiB is loaded, by the tensor",
-  () => {
+// Takes 13 s and a file system that can hold holes.
+if (process.env.TWEEDIE_FULL) {
+  test("one of more than 2 GiB is loaded, by the tensor", () => {
     const settings = { ...JSON.parse(good.header.__metadata__.tweedie).settings };
     settings.model = { ...settings.model, channels: 480 };
     const { model, optimizer } = dryShapes(path, settings.model);
@@ -413,6 +413,5 @@ test.skipIf(!process.env.TWEEDIE_FULL)(
     const average = loadCheckpoint(path, "resume").tensors("ema", backend);
     expect(average.get("input.weight")?.shape).toEqual([3, 3, 1, 480]);
     for (const tensor of average.values()) tensor.dispose();
-  },
-  600_000,
-);
+  }, 600_000);
+}

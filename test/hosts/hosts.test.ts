@@ -1,6 +1,6 @@
 // One program on every host: Node, Deno, a Node without shared memory, and Nodes whose workers fail; with the same bits everywhere.
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -65,6 +65,12 @@ test("Node and Deno run a loop without tidy, readings or turns in 64 MiB and wha
   const printed = [await outputOf(loop)];
   if (denoAvailable) printed.push(await denoOutput(await bundled(loop, temporaryDirectory())));
   for (const bytes of printed) expect(Number(bytes)).toBeLessThanOrEqual((64 + 4) * 2 ** 20);
+});
+
+test("a module on Node's command line has its workers too, which inherit --input-type", async () => {
+  const code = readFileSync(await bundled(nameOfTwo, temporaryDirectory()), "utf8");
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module"], { encoding: "utf8", input: code });
+  expect([stderr, stdout]).toEqual(["", expect.stringMatching(/^wasm: 2 threads, simd( \+ fma)?\n$/)]);
 });
 
 test("without SharedArrayBuffer the package is imported, and trains on one thread to the same bits; the name says why", async () => {

@@ -84,8 +84,8 @@ function startWorker(options: ServeOptions, limit: number): Promise<WorkerThread
 function nodeWorker(options: ServeOptions, { ready, failed }: Outcome): WorkerThread | null {
   const threads = nodeProcess()?.getBuiltinModule("node:worker_threads");
   if (!threads) return null;
-  // From within the event loop, of which Node tells no times otherwise.
-  const source = `const { parentPort, workerData } = require("node:worker_threads"); setImmediate(() => { parentPort.postMessage(0); (${serve})(workerData); });`;
+  // From within the event loop, of which Node tells no times otherwise. It has no `require` where --input-type makes it a module.
+  const source = `const { parentPort, workerData } = process.getBuiltinModule("node:worker_threads"); setImmediate(() => { parentPort.postMessage(0); (${serve})(workerData); });`;
   const worker = new threads.Worker(source, { eval: true, workerData: options });
   const idleTime = () => worker.performance?.eventLoopUtilization?.().idle ?? 0;
   let isOver = false;

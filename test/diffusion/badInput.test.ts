@@ -52,6 +52,7 @@ import {
 } from "@pkg/diffusion";
 import { type Backend, cpu, liveTensors, ones, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { expect, test } from "vitest";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const exact = cpu({ precision: "float64" });
 const schedule = linear(10);
@@ -169,7 +170,7 @@ test.each<[string, Sampler]>([
   ["lms", lms(sigmaPath([3, 2, 1]))],
   ["pndm", pndm(sigmaPath([3, 2, 1]))],
 ])("finalSample leaves nothing but the samples alive: %s", async (_, sampler) => {
-  const before = liveTensors();
+  const before = heldTensors();
   const samples = await finalSample(sample(sampler, model, [3, 2], rng(), { backend: exact }));
   expect(liveTensors()).toBe(before + 1);
   samples.dispose();
@@ -194,14 +195,14 @@ test.each<[string, () => AsyncIterable<{ readonly x: Tensor }>]>([
   ["NaN on the flow", () => sampleFlow(sigmaPath([3, 2, 1]), failing(3), [3, 2], rng(), { backend: exact })],
   ["another shape on the flow", () => sampleFlow(sigmaPath([3, 2]), narrow, [3, 2], rng(), { backend: exact })],
 ])("a run that fails leaves nothing alive: %s", async (_, run) => {
-  const before = [liveTensors(), exact.memory().buffers];
+  const before = [heldTensors(), exact.memory().buffers];
   await expect(finalSample(run())).rejects.toThrow();
   expect([liveTensors(), exact.memory().buffers]).toEqual(before);
 });
 
 test("a likelihood that fails leaves nothing alive, nor does a flow that is left", async () => {
   const path = sigmaPath([3, 2, 1]);
-  const before = liveTensors();
+  const before = heldTensors();
   await expect(odeLikelihood(path, failing(9), x)).rejects.toThrow("NaN or infinite");
   await expect(odeLikelihood(path, narrow, x)).rejects.toThrow("[3,1]");
   for await (const step of sampleFlow(path, model, [3, 2], rng(), { backend: exact })) {

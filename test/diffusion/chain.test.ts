@@ -22,6 +22,7 @@ import {
 import { cpu, keep, liveTensors, randomStream, type Tensor, tensor, torchStream, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const exact = cpu({ precision: "float64" });
 const schedule = linear(1000);
@@ -66,7 +67,7 @@ test("the chain without noise of its own is the jump; its noises add up to the j
 
 test("the chain leaves nothing behind but what was kept", () => {
   const x0 = randomStream(1).normal([2, 3], { backend: exact });
-  const before = liveTensors();
+  const before = heldTensors();
   let last: Tensor | undefined;
   for (const { t, x } of forwardChain(linear(5), x0, randomStream(2))) if (t === 4) last = keep(x.mul(1));
   expect(liveTensors()).toBe(before + 1);

@@ -2,6 +2,7 @@
 import { dividedBySigma, drawProbes, exactDivergence, hutchinsonDivergence, scoreOfEnergy } from "@pkg/diffusion";
 import { cpu, grad, liveTensors, randomStream, ShapeError, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const backend = cpu({ precision: "float64" });
 const x = randomStream(1).normal([5, 3], { backend });
@@ -50,7 +51,7 @@ describe("the exact divergence", () => {
 
   test("leaves nothing behind but its result", () => {
     tidy(() => exactDivergence(linearField, x));
-    const before = liveTensors();
+    const before = heldTensors();
     const { value, divergence } = exactDivergence(linearField, x);
     expect(liveTensors()).toBe(before + 2);
     value.dispose();

@@ -31,6 +31,7 @@ import {
 import { type Backend, concat, grad, liveTensors, onesLike, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const schedule = linear(20, { start: 1e-3, end: 0.3 });
 
@@ -71,7 +72,7 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
 
     test.each([true, false])("nll with clip %s names the step and the number", async (clip) => {
       const x0 = images();
-      const live = liveTensors();
+      const live = heldTensors();
       await expect(nll(failing(value), schedule, x0, randomStream(1), { clip })).rejects.toThrow(
         named("nll", "step 7"),
       );

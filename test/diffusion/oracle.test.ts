@@ -28,6 +28,7 @@ import {
 import { type Backend, cpu, grad, liveTensors, randomStream, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
 import { afterAll, describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const exact = cpu({ precision: "float64" });
 const COVARIANCE = [
@@ -331,7 +332,7 @@ test("a covariance comes back, of rank below d and with equal eigenvalues too", 
 test("nothing but results is left alive", () => {
   for (const oracle of [mixtures["a mixture with covariances"], mixtures["a ring"]]) {
     const x = pointsOf(oracle);
-    const before = liveTensors();
+    const before = heldTensors();
     const made = (["logDensity", "score", "divergence", "denoise", "predictNoise"] as const).map((m) =>
       oracle[m](x, LEVELS),
     );

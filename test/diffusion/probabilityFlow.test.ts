@@ -27,6 +27,7 @@ import {
 import { cpu, liveTensors, randomStream, type Tensor, tensor, tidy, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const backend = cpu({ precision: "float64" });
 const identity: Model = { forward: (x) => x };
@@ -231,7 +232,7 @@ test("a smaller tolerance costs more calls and the fixed path's levels none", as
 
 test("a run frees what it made", async () => {
   const path = answered(sigmaPath(karras(18)), mixtureDenoiser);
-  const before = liveTensors();
+  const before = heldTensors();
   const x = await finalSample(sampleFlow(path, identity, [4, 2], randomStream(1), { backend }));
   x.dispose();
   const x0 = tensor([[0.1, 0.2]], { backend });

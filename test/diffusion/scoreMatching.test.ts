@@ -31,6 +31,7 @@ import {
 import { afterAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const exact = cpu({ precision: "float64" });
 /** s(x) = −x / 2 where the data is N(0, 1): FORMULAS in numbers below. */
@@ -355,7 +356,7 @@ test("nothing but the loss is left alive", () => {
   const x = randomStream(1).normal([4, 3], { backend: exact });
   const made = networks["an MLP"](exact);
   const probes = drawProbes(x, randomStream(2));
-  const before = liveTensors();
+  const before = heldTensors();
   tidy(() => void Object.values(objectives).map((objective) => objective(made, x)));
   expect(liveTensors()).toBe(before);
   const kept = [implicitScoreMatching(made.score, x), slicedScoreMatching(made.score, x, probes)];

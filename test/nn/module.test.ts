@@ -15,6 +15,7 @@ import {
 } from "@pkg/nn";
 import { cpu, grad, liveTensors, randomStream, ShapeError, type Tensor, tensor, tidy, zeros } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const backend = cpu();
 const init = (seed = 0) => ({ backend, rng: randomStream(seed) });
@@ -135,7 +136,7 @@ describe("the U-Net", () => {
   });
 
   test("leaves nothing behind", () => {
-    const before = liveTensors();
+    const before = heldTensors();
     model.forward(zeros([1, 8, 8, 1], { backend }), [0]).dispose();
     expect(liveTensors() - before).toBeLessThanOrEqual(1); // the zeros given to it
   });

@@ -23,6 +23,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { planMemory } from "../../packages/tensor/src/backends/webgpu/plan.ts";
 import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 for (const { name, open, skip } of openers) {
   describe.skipIf(skip)(`on ${name}`, () => {
@@ -178,7 +179,7 @@ for (const { name, open, skip } of openers) {
       const step = capture(f);
       const x = tensor([1, 2], { backend });
       for (let k = 0; k < 9; k++) {
-        const before = liveTensors();
+        const before = heldTensors();
         if (k % 2) expect(() => step(x, [null])).toThrow("no number");
         else tidy(() => void step(x, [k]));
         // What is the capture's own was made in its first calls.
@@ -207,7 +208,7 @@ for (const { name, open, skip } of openers) {
       const x = tensor([1, 2], { backend });
       const rng = randomStream(1);
       const refusing = (f: (x: Tensor, numbers: readonly (number | null)[]) => unknown, message: string) => {
-        const before = liveTensors();
+        const before = heldTensors();
         const step = capture((a: Tensor, numbers: readonly (number | null)[]) => f(a, numbers) as Tensor);
         expect(() => step(x, [7])).toThrow(message);
         step.dispose();
@@ -266,7 +267,7 @@ for (const { name, open, skip } of openers) {
     });
 
     test("tidy frees its results, and dispose all of its buffers", async () => {
-      const before = { live: liveTensors(), ...backend.memory() };
+      const before = { live: heldTensors(), ...backend.memory() };
       const x = tidy(() => zeros([64, 64], { backend }).contiguous());
       const step = capture((a: Tensor) => a.add(1).matmul(a).exp().sum());
       for (let k = 0; k < 6; k++) tidy(() => void step(x));

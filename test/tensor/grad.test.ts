@@ -14,6 +14,7 @@ import {
   zeros,
 } from "@pkg/tensor";
 import { expect, test } from "vitest";
+import { heldTensors } from "../setup/heldTensors.ts";
 
 const backend = cpu({ precision: "float64" });
 const scalar = (value: number) => tensor(value, { backend });
@@ -118,7 +119,7 @@ test("the result must be one element, and parameters must not change meanwhile",
 
 test("nothing but the gradients is left alive, also after an error", () => {
   const x = ones([3], { backend });
-  const before = { live: liveTensors(), ...backend.memory() };
+  const before = { live: heldTensors(), ...backend.memory() };
   const [g] = grad((x) => x.exp().mul(x.sin()).sum(), [x]);
   expect(liveTensors()).toBe(before.live + 1);
   g.dispose();

@@ -14,6 +14,7 @@ import {
 } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
+import { heldTensors } from "../setup/heldTensors.ts";
 import { repetitions } from "../setup/repetitions.ts";
 
 for (const { name, open, skip } of openers) {
@@ -25,7 +26,7 @@ for (const { name, open, skip } of openers) {
     afterAll(() => backend.dispose());
 
     test("tidy frees what is made in it, except its result and what is kept", () => {
-      const before = { live: liveTensors(), bytes: backend.memory().bytes };
+      const before = { live: heldTensors(), bytes: backend.memory().bytes };
       let kept = ones([1], { backend });
       const [a, { b }] = tidy(() => {
         const x = ones([4], { backend }).contiguous();
@@ -40,7 +41,7 @@ for (const { name, open, skip } of openers) {
     });
 
     test("tidy frees everything when its function throws, and refuses async ones", () => {
-      const before = liveTensors();
+      const before = heldTensors();
       expect(() =>
         tidy(() => {
           ones([4], { backend }).add(1);

@@ -18,6 +18,7 @@ export default defineConfig(({ mode }) => ({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/setup/adapter.ts",
+    setupFiles: "test/setup/garbage.ts",
     // `pnpm test:full` also runs what takes longest.
     env: mode === "full" ? { TWEEDIE_FULL: "1" } : {},
     // Processes, so that a crash in native code ends one worker and not the run; each keeps its device from file to file.

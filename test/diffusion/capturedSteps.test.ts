@@ -50,7 +50,6 @@ import { mlp } from "@pkg/nn";
 import {
   type Backend,
   crossEntropy,
-  liveTensors,
   perStep,
   type RandomState,
   randomStream,
@@ -63,6 +62,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { heldBy, stillHeld } from "../setup/heldTensors.ts";
 
 const STEPS = 12;
 const BATCH = 3;
@@ -317,17 +317,16 @@ for (const { name, open, skip } of openers) {
       const sampler = dpmSolverPlusPlus(discrete, { eta: 1 });
       const model = network();
       const rng = randomStream(4);
-      const held = () => [liveTensors(), backend.memory().buffers, backend.memory().bytes];
-      const before = held();
+      const before = heldBy(backend);
       const run = (asked: Model) => sample(sampler, asked, [BATCH, 2], rng, { captured: true, backend });
       (await finalSample(run(model))).dispose();
-      expect(held()).toEqual(before);
+      expect(stillHeld(backend)).toEqual(before);
       for await (const { x, memory, step } of run(model)) {
         if (step < 7) continue;
         for (const kept of new Set([x, ...memory])) kept.dispose();
         break;
       }
-      expect(held()).toEqual(before);
+      expect(stillHeld(backend)).toEqual(before);
       let calls = 0;
       const failing: Model = {
         forward(x, at) {
@@ -336,7 +335,7 @@ for (const { name, open, skip } of openers) {
         },
       };
       await expect(finalSample(run(failing))).rejects.toThrow("no more");
-      expect(held()).toEqual(before);
+      expect(stillHeld(backend)).toEqual(before);
     });
   });
 }

@@ -1,9 +1,10 @@
 // What a training step holds at its peak, against what has to be alive at once; and that nothing is left behind.
 import { cosine, noisePrediction } from "@pkg/diffusion";
 import { adamW, ema, parameters, type UnetConfig, unet } from "@pkg/nn";
-import { cpu, liveTensors, randomStream, tensor, tidy, wasm } from "@pkg/tensor";
+import { cpu, randomStream, tensor, tidy, wasm } from "@pkg/tensor";
 import { expect, test } from "vitest";
 import { liveBytes } from "../../bench/liveBytes.ts";
+import { heldBy, stillHeld } from "../setup/heldTensors.ts";
 
 const MNIST: UnetConfig = { inChannels: 1, channels: 16, multipliers: [1, 2, 2], blocks: 1 };
 const CIFAR: UnetConfig = { inChannels: 3, channels: 16, multipliers: [1, 2, 2], blocks: 2, attentionLevels: [1] };
@@ -44,10 +45,9 @@ test.each([
 test("training leaves no tensor and no byte behind", async () => {
   const { backend, step } = await trainer({ ...MNIST, channels: 4 }, 8, 4);
   for (let k = 0; k < 3; k++) step();
-  const held = () => ({ tensors: liveTensors(), ...backend.memory() });
-  const early = held();
+  const early = heldBy(backend);
   for (let k = 0; k < 50; k++) step();
-  expect(held()).toEqual(early);
+  expect(stillHeld(backend)).toEqual(early);
   backend.dispose();
 });
 

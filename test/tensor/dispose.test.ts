@@ -1,7 +1,8 @@
 // What is disposed: twice does no harm, use after it is an error that says so, and what others hold stays.
-import { type Backend, capture, DeviceLostError, grad, liveTensors, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { type Backend, capture, DeviceLostError, grad, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
+import { heldBy, stillHeld } from "../setup/heldTensors.ts";
 import { allOps } from "./checkCase.ts";
 import { drawInputs, place, runOp } from "./derived.ts";
 
@@ -17,10 +18,9 @@ for (const { name, open, skip } of openers) {
       backend = await open();
     });
     afterAll(() => backend.dispose());
-    const held = () => ({ live: liveTensors(), buffers: backend.memory().buffers, bytes: backend.memory().bytes });
 
     test("a tensor that is disposed twice gives its memory back once, and not that of views", async () => {
-      const before = held();
+      const before = heldBy(backend);
       const x = tensor([1, 2, 3, 4], { backend });
       const view = x.slice([1, 3]);
       for (let k = 0; k < 3; k++) x.dispose();
@@ -28,7 +28,7 @@ for (const { name, open, skip } of openers) {
       const other = tensor([5, 6, 7, 8], { backend }); // takes what was given back too early
       expect([...(await view.data())]).toEqual([2, 3]);
       for (const one of [view, other, view, other]) one.dispose();
-      expect(held()).toEqual(before);
+      expect(stillHeld(backend)).toEqual(before);
     });
 
     test.each(taking)("$name refuses each operand that is disposed, and takes no memory", ({ op, given }) => {
@@ -36,12 +36,12 @@ for (const { name, open, skip } of openers) {
         const operands = place(drawInputs(given, 1), backend);
         const text = String(operands[k]);
         operands[k].dispose();
-        const before = held();
+        const before = heldBy(backend);
         expect(() => runOp(op, operands, given.attrs, backend)).toThrow(
           new Error(`${op.name}: operand ${k}, ${operands[k]}, is disposed, want a live tensor`),
         );
         expect(text).toContain(`[${operands[k].shape.join(", ")}]`);
-        expect(held()).toEqual(before);
+        expect(stillHeld(backend)).toEqual(before);
         for (const operand of operands) operand.dispose();
       }
     });
@@ -49,7 +49,7 @@ for (const { name, open, skip } of openers) {
     test("a disposed tensor is not read, assigned, differentiated or captured", async () => {
       const [x, gone] = [tensor([1, 2], { backend }), tensor([3, 4], { backend })];
       gone.dispose();
-      const before = held();
+      const before = heldBy(backend);
       for (const read of [() => gone.data(), () => gone.array(), () => gone.slice(0).item()]) {
         await expect((async () => read())()).rejects.toThrow(/ is disposed/);
       }
@@ -63,7 +63,7 @@ for (const { name, open, skip } of openers) {
         () => step(gone),
       ]) {
         expect(() => tidy(() => void use())).toThrow(/ is disposed/);
-        expect(held()).toEqual(before);
+        expect(stillHeld(backend)).toEqual(before);
       }
       expect([...(await x.data())]).toEqual([1, 2]);
       x.dispose();

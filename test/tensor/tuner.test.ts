@@ -11,6 +11,7 @@ import { search } from "../../packages/tensor/src/backends/webgpu/tuner.ts";
 import { likelyTilings, TILES, type Tiling } from "../../packages/tensor/src/ops/tiles.ts";
 import { bundled } from "../cli/bundled.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { heldBy } from "../setup/heldTensors.ts";
 import { exact } from "./checkCase.ts";
 import { distance, drawInputs, place } from "./derived.ts";
 
@@ -151,7 +152,7 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
     const backend = await webgpu({ profile: "tiled", poison: true, tuned: file });
     const drawn = drawInputs({ inputs: shapes }, 1);
     const operands = place(drawn, backend);
-    const buffers = backend.memory().buffers;
+    const { buffers } = heldBy(backend);
     const found = await tune(backend, () => gradients(operands).map((g) => g.dispose()));
     expect(found.map(({ product: name }) => name.split(" ")[0]).sort()).toEqual([
       "conv2d",

@@ -2,7 +2,7 @@
 import { capturedModel, cosine, discretePath, dpmSolverPlusPlus, noisePrediction } from "@pkg/diffusion";
 import { adamW, ema, parameters, unet } from "@pkg/nn";
 import { capture, keep, randomStream, type Tensor, tidy, webgpu } from "@pkg/tensor";
-import { capturedSteps, plainSteps, type SampleStepper } from "../packages/diffusion/src/sampleStep.ts";
+import { capturedSteps, plainSteps, type SampleStepper } from "../packages/diffusion/src/sampling/sampleStep.ts";
 
 const WARM = 20;
 const SAMPLES = 80;

@@ -1,7 +1,7 @@
 // The most bytes that tensors must take at once in a computation: what peak memory is measured against.
 import type { Tensor } from "@pkg/tensor";
-import type { Storage } from "../packages/tensor/src/memory.ts";
-import { observe } from "../packages/tensor/src/observer.ts";
+import { observe } from "../packages/tensor/src/debug/observer.ts";
+import type { Storage } from "../packages/tensor/src/memory/memory.ts";
 import { sizeOf } from "../packages/tensor/src/shape.ts";
 
 interface Life {

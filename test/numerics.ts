@@ -12,8 +12,8 @@ import {
 } from "@pkg/command";
 import { cpu, wasm, webgpu } from "@pkg/tensor";
 import type { Kind, Program } from "./browser/page.ts";
-import { allOps, checkCase, type Finding, toleranceOf } from "./tensor/checkCase.ts";
-import type { AnyOp } from "./tensor/derived.ts";
+import { allOps, checkCase, type Finding, toleranceOf } from "./tensor/ops/checkCase.ts";
+import type { AnyOp } from "./tensor/ops/derived.ts";
 
 const FLAGS = {
   filter: { help: "ops whose name contains it", default: "" },

@@ -1,7 +1,7 @@
 // `pnpm orders`: measures the order and bias of every sampler, and writes them into docs/samplers.md.
 import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { answer, type Command, runAsProgram } from "@pkg/command";
-import { samplerTables } from "./diffusion/samplerTable.ts";
+import { samplerTables } from "./diffusion/sampling/samplerTable.ts";
 
 const DOCUMENT = "docs/samplers.md";
 

@@ -20,7 +20,7 @@ export const faults = [
     file: "kernels/reduce.wgsl",
     from: "let last = min(first + CHUNK, params.reduced);",
     to: "let last = first + CHUNK;",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "'sum'|'max'",
   },
   {
@@ -28,7 +28,7 @@ export const faults = [
     file: "kernels/conv2d_direct.wgsl",
     from: "(y < vec4<u32>(params.image_size.x)) & ",
     to: "",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "conv2d",
   },
   {
@@ -36,7 +36,7 @@ export const faults = [
     file: "kernels/conv2d_direct.wgsl",
     from: "tap_y += TAP_Y",
     to: "tap_y += 1u",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "conv2dInput",
   },
   {
@@ -44,7 +44,7 @@ export const faults = [
     file: "kernels/elementwise.wgsl",
     from: "  if (i >= params.size) {\n    return;\n  }\n",
     to: "",
-    tests: ["tensor/ops", "tensor/properties"],
+    tests: ["tensor/ops/ops", "tensor/ops/properties"],
     only: "'add'|broadcast",
   },
   {
@@ -52,7 +52,7 @@ export const faults = [
     file: "kernels/unslice.wgsl",
     from: "if (i >= params.size) {",
     to: "if (i + 1u >= params.size) {",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "slice",
   },
   {
@@ -60,7 +60,7 @@ export const faults = [
     file: "kernels/cumsum.wgsl",
     from: "let last = min((s + 1u) * CHUNK, params.length);",
     to: "let last = min((s + 1u) * CHUNK, params.length - 1u);",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "cumsum",
   },
   {
@@ -68,7 +68,7 @@ export const faults = [
     file: `${source}/ops/arithmetic.ts`,
     from: "vjp: ([g]) => [g, g.neg()],",
     to: "vjp: ([g]) => [g, g],",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "'sub'",
   },
   {
@@ -76,7 +76,7 @@ export const faults = [
     file: `${source}/ops/functions.ts`,
     from: "return [g.mul(s).mul(x.mul(s.affine(-1, 1)).add(1))];",
     to: "return [g.mul(s).mul(x.mul(s.affine(-1, 1)))];",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "silu",
   },
   {
@@ -84,7 +84,7 @@ export const faults = [
     file: `${source}/ops/views.ts`,
     from: "return [g.sum(summed).reshape(x.shape)];",
     to: "return [g.mean(summed).reshape(x.shape)];",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "expand",
   },
   {
@@ -92,7 +92,7 @@ export const faults = [
     file: "kernels/group_norm_grad.wgsl",
     from: " - normal * means[sample * 2u + 1u]",
     to: "",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "groupNorm",
   },
   {
@@ -100,7 +100,7 @@ export const faults = [
     file: "kernels/attention_slopes.wgsl",
     from: "(slopes[i] - delta",
     to: "(slopes[i] + delta",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "attention",
   },
   {
@@ -108,7 +108,7 @@ export const faults = [
     file: `${source}/ops/arithmetic.ts`,
     from: "vjp: ([g], [a, b]) => [g.mul(b), g.mul(a)],",
     to: "vjp: ([g], [a, b]) => [g.mul(b.detach()), g.mul(a)],",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "'mul'",
   },
   {
@@ -116,15 +116,15 @@ export const faults = [
     file: `${source}/ops/softmax.ts`,
     from: "const gy = g.mul(y);",
     to: "const gy = g.mul(y.detach());",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "softmax",
   },
   {
     name: "a cut graph: nodes of which only one input is differentiated by",
-    file: `${source}/grad.ts`,
+    file: `${source}/autograd/grad.ts`,
     from: "node.inputs.some(({ origin }) => sources.has(origin)",
     to: "node.inputs.every(({ origin }) => sources.has(origin)",
-    tests: ["tensor/ops", "tensor/grad"],
+    tests: ["tensor/ops/ops", "tensor/grad"],
     only: "mul|gradient",
   },
   {
@@ -132,7 +132,7 @@ export const faults = [
     file: `${source}/ops/functions.ts`,
     from: "add(1))];\n  },\n  saves: { inputs: [0] },",
     to: "add(1))];\n  },\n  saves: {},",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "silu",
   },
   {
@@ -140,7 +140,7 @@ export const faults = [
     file: "kernels/elementwise.wgsl",
     from: "at.y += index * params.b_strides",
     to: "at.y += index * params.a_strides",
-    tests: ["tensor/ops", "tensor/properties"],
+    tests: ["tensor/ops/ops", "tensor/ops/properties"],
     only: "'add'|broadcast",
   },
   {
@@ -148,7 +148,7 @@ export const faults = [
     file: "kernels/elementwise.wgsl",
     from: "var at = vec3<i32>(params.offsets.xyz);",
     to: "var at = vec3<i32>();",
-    tests: ["tensor/ops", "tensor/properties"],
+    tests: ["tensor/ops/ops", "tensor/ops/properties"],
     only: "'add'|slices",
   },
   {
@@ -156,7 +156,7 @@ export const faults = [
     file: "kernels/functions.wgsl",
     from: "0.112835854",
     to: "0.112845854",
-    tests: ["tensor/ops", "tensor/functions"],
+    tests: ["tensor/ops/ops", "tensor/ops/functions"],
     only: "erf",
   },
   {
@@ -164,7 +164,7 @@ export const faults = [
     file: "kernels/functions.wgsl",
     from: "0xfc2757d1u",
     to: "0xfc2757d0u",
-    tests: ["tensor/functions"],
+    tests: ["tensor/ops/functions"],
     only: "sin|cos",
   },
   {
@@ -172,7 +172,7 @@ export const faults = [
     file: `${source}/backends/wasm/kernels/functions.as`,
     from: "splat(1.6666665459e-1)",
     to: "splat(1.6665665459e-1)",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "exp",
   },
   {
@@ -180,7 +180,7 @@ export const faults = [
     file: `${source}/compute.ts`,
     from: "if (storage.isShared || ",
     to: "if (",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "others hold|'ema'|adamW",
   },
   {
@@ -188,14 +188,14 @@ export const faults = [
     file: `${source}/backends/webgpu/webgpu.ts`,
     from: "if (target.usedIn === this.batch) this.flush();",
     to: "",
-    tests: ["tensor/webgpu"],
+    tests: ["tensor/backends/webgpu"],
   },
   {
     name: "Philox: normals' counter off by one",
     file: "kernels/philox_normal.wgsl",
     from: "vec4<u32>(quad, params.draw, 0u)",
     to: "vec4<u32>(quad + 1u, params.draw, 0u)",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "randomNormal",
   },
   {
@@ -203,7 +203,7 @@ export const faults = [
     file: "kernels/noise_add.wgsl",
     from: "vec4<u32>(quad, params.draw, 0u)",
     to: "vec4<u32>(quad + 1u, params.draw, 0u)",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "noiseAdd",
   },
   {
@@ -211,7 +211,7 @@ export const faults = [
     file: "kernels/philox_words.wgsl",
     from: "round < 10u",
     to: "round < 9u",
-    tests: ["tensor/ops", "tensor/random"],
+    tests: ["tensor/ops/ops", "tensor/random/random"],
     only: "randomBits|uniform",
   },
   {
@@ -219,7 +219,7 @@ export const faults = [
     file: "kernels/reduce_tiled.wgsl",
     from: "    workgroupBarrier();\n",
     to: "",
-    tests: ["tensor/ops"],
+    tests: ["tensor/ops/ops"],
     only: "'sum'|'max'",
   },
   {
@@ -227,7 +227,7 @@ export const faults = [
     file: "kernels/sort_merge.wgsl",
     from: "(is_second && other == own)",
     to: "(!is_second && other == own)",
-    tests: ["tensor/ops", "tensor/properties", "tensor/order"],
+    tests: ["tensor/ops/ops", "tensor/ops/properties", "tensor/order"],
     only: "sort|lines|equal",
   },
   {
@@ -235,7 +235,7 @@ export const faults = [
     file: "kernels/extremes.wgsl",
     from: "select(select(max(a, b), b, is_not_a_number(b)), a, is_not_a_number(a))",
     to: "max(a, b)",
-    tests: ["tensor/nonFinite"],
+    tests: ["tensor/ops/nonFinite"],
     only: "maximum|clamp|max",
   },
   {
@@ -243,19 +243,19 @@ export const faults = [
     file: "kernels/count_non_finite.wgsl",
     from: "(bits & 0x7f800000u) == 0x7f800000u",
     to: "(bits & 0x7fffffffu) > 0x7f800000u",
-    tests: ["tensor/ops", "tensor/debug"],
+    tests: ["tensor/ops/ops", "tensor/debug"],
     only: "countNonFinite|handed|gradient",
   },
   {
     name: "an observer that is not taken off",
-    file: `${source}/observer.ts`,
+    file: `${source}/debug/observer.ts`,
     from: "    current = before;\n",
     to: "",
     tests: ["tensor/debug"],
   },
   {
     name: "an observer that does not go with its task",
-    file: `${source}/observer.ts`,
+    file: `${source}/debug/observer.ts`,
     from: "tasks.run(observation, f)",
     to: "f()",
     tests: ["tensor/debug"],
@@ -265,35 +265,35 @@ export const faults = [
     file: `${source}/ops/matmul.ts`,
     from: "relL2: 2e-6",
     to: "relL2: 2e-4",
-    tests: ["tensor/numericsDoc"],
+    tests: ["tensor/ops/numericsDoc"],
   },
   {
     name: "a wrong table: the noise of a step without the signal before it",
-    file: `${diffusion}/schedule.ts`,
+    file: `${diffusion}/schedule/schedule.ts`,
     from: "sum += alphaBar * beta;",
     to: "sum += beta;",
-    tests: ["diffusion/schedule"],
+    tests: ["diffusion/schedule/schedule"],
   },
   {
     name: "a wrong coefficient: velocity with the other sign",
-    file: `${diffusion}/parameterization.ts`,
+    file: `${diffusion}/model/parameterization.ts`,
     from: "{ data: -noise / size, noise: signal / size }",
     to: "{ data: noise / size, noise: signal / size }",
-    tests: ["diffusion/parameterization", "diffusion/path"],
+    tests: ["diffusion/model/parameterization", "diffusion/forward/path"],
   },
   {
     name: "a wrong step: Heun's correction at the level before",
-    file: `${diffusion}/samplers/heun.ts`,
+    file: `${diffusion}/sampling/solvers/heun.ts`,
     from: "noiseIn(euler, after, next)",
     to: "noiseIn(euler, after, start.level)",
-    tests: ["diffusion/samplers"],
+    tests: ["diffusion/sampling/samplers"],
   },
   {
     name: "a wrong objective: the half of ‖s‖² forgotten",
-    file: `${diffusion}/scoreMatching/implicit.ts`,
+    file: `${diffusion}/objective/scoreMatching/implicit.ts`,
     from: "sumPerSample(value.square()).mul(0.5)",
     to: "sumPerSample(value.square())",
-    tests: ["diffusion/scoreMatching"],
+    tests: ["diffusion/objective/scoreMatching"],
   },
   {
     name: "a wrong sign: guidance away from the label",
@@ -304,9 +304,9 @@ export const faults = [
   },
   {
     name: "a state forgotten: memory dropped between steps",
-    file: `${diffusion}/sampler.ts`,
+    file: `${diffusion}/sampling/sampler.ts`,
     from: "({ x, denoised, memory } = next);",
     to: "({ x, denoised } = next);",
-    tests: ["diffusion/solvers"],
+    tests: ["diffusion/sampling/solvers"],
   },
 ];

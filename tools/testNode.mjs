@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** What depends on the engine: WebAssembly, workers, timers, files. */
-const USUAL = ["test/hosts", "test/tensor/wasm.test.ts", "test/tensor/functions.test.ts", "test/tensor/debug.test.ts"];
+const USUAL = [
+  "test/hosts",
+  "test/tensor/backends/wasm.test.ts",
+  "test/tensor/ops/functions.test.ts",
+  "test/tensor/debug.test.ts",
+];
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const given = process.argv.slice(2).filter((argument) => argument !== "--");

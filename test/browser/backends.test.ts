@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TILES } from "../../packages/tensor/src/ops/tiles.ts";
 import { type Browser, type Call, openBrowser, runInPage } from "../../tools/browser.mjs";
 import { browserAvailable } from "../setup/browser.ts";
-import { drawDigests } from "../tensor/draws.ts";
+import { drawDigests } from "../tensor/random/draws.ts";
 import type { Program } from "./page.ts";
 
 describe.skipIf(!browserAvailable)("in Chromium", () => {

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { type Browser, type Call, openBrowser, runInPage } from "../../tools/browser.mjs";
 import { browserAvailable } from "../setup/browser.ts";
-import { allOps } from "../tensor/checkCase.ts";
-import { hasTiledVariant } from "../tensor/derived.ts";
-import { testEveryCase } from "../tensor/everyCase.ts";
+import { allOps } from "../tensor/ops/checkCase.ts";
+import { hasTiledVariant } from "../tensor/ops/derived.ts";
+import { testEveryCase } from "../tensor/ops/everyCase.ts";
 import type { Kind, Program } from "./page.ts";
 
 const full = process.env.TWEEDIE_FULL === "1";

@@ -15,8 +15,8 @@ import {
 import { LOOPS } from "../../bench/soakLoops.ts";
 import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tilingStore.ts";
 import { TILES } from "../../packages/tensor/src/ops/tiles.ts";
-import { allOps, checkCase, type Finding } from "../tensor/checkCase.ts";
-import { drawDigests } from "../tensor/draws.ts";
+import { allOps, checkCase, type Finding } from "../tensor/ops/checkCase.ts";
+import { drawDigests } from "../tensor/random/draws.ts";
 
 /** The backends of a page. */
 export type Kind = keyof typeof openers;

@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { REPETITIONS } from "../setup/repetitions.ts";
-import { allOps } from "../tensor/checkCase.ts";
-import { isDifferentiable } from "../tensor/derived.ts";
-import { INJECTIONS } from "../tensor/injections.ts";
-import { LARGE } from "../tensor/largeCases.ts";
+import { allOps } from "../tensor/ops/checkCase.ts";
+import { isDifferentiable } from "../tensor/ops/derived.ts";
+import { INJECTIONS } from "../tensor/ops/injections.ts";
+import { LARGE } from "../tensor/ops/largeCases.ts";
 import { expectTests } from "./namedTests.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,6 +1,6 @@
 // What is held when a test begins to count.
 import { type Backend, liveTensors } from "@pkg/tensor";
-import { freeUnreachable } from "../../packages/tensor/src/unscoped.ts";
+import { freeUnreachable } from "../../packages/tensor/src/memory/unscoped.ts";
 
 /** The number of tensors, without those of earlier tests that nobody can reach: the collector would take them while the test runs. */
 export function heldTensors(): number {

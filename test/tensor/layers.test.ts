@@ -2,7 +2,7 @@
 import { type Backend, concat, cpu, grad, type Tensor, tensor, webgpu } from "@pkg/tensor";
 import { afterAll, describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
-import { generator } from "./derived.ts";
+import { generator } from "./ops/derived.ts";
 
 const exact = cpu({ precision: "float64" });
 

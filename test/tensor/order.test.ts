@@ -2,7 +2,7 @@
 import { type Backend, cpu, crossEntropy, grad, jvp, ones, tensor, wasm, webgpu, zeros } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
-import { generator } from "./derived.ts";
+import { generator } from "./ops/derived.ts";
 
 const backends: { name: string; open: () => Promise<Backend>; skip: boolean }[] = [
   { name: "cpu", open: async () => cpu({ poison: true }), skip: false },

@@ -1,24 +1,29 @@
 // The public face of @pkg/diffusion.
 
-export { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./bound.ts";
-export { type CapturedModel, capturedModel } from "./capturedModel.ts";
-export { type Decoder, type DiscretisedOptions, discretisedDecoder, gaussianDecoder } from "./decoder.ts";
-export { dequantise, dequantisedBits } from "./dequantise.ts";
-export {
-  drawProbes,
-  exactDivergence,
-  type Field,
-  type FieldDivergence,
-  hutchinsonDivergence,
-  type ProbeOptions,
-} from "./divergence.ts";
-export type { OdeOptions } from "./dormandPrince.ts";
 export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
-export { type EdmLossOptions, edmLoss } from "./edmLoss.ts";
-export type { Estimate } from "./estimate.ts";
-export { forwardChain, forwardStep, qSample } from "./forward.ts";
+export { dequantise, dequantisedBits } from "./forward/dequantise.ts";
+export { forwardChain, forwardStep, qSample } from "./forward/forward.ts";
+export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./forward/level.ts";
+export { noiseEnergies } from "./forward/noiseEnergies.ts";
+export {
+  type Clip,
+  type DiscretePathOptions,
+  discretePath,
+  type NoisePath,
+  type PathOptions,
+  sigmaPath,
+} from "./forward/path.ts";
+export {
+  type FirstVariance,
+  type Posterior,
+  posterior,
+  posteriorLogVariance,
+  posteriorMeanFromNoise,
+} from "./forward/posterior.ts";
+export { type BetaEnds, type Sde, subVpSde, veSde, vpSde } from "./forward/sde.ts";
+export { type SdePath, type SdePathOptions, type SdeSpacing, sdePath } from "./forward/sdePath.ts";
 export {
   type ClassifierGuidanceOptions,
   classifierGuidance,
@@ -28,8 +33,51 @@ export {
 export { type ClassifierFreeOptions, classifierFree, type GuidanceStrength } from "./guidance/classifierFree.ts";
 export { dropLabels } from "./guidance/dropLabels.ts";
 export { dynamicThreshold } from "./guidance/dynamicThreshold.ts";
-export { klNormal, type Normal } from "./klDivergence.ts";
-export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./level.ts";
+export { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./likelihood/bound.ts";
+export { type Decoder, type DiscretisedOptions, discretisedDecoder, gaussianDecoder } from "./likelihood/decoder.ts";
+export {
+  drawProbes,
+  exactDivergence,
+  type Field,
+  type FieldDivergence,
+  hutchinsonDivergence,
+  type ProbeOptions,
+} from "./likelihood/divergence.ts";
+export type { OdeOptions } from "./likelihood/dormandPrince.ts";
+export { klNormal, type Normal } from "./likelihood/klDivergence.ts";
+export { type Nll, type NllOptions, nll } from "./likelihood/nll.ts";
+export { type OdeLikelihood, type OdeLikelihoodOptions, odeLikelihood } from "./likelihood/odeLikelihood.ts";
+export {
+  encodeFlow,
+  type FlowOptions,
+  type FlowStep,
+  type ProbabilityFlow,
+  probabilityFlow,
+  type SampleFlowOptions,
+  sampleFlow,
+} from "./likelihood/probabilityFlow.ts";
+export type { Features, Spread } from "./metrics/features.ts";
+export { type FeatureMoments, featureMoments, frechetDistance } from "./metrics/frechetDistance.ts";
+export { inceptionScore } from "./metrics/inceptionScore.ts";
+export { kernelDistance } from "./metrics/kernelDistance.ts";
+export { precisionRecall } from "./metrics/precisionRecall.ts";
+export { type CapturedModel, capturedModel } from "./model/capturedModel.ts";
+export type { Estimate } from "./model/estimate.ts";
+export type { Model } from "./model/model.ts";
+export { convertAtLevel, convertPrediction, type Prediction, predictionTarget } from "./model/parameterization.ts";
+export { type Preconditioning, preconditioned, preconditioning } from "./model/preconditioned.ts";
+export { dividedBySigma, type NoisyScore, type Score, scoreOfEnergy } from "./model/score.ts";
+export {
+  analytic,
+  fixedLarge,
+  fixedSmall,
+  learned,
+  learnedRange,
+  type ReverseStep,
+  type ReverseVariance,
+  splitVariance,
+} from "./model/variance.ts";
+export { type EdmLossOptions, edmLoss } from "./objective/edmLoss.ts";
 export {
   type BoundLossOptions,
   boundLoss,
@@ -39,16 +87,39 @@ export {
   noisePrediction,
   predictionLoss,
   type TimedOptions,
-} from "./loss.ts";
-export type { Features, Spread } from "./metrics/features.ts";
-export { type FeatureMoments, featureMoments, frechetDistance } from "./metrics/frechetDistance.ts";
-export { inceptionScore } from "./metrics/inceptionScore.ts";
-export { kernelDistance } from "./metrics/kernelDistance.ts";
-export { precisionRecall } from "./metrics/precisionRecall.ts";
-export type { Model } from "./model.ts";
-export { type Nll, type NllOptions, nll } from "./nll.ts";
-export { noiseEnergies } from "./noiseEnergies.ts";
-export { type OdeLikelihood, type OdeLikelihoodOptions, odeLikelihood } from "./odeLikelihood.ts";
+} from "./objective/loss.ts";
+export {
+  type AnnealedOptions,
+  annealedScoreMatching,
+  type DenoisingOptions,
+  denoisingScoreMatching,
+} from "./objective/scoreMatching/denoising.ts";
+export { explicitScoreMatching } from "./objective/scoreMatching/explicit.ts";
+export {
+  type FiniteDifferenceOptions,
+  finiteDifferenceDenoising,
+  finiteDifferenceSliced,
+  finiteDifferenceSlicedEnergy,
+} from "./objective/scoreMatching/finiteDifference.ts";
+export { implicitScoreMatching, slicedScoreMatchingVR } from "./objective/scoreMatching/implicit.ts";
+export {
+  annealedStep,
+  largestDistance,
+  levelCount,
+  levelOverlap,
+  levelRatio,
+} from "./objective/scoreMatching/noiseLevels.ts";
+export { slicedScoreMatching } from "./objective/scoreMatching/sliced.ts";
+export { type GammaCurve, linearGamma, type VdmOptions, vdmLoss } from "./objective/vdm.ts";
+export {
+  convertWeight,
+  type LossWeight,
+  minSnrWeight,
+  p2Weight,
+  snrWeight,
+  truncatedSnrWeight,
+  variationalWeight,
+} from "./objective/weighting.ts";
 export type { MixtureParts } from "./oracle/components.ts";
 export { type GaussianParts, gaussianOracle } from "./oracle/gaussian.ts";
 export { type MixtureOracle, mixtureOracle } from "./oracle/mixture.ts";
@@ -56,33 +127,6 @@ export { oracleModel } from "./oracle/model.ts";
 export { type Density, type Noising, type Oracle, oracleScore } from "./oracle/oracle.ts";
 export { oraclePath } from "./oracle/path.ts";
 export { banana, type CircleOptions, checkerboard, eightGaussians, ring } from "./oracle/planar.ts";
-export { convertAtLevel, convertPrediction, type Prediction, predictionTarget } from "./parameterization.ts";
-export {
-  type Clip,
-  type DiscretePathOptions,
-  discretePath,
-  type NoisePath,
-  type PathOptions,
-  sigmaPath,
-} from "./path.ts";
-export {
-  type FirstVariance,
-  type Posterior,
-  posterior,
-  posteriorLogVariance,
-  posteriorMeanFromNoise,
-} from "./posterior.ts";
-export { type Preconditioning, preconditioned, preconditioning } from "./preconditioned.ts";
-export {
-  encodeFlow,
-  type FlowOptions,
-  type FlowStep,
-  type ProbabilityFlow,
-  probabilityFlow,
-  type SampleFlowOptions,
-  sampleFlow,
-} from "./probabilityFlow.ts";
-export { type RespacedSchedule, respace, respacedModel } from "./respace.ts";
 export {
   finalSample,
   type NoiseSource,
@@ -93,31 +137,32 @@ export {
   type SamplerState,
   type SampleStep,
   sample,
-} from "./sampler.ts";
-export { type AncestralOptions, ancestral, type MeanShift } from "./samplers/ancestral.ts";
-export type { AncestralNoise } from "./samplers/ancestralNoise.ts";
-export { type AnnealedLangevinOptions, annealedLangevin } from "./samplers/annealedLangevin.ts";
-export type { Churn } from "./samplers/churn.ts";
-export { type DdimOptions, ddim } from "./samplers/ddim.ts";
-export { ddimInversion } from "./samplers/ddimInversion.ts";
-export { type DeisOptions, deis } from "./samplers/deis.ts";
-export { dpm2, dpm2Ancestral } from "./samplers/dpm2.ts";
-export { type DpmSolverOptions, dpmSolver } from "./samplers/dpmSolver.ts";
-export { type DpmSolverPlusPlusOptions, dpmSolverPlusPlus } from "./samplers/dpmSolverPlusPlus.ts";
-export { euler } from "./samplers/euler.ts";
-export { eulerAncestral } from "./samplers/eulerAncestral.ts";
-export { eulerMaruyama } from "./samplers/eulerMaruyama.ts";
-export type { Integrand } from "./samplers/exponential.ts";
-export { heun } from "./samplers/heun.ts";
-export { gradientAscent, langevin, type ScoreWalkOptions } from "./samplers/langevin.ts";
-export { lms } from "./samplers/lms.ts";
-export { acceptance, type MetropolisOptions, metropolis } from "./samplers/metropolis.ts";
-export { type PndmOptions, pndm } from "./samplers/pndm.ts";
-export { type CorrectorOptions, predictorCorrector } from "./samplers/predictorCorrector.ts";
-export { reverseDiffusion } from "./samplers/reverseDiffusion.ts";
-export { rungeKutta } from "./samplers/rungeKutta.ts";
-export { type UniPcOptions, uniPc } from "./samplers/uniPc.ts";
-export { parseSampleState, serializeSampleState } from "./sampleState.ts";
+} from "./sampling/sampler.ts";
+export { parseSampleState, serializeSampleState } from "./sampling/sampleState.ts";
+export { type AncestralOptions, ancestral, type MeanShift } from "./sampling/solvers/ancestral.ts";
+export type { AncestralNoise } from "./sampling/solvers/ancestralNoise.ts";
+export type { Churn } from "./sampling/solvers/churn.ts";
+export { type DdimOptions, ddim } from "./sampling/solvers/ddim.ts";
+export { ddimInversion } from "./sampling/solvers/ddimInversion.ts";
+export { type DeisOptions, deis } from "./sampling/solvers/deis.ts";
+export { dpm2, dpm2Ancestral } from "./sampling/solvers/dpm2.ts";
+export { type DpmSolverOptions, dpmSolver } from "./sampling/solvers/dpmSolver.ts";
+export { type DpmSolverPlusPlusOptions, dpmSolverPlusPlus } from "./sampling/solvers/dpmSolverPlusPlus.ts";
+export { euler } from "./sampling/solvers/euler.ts";
+export { eulerAncestral } from "./sampling/solvers/eulerAncestral.ts";
+export { eulerMaruyama } from "./sampling/solvers/eulerMaruyama.ts";
+export type { Integrand } from "./sampling/solvers/exponential.ts";
+export { heun } from "./sampling/solvers/heun.ts";
+export { lms } from "./sampling/solvers/lms.ts";
+export { type PndmOptions, pndm } from "./sampling/solvers/pndm.ts";
+export { reverseDiffusion } from "./sampling/solvers/reverseDiffusion.ts";
+export { rungeKutta } from "./sampling/solvers/rungeKutta.ts";
+export { type UniPcOptions, uniPc } from "./sampling/solvers/uniPc.ts";
+export { type AnnealedLangevinOptions, annealedLangevin } from "./sampling/walks/annealedLangevin.ts";
+export { gradientAscent, langevin, type ScoreWalkOptions } from "./sampling/walks/langevin.ts";
+export { acceptance, type MetropolisOptions, metropolis } from "./sampling/walks/metropolis.ts";
+export { type CorrectorOptions, predictorCorrector } from "./sampling/walks/predictorCorrector.ts";
+export { type RespacedSchedule, respace, respacedModel } from "./schedule/respace.ts";
 export {
   alphaBarAt,
   fromAlphaBars,
@@ -128,7 +173,7 @@ export {
   type Schedule,
   snrAt,
   type TableOptions,
-} from "./schedule.ts";
+} from "./schedule/schedule.ts";
 export {
   type BetaRange,
   constant,
@@ -138,28 +183,9 @@ export {
   scaledLinear,
   sigmoid,
   zeroTerminalSnr,
-} from "./schedules.ts";
-export { dividedBySigma, type NoisyScore, type Score, scoreOfEnergy } from "./score.ts";
-export {
-  type AnnealedOptions,
-  annealedScoreMatching,
-  type DenoisingOptions,
-  denoisingScoreMatching,
-} from "./scoreMatching/denoising.ts";
-export { explicitScoreMatching } from "./scoreMatching/explicit.ts";
-export {
-  type FiniteDifferenceOptions,
-  finiteDifferenceDenoising,
-  finiteDifferenceSliced,
-  finiteDifferenceSlicedEnergy,
-} from "./scoreMatching/finiteDifference.ts";
-export { implicitScoreMatching, slicedScoreMatchingVR } from "./scoreMatching/implicit.ts";
-export { annealedStep, largestDistance, levelCount, levelOverlap, levelRatio } from "./scoreMatching/noiseLevels.ts";
-export { slicedScoreMatching } from "./scoreMatching/sliced.ts";
-export { type BetaEnds, type Sde, subVpSde, veSde, vpSde } from "./sde.ts";
-export { type SdePath, type SdePathOptions, type SdeSpacing, sdePath } from "./sdePath.ts";
-export { exponential, karras, polyexponential, type SigmaRange } from "./sigmas.ts";
-export { type Spacing, spacedTimes } from "./spacing.ts";
+} from "./schedule/schedules.ts";
+export { exponential, karras, polyexponential, type SigmaRange } from "./schedule/sigmas.ts";
+export { type Spacing, spacedTimes } from "./schedule/spacing.ts";
 export {
   type DrawnTimes,
   type LossAwareSampler,
@@ -169,32 +195,12 @@ export {
   stratifiedTimes,
   type TimestepSampler,
   uniformTimes,
-} from "./timestepSampler.ts";
-export {
-  analytic,
-  fixedLarge,
-  fixedSmall,
-  learned,
-  learnedRange,
-  type ReverseStep,
-  type ReverseVariance,
-  splitVariance,
-} from "./variance.ts";
-export { type GammaCurve, linearGamma, type VdmOptions, vdmLoss } from "./vdm.ts";
-export { type ObjectiveReport, type VerifyOptions, verifyObjective } from "./verifyObjective.ts";
+} from "./schedule/timestepSampler.ts";
+export { type ObjectiveReport, type VerifyOptions, verifyObjective } from "./verify/verifyObjective.ts";
 export {
   type Moments,
   type SamplerReport,
   type SamplerRun,
   type VerifySamplerOptions,
   verifySampler,
-} from "./verifySampler.ts";
-export {
-  convertWeight,
-  type LossWeight,
-  minSnrWeight,
-  p2Weight,
-  snrWeight,
-  truncatedSnrWeight,
-  variationalWeight,
-} from "./weighting.ts";
+} from "./verify/verifySampler.ts";

@@ -1,8 +1,8 @@
 // Running an op on elements in storage: copies of what its rules do not take, views, storage for results. Knows no tensor and no graph.
 
-import { isAtomic, postpone } from "./atomic.ts";
 import type { Backend, Operand } from "./backend.ts";
-import { Storage } from "./memory.ts";
+import { isAtomic, postpone } from "./memory/atomic.ts";
+import { Storage } from "./memory/memory.ts";
 import type { Op } from "./op.ts";
 import * as ops from "./ops/copy.ts";
 import { contiguousLayout, type DType, formatShape, isContiguous, type Layout, type Spec, sizeOf } from "./shape.ts";

@@ -2,13 +2,13 @@
 
 import { expectNumber, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import type { Backend } from "./backend.ts";
+import { backendFor } from "./backends/defaultBackend.ts";
+import { currentSession, refuseInCapture } from "./capture/session.ts";
 import { blank } from "./compute.ts";
-import { backendFor } from "./defaultBackend.ts";
 import { elementsOf } from "./element.ts";
-import { tidy } from "./memory.ts";
+import { tidy } from "./memory/memory.ts";
 import type { NumberArray } from "./op.ts";
 import { fill } from "./ops/index.ts";
-import { currentSession, refuseInCapture } from "./session.ts";
 import { checkShape, checkType, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
 import { apply, type NestedNumbers, type Tensor, tensorOf } from "./tensor.ts";
 

@@ -2,7 +2,7 @@
 
 import { expectList, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import { tensor } from "./create.ts";
-import { tidy } from "./memory.ts";
+import { tidy } from "./memory/memory.ts";
 import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 

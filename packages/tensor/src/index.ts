@@ -1,7 +1,7 @@
 // The public face of @pkg/tensor.
 
 export { optionsOf, wrongArgument } from "./argument.ts";
-export { onFailure } from "./atomic.ts";
+export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./autograd/grad.ts";
 export {
   type Backend,
   DeviceLostError,
@@ -12,13 +12,15 @@ export {
 } from "./backend.ts";
 export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
+export { defaultBackend, setDefaultBackend } from "./backends/defaultBackend.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
 export type { WebgpuOptions } from "./backends/webgpu/options.ts";
 export type { PlatformAdapter, PlatformDevice } from "./backends/webgpu/platformTypes.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuner.ts";
 export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
-export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture.ts";
+export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture/capture.ts";
+export { perStep } from "./capture/session.ts";
 export {
   arange,
   type CreateOptions,
@@ -31,13 +33,10 @@ export {
   zerosLike,
 } from "./create.ts";
 export { crossEntropy } from "./crossEntropy.ts";
-export { detectNonFinite, type NumericsRow, numericsReport } from "./debug.ts";
-export { defaultBackend, setDefaultBackend } from "./defaultBackend.ts";
-export { fileSource } from "./fileSource.ts";
-export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./grad.ts";
+export { detectNonFinite, type NumericsRow, numericsReport } from "./debug/debug.ts";
 export { concat, stack } from "./join.ts";
-export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory.ts";
-export { addNoise, dropout } from "./noise.ts";
+export { onFailure } from "./memory/atomic.ts";
+export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory/memory.ts";
 export {
   type Case,
   type CaseInput,
@@ -64,6 +63,7 @@ export { type EmaAttrs, emaStep } from "./ops/ema.ts";
 export { gradientNorm } from "./ops/globalNorm.ts";
 export { type LossScaleAttrs, lossScaleStep } from "./ops/lossScale.ts";
 export { weightedSum } from "./ops/weightedSum.ts";
+export { addNoise, dropout } from "./random/noise.ts";
 export {
   type DrawOptions,
   type HostDraws,
@@ -72,7 +72,10 @@ export {
   type RandomStream,
   randomStream,
   type UniformOptions,
-} from "./random.ts";
+} from "./random/random.ts";
+export { type TorchCudaOptions, torchCudaStream } from "./random/torchCuda.ts";
+export { torchStream } from "./random/torchRandom.ts";
+export { fileSource } from "./safetensors/fileSource.ts";
 export {
   type ByteSource,
   parseSafetensors,
@@ -82,9 +85,6 @@ export {
   type SafetensorsTensor,
   safetensorsParts,
   serializeSafetensors,
-} from "./safetensors.ts";
-export { perStep } from "./session.ts";
+} from "./safetensors/safetensors.ts";
 export { type DType, type Layout, type Shape, ShapeError, type Spec } from "./shape.ts";
 export { apply, type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";
-export { type TorchCudaOptions, torchCudaStream } from "./torchCuda.ts";
-export { torchStream } from "./torchRandom.ts";

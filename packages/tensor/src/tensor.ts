@@ -10,19 +10,19 @@ import {
   optionsOf,
   wrongArgument,
 } from "./argument.ts";
-import { change } from "./atomic.ts";
+import { isRecording, isTracked, type Origin, record, releaseAlias } from "./autograd/graph.ts";
 import type { Backend } from "./backend.ts";
+import { backendFor } from "./backends/defaultBackend.ts";
+import { currentSession, refuseInCapture, type Whereabouts } from "./capture/session.ts";
 import { blank, compute, copyOf, type Elements, overwrite } from "./compute.ts";
-import { backendFor } from "./defaultBackend.ts";
+import { tell } from "./debug/observer.ts";
 import { isElement } from "./element.ts";
-import { isRecording, isTracked, type Origin, record, releaseAlias } from "./graph.ts";
-import { adopt, disown, type Slot, type Storage } from "./memory.ts";
-import { tell } from "./observer.ts";
+import { change } from "./memory/atomic.ts";
+import { adopt, disown, type Slot, type Storage } from "./memory/memory.ts";
 import type { NumberArray, Op } from "./op.ts";
 import { type BiasOptions, type ConvOptions, convAttrs, convShape } from "./ops/convShape.ts";
 import * as ops from "./ops/index.ts";
 import type { Slice } from "./ops/views.ts";
-import { currentSession, refuseInCapture, type Whereabouts } from "./session.ts";
 import {
   broadcastShapes,
   checkType,

@@ -2,9 +2,9 @@
 
 import { perStep, type Tensor, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import type { NoiseLevel } from "../level.ts";
-import type { NoiseSource, Sampler } from "../sampler.ts";
-import { endsAtData, stepLevels } from "../samplers/liveLevels.ts";
+import type { NoiseLevel } from "../forward/level.ts";
+import type { NoiseSource, Sampler } from "../sampling/sampler.ts";
+import { endsAtData, stepLevels } from "../sampling/solvers/liveLevels.ts";
 import { noisedTo } from "./noisedTo.ts";
 
 export interface InpaintOptions {

@@ -1,8 +1,8 @@
 // Data brought to a noise level, where an edit meets the samples on their way.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
-import type { NoiseLevel } from "../level.ts";
-import type { NoiseSource } from "../sampler.ts";
+import type { NoiseLevel } from "../forward/level.ts";
+import type { NoiseSource } from "../sampling/sampler.ts";
 
 /**
  * signal · x₀ + noise · ε; one draw, but none at the data.

@@ -2,7 +2,7 @@
 
 import { type Tensor, tidy } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import type { NoiseSource, Sampler, SamplerState } from "../sampler.ts";
+import type { NoiseSource, Sampler, SamplerState } from "../sampling/sampler.ts";
 import { noisedTo } from "./noisedTo.ts";
 
 /** How far from the data to begin. */

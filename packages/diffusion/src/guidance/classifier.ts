@@ -2,14 +2,14 @@
 
 import { concat, grad, perStep, type Tensor, tidy } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import { levelAt, type NoiseLevel } from "../level.ts";
-import type { Model } from "../model.ts";
+import { levelAt, type NoiseLevel } from "../forward/level.ts";
+import { posterior } from "../forward/posterior.ts";
+import type { Model } from "../model/model.ts";
+import { type Prediction, velocityScale } from "../model/parameterization.ts";
+import { checkPerSample, perSample } from "../objective/perSample.ts";
 import { expectPrediction, expectWord } from "../optionWords.ts";
-import { type Prediction, velocityScale } from "../parameterization.ts";
-import { checkPerSample, perSample } from "../perSample.ts";
-import { posterior } from "../posterior.ts";
-import type { MeanShift } from "../samplers/ancestral.ts";
-import type { Schedule } from "../schedule.ts";
+import type { MeanShift } from "../sampling/solvers/ancestral.ts";
+import type { Schedule } from "../schedule/schedule.ts";
 import { predictedPart } from "./predictedPart.ts";
 
 /**

@@ -2,8 +2,8 @@
 
 import { concat, perStep, type Tensor, tidy, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import type { Model } from "../model.ts";
-import { checkPerSample, perSample } from "../perSample.ts";
+import type { Model } from "../model/model.ts";
+import { checkPerSample, perSample } from "../objective/perSample.ts";
 import { predictedPart } from "./predictedPart.ts";
 
 /** How far to go along the difference that the label makes, in one of two conventions: scale = 1 + weight. */

@@ -1,9 +1,9 @@
 // Fréchet's distance between Gaussians: FID, where they have the moments of features.
 
 import { expectArguments, expectKind } from "../arguments.ts";
-import { checkNoneNegative, checkSymmetric, largest, roundingOf } from "../covariance.ts";
-import { symmetricEigen } from "../symmetricEigen.ts";
+import { checkNoneNegative, checkSymmetric, largest, roundingOf } from "./covariance.ts";
 import { checkFeatures, type Features } from "./features.ts";
+import { symmetricEigen } from "./symmetricEigen.ts";
 
 /** Mean and covariance of feature vectors. */
 export interface FeatureMoments {

@@ -1,9 +1,9 @@
 // The components of a Gaussian mixture on the host, in float64: read and checked, their moments, and samples.
 
 import { type RandomStream, type Shape, ShapeError } from "@pkg/tensor";
-import { checkNoneNegative, checkSymmetric } from "../covariance.ts";
-import { bracket } from "../score.ts";
-import { symmetricEigen } from "../symmetricEigen.ts";
+import { checkNoneNegative, checkSymmetric } from "../metrics/covariance.ts";
+import { symmetricEigen } from "../metrics/symmetricEigen.ts";
+import { bracket } from "../model/score.ts";
 
 /** What a Gaussian mixture is made of. */
 export interface MixtureParts {

@@ -2,7 +2,7 @@
 
 import { ShapeError, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { expectKind } from "../arguments.ts";
-import { bracket } from "../score.ts";
+import { bracket } from "../model/score.ts";
 import {
   along,
   type Component,

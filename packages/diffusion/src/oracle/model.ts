@@ -2,12 +2,12 @@
 
 import { type Tensor, tidy } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import { levelAt } from "../level.ts";
-import type { Model } from "../model.ts";
+import { levelAt } from "../forward/level.ts";
+import type { Model } from "../model/model.ts";
+import { type Prediction, predictionTarget, velocityScale } from "../model/parameterization.ts";
+import { perSample } from "../objective/perSample.ts";
 import { expectPrediction } from "../optionWords.ts";
-import { type Prediction, predictionTarget, velocityScale } from "../parameterization.ts";
-import { perSample } from "../perSample.ts";
-import type { Schedule } from "../schedule.ts";
+import type { Schedule } from "../schedule/schedule.ts";
 import type { Noising, Oracle } from "./oracle.ts";
 
 /**

@@ -2,8 +2,8 @@
 
 import type { Backend, RandomStream, Shape, Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import type { NoiseLevel } from "../level.ts";
-import type { NoisyScore } from "../score.ts";
+import type { NoiseLevel } from "../forward/level.ts";
+import type { NoisyScore } from "../model/score.ts";
 
 /** A distribution p that is known in closed form. Tensors are made where x is, and are differentiable. */
 export interface Density {

@@ -1,7 +1,7 @@
 // An oracle along a path: what samplers are tried on.
 
 import { expectArguments } from "../arguments.ts";
-import type { NoisePath } from "../path.ts";
+import type { NoisePath } from "../forward/path.ts";
 import type { Oracle } from "./oracle.ts";
 
 /** The same path, on which E[x₀ | x] of the oracle answers whatever the model predicts: `sample` takes any model with it. */

@@ -2,7 +2,7 @@
 
 import { type Tensor, tensor, tidy } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import { bracket } from "../score.ts";
+import { bracket } from "../model/score.ts";
 import { type MixtureOracle, mixtureOracle } from "./mixture.ts";
 import type { Density } from "./oracle.ts";
 

@@ -1,9 +1,9 @@
 // dropout: elements of a tensor set to zero at random. The mask is made again from the draw wherever it is needed.
 
 import dropoutKernel from "@pkg/kernels/dropout.wgsl";
-import { trialBound, trials } from "../distributions.ts";
 import { defineOp, float32, type Op } from "../op.ts";
-import type { Draw } from "../philox.ts";
+import { trialBound, trials } from "../random/distributions.ts";
+import type { Draw } from "../random/philox.ts";
 import { sizeOf } from "../shape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";

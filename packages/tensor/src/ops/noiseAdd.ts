@@ -1,9 +1,9 @@
 // noiseAdd: the forward process of diffusion, signal · x0 + noise · ε, with ε drawn inside the kernel.
 
 import noiseAddKernel from "@pkg/kernels/noise_add.wgsl";
-import { normals } from "../distributions.ts";
 import { defineOp, float32 } from "../op.ts";
-import type { Draw } from "../philox.ts";
+import { normals } from "../random/distributions.ts";
+import type { Draw } from "../random/philox.ts";
 import { formatShape, ShapeError, sizeOf } from "../shape.ts";
 import { linearGrid } from "./dispatch.ts";
 import { elementReader } from "./elementwise.ts";

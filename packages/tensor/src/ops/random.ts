@@ -2,6 +2,7 @@
 
 import normalKernel from "@pkg/kernels/philox_normal.wgsl";
 import wordsKernel from "@pkg/kernels/philox_words.wgsl";
+import { type Case, defineOp, type NumberArray, type Op } from "../op.ts";
 import {
   type AffineDraw,
   type IntegerDraw,
@@ -11,9 +12,8 @@ import {
   type TrialDraw,
   trials,
   uniforms,
-} from "../distributions.ts";
-import { type Case, defineOp, type NumberArray, type Op } from "../op.ts";
-import { type Draw, halves, words } from "../philox.ts";
+} from "../random/distributions.ts";
+import { type Draw, halves, words } from "../random/philox.ts";
 import { type DType, type Shape, sizeOf } from "../shape.ts";
 import { grainOf, linearGrid } from "./dispatch.ts";
 import { WGSL_TYPE } from "./elementwise.ts";

@@ -2,8 +2,8 @@
 
 import weightedSumKernel from "@pkg/kernels/weighted_sum.wgsl";
 import { expectFunction, expectList, expectTensors } from "../argument.ts";
+import { perStep } from "../capture/session.ts";
 import { type Case, defineOp, float32, run } from "../op.ts";
-import { perStep } from "../session.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { linearGrid } from "./dispatch.ts";

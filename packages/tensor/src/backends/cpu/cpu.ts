@@ -2,10 +2,10 @@
 
 import { expectOptions } from "../../argument.ts";
 import { type Backend, type MemoryInfo, type Operand, OutOfMemoryError } from "../../backend.ts";
+import { turn } from "../../host/turn.ts";
+import { freeUnreachable } from "../../memory/unscoped.ts";
 import type { NdArray, NumberArray, Op } from "../../op.ts";
 import type { DType } from "../../shape.ts";
-import { turn } from "../../turn.ts";
-import { freeUnreachable } from "../../unscoped.ts";
 
 export interface CpuOptions {
   /** What float32 tensors are computed and stored in; float64 is for checking the others. Default "float32". */

@@ -1,7 +1,7 @@
 // The kernels' WebAssembly module: which variant this engine can run, compiled for a memory with or without sharing.
 
 import { relaxed, simd } from "#kernels";
-import { nodeProcess } from "../../host.ts";
+import { nodeProcess } from "../../host/host.ts";
 
 export interface Kernels {
   readonly module: WebAssembly.Module;

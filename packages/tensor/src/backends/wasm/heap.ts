@@ -1,7 +1,7 @@
 // Where tensors lie in the WebAssembly memory: blocks by size class, reused when free, under a budget. Knows no tensor.
 
 import { OutOfMemoryError } from "../../backend.ts";
-import { freeUnreachable } from "../../unscoped.ts";
+import { freeUnreachable } from "../../memory/unscoped.ts";
 
 /** A part of the memory. */
 export interface Block {

@@ -2,10 +2,10 @@
 
 import { expectOptions } from "../../argument.ts";
 import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
-import { nodeProcess } from "../../host.ts";
+import { nodeProcess } from "../../host/host.ts";
+import { turn } from "../../host/turn.ts";
 import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../op.ts";
 import type { DType } from "../../shape.ts";
-import { turn } from "../../turn.ts";
 import { type Kernels, loadKernels } from "./binary.ts";
 import { type Block, Heap } from "./heap.ts";
 import { Threads } from "./threads.ts";

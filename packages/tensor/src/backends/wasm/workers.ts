@@ -1,6 +1,6 @@
 // Starts the worker threads of the WebAssembly backend, in Node, Deno and browsers, and tells why one could not be had.
 
-import { nodeProcess } from "../../host.ts";
+import { nodeProcess } from "../../host/host.ts";
 import { CONTROL, type ServeOptions, serve } from "./serve.ts";
 
 /** Where a backend's threads work. */

@@ -1,6 +1,6 @@
 // Finding an adapter and a device, in browsers and in Node; what the backend needs to know about them.
 
-import { type NodeProcess, nodeProcess } from "../../host.ts";
+import { type NodeProcess, nodeProcess } from "../../host/host.ts";
 import type { GpuTarget } from "../../op.ts";
 import { noAdapterHint, noWebgpuHint } from "./hints.ts";
 

@@ -1,7 +1,7 @@
 // GPU buffers by size class, reused as soon as they are free: the queue runs in order, so a later op may overwrite at once.
 
 import { OutOfMemoryError } from "../../backend.ts";
-import { freeUnreachable } from "../../unscoped.ts";
+import { freeUnreachable } from "../../memory/unscoped.ts";
 import type { Counting } from "./counters.ts";
 
 /** One pooled buffer. */

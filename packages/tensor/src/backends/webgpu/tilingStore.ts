@@ -3,7 +3,7 @@
 import convKernel from "@pkg/kernels/conv2d_tiled.wgsl";
 import weightKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
 import matmulKernel from "@pkg/kernels/matmul_tiled.wgsl";
-import { type NodeProcess, nodeProcess } from "../../host.ts";
+import { type NodeProcess, nodeProcess } from "../../host/host.ts";
 import { TILES, type Tile } from "../../ops/tiles.ts";
 
 /** By the kind of product: which of TILES, and in how many shares. */

@@ -1,0 +1,47 @@
+// EDM's training objective: the denoiser's error at noise levels drawn log-normally.
+
+import type { Conditioning } from "@pkg/nn";
+import { perStep, type RandomStream, type Tensor } from "@pkg/tensor";
+import { expectArguments } from "../arguments.ts";
+import type { Model } from "../model/model.ts";
+import { checkBatch, checkPredicted, perSample } from "./perSample.ts";
+
+export interface EdmLossOptions extends Pick<Conditioning, "labels"> {
+  /** P_mean: the mean of ln σ. Default −1.2. */
+  readonly mean?: number;
+  /** P_std: the standard deviation of ln σ. Default 1.2. */
+  readonly deviation?: number;
+  /** σ_d, the standard deviation of the data. Default 0.5. */
+  readonly sigmaData?: number;
+}
+
+/**
+ * E λ(σ) ‖D(x₀ + σ ε; σ) − x₀‖² with ln σ ~ N(P_mean, P_std²) and λ = (σ² + σ_d²) / (σ σ_d)² = 1 / c_out², which gives the network in
+ * a preconditioned denoiser equal weight at all levels (Karras et al. 2022, eq. 2 and table 1).
+ * The paper sums over elements; this is their mean.
+ * @param denoiser times are σ, the prediction is the data: `preconditioned(network)`
+ * @param x0 [batch, ...]
+ * @param rng draws σ, ε, and the model's dropout masks
+ * @returns [], the mean over batch and elements
+ * @throws Error when mean or deviation is not finite, deviation below 0, or sigmaData not positive; ShapeError when the prediction
+ * is not of x0's shape
+ */
+export function edmLoss(denoiser: Model, x0: Tensor, rng: RandomStream, options: EdmLossOptions = {}): Tensor {
+  expectArguments("edmLoss", { denoiser, x0, rng, options });
+  const { mean = -1.2, deviation = 1.2, sigmaData = 0.5, labels } = options;
+  checkBatch("edmLoss", x0);
+  if (!Number.isFinite(mean)) throw new Error(`edmLoss: mean is ${mean}, want a finite number`);
+  if (!(deviation >= 0 && Number.isFinite(deviation)))
+    throw new Error(`edmLoss: deviation is ${deviation}, want a number from 0 on`);
+  if (!(sigmaData > 0 && Number.isFinite(sigmaData)))
+    throw new Error(`edmLoss: sigmaData is ${sigmaData}, want a positive number`);
+  const sigmas = perStep(() =>
+    Array.from(rng.host.normal([x0.shape[0]]), (normal) => Math.exp(mean + deviation * normal)),
+  );
+  const noisy = x0.add(rng.normal(x0.shape, { backend: x0.backend }).mul(perSample(x0, () => sigmas)));
+  const predicted = denoiser.forward(noisy, sigmas, { labels, rng });
+  checkPredicted("edmLoss", predicted, x0);
+  const error = predicted.sub(x0);
+  const roots = () => sigmas.map((sigma) => Math.hypot(sigma, sigmaData) / (sigma * sigmaData));
+  return error.mul(perSample(x0, roots)).square().mean();
+}

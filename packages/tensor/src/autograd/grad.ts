@@ -1,0 +1,229 @@
+// Differentiation: grad, valueAndGrad, vjp and jvp over one walk of the graph. The rules of each op stand with the op.
+
+import { expectFunction, expectTensor, expectTensors } from "../argument.ts";
+import { onesLike, zerosLike } from "../create.ts";
+import { adopt, onScopeEnd, tidy } from "../memory/memory.ts";
+import { formatShape, ShapeError, sameShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { isRecording, type Node, type Origin, recorded, releaseAlias, releaseNode } from "./graph.ts";
+
+/** A function of tensors that is differentiated; it may also read tensors that it closes over. */
+export type Differentiable<Result> = (...inputs: Tensor[]) => Result;
+
+/**
+ * ∂f/∂xᵢ of a scalar function. Inside another differentiated function the result is differentiable again, to any order.
+ * Inputs that f does not depend on get zeros. Intermediate tensors are freed.
+ * @param f its result has one element
+ * @param xs what to differentiate by: handed to f, or closed over by it
+ * @returns one tensor per x, of its shape
+ * @throws ShapeError when f's result is not one element; Error when it is not float32
+ */
+export function grad(f: Differentiable<Tensor>, xs: readonly Tensor[]): Tensor[] {
+  checkArguments("grad", f, xs);
+  return tidy(() => valueAndGrad(f, xs).grads);
+}
+
+/**
+ * The value of a scalar function beside its gradients, and which of the xs it depends on; see `grad`.
+ * @param options `scale`, one element, multiplies the gradients from the start, so that none is lost to rounding on the way
+ */
+export function valueAndGrad(
+  f: Differentiable<Tensor>,
+  xs: readonly Tensor[],
+  { scale }: { readonly scale?: Tensor } = {},
+): { value: Tensor; grads: Tensor[]; reached: boolean[] } {
+  checkArguments("valueAndGrad", f, xs);
+  return tidy(() => {
+    const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
+    try {
+      expectTensor("grad", "the function's result", value);
+      if (value.size !== 1) {
+        throw new ShapeError(
+          `grad: the function's result has shape ${formatShape(value.shape)}, want one element (sum it)`,
+        );
+      }
+      if (value.dtype !== "float32") throw new Error(`grad: the function's result is ${value.dtype}, want float32`);
+      const found = backward([value], [scale ? scale.reshape(value.shape) : onesLike(value)], xs);
+      return { value, grads: orZeros(found, xs), reached: found.map((g) => g !== undefined) };
+    } finally {
+      release();
+    }
+  });
+}
+
+/**
+ * f's value, and its pullback: cotangents u of the value ↦ uᵀ ∂f/∂xᵢ. The pullback may be called any number of times until the
+ * enclosing `tidy` ends; outside of any, what it needs is freed when it is collected.
+ * @throws ShapeError from the pullback when a cotangent's shape is not the value's
+ */
+export function vjp(
+  f: Differentiable<Tensor>,
+  xs: readonly Tensor[],
+): { value: Tensor; pullback: (cotangent: Tensor) => Tensor[] } {
+  checkArguments("vjp", f, xs);
+  const { result: value, release } = recorded(() => {
+    const result = tidy(() => f(...xs));
+    expectTensor("vjp", "the function's result", result);
+    return result;
+  }, xs);
+  const output = value.alias(true);
+  const pullback = (cotangent: Tensor) => tidy(() => orZeros(backward([output], [cotangent], xs, { reuse: true }), xs));
+  onScopeEnd(pullback, release);
+  return { value, pullback };
+}
+
+/**
+ * f's value and its directional derivative Σ ∂f/∂xᵢ · vᵢ, by differentiating the pullback (which is linear in its cotangent).
+ * @param tangents one per x, of its shape
+ */
+export function jvp(
+  f: Differentiable<Tensor>,
+  xs: readonly Tensor[],
+  tangents: readonly Tensor[],
+): { value: Tensor; tangent: Tensor } {
+  checkArguments("jvp", f, xs);
+  expectTensors("jvp", "tangents", tangents);
+  for (const [i, x] of xs.entries()) checkCotangent("jvp: tangent", tangents[i], x);
+  return tidy(() => {
+    const primal = vjp(f, xs);
+    const cotangent = zerosLike(primal.value);
+    const along = () =>
+      primal
+        .pullback(cotangent)
+        .map((g, i) => g.mul(tangents[i]).sum())
+        .reduce((a, b) => a.add(b));
+    const [tangent] = grad(along, [cotangent]);
+    return { value: primal.value, tangent };
+  });
+}
+
+/**
+ * Cotangents of `xs` given those of `outputs`, undefined for those that none reaches: the one walk over the graph, from the last
+ * recorded node to the first.
+ */
+function backward(
+  outputs: readonly Tensor[],
+  cotangents: readonly Tensor[],
+  xs: readonly Tensor[],
+  { reuse = false }: { reuse?: boolean } = {},
+): (Tensor | undefined)[] {
+  for (const [i, output] of outputs.entries()) checkCotangent("vjp: cotangent", cotangents[i], output);
+  // Aliases, so that each sum is freed when it has been used, whoever else holds the same tensor; and all of those still to be freed.
+  const sums = new Map<Origin, Tensor>();
+  const held = new Set<Tensor>();
+  const free = (sum: Tensor): void => {
+    held.delete(sum);
+    releaseAlias(sum);
+  };
+  const take = (origin: Origin): Tensor | undefined => {
+    const sum = sums.get(origin);
+    sums.delete(origin);
+    return sum;
+  };
+  const accumulate = (origin: Origin, cotangent: Tensor): void => {
+    const sum = take(origin);
+    const next = (sum ? sum.add(cotangent) : cotangent).alias(false);
+    held.add(next);
+    sums.set(origin, next);
+    if (sum) free(sum);
+  };
+
+  // Saved values go as soon as their node is done, unless somebody will walk the graph again.
+  const done = reuse || isRecording() ? () => {} : releaseNode;
+  const sources = new Set(xs.map((x) => x.origin));
+  try {
+    for (const [i, { origin }] of outputs.entries()) accumulate(origin, cotangents[i]);
+    const path = nodesBetween(outputs, sources);
+    const isNeeded = ({ origin }: Tensor) => sources.has(origin) || (origin.node !== null && path.has(origin.node));
+    for (const node of path) {
+      const given = node.outputs.map(({ origin }) => (sources.has(origin) ? undefined : take(origin)));
+      tidy(() => {
+        if (given.every((cotangent) => cotangent === undefined)) return;
+        const needed = node.inputs.map(isNeeded);
+        for (const [i, cotangent] of pullBack(node, given, needed).entries()) {
+          if (cotangent && needed[i]) accumulate(node.inputs[i].origin, cotangent);
+        }
+      });
+      for (const cotangent of given) if (cotangent) free(cotangent);
+      done(node);
+    }
+    return xs.map((x) => {
+      const sum = sums.get(x.origin)?.alias(false);
+      if (sum) adopt(sum);
+      return sum;
+    });
+  } finally {
+    for (const sum of held) releaseAlias(sum);
+  }
+}
+
+/** Cotangents of one node's inputs; null for those that need none. */
+function pullBack(
+  node: Node,
+  given: readonly (Tensor | undefined)[],
+  needed: readonly boolean[],
+): readonly (Tensor | null)[] {
+  const { op, attrs, inputs, outputs } = node;
+  const differentiable = outputs.slice(0, op.auxiliary);
+  if (given.slice(differentiable.length).some((cotangent) => cotangent !== undefined)) {
+    throw new Error(
+      `${op.name}: a by-product of the kernel (output ${differentiable.length} or later) has no derivative`,
+    );
+  }
+  if (op.vjp) {
+    const cotangents = differentiable.map((output, i) => given[i] ?? zerosLike(output));
+    const pulled = op.vjp(cotangents, inputs, outputs, attrs, needed);
+    for (const [i, cotangent] of pulled.entries())
+      if (cotangent) checkCotangent(`${op.name}: vjp`, cotangent, inputs[i]);
+    return pulled;
+  }
+  const { composed } = op;
+  if (!composed) throw new Error(`${op.name}: has no derivative`);
+  const { result, release } = recorded(() => composed(inputs, attrs), inputs);
+  const present = differentiable.flatMap((_, i) => (given[i] ? [i] : []));
+  try {
+    return backward(
+      present.map((i) => result[i]),
+      present.map((i) => given[i] as Tensor),
+      inputs,
+    ).map((cotangent) => cotangent ?? null);
+  } finally {
+    release();
+  }
+}
+
+function orZeros(cotangents: readonly (Tensor | undefined)[], xs: readonly Tensor[]): Tensor[] {
+  return xs.map((x, i) => cotangents[i] ?? zerosLike(x));
+}
+
+/** The nodes on a path from `sources` to `outputs`, the last recorded first. */
+function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>): ReadonlySet<Node> {
+  const reached = new Set<Node>();
+  const open = outputs.map(({ origin }) => origin);
+  for (let origin = open.pop(); origin; origin = open.pop()) {
+    const { node } = origin;
+    if (!node || reached.has(node) || sources.has(origin)) continue;
+    reached.add(node);
+    for (const input of node.inputs) open.push(input.origin);
+  }
+  const ascending = [...reached].sort((a, b) => a.order - b.order);
+  const needed = new Set<Node>();
+  for (const node of ascending) {
+    if (node.inputs.some(({ origin }) => sources.has(origin) || (origin.node && needed.has(origin.node))))
+      needed.add(node);
+  }
+  return new Set(ascending.reverse().filter((node) => needed.has(node)));
+}
+
+function checkCotangent(what: string, cotangent: Tensor | undefined, of: Tensor): void {
+  if (!cotangent || !sameShape(cotangent.shape, of.shape)) {
+    throw new ShapeError(
+      `${what} has shape ${cotangent ? formatShape(cotangent.shape) : "none"}, want ${formatShape(of.shape)}`,
+    );
+  }
+}
+
+function checkArguments(name: string, f: unknown, xs: unknown): void {
+  expectFunction(name, "f", f);
+  expectTensors(name, "xs", xs);
+}

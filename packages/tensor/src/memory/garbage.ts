@@ -1,0 +1,70 @@
+// Having garbage collected: what tensors hold lies outside of the collector's heap, so that it sees no reason to run by itself.
+
+import { nodeProcess } from "../host/host.ts";
+
+/** Runs a full collection, also of what `WeakRef`s have kept in being since the event loop's last turn. */
+type Collector = () => void;
+
+let collector: Collector | null | undefined;
+
+/** A full collection of garbage, at once; null in browsers, where a program cannot have one. */
+export function garbageCollector(): Collector | null {
+  collector ??= nodeCollector();
+  return collector;
+}
+
+/** The collector of Node and Deno, which takes a context of its own to get at. */
+function nodeCollector(): Collector | null {
+  const node = nodeProcess();
+  if (!node) return null;
+  try {
+    const [v8, vm] = [node.getBuiltinModule("node:v8"), node.getBuiltinModule("node:vm")];
+    const { gc: exposed } = globalThis as { gc?: Collector };
+    if (!exposed) v8.setFlagsFromString("--expose-gc");
+    const gc = exposed ?? (vm.runInNewContext("gc") as Collector); // what the flag puts into new contexts
+    if (!exposed) v8.setFlagsFromString("--no-expose-gc");
+    // A context that ends its own microtasks: with them ends the time for which the engine keeps what a WeakRef was made of or read for.
+    const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
+    return () => {
+      vm.runInContext("0", context);
+      gc();
+    };
+  } catch {
+    return null; // a host that has these modules by name only
+  }
+}
+
+/** From how many bytes on a buffer is worth its mapping. */
+const SMALLEST = 2 ** 18;
+/** A buffer beyond this may not be had at all. */
+const LARGEST = 2 ** 28;
+
+/** Buffers that go with their owners, who are tensors. */
+const weights = new WeakMap<object, ArrayBuffer>();
+let owed = 0;
+
+/**
+ * Makes an object weigh as much in the collector's eyes as the bytes that it holds elsewhere: with it goes a buffer of that size that nobody
+ * writes to, so that the system gives it no memory.
+ */
+export function weighDown(owner: object, bytes: number): void {
+  owed += bytes;
+  if (owed < SMALLEST) return;
+  try {
+    // One that can be resized is mapped, not allocated, so that no allocator clears it.
+    const size = Math.min(owed, LARGEST);
+    const buffer = new (ArrayBuffer as ResizableConstructor)(size, { maxByteLength: size });
+    if ("resize" in buffer) weights.set(owner, buffer);
+  } catch {} // address space is short: it was an advice only
+  owed = 0;
+}
+
+/** Ends what `weighDown` did. */
+export function relieve(owner: object): void {
+  const buffer = weights.get(owner) as ResizableBuffer | undefined; // only such are put there
+  buffer?.resize(0);
+  weights.delete(owner);
+}
+
+type ResizableBuffer = ArrayBuffer & { resize(bytes: number): void };
+type ResizableConstructor = new (bytes: number, options: { readonly maxByteLength: number }) => ArrayBuffer;

@@ -1,0 +1,306 @@
+// Random streams: what draws random numbers for tensors and for the host. randomStream is ours; torchRandom.ts has PyTorch's.
+
+import { optionsOf } from "../argument.ts";
+import type { Backend } from "../backend.ts";
+import { backendFor } from "../backends/defaultBackend.ts";
+import { perStep, refuseInCapture } from "../capture/session.ts";
+import { atomically, onFailure } from "../memory/atomic.ts";
+import type { Op } from "../op.ts";
+import { randomIntegers, randomNormal, randomSigns, randomTrials, randomUniform } from "../ops/index.ts";
+import { checkShape, type Shape, sizeOf } from "../shape.ts";
+import { apply, type Tensor } from "../tensor.ts";
+import { integers, normals, signs, trialBound, trials, uniforms } from "./distributions.ts";
+import { type Draw, halves, multiplyHigh, philox, words } from "./philox.ts";
+
+export interface NormalOptions {
+  /** Default 0. */
+  readonly mean?: number;
+  /** Default 1. */
+  readonly std?: number;
+}
+
+export interface UniformOptions {
+  /** Default 0. */
+  readonly low?: number;
+  /** Default 1; excluded, but where rounding low + (high − low) · u to float32 gives it. */
+  readonly high?: number;
+}
+
+/** Where the tensor is made. */
+export interface DrawOptions {
+  /** Default: the one of `setDefaultBackend`. */
+  readonly backend?: Backend;
+}
+
+/** Draws as arrays on the host, row-major: what `data()` of the tensor drawn in its place would give. */
+export interface HostDraws {
+  normal(shape: Shape, options?: NormalOptions): Float32Array;
+  uniform(shape: Shape, options?: UniformOptions): Float32Array;
+  integers(low: number, high: number, shape: Shape): Int32Array;
+  rademacher(shape: Shape): Float32Array;
+  bernoulli(probability: number, shape: Shape): Uint32Array;
+}
+
+/** Where a stream stands, as plain JSON. */
+export interface RandomState {
+  readonly generator: string;
+}
+
+/**
+ * A sequence of draws that is fixed by a seed. Every method but `split`, `state` and `restore` takes the next draw; what it
+ * gives does not depend on the backend, to the bit. Methods throw Error for parameters out of range, and ShapeError for shapes,
+ * before anything is drawn. A draw that fails leaves the stream where it stood; so does a step that is all or nothing (see `allOrNothing`).
+ */
+export interface RandomStream {
+  /** The same draws without a backend. */
+  readonly host: HostDraws;
+  /** Normal numbers, float32. */
+  normal(shape: Shape, options?: NormalOptions & DrawOptions): Tensor;
+  /** Uniform numbers in [low, high), float32: multiples of 2⁻²⁴ in [0, 1), scaled. */
+  uniform(shape: Shape, options?: UniformOptions & DrawOptions): Tensor;
+  /** Uniform integers low, …, high − 1 as int32, of probabilities equal to within 2⁻³². */
+  integers(low: number, high: number, shape: Shape, options?: DrawOptions): Tensor;
+  /** −1 or 1 with equal probability, float32. */
+  rademacher(shape: Shape, options?: DrawOptions): Tensor;
+  /** True with the given probability (to within 2⁻²⁵), bool. */
+  bernoulli(probability: number, shape: Shape, options?: DrawOptions): Tensor;
+  /** 0, …, n − 1 in random order: how to shuffle a data set. */
+  permutation(n: number): Uint32Array;
+  /** One uniform number in [0, 1). */
+  next(): number;
+  /** The child stream of a label: independent of this one and of other children, and the same whenever it is asked for. */
+  split(label: string | number): RandomStream;
+  /** Where the stream stands: `restore` goes on from there, bit for bit. */
+  state(): RandomState;
+  /** @throws Error for the state of another generator, or none */
+  restore(state: RandomState): void;
+  /** Internal: takes the next draw for a kernel to make in its registers; null from a stream that only the host can follow. */
+  take(): Draw | null;
+}
+
+/** The state of a stream of `randomStream`. */
+interface PhiloxState extends RandomState {
+  readonly generator: typeof GENERATOR;
+  /** 64 bits, "0x…". */
+  readonly key: string;
+  /** The number of draws taken. */
+  readonly index: number;
+}
+
+type Key = readonly [number, number];
+
+const GENERATOR = "philox4x32-10";
+// The last word of the counter: draws have 0 there.
+const NUMBERED_CHILD = 1;
+const NAMED_CHILD = 2;
+
+/**
+ * A stream of random numbers (Philox-4x32-10 counters; normals by Box and Muller's method).
+ * Element i of a draw depends on the seed, the number of draws before and i alone: a larger draw begins with the elements of a
+ * smaller one in its place.
+ * @param seed an integer in [0, 2⁵³), or a bigint in [0, 2⁶⁴)
+ */
+export function randomStream(seed: number | bigint): RandomStream {
+  return new PhiloxStream(keyOf("randomStream", seed));
+}
+
+class PhiloxStream implements RandomStream {
+  readonly host: HostDraws;
+  private key: Key;
+  private index = 0;
+
+  constructor(key: Key) {
+    this.key = key;
+    const drawn = <Given extends object, Result>(
+      make: (draw: Given & Draw, size: number) => Result,
+      given: Given,
+      shape: Shape,
+    ) => atomically(() => make({ ...given, ...this.take() }, sizeOf(shape)));
+    this.host = {
+      normal: (shape, options) => drawn(normals, normalDraw(shape, options), shape),
+      uniform: (shape, options) => drawn(uniforms, uniformDraw(shape, options), shape),
+      integers: (low, high, shape) => drawn(integers, integerDraw(low, high, shape), shape),
+      rademacher: (shape) => drawn(signs, signDraw(shape), shape),
+      bernoulli: (probability, shape) => drawn(trials, trialDraw(probability, shape), shape),
+    };
+  }
+
+  normal(shape: Shape, options?: NormalOptions & DrawOptions): Tensor {
+    return this.draw(randomNormal, normalDraw(shape, options), shape, options);
+  }
+
+  uniform(shape: Shape, options?: UniformOptions & DrawOptions): Tensor {
+    return this.draw(randomUniform, uniformDraw(shape, options), shape, options);
+  }
+
+  integers(low: number, high: number, shape: Shape, options?: DrawOptions): Tensor {
+    return this.draw(randomIntegers, integerDraw(low, high, shape), shape, options);
+  }
+
+  rademacher(shape: Shape, options?: DrawOptions): Tensor {
+    return this.draw(randomSigns, signDraw(shape), shape, options);
+  }
+
+  bernoulli(probability: number, shape: Shape, options?: DrawOptions): Tensor {
+    return this.draw(randomTrials, trialDraw(probability, shape), shape, options);
+  }
+
+  permutation(n: number): Uint32Array {
+    checkCount(n);
+    return atomically(() => {
+      const drawn = words(this.take(), n);
+      return shuffled(n, (i) => multiplyHigh(drawn[i], n - i));
+    });
+  }
+
+  next(): number {
+    const [high, low] = words(this.take(), 2);
+    return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
+  }
+
+  split(label: string | number): RandomStream {
+    return new PhiloxStream(childKey(this.key, label));
+  }
+
+  state(): PhiloxState {
+    return { generator: GENERATOR, key: `0x${bigintOf(this.key).toString(16)}`, index: this.index };
+  }
+
+  restore(state: RandomState): void {
+    const { generator, key, index } = state as Partial<PhiloxState>; // it may come from a file
+    if (
+      generator !== GENERATOR ||
+      !/^0x[0-9a-f]{1,16}$/.test(key ?? "") ||
+      !Number.isSafeInteger(index) ||
+      Number(index) < 0
+    ) {
+      throw new Error(`restore: ${JSON.stringify(state)}, want a state of ${GENERATOR}`);
+    }
+    refuseInCapture("restoring a random stream", "that outside");
+    this.remember();
+    this.key = keyOf("restore", BigInt(key ?? 0));
+    this.index = Number(index);
+  }
+
+  take(): Draw {
+    refuseInCapture("a draw on the host", "it in perStep, or a tensor drawn");
+    this.remember();
+    return { key: this.key, index: this.index++ };
+  }
+
+  /** Lets a step that fails set the stream back to where it stands. */
+  private remember(): void {
+    const { key, index } = this;
+    onFailure(() => {
+      this.key = key;
+      this.index = index;
+    });
+  }
+
+  private draw<Given>(
+    op: Op<Given & Draw & { readonly shape: Shape }>,
+    given: Given,
+    shape: Shape,
+    options: DrawOptions | undefined,
+  ): Tensor {
+    const backend = backendFor(op.name, optionsOf(op.name, options, "{ backend }").backend);
+    return atomically(() => {
+      const attrs = perStep(() => ({ ...given, ...this.take(), shape }));
+      return apply(op, [], attrs, backend)[0];
+    });
+  }
+}
+
+/** Checked parameters of `normal`. */
+export function normalDraw(shape: Shape, options?: NormalOptions): { scale: number; shift: number } {
+  const { mean = 0, std = 1 } = optionsOf("normal", options, "{ mean: 0, std: 1 }");
+  checkShape("normal", shape);
+  if (!(Number.isFinite(mean) && Number.isFinite(std) && std >= 0)) {
+    throw new Error(`normal: mean ${mean} and std ${std}, want finite numbers, std at least 0`);
+  }
+  return { scale: std, shift: mean };
+}
+
+/** Checked parameters of `uniform`. */
+export function uniformDraw(shape: Shape, options?: UniformOptions): { scale: number; shift: number } {
+  const { low = 0, high = 1 } = optionsOf("uniform", options, "{ low: 0, high: 1 }");
+  checkShape("uniform", shape);
+  if (!(Number.isFinite(low) && Number.isFinite(high) && low <= high)) {
+    throw new Error(`uniform: low ${low} and high ${high}, want finite numbers, low at most high`);
+  }
+  return { scale: high - low, shift: low };
+}
+
+/** Checked parameters of `integers`. */
+export function integerDraw(low: number, high: number, shape: Shape): { low: number; bound: number } {
+  checkShape("integers", shape);
+  if (!(low === (low | 0) && high === (high | 0) && low < high)) {
+    throw new Error(`integers: low ${low} and high ${high}, want integers of 32 bits, low below high`);
+  }
+  return { low, bound: high - low };
+}
+
+/** Checked parameters of `rademacher`. */
+export function signDraw(shape: Shape): Record<never, never> {
+  checkShape("rademacher", shape);
+  return {};
+}
+
+/** Checked parameters of `bernoulli`. */
+export function trialDraw(probability: number, shape: Shape): { bound: number } {
+  checkShape("bernoulli", shape);
+  if (!(probability >= 0 && probability <= 1))
+    throw new Error(`bernoulli: probability ${probability}, want it in [0, 1]`);
+  return { bound: trialBound(probability) };
+}
+
+/** @throws Error unless `permutation` can be asked for so many */
+export function checkCount(n: number): void {
+  if (n !== n >>> 0) throw new Error(`permutation: n ${n}, want an integer from 0 to 2³² − 1`);
+}
+
+/** 0, …, n − 1 shuffled (Fisher and Yates): place i gets one of those from i on, `pick(i)` places further. */
+export function shuffled(n: number, pick: (i: number) => number): Uint32Array {
+  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  for (let i = 0; i < n - 1; i++) {
+    const j = i + pick(i);
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+}
+
+/** A seed as two words, the low one first. @throws Error naming the function that got it */
+export function keyOf(op: string, seed: number | bigint): Key {
+  const isValid =
+    typeof seed === "bigint" ? seed === BigInt.asUintN(64, seed) : Number.isSafeInteger(seed) && seed >= 0;
+  if (!isValid) throw new Error(`${op}: seed ${seed}, want an integer from 0 to 2⁵³ − 1, or a bigint below 2⁶⁴`);
+  const bits = BigInt(seed);
+  return [Number(bits & 0xffffffffn), Number(bits >> 32n)];
+}
+
+export function bigintOf([low, high]: Key): bigint {
+  return (BigInt(high) << 32n) | BigInt(low);
+}
+
+/** The key of a labelled child: Philox of the label, eight bytes of a text at a time. */
+export function childKey(key: Key, label: string | number): Key {
+  if (typeof label === "number") {
+    if (!(Number.isSafeInteger(label) && label >= 0))
+      throw new Error(`split: label ${label}, want a text or an integer from 0 on`);
+    const [low, high] = philox([...halves(label), 0, NUMBERED_CHILD], key);
+    return [low, high];
+  }
+  const text = new TextEncoder().encode(label);
+  const padded = new Uint8Array(Math.max(8, Math.ceil(text.length / 8) * 8));
+  padded.set(text);
+  const view = new DataView(padded.buffer);
+  let child = key;
+  for (let at = 0; at < padded.length; at += 8) {
+    const [low, high] = philox(
+      [view.getUint32(at, true), view.getUint32(at + 4, true), text.length, NAMED_CHILD],
+      child,
+    );
+    child = [low, high];
+  }
+  return child;
+}

@@ -1,7 +1,7 @@
 // The WebGPU backend with its adapter and its device at hand.
 import { ForeseenError } from "@pkg/command";
 import { type WebgpuBackend, type WebgpuOptions, webgpu } from "@pkg/tensor";
-import { findAdapter } from "../packages/tensor/src/backends/webgpu/device.ts";
+import { findAdapter } from "../packages/tensor/src/backends/webgpu/device/device.ts";
 
 export interface OpenedGpu {
   readonly backend: WebgpuBackend;

@@ -65,7 +65,7 @@ export const faults = [
   },
   {
     name: "a wrong cotangent: the sign of a − b's second",
-    file: `${source}/ops/arithmetic.ts`,
+    file: `${source}/ops/elementwise/arithmetic.ts`,
     from: "vjp: ([g]) => [g, g.neg()],",
     to: "vjp: ([g]) => [g, g],",
     tests: ["tensor/ops/ops"],
@@ -73,7 +73,7 @@ export const faults = [
   },
   {
     name: "a wrong cotangent: one of silu's terms",
-    file: `${source}/ops/functions.ts`,
+    file: `${source}/ops/elementwise/functions.ts`,
     from: "return [g.mul(s).mul(x.mul(s.affine(-1, 1)).add(1))];",
     to: "return [g.mul(s).mul(x.mul(s.affine(-1, 1)))];",
     tests: ["tensor/ops/ops"],
@@ -81,7 +81,7 @@ export const faults = [
   },
   {
     name: "a wrong cotangent: of a stretched axis the mean",
-    file: `${source}/ops/views.ts`,
+    file: `${source}/ops/layout/views.ts`,
     from: "return [g.sum(summed).reshape(x.shape)];",
     to: "return [g.mean(summed).reshape(x.shape)];",
     tests: ["tensor/ops/ops"],
@@ -105,7 +105,7 @@ export const faults = [
   },
   {
     name: "a cut graph: a · b's cotangent by a detached factor",
-    file: `${source}/ops/arithmetic.ts`,
+    file: `${source}/ops/elementwise/arithmetic.ts`,
     from: "vjp: ([g], [a, b]) => [g.mul(b), g.mul(a)],",
     to: "vjp: ([g], [a, b]) => [g.mul(b.detach()), g.mul(a)],",
     tests: ["tensor/ops/ops"],
@@ -113,7 +113,7 @@ export const faults = [
   },
   {
     name: "a cut graph: softmax's cotangent by a detached result",
-    file: `${source}/ops/softmax.ts`,
+    file: `${source}/ops/reduce/softmax.ts`,
     from: "const gy = g.mul(y);",
     to: "const gy = g.mul(y.detach());",
     tests: ["tensor/ops/ops"],
@@ -129,7 +129,7 @@ export const faults = [
   },
   {
     name: "a value that is not kept for the cotangent",
-    file: `${source}/ops/functions.ts`,
+    file: `${source}/ops/elementwise/functions.ts`,
     from: "add(1))];\n  },\n  saves: { inputs: [0] },",
     to: "add(1))];\n  },\n  saves: {},",
     tests: ["tensor/ops/ops"],
@@ -262,7 +262,7 @@ export const faults = [
   },
   {
     name: "a loosened tolerance: matmul's",
-    file: `${source}/ops/matmul.ts`,
+    file: `${source}/ops/matmul/matmul.ts`,
     from: "relL2: 2e-6",
     to: "relL2: 2e-4",
     tests: ["tensor/ops/numericsDoc"],

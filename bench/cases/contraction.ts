@@ -1,6 +1,6 @@
 // Matrix products and convolutions, forward and both gradients, in the sizes of the U-Nets for MNIST and CIFAR-10.
 import type { Tensor } from "@pkg/tensor";
-import { convAttrs } from "../../packages/tensor/src/ops/convShape.ts";
+import { convAttrs } from "../../packages/tensor/src/ops/conv/convShape.ts";
 import { conv2dInput, conv2dWeight } from "../../packages/tensor/src/ops/index.ts";
 import type { BenchCase } from "../case.ts";
 import { withGradient } from "./withGradient.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type OpenedGpu, openGpu } from "../../bench/gpuDevice.ts";
-import { describeAdapter } from "../../packages/tensor/src/backends/webgpu/device.ts";
+import { describeAdapter } from "../../packages/tensor/src/backends/webgpu/device/device.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { recordedAnswers, withTables } from "./document.ts";
 import { holds, type Probe } from "./probe.ts";

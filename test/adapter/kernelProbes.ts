@@ -1,7 +1,7 @@
 // Probes that need more than an expression: limits, errors over many arguments, halves, what lies past the end, subgroups.
 import { cpu, DeviceLostError, randomStream, type Tensor, tensor, type WebgpuBackend, webgpu } from "@pkg/tensor";
 import { openGpu } from "../../bench/gpuDevice.ts";
-import { findAdapter } from "../../packages/tensor/src/backends/webgpu/device.ts";
+import { findAdapter } from "../../packages/tensor/src/backends/webgpu/device/device.ts";
 import { type Answers, type Check, type Expression, evaluate, type Probe, runKernel, text } from "./probe.ts";
 
 const LIMITS = [

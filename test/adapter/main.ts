@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { answer, type Command, closedAtEnd, type FlagTable, type FlagValues, runAsProgram } from "@pkg/command";
 import { openGpu } from "../../bench/gpuDevice.ts";
-import { describeAdapter } from "../../packages/tensor/src/backends/webgpu/device.ts";
+import { describeAdapter } from "../../packages/tensor/src/backends/webgpu/device/device.ts";
 import { recordedAnswers, withTables } from "./document.ts";
 import { type Answers, holds, text } from "./probe.ts";
 import { probes } from "./probes.ts";

@@ -1,7 +1,7 @@
 // What a real browser adds: random numbers with Node's bits, pages that may not share memory, and the loss of the GPU process.
 import { cpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { TILES } from "../../packages/tensor/src/ops/tiles.ts";
+import { TILES } from "../../packages/tensor/src/ops/matmul/tiles.ts";
 import { type Browser, type Call, openBrowser, runInPage } from "../../tools/browser.mjs";
 import { browserAvailable } from "../setup/browser.ts";
 import { drawDigests } from "../tensor/random/draws.ts";

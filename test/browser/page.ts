@@ -13,8 +13,8 @@ import {
   webgpu,
 } from "@pkg/tensor";
 import { LOOPS } from "../../bench/soakLoops.ts";
-import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tilingStore.ts";
-import { TILES } from "../../packages/tensor/src/ops/tiles.ts";
+import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tuning/tilingStore.ts";
+import { TILES } from "../../packages/tensor/src/ops/matmul/tiles.ts";
 import { allOps, checkCase, type Finding } from "../tensor/ops/checkCase.ts";
 import { drawDigests } from "../tensor/random/draws.ts";
 

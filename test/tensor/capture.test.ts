@@ -20,7 +20,7 @@ import {
   zeros,
 } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { planMemory } from "../../packages/tensor/src/backends/webgpu/plan.ts";
+import { planMemory } from "../../packages/tensor/src/backends/webgpu/replay/plan.ts";
 import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { heldTensors } from "../setup/heldTensors.ts";

@@ -4,7 +4,7 @@ import type { Backend, Operand } from "./backend.ts";
 import { isAtomic, postpone } from "./memory/atomic.ts";
 import { Storage } from "./memory/memory.ts";
 import type { Op } from "./op.ts";
-import * as ops from "./ops/copy.ts";
+import * as ops from "./ops/layout/copy.ts";
 import { contiguousLayout, type DType, formatShape, isContiguous, type Layout, type Spec, sizeOf } from "./shape.ts";
 import { checkTypes } from "./signature.ts";
 

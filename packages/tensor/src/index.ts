@@ -15,9 +15,9 @@ export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { defaultBackend, setDefaultBackend } from "./backends/defaultBackend.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
+export type { PlatformAdapter, PlatformDevice } from "./backends/webgpu/device/platformTypes.ts";
 export type { WebgpuOptions } from "./backends/webgpu/options.ts";
-export type { PlatformAdapter, PlatformDevice } from "./backends/webgpu/platformTypes.ts";
-export { type Tuned, tune } from "./backends/webgpu/tuner.ts";
+export { type Tuned, tune } from "./backends/webgpu/tuning/tuner.ts";
 export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
 export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture/capture.ts";
 export { perStep } from "./capture/session.ts";
@@ -54,15 +54,15 @@ export {
   type WasmCall,
   type WasmOperands,
 } from "./op.ts";
-export { type AdamWAttrs, adamWStep } from "./ops/adamW.ts";
-export type { BiasOptions, ConvOptions } from "./ops/convShape.ts";
-export { nonFiniteCount } from "./ops/countNonFinite.ts";
+export type { BiasOptions, ConvOptions } from "./ops/conv/convShape.ts";
 export { linearGrid } from "./ops/dispatch.ts";
-export { type Elementwise, elementwise } from "./ops/elementwise.ts";
-export { type EmaAttrs, emaStep } from "./ops/ema.ts";
-export { gradientNorm } from "./ops/globalNorm.ts";
-export { type LossScaleAttrs, lossScaleStep } from "./ops/lossScale.ts";
-export { weightedSum } from "./ops/weightedSum.ts";
+export { type Elementwise, elementwise } from "./ops/elementwise/elementwise.ts";
+export { weightedSum } from "./ops/elementwise/weightedSum.ts";
+export { type AdamWAttrs, adamWStep } from "./ops/optimizer/adamW.ts";
+export { type EmaAttrs, emaStep } from "./ops/optimizer/ema.ts";
+export { gradientNorm } from "./ops/optimizer/globalNorm.ts";
+export { type LossScaleAttrs, lossScaleStep } from "./ops/optimizer/lossScale.ts";
+export { nonFiniteCount } from "./ops/reduce/countNonFinite.ts";
 export { addNoise, dropout } from "./random/noise.ts";
 export {
   type DrawOptions,

@@ -1,7 +1,7 @@
 // What an op is: its rules as data (types only) and defineOp; running ops is tensor.ts's work.
 
 import { expectOptions, expectTensors } from "./argument.ts";
-import type { Product, Retiled, Tiling } from "./ops/tiles.ts";
+import type { Product, Retiled, Tiling } from "./ops/matmul/tiles.ts";
 import type { DType, Layout, Shape, Spec } from "./shape.ts";
 import type { Signature } from "./signature.ts";
 import type { Tensor } from "./tensor.ts";

@@ -20,9 +20,9 @@ import { isElement } from "./element.ts";
 import { change } from "./memory/atomic.ts";
 import { adopt, disown, type Slot, type Storage } from "./memory/memory.ts";
 import type { NumberArray, Op } from "./op.ts";
-import { type BiasOptions, type ConvOptions, convAttrs, convShape } from "./ops/convShape.ts";
+import { type BiasOptions, type ConvOptions, convAttrs, convShape } from "./ops/conv/convShape.ts";
 import * as ops from "./ops/index.ts";
-import type { Slice } from "./ops/views.ts";
+import type { Slice } from "./ops/layout/views.ts";
 import {
   broadcastShapes,
   checkType,

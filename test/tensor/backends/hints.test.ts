@@ -1,6 +1,6 @@
 // What people read where a browser has no WebGPU: right for their browser and system.
 import { expect, test } from "vitest";
-import { noAdapterHint, noWebgpuHint } from "../../../packages/tensor/src/backends/webgpu/hints.ts";
+import { noAdapterHint, noWebgpuHint } from "../../../packages/tensor/src/backends/webgpu/device/hints.ts";
 
 const agents = {
   firefoxLinux: "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0",

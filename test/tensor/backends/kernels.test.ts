@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { create } from "webgpu";
-import { specialise } from "../../../packages/tensor/src/backends/webgpu/specialise.ts";
+import { specialise } from "../../../packages/tensor/src/backends/webgpu/kernels/specialise.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { allOps } from "../ops/checkCase.ts";
 import { kernelCalls } from "../ops/derived.ts";

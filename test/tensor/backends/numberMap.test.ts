@@ -1,6 +1,6 @@
 // The map that the WebGPU backend looks its prepared calls and bind groups up in, against a Map of strings.
 import { expect, test } from "vitest";
-import { NumberMap } from "../../../packages/tensor/src/backends/webgpu/numberMap.ts";
+import { NumberMap } from "../../../packages/tensor/src/backends/webgpu/kernels/numberMap.ts";
 
 function lookUp(map: NumberMap<string>, numbers: readonly number[]): string | undefined {
   map.begin();

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { cpu, grad, type Tensor, tune, webgpu } from "@pkg/tensor";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { readTilings, writeTilings } from "../../../packages/tensor/src/backends/webgpu/tilingStore.ts";
-import { search } from "../../../packages/tensor/src/backends/webgpu/tuner.ts";
-import { likelyTilings, TILES, type Tiling } from "../../../packages/tensor/src/ops/tiles.ts";
+import { readTilings, writeTilings } from "../../../packages/tensor/src/backends/webgpu/tuning/tilingStore.ts";
+import { search } from "../../../packages/tensor/src/backends/webgpu/tuning/tuner.ts";
+import { likelyTilings, TILES, type Tiling } from "../../../packages/tensor/src/ops/matmul/tiles.ts";
 import { bundled } from "../../cli/bundled.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { heldBy } from "../../setup/heldTensors.ts";
@@ -112,8 +112,8 @@ describe("the file of tilings", () => {
   test("loses nothing of processes that write at the same time", async () => {
     const file = join(folder, "tilings.jsonl");
     const code = `
-      import { writeTilings } from "../../tensor/src/backends/webgpu/tilingStore.ts";
-      import { TILES } from "../../tensor/src/ops/tiles.ts";
+      import { writeTilings } from "../../tensor/src/backends/webgpu/tuning/tilingStore.ts";
+      import { TILES } from "../../tensor/src/ops/matmul/tiles.ts";
       const [, , file, name] = process.argv;
       for (let k = 0; k < 100; k++) await writeTilings(file, "A", new Map([[name + k, { tile: TILES[k % 3], shares: k + 1 }]]));
     `;

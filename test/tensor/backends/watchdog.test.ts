@@ -1,7 +1,7 @@
 // The watchdog of the WebGPU backend: on a queue and a clock of the test's, and on a device that takes its time.
 import { DeviceLostError, DeviceStalledError, ones, tensor, webgpu } from "@pkg/tensor";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Watchdog } from "../../../packages/tensor/src/backends/webgpu/watchdog.ts";
+import { Watchdog } from "../../../packages/tensor/src/backends/webgpu/device/watchdog.ts";
 import { defineOp, float32 } from "../../../packages/tensor/src/op.ts";
 import { apply } from "../../../packages/tensor/src/tensor.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";

@@ -12,10 +12,10 @@ import {
   zeros,
 } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
-import { findAdapter } from "../../../packages/tensor/src/backends/webgpu/device.ts";
-import { paramsLayout, writeParams } from "../../../packages/tensor/src/backends/webgpu/params.ts";
-import { sizeClass } from "../../../packages/tensor/src/backends/webgpu/pool.ts";
-import { specialise } from "../../../packages/tensor/src/backends/webgpu/specialise.ts";
+import { findAdapter } from "../../../packages/tensor/src/backends/webgpu/device/device.ts";
+import { paramsLayout, writeParams } from "../../../packages/tensor/src/backends/webgpu/kernels/params.ts";
+import { specialise } from "../../../packages/tensor/src/backends/webgpu/kernels/specialise.ts";
+import { sizeClass } from "../../../packages/tensor/src/backends/webgpu/memory/pool.ts";
 import { defineOp, float32 } from "../../../packages/tensor/src/op.ts";
 import { dropout } from "../../../packages/tensor/src/ops/index.ts";
 import { apply } from "../../../packages/tensor/src/tensor.ts";

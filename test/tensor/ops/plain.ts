@@ -1,7 +1,7 @@
 // The model that random shapes are tested against: arrays of numbers, and views of them as obvious loops.
 import { type Backend, type Shape, type Tensor, tensor } from "@pkg/tensor";
 import { expect } from "vitest";
-import type { Slice } from "../../../packages/tensor/src/ops/views.ts";
+import type { Slice } from "../../../packages/tensor/src/ops/layout/views.ts";
 import { sizeOf, stridesOf } from "../../../packages/tensor/src/shape.ts";
 import { generator } from "./derived.ts";
 

@@ -2,7 +2,7 @@
 import { type Backend, concat, cpu, grad, ones, type Shape, type Tensor, wasm, webgpu, zeros } from "@pkg/tensor";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Slice } from "../../../packages/tensor/src/ops/views.ts";
+import type { Slice } from "../../../packages/tensor/src/ops/layout/views.ts";
 import { sizeOf } from "../../../packages/tensor/src/shape.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import {

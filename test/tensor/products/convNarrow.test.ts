@@ -2,16 +2,16 @@
 import { type Backend, type Shape, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GpuCall, KernelCall } from "../../../packages/tensor/src/op.ts";
-import { inputCalls, weightCalls } from "../../../packages/tensor/src/ops/convCalls.ts";
-import { backward, forward } from "../../../packages/tensor/src/ops/convGather.ts";
-import { narrowGradient, narrowImage, narrowResult } from "../../../packages/tensor/src/ops/convNarrow.ts";
+import { backward, forward } from "../../../packages/tensor/src/ops/conv/convGather.ts";
 import {
   type ConvAttrs,
   convAttrs,
   convShape,
   type InputAttrs,
   type WeightAttrs,
-} from "../../../packages/tensor/src/ops/convShape.ts";
+} from "../../../packages/tensor/src/ops/conv/convShape.ts";
+import { narrowGradient, narrowImage, narrowResult } from "../../../packages/tensor/src/ops/conv/narrow.ts";
+import { inputCalls, weightCalls } from "../../../packages/tensor/src/ops/conv/webgpu.ts";
 import { conv2d, conv2dInput, conv2dWeight } from "../../../packages/tensor/src/ops/index.ts";
 import { contiguousLayout } from "../../../packages/tensor/src/shape.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";

@@ -3,17 +3,17 @@ import { type Backend, full, type Shape, type Tensor, tensor, tidy, webgpu } fro
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeFloat16, encodeFloat16 } from "../../../packages/tensor/src/host/halfFloat.ts";
 import type { Op } from "../../../packages/tensor/src/op.ts";
-import { backward, forward } from "../../../packages/tensor/src/ops/convGather.ts";
-import { narrowImage, narrowResult } from "../../../packages/tensor/src/ops/convNarrow.ts";
+import { backward, forward } from "../../../packages/tensor/src/ops/conv/convGather.ts";
 import {
   type ConvAttrs,
   convAttrs,
   convShape,
   type InputAttrs,
   type WeightAttrs,
-} from "../../../packages/tensor/src/ops/convShape.ts";
-import { roundingCall } from "../../../packages/tensor/src/ops/half.ts";
+} from "../../../packages/tensor/src/ops/conv/convShape.ts";
+import { narrowImage, narrowResult } from "../../../packages/tensor/src/ops/conv/narrow.ts";
 import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../../packages/tensor/src/ops/index.ts";
+import { roundingCall } from "../../../packages/tensor/src/ops/matmul/half.ts";
 import { apply } from "../../../packages/tensor/src/tensor.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { exact } from "../ops/checkCase.ts";

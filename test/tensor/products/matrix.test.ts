@@ -3,13 +3,13 @@
 import { type Backend, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { create } from "webgpu";
-import { matrixUnit } from "../../../packages/tensor/src/backends/webgpu/device.ts";
-import { specialise } from "../../../packages/tensor/src/backends/webgpu/specialise.ts";
+import { matrixUnit } from "../../../packages/tensor/src/backends/webgpu/device/device.ts";
+import { specialise } from "../../../packages/tensor/src/backends/webgpu/kernels/specialise.ts";
 import { decodeFloat16, encodeFloat16 } from "../../../packages/tensor/src/host/halfFloat.ts";
 import type { Case, GpuTarget, KernelCall } from "../../../packages/tensor/src/op.ts";
-import { convAttrs, convShape } from "../../../packages/tensor/src/ops/convShape.ts";
+import { convAttrs, convShape } from "../../../packages/tensor/src/ops/conv/convShape.ts";
 import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../../packages/tensor/src/ops/index.ts";
-import { reader } from "../../../packages/tensor/src/ops/tiles.ts";
+import { reader } from "../../../packages/tensor/src/ops/matmul/tiles.ts";
 import { contiguousLayout } from "../../../packages/tensor/src/shape.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { exact } from "../ops/checkCase.ts";

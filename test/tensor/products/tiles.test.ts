@@ -3,11 +3,17 @@ import { readFileSync } from "node:fs";
 import { type Backend, cpu, grad, type Shape, ShapeError, type Tensor, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { GpuTarget } from "../../../packages/tensor/src/op.ts";
-import { convCalls, inputCalls, weightCalls } from "../../../packages/tensor/src/ops/convCalls.ts";
-import { convAttrs, convShape } from "../../../packages/tensor/src/ops/convShape.ts";
+import { convAttrs, convShape } from "../../../packages/tensor/src/ops/conv/convShape.ts";
+import { convCalls, inputCalls, weightCalls } from "../../../packages/tensor/src/ops/conv/webgpu.ts";
 import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../../packages/tensor/src/ops/index.ts";
-import { matmulCalls } from "../../../packages/tensor/src/ops/matmul.ts";
-import { chooseTiling, type Product, TILES, type Tile, type Tiling } from "../../../packages/tensor/src/ops/tiles.ts";
+import { matmulCalls } from "../../../packages/tensor/src/ops/matmul/matmul.ts";
+import {
+  chooseTiling,
+  type Product,
+  TILES,
+  type Tile,
+  type Tiling,
+} from "../../../packages/tensor/src/ops/matmul/tiles.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { deviation, exact } from "../ops/checkCase.ts";
 import { type AnyOp, distance, drawInputs, place } from "../ops/derived.ts";

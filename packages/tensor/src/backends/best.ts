@@ -4,7 +4,7 @@ import { expectOptions } from "../argument.ts";
 import type { Backend } from "../backend.ts";
 import { cpu } from "./cpu/cpu.ts";
 import { wasm } from "./wasm/wasm.ts";
-import { describeAdapter, findAdapter, isSoftwareAdapter } from "./webgpu/device.ts";
+import { describeAdapter, findAdapter, isSoftwareAdapter } from "./webgpu/device/device.ts";
 import { webgpu } from "./webgpu/webgpu.ts";
 
 /**

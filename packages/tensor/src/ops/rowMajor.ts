@@ -2,7 +2,7 @@
 
 import type { NdArray } from "../op.ts";
 import { isContiguous, sizeOf } from "../shape.ts";
-import { elementReader } from "./elementwise.ts";
+import { elementReader } from "./elementwise/elementwise.ts";
 
 export function rowMajor(x: NdArray): Float64Array {
   const size = sizeOf(x.shape);

@@ -12,21 +12,21 @@ import {
 } from "../../backend.ts";
 import type { GpuTarget, NumberArray, Op } from "../../op.ts";
 import type { DType } from "../../shape.ts";
-import { BindGroups, type Place } from "./bindGroups.ts";
 import { counting, type WebgpuCounters } from "./counters.ts";
-import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./device.ts";
+import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./device/device.ts";
+import { patiently } from "./device/wait.ts";
+import { Watchdog } from "./device/watchdog.ts";
+import { BindGroups, type Place } from "./kernels/bindGroups.ts";
+import { writeField } from "./kernels/params.ts";
+import { Pipelines } from "./kernels/pipelines.ts";
+import { type PreparedCall, PreparedCalls } from "./kernels/prepared.ts";
+import { type GpuBuffer, Pool } from "./memory/pool.ts";
+import { Stagings } from "./memory/stagings.ts";
 import { TIMEOUT, type WebgpuOptions } from "./options.ts";
-import { writeField } from "./params.ts";
-import { Pipelines } from "./pipelines.ts";
-import { type GpuBuffer, Pool } from "./pool.ts";
-import { type PreparedCall, PreparedCalls } from "./prepared.ts";
-import { replayOf } from "./replay.ts";
-import { Scratch } from "./scratch.ts";
-import { Stagings } from "./stagings.ts";
-import { type OpRun, Tape } from "./tape.ts";
-import { type Tunable, tunable } from "./tuner.ts";
-import { patiently } from "./wait.ts";
-import { Watchdog } from "./watchdog.ts";
+import { replayOf } from "./replay/replay.ts";
+import { Scratch } from "./replay/scratch.ts";
+import { type OpRun, Tape } from "./replay/tape.ts";
+import { type Tunable, tunable } from "./tuning/tuner.ts";
 
 /** What this backend tells beyond the others. */
 export interface WebgpuBackend extends Backend {

@@ -4,7 +4,7 @@ import { element } from "./memory";
 
 /**
  * The next state and the control of an update with scaled gradients, whose norm is `norm`; one row. The formula stands
- * in ops/lossScale.ts.
+ * in ops/optimizer/lossScale.ts.
  */
 export function loss_scale(
   _begin: i32, _end: i32, next: usize, control: usize, norm: usize, state: usize,

@@ -89,7 +89,7 @@ export function largest(begin: i32, end: i32, out: usize, x: usize, reduced: i32
   reduce<Largest>(begin, end, out, x, reduced, chunk, inner, -Infinity);
 }
 
-/** 2⁻⁸⁰, as in ops/globalNorm.ts. */
+/** 2⁻⁸⁰, as in ops/optimizer/globalNorm.ts. */
 const FAR: f32 = 8.271806125530277e-25;
 
 /** Chunks [begin, end) of x: out[first + c] = Σ x², and `all` elements later Σ (FAR · x)². */

@@ -1,0 +1,124 @@
+// A sum of scaled tensors in one pass: what a sampler's step is made of.
+
+import weightedSumKernel from "@pkg/kernels/weighted_sum.wgsl";
+import { expectFunction, expectList, expectTensors } from "../../argument.ts";
+import { perStep } from "../../capture/session.ts";
+import { type Case, defineOp, float32, run } from "../../op.ts";
+import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
+import type { Tensor } from "../../tensor.ts";
+import { linearGrid } from "../dispatch.ts";
+import { elementReader, elementwiseWasm } from "./elementwise.ts";
+
+/** One number an input. */
+export interface SumWeightedAttrs {
+  readonly weights: readonly number[];
+}
+
+const WORKGROUP = 64;
+/** As many as devices bind beside the result: eight storage buffers are what every one has. */
+const MAX_INPUTS = 7;
+
+/** Σ weight_k · input_k, added in the order of k. */
+export const sumWeighted = defineOp<SumWeightedAttrs>({
+  name: "weightedSum",
+  infer(inputs, { weights }) {
+    if (inputs.length > MAX_INPUTS)
+      throw new Error(`weightedSum: ${inputs.length} tensors, want at most ${MAX_INPUTS}`);
+    if (weights.length !== inputs.length)
+      throw new Error(`weightedSum: ${weights.length} weights for ${inputs.length} tensors, want one each`);
+    const [{ shape }] = inputs;
+    if (!inputs.every((input) => sameShape(input.shape, shape))) {
+      throw new ShapeError(
+        `weightedSum: ${inputs.map((input) => formatShape(input.shape)).join(" and ")}, want equal shapes`,
+      );
+    }
+    return [float32(shape)];
+  },
+  cpu([out], inputs, { weights }) {
+    const readers = inputs.map(elementReader);
+    for (let i = 0; i < sizeOf(out.shape); i++) {
+      out.data[out.offset + i] = readers.reduce((sum, read, k) => sum + weights[k] * read(i), 0);
+    }
+  },
+  gpu({ inputs, outputs: [out], attrs }) {
+    const quads = Math.ceil(sizeOf(out.shape) / 4);
+    // The kernel declares all inputs there may be; the first is bound in the place of those that are not there.
+    const operands = Array.from({ length: MAX_INPUTS }, (_, k) => inputs[k] ?? inputs[0]);
+    return [
+      {
+        kernel: weightedSumKernel,
+        constants: { COUNT: `${inputs.length}u`, WORKGROUP: `${WORKGROUP}u` },
+        params: { quads, ...paramsOf(attrs) },
+        bindings: [...operands, out],
+        workgroups: linearGrid(quads, WORKGROUP),
+      },
+    ];
+  },
+  perStep: paramsOf,
+  wasm({ inputs: [first, second, ...rest], outputs: [out], attrs: { weights } }) {
+    if (!second) return [elementwiseWasm([first], out, "affine", [weights[0], 0])];
+    return [
+      elementwiseWasm([first, second], out, "lerp", weights.slice(0, 2)),
+      ...rest.map((input, k) => elementwiseWasm([out, input], out, "lerp", [1, weights[k + 2]])),
+    ];
+  },
+  vjp: ([g], inputs, _, attrs) => inputs.map((_, k) => weightedSum([g], () => [attrs.weights[k]])),
+  saves: {},
+  cases: [
+    caseOf([3, 5, 7], [0.7]),
+    caseOf([64], [-0.3, 1]),
+    caseOf([2, 33], [0.5, -0.9, 0.1]),
+    caseOf([], [1, -1, 0.25, 0.4]),
+    caseOf([4, 4, 3], [0.2, 0.4, -0.6, 0.8, -1]),
+    caseOf([9], [1, -1, 1, -1, 1, -1]),
+    caseOf([67, 3], [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7]),
+    caseOf([0, 3], [1, 2]),
+  ],
+  errors: [
+    { inputs: [[3], [2]], attrs: { weights: [1, 1] }, error: "weightedSum: [3] and [2], want equal shapes" },
+    { inputs: [[3], [3]], attrs: { weights: [1] }, error: "weightedSum: 1 weights for 2 tensors, want one each" },
+    { ...caseOf([3], new Array<number>(8).fill(1)), error: "weightedSum: 8 tensors, want at most 7" },
+    {
+      inputs: [{ shape: [3], dtype: "int32" }],
+      attrs: { weights: [1] },
+      error: "weightedSum: types int32, want float32",
+    },
+  ],
+  // At most 7 products of numbers up to 1: the roundings of weights and products and of 6 sums up to 7, (7 + 7 + 42) · 2⁻²⁴.
+  tolerance: { abs: 3.4e-6 },
+});
+
+/**
+ * Σ weight_k · tensor_k in one pass, added in the order of k.
+ * @param tensors one to seven of one shape, float32
+ * @param weights one a tensor; or a function that gives them, which in a captured function is called again at every step: it may
+ * read values of `perStep`, and change nothing
+ * @throws Error for another number of tensors or weights, and weights that are not finite; ShapeError when shapes differ
+ */
+export function weightedSum(
+  tensors: readonly Tensor[],
+  weights: readonly number[] | (() => readonly number[]),
+): Tensor {
+  expectTensors("weightedSum", "tensors", tensors);
+  if (tensors.length === 0) throw new Error("weightedSum: no tensors, want at least one");
+  if (!Array.isArray(weights)) expectFunction("weightedSum", "weights", weights);
+  const attrs =
+    typeof weights === "function" ? perStep(() => ({ weights: checked(weights()) })) : { weights: checked(weights) };
+  return run(sumWeighted, tensors, attrs)[0];
+}
+
+function checked(weights: readonly number[]): readonly number[] {
+  expectList("weightedSum", "weights", weights, "a list of numbers, or a function that gives one");
+  const wrong = weights.findIndex((weight) => !Number.isFinite(weight));
+  if (wrong !== -1) throw new Error(`weightedSum: weights[${wrong}] is ${weights[wrong]}, want finite numbers`);
+  return weights;
+}
+
+function paramsOf({ weights }: SumWeightedAttrs) {
+  return { weights: [...weights, ...new Array<number>(MAX_INPUTS + 1 - weights.length).fill(0)] };
+}
+
+/** Inputs in [−1, 1]. */
+function caseOf(shape: readonly number[], weights: readonly number[]): Case<SumWeightedAttrs> {
+  return { inputs: weights.map(() => shape), attrs: { weights } };
+}

@@ -1,0 +1,171 @@
+// Rows of a table by index, their transpose (sums of rows by index), and indices as indicator vectors.
+
+import gatherKernel from "@pkg/kernels/gather.wgsl";
+import oneHotKernel from "@pkg/kernels/one_hot.wgsl";
+import scatterAddKernel from "@pkg/kernels/scatter_add.wgsl";
+import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
+import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
+import { ANY } from "../../signature.ts";
+import { linearGrid } from "../dispatch.ts";
+import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
+
+const WORKGROUP = 64;
+
+/**
+ * Inputs table [rows, ...rest] and indices (int32) of any shape; output [...indices, ...rest]. An index outside of the table is an
+ * error on the host; on a GPU, which cannot raise one, it reads zeros.
+ */
+export const gather: Op = defineOp({
+  name: "gather",
+  types: ANY.map(([type]) => [type, "int32"]),
+  infer([table, indices]) {
+    if (table.shape.length === 0) throw new ShapeError(`gather: table ${formatShape(table.shape)}, want [rows, ...]`);
+    return [{ shape: [...indices.shape, ...table.shape.slice(1)], dtype: table.dtype }];
+  },
+  cpu([out], [table, indices]) {
+    const width = sizeOf(table.shape.slice(1));
+    const read = elementReader(table);
+    for (const [n, row] of rowsOf("gather", indices, table.shape[0]).entries()) {
+      for (let j = 0; j < width; j++) out.data[out.offset + n * width + j] = read(row * width + j);
+    }
+  },
+  gpu({ inputs: [table, indices], outputs: [out] }) {
+    const { Element, width, size } = rowElements(out.dtype, table.shape.slice(1), sizeOf(out.shape));
+    return [
+      {
+        kernel: gatherKernel,
+        constants: { Element, WORKGROUP: `${WORKGROUP}u` },
+        params: { size, rows: table.shape[0], width },
+        bindings: [table, indices, out],
+        workgroups: linearGrid(size, WORKGROUP),
+      },
+    ];
+  },
+  vjp: ([g], [table, indices]) => [g.apply(scatterAdd, [g, indices], { rows: table.shape[0] })[0], null],
+  saves: { inputs: [1] },
+  cases: [
+    { inputs: [[5, 3], indexInput([4], 5)] },
+    { inputs: [[7, 2, 4], indexInput([2, 3], 7)] },
+    { inputs: [[6], indexInput([], 6)] },
+    { inputs: [{ shape: [4, 2], dtype: "int32", range: [-9, 9] }, indexInput([5], 4)] },
+  ],
+  errors: [
+    { inputs: [[3, 2], { shape: [2], dtype: "int32", values: [0, 3] }], error: "gather: index 3 of 3 rows" },
+    { inputs: [[3, 2], [2]], error: "gather: types float32, float32, want float32, int32 or int32, int32 or " },
+  ],
+  tolerance: { ulp: 0 },
+});
+
+/**
+ * The transpose of gather: inputs values [...indices, ...rest] and indices (int32); output [rows, ...rest], each row the sum of the
+ * values with its index, in their order. It reads all indices for every row: made for tables of labels, not of vocabularies.
+ */
+export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly rows: number }>({
+  name: "scatterAdd",
+  types: [["float32", "int32"]],
+  infer([values, indices], { rows }) {
+    const leading = values.shape.slice(0, indices.shape.length);
+    if (!sameShape(leading, indices.shape)) {
+      throw new ShapeError(
+        `scatterAdd: values ${formatShape(values.shape)}, indices ${formatShape(indices.shape)}, want [...indices, ...]`,
+      );
+    }
+    if (!Number.isInteger(rows) || rows < 0) {
+      throw new ShapeError(`scatterAdd: rows ${rows}, want an integer that is at least 0`);
+    }
+    return [float32([rows, ...values.shape.slice(indices.shape.length)])];
+  },
+  cpu([out], [values, indices], { rows }) {
+    const width = sizeOf(out.shape.slice(1));
+    const sums = new Float64Array(sizeOf(out.shape));
+    const read = elementReader(values);
+    for (const [n, row] of rowsOf("scatterAdd", indices, rows).entries()) {
+      for (let j = 0; j < width; j++) sums[row * width + j] += read(n * width + j);
+    }
+    out.data.set(sums, out.offset);
+  },
+  gpu({ inputs: [values, indices], outputs: [out] }) {
+    const { Element, width, size } = rowElements(out.dtype, out.shape.slice(1), sizeOf(out.shape));
+    return [
+      {
+        kernel: scatterAddKernel,
+        constants: { Element, WORKGROUP: `${WORKGROUP}u` },
+        params: { size, count: sizeOf(indices.shape), width },
+        bindings: [values, indices, out],
+        workgroups: linearGrid(size, WORKGROUP),
+      },
+    ];
+  },
+  vjp: ([g], [, indices]) => [g.gather(indices), null],
+  saves: { inputs: [1] },
+  cases: [
+    { inputs: [[4, 3], { shape: [4], dtype: "int32", values: [2, 0, 2, 2] }], attrs: { rows: 5 } },
+    { inputs: [[2, 3, 2, 4], indexInput([2, 3], 3)], attrs: { rows: 3 } },
+    { inputs: [[33], indexInput([33], 2)], attrs: { rows: 2 } },
+  ],
+  errors: [
+    {
+      inputs: [[2], { shape: [2], dtype: "int32", values: [0, -1] }],
+      attrs: { rows: 2 },
+      error: "scatterAdd: index -1 of 2 rows",
+    },
+    { inputs: [[2, 2], indexInput([3], 2)], attrs: { rows: 2 }, error: "scatterAdd: values [2, 2], indices [3]" },
+  ],
+  tolerance: { terms: (inputs) => sizeOf(inputs[1]), abs: 1e-30 },
+});
+
+/** Indices (int32) → float32 [...indices, depth]: 1 at each index and 0 elsewhere, also for an index outside of 0 … depth − 1. */
+export const oneHot: Op<{ readonly depth: number }> = defineOp<{ readonly depth: number }>({
+  name: "oneHot",
+  types: [["int32"]],
+  infer([indices], { depth }) {
+    if (!(Number.isInteger(depth) && depth > 0)) throw new Error(`oneHot: depth ${depth}, want an integer above 0`);
+    return [float32([...indices.shape, depth])];
+  },
+  cpu([out], [indices], { depth }) {
+    const read = elementReader(indices);
+    for (let i = 0; i < sizeOf(out.shape); i++) {
+      out.data[out.offset + i] = Number(read(Math.floor(i / depth)) === i % depth);
+    }
+  },
+  gpu({ inputs: [indices], outputs: [out], attrs: { depth } }) {
+    const size = sizeOf(out.shape);
+    return [
+      {
+        kernel: oneHotKernel,
+        constants: { WORKGROUP: `${WORKGROUP}u` },
+        params: { size, depth },
+        bindings: [indices, out],
+        workgroups: linearGrid(size, WORKGROUP),
+      },
+    ];
+  },
+  cases: [
+    { inputs: [indexInput([5], 3)], attrs: { depth: 3 } },
+    { inputs: [{ shape: [2, 2], dtype: "int32", values: [-1, 0, 4, 1] }], attrs: { depth: 4 } },
+  ],
+  errors: [{ inputs: [[2]], attrs: { depth: 3 }, error: "oneHot: types float32, want int32" }],
+  tolerance: { ulp: 0 },
+});
+
+function indexInput(shape: Shape, rows: number): CaseInput {
+  return { shape, dtype: "int32", range: [0, rows] };
+}
+
+/** The indices in row-major order. @throws Error for one outside of the rows */
+function rowsOf(name: string, indices: NdArray, rows: number): number[] {
+  const read = elementReader(indices);
+  return Array.from({ length: sizeOf(indices.shape) }, (_, n) => {
+    const row = read(n);
+    if (row < 0 || row >= rows) throw new Error(`${name}: index ${row} of ${rows} rows, want 0 to ${rows - 1}`);
+    return row;
+  });
+}
+
+/** Rows counted in elements, or in quads of them where they are made of such. */
+function rowElements(dtype: Spec["dtype"], rest: Shape, size: number) {
+  const width = sizeOf(rest);
+  const isVector = width % 4 === 0;
+  const type = WGSL_TYPE[dtype];
+  return isVector ? { Element: `vec4<${type}>`, width: width / 4, size: size / 4 } : { Element: type, width, size };
+}

@@ -1,0 +1,172 @@
+// Elements of an axis by index, each line along the axis with indices of its own, and the transpose: sums by index along the axis.
+
+import gatherKernel from "@pkg/kernels/gather_along.wgsl";
+import scatterKernel from "@pkg/kernels/scatter_along.wgsl";
+import { type CaseInput, defineOp, float32, type KernelCall, type NdArray, type Op, type View } from "../../op.ts";
+import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
+import { ANY } from "../../signature.ts";
+import { linearGrid } from "../dispatch.ts";
+import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
+
+const WORKGROUP = 64;
+
+/**
+ * Inputs x and indices (int32) of one shape but for the axis; output in the shape of indices: the element of x at that index along
+ * the axis and at the same place along the others. An index outside is an error on the host; on a GPU it reads zero.
+ */
+export const gatherAlong: Op<{ readonly axis: number }> = defineOp<{ readonly axis: number }>({
+  name: "gatherAlong",
+  types: ANY.map(([type]) => [type, "int32"]),
+  infer([x, indices], { axis }) {
+    checkOperands("gatherAlong", "x", x, indices, axis);
+    return [{ shape: indices.shape, dtype: x.dtype }];
+  },
+  cpu([out], [x, indices], { axis }) {
+    const read = elementReader(x);
+    for (const [to, from] of placesOf("gatherAlong", indices, axis, x.shape[axis]).entries()) {
+      out.data[out.offset + to] = read(from);
+    }
+  },
+  gpu: ({ inputs: [x, indices], outputs: [out], attrs: { axis } }) => [gatherCall(x, indices, out, axis)],
+  vjp: ([g], [x, indices], _, { axis }) => [
+    g.apply(scatterAlong, [g, indices], { axis, length: x.shape[axis] })[0],
+    null,
+  ],
+  saves: { inputs: [1] },
+  cases: [
+    { inputs: [[7], indexInput([4], 7)], attrs: { axis: 0 } },
+    { inputs: [[5, 3], indexInput([2, 3], 5)], attrs: { axis: 0 } },
+    { inputs: [[2, 6, 3], indexInput([2, 33, 3], 6)], attrs: { axis: 1 } },
+    { inputs: [[4, 10], indexInput([4, 1], 10)], attrs: { axis: 1 } },
+    { inputs: [[4, 10], indexInput([4, 0], 10)], attrs: { axis: 1 } },
+    { inputs: [{ shape: [2, 3], dtype: "int32", range: [-9, 9] }, indexInput([2, 5], 3)], attrs: { axis: 1 } },
+  ],
+  errors: [
+    {
+      inputs: [[2, 3], { shape: [2, 1], dtype: "int32", values: [0, 3] }],
+      attrs: { axis: 1 },
+      error: "gatherAlong: index 3 of an axis of 3, want 0 to 2",
+    },
+    {
+      inputs: [
+        [2, 3],
+        [2, 1],
+      ],
+      attrs: { axis: 1 },
+      error: "gatherAlong: types float32, float32, want float32, int32 or int32, int32 or ",
+    },
+    { inputs: [[2, 3], indexInput([3, 1], 2)], attrs: { axis: 1 }, error: "gatherAlong: x [2, 3]" },
+    { inputs: [[2, 3], indexInput([2], 2)], attrs: { axis: 1 }, error: "gatherAlong: x [2, 3]" },
+  ],
+  tolerance: { ulp: 0 },
+});
+
+/**
+ * The transpose of gatherAlong: inputs values and indices (int32) of one shape; output with `length` elements along the axis, each
+ * the sum of the values with its index, in their order. Each element reads all indices of its line: made for short lines.
+ */
+export const scatterAlong: Op<{ readonly axis: number; readonly length: number }> = defineOp<{
+  readonly axis: number;
+  readonly length: number;
+}>({
+  name: "scatterAlong",
+  types: [["float32", "int32"]],
+  infer([values, indices], { axis, length }) {
+    checkOperands("scatterAlong", "values", values, indices, axis);
+    if (!sameShape(values.shape, indices.shape)) {
+      throw new ShapeError(
+        `scatterAlong: values ${formatShape(values.shape)}, indices ${formatShape(indices.shape)}, want equal shapes`,
+      );
+    }
+    if (!(Number.isInteger(length) && length >= 0)) {
+      throw new ShapeError(`scatterAlong: length ${length}, want an integer that is at least 0`);
+    }
+    return [float32(values.shape.with(axis, length))];
+  },
+  cpu([out], [values, indices], { axis, length }) {
+    const sums = new Float64Array(sizeOf(out.shape));
+    const read = elementReader(values);
+    for (const [from, to] of placesOf("scatterAlong", indices, axis, length).entries()) sums[to] += read(from);
+    out.data.set(sums, out.offset);
+  },
+  gpu({ inputs: [values, indices], outputs: [out], attrs: { axis, length } }) {
+    const size = sizeOf(out.shape);
+    return [
+      {
+        kernel: scatterKernel,
+        constants: { WORKGROUP: `${WORKGROUP}u` },
+        params: { size, length, count: values.shape[axis], inner: sizeOf(out.shape.slice(axis + 1)) },
+        bindings: [values, indices, out],
+        workgroups: linearGrid(size, WORKGROUP),
+      },
+    ];
+  },
+  vjp: ([g], [, indices], _, { axis }) => [g.apply(gatherAlong, [g, indices], { axis })[0], null],
+  saves: { inputs: [1] },
+  cases: [
+    { inputs: [[4], { shape: [4], dtype: "int32", values: [2, 0, 2, 2] }], attrs: { axis: 0, length: 5 } },
+    { inputs: [[2, 33, 3], indexInput([2, 33, 3], 6)], attrs: { axis: 1, length: 6 } },
+    { inputs: [[4, 1], indexInput([4, 1], 65)], attrs: { axis: 1, length: 65 } },
+    { inputs: [[4, 0], indexInput([4, 0], 3)], attrs: { axis: 1, length: 3 } },
+  ],
+  errors: [
+    {
+      inputs: [[2], { shape: [2], dtype: "int32", values: [0, -1] }],
+      attrs: { axis: 0, length: 2 },
+      error: "scatterAlong: index -1 of an axis of 2, want 0 to 1",
+    },
+    {
+      inputs: [[2, 2], indexInput([2, 3], 2)],
+      attrs: { axis: 1, length: 2 },
+      error: "scatterAlong: values [2, 2], indices [2, 3], want equal shapes",
+    },
+    {
+      inputs: [[2], indexInput([2], 2)],
+      attrs: { axis: 0, length: 0.5 },
+      error: "scatterAlong: length 0.5, want an integer that is at least 0",
+    },
+  ],
+  tolerance: { terms: ([shape]) => Math.max(1, ...shape), abs: 1e-30 },
+});
+
+/** The kernel call of gatherAlong, for other ops that have indices. */
+export function gatherCall(x: View, indices: View, out: View, axis: number): KernelCall {
+  const size = sizeOf(out.shape);
+  return {
+    kernel: gatherKernel,
+    constants: { Element: WGSL_TYPE[out.dtype], WORKGROUP: `${WORKGROUP}u` },
+    params: { size, length: x.shape[axis], count: out.shape[axis], inner: sizeOf(out.shape.slice(axis + 1)) },
+    bindings: [x, indices, out],
+    workgroups: linearGrid(size, WORKGROUP),
+  };
+}
+
+function indexInput(shape: Shape, length: number): CaseInput {
+  return { shape, dtype: "int32", range: [0, length] };
+}
+
+function checkOperands(name: string, what: string, x: Spec, indices: Spec, axis: number): void {
+  const fits =
+    x.shape.length === indices.shape.length &&
+    axis < x.shape.length &&
+    sameShape(x.shape.with(axis, 0), indices.shape.with(axis, 0));
+  if (!fits) {
+    throw new ShapeError(
+      `${name}: ${what} ${formatShape(x.shape)}, indices ${formatShape(indices.shape)} along axis ${axis}, want equal shapes but for that axis`,
+    );
+  }
+}
+
+/** For each index, row-major, the place of the element that it means in a tensor with `length` of them. @throws Error */
+function placesOf(name: string, indices: NdArray, axis: number, length: number): number[] {
+  const inner = sizeOf(indices.shape.slice(axis + 1));
+  const count = indices.shape[axis];
+  const read = elementReader(indices);
+  return Array.from({ length: sizeOf(indices.shape) }, (_, n) => {
+    const index = read(n);
+    if (index < 0 || index >= length) {
+      throw new Error(`${name}: index ${index} of an axis of ${length}, want 0 to ${length - 1}`);
+    }
+    return (Math.floor(n / (inner * count)) * length + index) * inner + (n % inner);
+  });
+}

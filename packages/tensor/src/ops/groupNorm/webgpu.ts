@@ -1,0 +1,152 @@
+// The kernel calls of group normalisation and its gradient on the GPU.
+
+import applyKernel from "@pkg/kernels/group_norm.wgsl";
+import gradKernel from "@pkg/kernels/group_norm_grad.wgsl";
+import meansKernel from "@pkg/kernels/group_norm_grad_means.wgsl";
+import parametersKernel from "@pkg/kernels/group_norm_grad_parameters.wgsl";
+import sumsKernel from "@pkg/kernels/group_norm_grad_sums.wgsl";
+import mergeKernel from "@pkg/kernels/group_norm_merge.wgsl";
+import statisticsKernel from "@pkg/kernels/group_norm_statistics.wgsl";
+import type { GpuCall, KernelCall, View } from "../../op.ts";
+import { type Shape, sizeOf } from "../../shape.ts";
+import { folding, linearGrid } from "../dispatch.ts";
+import { sumPass } from "../reduce/reduce.ts";
+import type { GroupNormAttrs } from "./groupNorm.ts";
+
+const WORKGROUP = 64;
+const ACTIVATION = { none: "return z;", silu: "return z / (1.0 + exp(-z));" };
+const SLOPE = {
+  none: "return Vector(1.0);",
+  silu: "let s = 1.0 / (1.0 + exp(-z)); return s * (1.0 + z * (1.0 - s));",
+};
+
+/** The statistics of each group, merged from several shares of it where there are few groups, then a pass over the elements. */
+export function groupNormCalls(call: GpuCall<GroupNormAttrs>): KernelCall[] {
+  const [x, scale, bias] = call.inputs;
+  const [y, statistics] = call.outputs;
+  const { groups, activation } = call.attrs;
+  const { Vector, pixels, channels, depth } = extents(x.shape, groups);
+  const size = x.shape[0] * pixels * channels;
+  return [
+    ...statisticsCalls(call, statistics),
+    {
+      kernel: applyKernel,
+      constants: { Vector, WORKGROUP: `${WORKGROUP}u`, activation: ACTIVATION[activation] },
+      params: { size, sample: pixels * channels, channels, depth },
+      bindings: [x, scale, bias, statistics, y],
+      workgroups: linearGrid(size, WORKGROUP),
+    },
+  ];
+}
+
+/** Sums of each channel, from these the means of each group and the parameters' gradients, and last dx. */
+export function groupNormGradCalls({
+  inputs: [g, x, scale, bias, statistics],
+  outputs: [dx, dscale, dbias],
+  attrs: { groups, activation },
+  target: { profile },
+  temporary,
+}: GpuCall<GroupNormAttrs>): KernelCall[] {
+  const [batch, samples] = [x.shape[0], x.shape[0] * groups];
+  const { Vector, width, pixels, channels, depth } = extents(x.shape, groups);
+  const size = batch * pixels * channels;
+  const isVector = width === 4;
+  const summed = folding(profile, { outputs: batch * channels, length: pixels, across: channels, isVector });
+  const { shares } = summed;
+  const sums = temporary(2 * batch * shares * channels * width);
+  const means = temporary(2 * samples);
+  const perGroup = { outputs: samples, length: shares * depth * width, across: 1, isVector: false };
+  const averaged = folding(profile, perGroup);
+  // As if of vectors: eight neighbours read 32 bytes, a memory sector, and leave many lanes for what may be many rows.
+  const added = { outputs: channels * width, across: channels * width, isVector: true };
+  const rows = batch * shares;
+  const isLong = folding(profile, { ...added, length: rows }).shares > 1;
+  const shortened = isLong ? sumPass({ outer: 2, reduced: rows, inner: channels * width }) : null;
+  const remaining = shortened?.chunks ?? rows;
+  const remainder = shortened ? temporary(2 * remaining * channels * width) : sums;
+  const parameters = folding(profile, { ...added, length: remaining });
+  return [
+    {
+      kernel: sumsKernel,
+      constants: { Vector, WORKGROUP: `${summed.workgroup}u`, slope: SLOPE[activation] },
+      params: {
+        batch,
+        pixels,
+        channels,
+        depth,
+        chunk: summed.chunk,
+        shares,
+        blocks: summed.blocks,
+        lanes: summed.lanes,
+      },
+      bindings: [g, x, scale, bias, statistics, sums],
+      workgroups: linearGrid(summed.blocks * shares, 1),
+    },
+    {
+      kernel: meansKernel,
+      constants: { WORKGROUP: `${averaged.workgroup}u` },
+      params: { samples, groups, shares, depth: depth * width, count: pixels * depth * width, lanes: averaged.lanes },
+      bindings: [sums, scale, means],
+      workgroups: linearGrid(averaged.blocks, 1),
+    },
+    ...(shortened ? [{ ...shortened.call, bindings: [sums, remainder] }] : []),
+    {
+      kernel: parametersKernel,
+      constants: { WORKGROUP: `${parameters.workgroup}u` },
+      params: { rows: remaining, channels: channels * width, lanes: parameters.lanes },
+      bindings: [remainder, dscale, dbias],
+      workgroups: [parameters.blocks],
+    },
+    {
+      kernel: gradKernel,
+      constants: { Vector, WORKGROUP: `${WORKGROUP}u`, slope: SLOPE[activation] },
+      params: { size, sample: pixels * channels, channels, depth },
+      bindings: [g, x, scale, bias, statistics, means, dx],
+      workgroups: linearGrid(size, WORKGROUP),
+    },
+  ];
+}
+
+function statisticsCalls(
+  { inputs: [x], attrs: { groups, epsilon }, target, temporary }: GpuCall<GroupNormAttrs>,
+  statistics: View,
+): KernelCall[] {
+  const { Vector, width, pixels, channels, depth } = extents(x.shape, groups);
+  const samples = x.shape[0] * groups;
+  const length = pixels * depth;
+  const fold = folding(target.profile, { outputs: samples, length, across: 1, isVector: width === 4 });
+  const { workgroup, lanes, blocks, chunk, shares } = fold;
+  const partial = shares === 1 ? statistics : temporary(samples * shares * 3);
+  const calls: KernelCall[] = [
+    {
+      kernel: statisticsKernel,
+      constants: {
+        Vector,
+        WIDTH: `${width}.0`,
+        WORKGROUP: `${workgroup}u`,
+        ...(width === 4 ? {} : { first_of: "return v;", sum_of: "return v;" }),
+      },
+      params: { samples, groups, pixels, channels, depth, chunk, shares, blocks, lanes, epsilon },
+      bindings: [x, partial],
+      workgroups: linearGrid(blocks * shares, 1),
+    },
+  ];
+  if (shares > 1) {
+    calls.push({
+      kernel: mergeKernel,
+      constants: { WORKGROUP: `${WORKGROUP}u` },
+      params: { samples, count: length * width, chunk: chunk * width, shares, epsilon },
+      bindings: [partial, statistics],
+      workgroups: linearGrid(samples, WORKGROUP),
+    });
+  }
+  return calls;
+}
+
+/** x as [batch, pixels, channels], channels counted in vectors of four where a group is made of such. */
+function extents(shape: Shape, groups: number) {
+  const all = shape[shape.length - 1];
+  const width = (all / groups) % 4 === 0 ? 4 : 1;
+  const [pixels, channels, depth] = [sizeOf(shape.slice(1, -1)), all / width, all / groups / width];
+  return { Vector: width === 4 ? "vec4<f32>" : "f32", width, pixels, channels, depth };
+}

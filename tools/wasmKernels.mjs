@@ -21,7 +21,8 @@ const options = [
 const variants = { simd: [], relaxed: ["--enable", "relaxed-simd"] };
 
 /**
- * The kernels' binaries as a module with one export a variant: base64 of the gzipped binary. Compiled once a change of the sources.
+ * The kernels' binaries as a module with one export a variant: base64 of the gzipped binary; and `parameters`, which names what each
+ * kernel takes. Compiled once a change of the sources.
  * @returns {Promise<string>}
  * @throws {Error} with the compiler's messages
  */
@@ -67,7 +68,7 @@ export const viteWasmKernels = {
 /** @param {Map<string, string>} texts */
 async function compile(texts) {
   const asc = await import("assemblyscript/asc");
-  let module = "";
+  let module = `export const parameters = ${JSON.stringify(parametersOf(texts))};\n`;
   for (const [name, features] of Object.entries(variants)) {
     /** @type {string | Uint8Array | undefined} */
     let text;
@@ -84,4 +85,19 @@ async function compile(texts) {
     module += `export const ${name} = "${gzipSync(binary, { level: 9 }).toString("base64")}";\n`;
   }
   return module;
+}
+
+/**
+ * The names of each kernel's parameters after `begin` and `end`, in their order: the compiler keeps none.
+ * @param {Map<string, string>} texts
+ */
+function parametersOf(texts) {
+  /** @type {Record<string, string[]>} */
+  const parameters = {};
+  for (const text of texts.values()) {
+    for (const [, name, rest] of text.matchAll(/^export function (\w+)\(\s*_?begin: i32, _?end: i32,([^)]*)\)/gm)) {
+      parameters[name] = [...rest.matchAll(/(\w+):/g)].map(([, parameter]) => parameter);
+    }
+  }
+  return parameters;
 }

@@ -72,10 +72,10 @@ export interface WasmCall {
   /** Rows that a thread takes at once. They follow from the shapes alone, so that results do not depend on the threads. */
   readonly grain: number;
   /**
-   * What the function takes after `begin` and `end`. An operand stands for the address of its first element, its offset included;
-   * an array for the address of its numbers as int32.
+   * What the function takes after `begin` and `end`, by the names of its parameters: every one, and no other but undefined ones. An
+   * operand stands for the address of its first element, its offset included; an array for the address of its numbers as int32.
    */
-  readonly args: readonly (number | readonly number[] | View | Temporary)[];
+  readonly args: Readonly<Record<string, number | readonly number[] | View | Temporary | undefined>>;
 }
 
 /** The operands of one call on the WebAssembly backend. */

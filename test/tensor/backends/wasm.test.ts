@@ -18,6 +18,7 @@ import {
 } from "@pkg/tensor";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { loadKernels } from "../../../packages/tensor/src/backends/wasm/binary.ts";
+import { inOrder } from "../../../packages/tensor/src/backends/wasm/parameters.ts";
 import { CONTROL } from "../../../packages/tensor/src/backends/wasm/serve.ts";
 import { Threads } from "../../../packages/tensor/src/backends/wasm/threads.ts";
 import { startWorkers } from "../../../packages/tensor/src/backends/wasm/workers.ts";
@@ -99,6 +100,34 @@ describe("memory", () => {
     const large = zeros([20_000_000], { backend }).contiguous();
     expect(await concat([small, large.slice([0, 2])]).array()).toEqual([1, 2, 3, 0, 0]);
     expect(backend.memory().bytes).toBeGreaterThan(8e7);
+  });
+});
+
+describe("the arguments of a kernel", () => {
+  test("are named as its function's parameters are, which are known of every kernel", async () => {
+    const { module } = await loadKernels({ fused: false, shared: false });
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+    const kernels = Object.entries(exports as Record<string, () => void>).filter(([name]) => name !== "useScratch");
+    expect(kernels.length).toBeGreaterThan(80);
+    for (const [name, { length }] of kernels) {
+      expect(() => inOrder(name, {})).toThrow(
+        new RegExp(`^wasm: arguments none for ${name}, want \\w+(, \\w+){${length - 3}}$`),
+      );
+    }
+  });
+
+  test("are passed in the order of the parameters; an undefined one counts as none", () => {
+    expect(inOrder("ema", { weight: 3, average: 1, step: undefined, value: 2 })).toEqual([1, 2, 3]);
+  });
+
+  test("are refused where one is missing or unknown, as is an unknown kernel", () => {
+    const message = (given: string) => `wasm: arguments ${given} for ema, want average, value, weight`;
+    expect(() => inOrder("ema", { average: 1, value: 2 })).toThrow(message("average, value"));
+    expect(() => inOrder("ema", { average: 1, value: 2, wait: 3 })).toThrow(message("average, value, wait"));
+    const all = { average: 1, value: 2, weight: 3 };
+    expect(() => inOrder("ema", { ...all, rate: 4 })).toThrow(message("average, value, weight, rate"));
+    expect(() => inOrder("emo", all)).toThrow("wasm: no kernel emo, want one of conv, conv_weight, fill_f32, ");
   });
 });
 

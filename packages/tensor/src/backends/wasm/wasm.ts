@@ -8,6 +8,7 @@ import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../
 import type { DType } from "../../shape.ts";
 import { type Kernels, loadKernels } from "./binary.ts";
 import { type Block, Heap } from "./heap.ts";
+import { inOrder } from "./parameters.ts";
 import { Threads } from "./threads.ts";
 import { processors, startWorkers } from "./workers.ts";
 
@@ -171,7 +172,7 @@ class Wasm implements WasmBackend {
 
   private dispatch({ kernel, rows, grain, args }: WasmCall, temporaries: readonly Block[]): void {
     let end = TABLES;
-    const numbers = args.map((arg) => {
+    const numbers = inOrder(kernel, args).map((arg) => {
       if (typeof arg === "number") return arg;
       if (Array.isArray(arg)) {
         const address = end;

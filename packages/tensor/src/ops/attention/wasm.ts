@@ -17,7 +17,12 @@ export function attentionWasm(operands: WasmOperands<AttentionAttrs>): WasmCall[
     const rows = sizeOf(lse.shape);
     return [
       ...productCalls(q, transposed(k), scores, temporary),
-      { kernel: "softmax", rows, grain: grainOf(keys, 4), args: [scores, lse, scores, keys, attrs.scale] },
+      {
+        kernel: "softmax",
+        rows,
+        grain: grainOf(keys, 4),
+        args: { out: scores, lse, x: scores, length: keys, scale: attrs.scale },
+      },
       ...productCalls(scores, v, o, temporary),
     ];
   });
@@ -38,7 +43,7 @@ export function attentionGradWasm(operands: WasmOperands<AttentionAttrs>): WasmC
         kernel: "attention_slopes",
         rows: sizeOf(lse.shape),
         grain: grainOf(keys, 4),
-        args: [weights, slopes, lse, delta, keys, attrs.scale],
+        args: { s: weights, dp: slopes, lse, delta, length: keys, scale: attrs.scale },
       },
       ...productCalls(slopes, k, dq, temporary),
       ...productCalls(transposed(slopes), q, dk, temporary),

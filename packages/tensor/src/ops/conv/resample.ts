@@ -182,5 +182,5 @@ function windowWasm({ inputs: [x], outputs: [out], attrs }: WasmOperands<WindowA
   const table = [...x.shape.slice(1, 3), ...out.shape.slice(1, 3), ...window, ...stride, ...padding];
   const channels = x.shape[3];
   const rows = channels > 0 ? sizeOf(out.shape) / channels : 0;
-  return { kernel, rows, grain: grainOf(channels, 4), args: [out, table, x, channels, weight] };
+  return { kernel, rows, grain: grainOf(channels, 4), args: { out, table, x, channels, weight } };
 }

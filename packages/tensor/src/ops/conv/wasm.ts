@@ -89,7 +89,12 @@ export function convWeightWasm({
   const into = cut.shares > 1 ? temporary(cut.shares * sizeOf(out.shape)) : out;
   const calls = [
     packing(packed, g, product, { row: 1, term: n }),
-    { kernel: "conv_weight", rows: cut.blocks, grain: cut.grain, args: [into, table(gather, n, cut), x, packed] },
+    {
+      kernel: "conv_weight",
+      rows: cut.blocks,
+      grain: cut.grain,
+      args: { out: into, table: table(gather, n, cut), image: x, packed },
+    },
   ];
   return cut.shares > 1 ? [...calls, addingUp(out, into, sizeOf(out.shape), cut.shares)] : calls;
 }
@@ -112,7 +117,7 @@ function gathered(
       kernel: "conv",
       rows: cut.blocks,
       grain: cut.grain,
-      args: [out, table(gather, n, cut), gather.image, packed],
+      args: { out, table: table(gather, n, cut), image: gather.image, packed },
     },
   ];
 }

@@ -64,13 +64,13 @@ export function winogradCalls(
       kernel: "winograd_weights",
       rows: allPanels * channels,
       grain: grainOf(8 * FREQUENCIES),
-      args: [packed, table, weight],
+      args: { packed, table, w: weight },
     },
     {
       kernel: "winograd",
       rows: blocks * panelBlocks,
       grain: Math.ceil(2 ** 19 / (FREQUENCIES * block * channels * panels * 8)),
-      args: [out, table, image, packed],
+      args: { out, table, image, packed },
     },
   ];
 }
@@ -106,13 +106,13 @@ export function winogradGradCalls(
       kernel: "winograd_grad",
       rows: shares * rowBlocks * panelBlocks,
       grain: Math.ceil(2 ** 19 / (FREQUENCIES * share * rows * panels * 8)),
-      args: [sums, table, image, g],
+      args: { sums, table, image, g },
     },
     {
       kernel: "winograd_grad_taps",
       rows: channels,
       grain: grainOf(n * FREQUENCIES * shares, 2),
-      args: [out, table, sums],
+      args: { out, table, sums },
     },
   ];
 }

@@ -193,13 +193,14 @@ export function elementwiseWasm(
   kernel: string,
   scalars: readonly number[] = [],
 ): WasmCall {
-  const [s0 = 0, s1 = 0] = scalars;
+  const [s = 0, t = 0] = scalars;
+  const [a, b, c] = inputs;
   const [{ shape }, ...layouts] = collapse([out, ...inputs]);
-  const table = [shape.length, ...perAxis(shape)];
-  for (const layout of layouts) {
-    table.push(isContiguous(layout) ? IN_ROWS : isScalar(layout) ? SCALAR : STRIDED, ...perAxis(layout.strides));
+  const layout = [shape.length, ...perAxis(shape)];
+  for (const one of layouts) {
+    layout.push(isContiguous(one) ? IN_ROWS : isScalar(one) ? SCALAR : STRIDED, ...perAxis(one.strides));
   }
-  return { kernel, rows: sizeOf(out.shape), grain: grainOf(1), args: [out, table, s0, s1, ...inputs] };
+  return { kernel, rows: sizeOf(out.shape), grain: grainOf(1), args: { out, layout, s, t, a, b, c } };
 }
 
 /** Whether every index of a view reads the same element. */

@@ -18,19 +18,19 @@ export function groupNormWasm({ inputs, outputs, attrs, temporary }: WasmOperand
   const planes = temporary(PLANES * batch * channels);
   const silu = Number(activation === "silu");
   return [
-    { kernel: "norm_sums", ...sumRows, args: [sums, x, pixels, channels, depth] },
+    { kernel: "norm_sums", ...sumRows, args: { sums, x, pixels, channels, depth } },
     {
       kernel: "norm_statistics",
       rows: batch * groups,
       grain: grainOf(depth, 8),
-      args: [statistics, sums, x, pixels, channels, depth, epsilon],
+      args: { statistics, sums, x, pixels, channels, depth, epsilon },
     },
     planesOf(planes, statistics, scale, batch, channels, depth),
     {
       kernel: "norm_apply",
       rows: batch * pixels,
       grain: grainOf(channels, 2),
-      args: [y, planes, x, bias, pixels, channels, silu],
+      args: { out: y, planes, x, bias, pixels, channels, silu },
     },
   ];
 }
@@ -45,24 +45,24 @@ export function groupNormGradWasm({ inputs, outputs, attrs, temporary }: WasmOpe
   const silu = Number(activation === "silu");
   return [
     planesOf(planes, statistics, scale, batch, channels, depth),
-    { kernel: "norm_grad_sums", ...sumRows, args: [sums, planes, g, x, bias, pixels, channels, silu] },
+    { kernel: "norm_grad_sums", ...sumRows, args: { sums, planes, g, x, bias, pixels, channels, silu } },
     {
       kernel: "norm_grad_parameters",
       rows: channels,
       grain: grainOf(batch, 4),
-      args: [dscale, dbias, sums, batch, channels],
+      args: { dscale, dbias, sums, batch, channels },
     },
     {
       kernel: "norm_grad_means",
       rows: batch,
       grain: grainOf(channels, 8),
-      args: [sums, scale, pixels, channels, depth],
+      args: { sums, scale, pixels, channels, depth },
     },
     {
       kernel: "norm_grad",
       rows: batch * pixels,
       grain: grainOf(channels, 3),
-      args: [dx, sums, planes, g, x, bias, pixels, channels, silu],
+      args: { dx, means: sums, planes, g, x, bias, pixels, channels, silu },
     },
   ];
 }
@@ -79,7 +79,7 @@ function planesOf(
     kernel: "norm_planes",
     rows: batch,
     grain: grainOf(channels, 8),
-    args: [planes, statistics, scale, channels, depth],
+    args: { planes, statistics, scale, channels, depth },
   };
 }
 

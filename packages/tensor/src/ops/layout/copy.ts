@@ -48,7 +48,7 @@ export const fill = defineOp<FillAttrs>({
       kernel: dtype === "float32" ? "fill_f32" : "fill_i32",
       rows: 1,
       grain: 1,
-      args: [out, elementOf(value, dtype)],
+      args: { out, value: elementOf(value, dtype) },
     },
   ],
   cases: [
@@ -117,7 +117,7 @@ export const concat = defineOp<{ readonly axis: number }>({
         kernel: "concat",
         rows: piece > 0 ? rows : 0,
         grain: grainOf(piece),
-        args: [out, input, piece, row, start - piece],
+        args: { out, x: input, piece, row, start: start - piece },
       };
     });
   },

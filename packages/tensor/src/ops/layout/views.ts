@@ -183,12 +183,12 @@ export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
     const rows = sizeOf(leading[0]);
     const table = [leading[0].length, ...perAxis(leading[0]), ...perAxis(leading[1].slice(0, -1))];
     return [
-      { kernel: "zero", rows: sizeOf(out.shape), grain: grainOf(1), args: [out] },
+      { kernel: "zero", rows: sizeOf(out.shape), grain: grainOf(1), args: { out } },
       {
         kernel: "unslice",
         rows: length > 0 ? rows : 0,
         grain: grainOf(length),
-        args: [out, table, x, start, length, steps.at(-1) ?? 1],
+        args: { out, table, x, start, length, step: steps.at(-1) ?? 1 },
       },
     ];
   },

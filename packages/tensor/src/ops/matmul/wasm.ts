@@ -80,7 +80,7 @@ export function packing(
     kernel: "pack_b",
     rows: batches * Math.ceil(n / 8),
     grain: Math.ceil(MIN_COPY / (8 * k)),
-    args: [packed, table(product, strides, axes, blocking(product)), b],
+    args: { packed, table: table(product, strides, axes, blocking(product)), b },
   };
 }
 
@@ -91,7 +91,7 @@ export function packedSize({ batches, n, k }: Matrices): number {
 
 /** Adds up the shares of a result of `size` elements. */
 export function addingUp(out: View | Temporary, shares: View | Temporary, size: number, count: number): WasmCall {
-  return { kernel: "sum_shares", rows: size, grain: MIN_COPY, args: [out, shares, size, count] };
+  return { kernel: "sum_shares", rows: size, grain: MIN_COPY, args: { out, shares, size, count } };
 }
 
 export function matmulWasm({ inputs, outputs: [out], temporary }: WasmOperands<undefined>): WasmCall[] | null {
@@ -123,7 +123,7 @@ export function productCalls(
       kernel: "matmul",
       rows: cut.blocks,
       grain: cut.grain,
-      args: [into, table(product, { row: aRow, term: aTerm }, aBatch, cut), a, packed],
+      args: { out: into, table: table(product, { row: aRow, term: aTerm }, aBatch, cut), a, packed },
     },
   ];
   return cut.shares > 1 ? [...calls, addingUp(out, into, m * n, cut.shares)] : calls;

@@ -63,12 +63,9 @@ export const adamW = defineOp<AdamWAttrs>({
     ];
   },
   perStep: (attrs, [, , , , scale]) => constantsOf(attrs, isScaled(scale)),
-  wasm({ inputs: [, g, , , scale], outputs, attrs }) {
-    const { step, unbias, decay, beta1, beta2, rest1, rest2, epsilon } = constantsOf(attrs, isScaled(scale));
-    const numbers = [step, unbias, decay, beta1, beta2, rest1, rest2, epsilon, isScaled(scale) ? 1 : 0];
-    return [
-      { kernel: "adam_w", rows: sizeOf(g.shape), grain: grainOf(1, 2), args: [...outputs, g, scale, ...numbers] },
-    ];
+  wasm({ inputs: [, g, , , scale], outputs: [p, m, v], attrs }) {
+    const numbers = { ...constantsOf(attrs, isScaled(scale)), isScaled: Number(isScaled(scale)) };
+    return [{ kernel: "adam_w", rows: sizeOf(g.shape), grain: grainOf(1, 2), args: { p, m, v, g, scale, ...numbers } }];
   },
   cases: [
     {

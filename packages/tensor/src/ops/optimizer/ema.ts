@@ -48,7 +48,7 @@ export const ema = defineOp<EmaAttrs>({
   },
   perStep: ({ weight }) => ({ weight }),
   wasm: ({ inputs: [, value], outputs: [out], attrs: { weight } }) => [
-    { kernel: "ema", rows: sizeOf(out.shape), grain: grainOf(1), args: [out, value, weight] },
+    { kernel: "ema", rows: sizeOf(out.shape), grain: grainOf(1), args: { average: out, value, weight } },
   ],
   cases: [
     {

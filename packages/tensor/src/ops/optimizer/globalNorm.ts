@@ -61,11 +61,11 @@ export const globalNorm = defineOp({
     const sums = temporary(2 * all);
     let first = 0;
     const calls = inputs.map((input, k): WasmCall => {
-      const args = [sums, first, all, input, sizeOf(input.shape), WASM_CHUNK];
+      const args = { out: sums, first, all, x: input, size: sizeOf(input.shape), chunk: WASM_CHUNK };
       first += counts[k];
       return { kernel: "squares", rows: counts[k], grain: 1, args };
     });
-    return [...calls, { kernel: "norm_of_squares", rows: 1, grain: 1, args: [out, sums, all] }];
+    return [...calls, { kernel: "norm_of_squares", rows: 1, grain: 1, args: { out, sums, all } }];
   },
   vjp([g], inputs, [norm]) {
     const isZero = norm.equal(0);

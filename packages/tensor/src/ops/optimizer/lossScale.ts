@@ -46,30 +46,11 @@ export const lossScale = defineOp<LossScaleAttrs>({
     next.data.set([grows ? Math.min(2 * scale, MOST) : scale, grows ? 0 : since + 1, first2, second2]);
     control.data.set([factor / scale, 1 / first2, 1 / Math.sqrt(second2)]);
   },
-  gpu: ({ inputs, outputs, attrs: { interval, clipNorm, beta1, beta2 } }) => [
-    {
-      kernel: lossScaleKernel,
-      params: {
-        clip: clipNorm,
-        beta1,
-        beta2,
-        rest1: 1 - beta1,
-        rest2: 1 - beta2,
-        interval,
-        least: LEAST,
-        most: MOST,
-      },
-      bindings: [...inputs, ...outputs],
-      workgroups: [1],
-    },
+  gpu: ({ inputs, outputs, attrs }) => [
+    { kernel: lossScaleKernel, params: numbersOf(attrs), bindings: [...inputs, ...outputs], workgroups: [1] },
   ],
-  wasm: ({ inputs, outputs, attrs: { interval, clipNorm, beta1, beta2 } }) => [
-    {
-      kernel: "loss_scale",
-      rows: 1,
-      grain: 1,
-      args: [...outputs, ...inputs, clipNorm, beta1, beta2, 1 - beta1, 1 - beta2, interval, LEAST, MOST],
-    },
+  wasm: ({ inputs: [norm, state], outputs: [next, control], attrs }) => [
+    { kernel: "loss_scale", rows: 1, grain: 1, args: { next, control, norm, state, ...numbersOf(attrs) } },
   ],
   cases: [
     { norm: 2e3, state: [1024, 3, 0, 0], clipNorm: 0 },
@@ -93,6 +74,12 @@ export const lossScale = defineOp<LossScaleAttrs>({
   ],
   tolerance: { ulp: 16 },
 });
+
+/** The kernels' parameters. */
+function numbersOf({ interval, clipNorm, beta1, beta2 }: LossScaleAttrs) {
+  const rests = { rest1: 1 - beta1, rest2: 1 - beta2 };
+  return { clip: clipNorm, beta1, beta2, ...rests, interval, least: LEAST, most: MOST };
+}
 
 /** The next state and the control of `adamWStep`; see `lossScale`. */
 export function lossScaleStep(norm: Tensor, state: Tensor, attrs: LossScaleAttrs): Tensor[] {

@@ -46,7 +46,7 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
     {
       kernel: "dropout",
       ...sixteens(sizeOf(x.shape)),
-      args: [out, ...drawNumbers(attrs), x, 1 / (1 - attrs.rate), trialBound(attrs.rate)],
+      args: { out, ...drawNumbers(attrs), x, scale: 1 / (1 - attrs.rate), bound: trialBound(attrs.rate) },
     },
   ],
   vjp: ([g], _, __, attrs) => g.apply(dropout, [g], attrs),

@@ -55,9 +55,9 @@ export const noiseAdd = defineOp<Draw>({
     ];
   },
   perStep: drawParams,
-  wasm({ inputs: [x0, signal, noise], outputs, attrs: draw }) {
-    const size = sizeOf(x0.shape);
-    const args = [...outputs, ...drawNumbers(draw), x0, signal, noise, size / x0.shape[0], size];
+  wasm({ inputs: [x, signal, noise], outputs: [noisy, epsilon], attrs: draw }) {
+    const size = sizeOf(x.shape);
+    const args = { noisy, epsilon, ...drawNumbers(draw), x, signal, noise, row: size / x.shape[0], size };
     return [{ kernel: "noise_add", ...sixteens(size), args }];
   },
   // ε does not depend on the inputs, so its own cotangent goes nowhere.

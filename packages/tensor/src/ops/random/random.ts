@@ -26,10 +26,10 @@ interface Random<Drawn extends Draw> {
   readonly dtype: DType;
   /** The value of a word in WGSL; normals have a kernel of their own. */
   readonly wgsl: string | null;
-  /** The kernel in WebAssembly, which takes the draw's own numbers in the order of `params`. */
+  /** The kernel in WebAssembly. */
   readonly wasm: string;
   readonly host: (draw: Drawn, size: number) => NumberArray;
-  /** The draw's own numbers, by the names of the kernel's parameters. */
+  /** The draw's own numbers, by the names of the kernels' parameters. */
   readonly params: (draw: Drawn) => Readonly<Record<string, number>>;
   /** Draws to test with, less the stream's own numbers. */
   readonly cases: readonly Omit<Drawn, keyof Draw>[];
@@ -120,8 +120,9 @@ export function drawParams({ key, index }: Draw): Readonly<Record<"key" | "draw"
 }
 
 /** The stream's numbers as WebAssembly kernels take them. */
-export function drawNumbers({ key, index }: Draw): number[] {
-  return [...key, ...halves(index)];
+export function drawNumbers({ key, index }: Draw) {
+  const [drawLow, drawHigh] = halves(index);
+  return { keyLow: key[0], keyHigh: key[1], drawLow, drawHigh };
 }
 
 /** The rows of kernels that make sixteen elements at once. */
@@ -156,7 +157,7 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cas
       {
         kernel: wasm,
         ...sixteens(sizeOf(out.shape)),
-        args: [out, ...drawNumbers(attrs), ...Object.values(params(attrs))],
+        args: { out, ...drawNumbers(attrs), ...params(attrs) },
       },
     ],
     tolerance: { ulp: 0 },

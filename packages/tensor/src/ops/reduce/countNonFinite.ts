@@ -40,8 +40,8 @@ export const countNonFinite = defineOp({
     return [{ ...toZero, workgroups: [1] }, ...counts];
   },
   wasm: ({ inputs, outputs: [out] }) => [
-    { kernel: "fill_i32", rows: 1, grain: 1, args: [out, 0] },
-    ...inputs.map((x) => ({ kernel: "count_non_finite", rows: 1, grain: 1, args: [out, x, sizeOf(x.shape)] })),
+    { kernel: "fill_i32", rows: 1, grain: 1, args: { out, value: 0 } },
+    ...inputs.map((x) => ({ kernel: "count_non_finite", rows: 1, grain: 1, args: { out, x, size: sizeOf(x.shape) } })),
   ],
   cases: [
     { inputs: [[]] },

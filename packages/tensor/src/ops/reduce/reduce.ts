@@ -304,7 +304,7 @@ function wasmPasses(
         kernel,
         rows: outer * chunks,
         grain: grainOf(chunk * inner),
-        args: [to, from, reduced, chunk, inner],
+        args: { out: to, x: from, reduced, chunk, inner },
       });
       from = to;
       reduced = chunks;

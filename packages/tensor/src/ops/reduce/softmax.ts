@@ -79,7 +79,7 @@ function rowFunction({ name, isReduction = false, wgsl, wasm, cpu, ...rules }: R
     gpu: (call) => [rowCall(call, wgsl, isReduction)],
     wasm({ inputs: [x], outputs: [out] }) {
       const length = x.shape[x.shape.length - 1];
-      const args = name === "softmax" ? [out, 0, x, length, 1] : [out, x, length];
+      const args = { out, x, length, ...(wasm === "softmax" ? { lse: 0, scale: 1 } : {}) };
       return [{ kernel: wasm, rows: sizeOf(x.shape) / length, grain: grainOf(length, 4), args }];
     },
     ...rules,

@@ -35,23 +35,23 @@ export function loss_scale(
  */
 export function adam_w(
   begin: i32, end: i32, p: usize, m: usize, v: usize, g: usize, scale: usize,
-  learningRate: f32, correction: f32, decay: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, epsilon: f32, isScaled: i32,
+  step: f32, unbias: f32, decay: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, epsilon: f32, isScaled: i32,
 ): void {
   if (isScaled && load<f32>(scale) == 0) return;
   const s = v128.load_splat<f32>(scale);
-  const step = isScaled ? learningRate * load<f32>(scale, 4) : learningRate;
-  const unbias = isScaled ? correction * load<f32>(scale, 8) : correction;
+  const stepBy = isScaled ? step * load<f32>(scale, 4) : step;
+  const unbiasBy = isScaled ? unbias * load<f32>(scale, 8) : unbias;
   for (let i = begin; i < end; i += 4) {
     const gradient = f32x4.mul(v128.load(element(g, i)), s);
     const own = f32x4.mul(splat(rest2), f32x4.mul(gradient, gradient));
     const first = f32x4.add(f32x4.mul(splat(beta1), v128.load(element(m, i))), f32x4.mul(splat(rest1), gradient));
     const second = f32x4.add(f32x4.mul(splat(beta2), v128.load(element(v, i))), own);
     const value = v128.load(element(p, i));
-    const root = f32x4.add(f32x4.mul(f32x4.sqrt(second), splat(unbias)), splat(epsilon));
+    const root = f32x4.add(f32x4.mul(f32x4.sqrt(second), splat(unbiasBy)), splat(epsilon));
     const kept = f32x4.sub(value, f32x4.mul(splat(decay), value));
     v128.store(element(m, i), first);
     v128.store(element(v, i), second);
-    v128.store(element(p, i), f32x4.sub(kept, f32x4.div(f32x4.mul(splat(step), first), root)));
+    v128.store(element(p, i), f32x4.sub(kept, f32x4.div(f32x4.mul(splat(stepBy), first), root)));
   }
 }
 

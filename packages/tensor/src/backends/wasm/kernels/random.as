@@ -20,9 +20,9 @@ function mulHigh(a: v128, b: v128): v128 {
 /** Words of quads quad … quad + 3. */
 // @ts-ignore: decorator
 @inline
-function draw(quad: i32, keyLow: i32, keyHigh: i32, low: i32, high: i32): void {
+function draw(quad: i32, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32): void {
   let a = i32x4.add(i32x4.splat(quad), i32x4(0, 1, 2, 3));
-  let b = i32x4.splat(low), c = i32x4.splat(high), d = i32x4.splat(0);
+  let b = i32x4.splat(drawLow), c = i32x4.splat(drawHigh), d = i32x4.splat(0);
   let k = keyLow, l = keyHigh;
   const multiplierA = i32x4.splat(0xd2511f53), multiplierC = i32x4.splat(0xcd9e8d57);
   for (let round = 0; round < 10; round++) {
@@ -80,11 +80,11 @@ function storeQuads(to: usize, a: v128, b: v128, c: v128, d: v128): void {
 // @ts-ignore: decorator
 @inline
 function words<F>(
-  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32, a: v128, b: v128, k: v128,
+  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32, a: v128, b: v128, k: v128,
 ): void {
   const f = changetype<F>(0);
   for (let group = begin; group < end; group++) {
-    draw(group << 2, keyLow, keyHigh, low, high);
+    draw(group << 2, keyLow, keyHigh, drawLow, drawHigh);
     storeQuads(
       element(out, group << 4),
       f.apply(word0, a, b, k), f.apply(word1, a, b, k), f.apply(word2, a, b, k), f.apply(word3, a, b, k),
@@ -92,32 +92,32 @@ function words<F>(
   }
 }
 
-export function random_bits(begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32): void {
+export function random_bits(begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32): void {
   const none = splat(0);
-  words<Bits>(begin, end, out, keyLow, keyHigh, low, high, none, none, none);
+  words<Bits>(begin, end, out, keyLow, keyHigh, drawLow, drawHigh, none, none, none);
 }
 
 export function random_uniform(
-  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32, scale: f32, shift: f32,
+  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32, scale: f32, shift: f32,
 ): void {
-  words<Uniform>(begin, end, out, keyLow, keyHigh, low, high, splat(scale), splat(shift), splat(0));
+  words<Uniform>(begin, end, out, keyLow, keyHigh, drawLow, drawHigh, splat(scale), splat(shift), splat(0));
 }
 
 export function random_integers(
-  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32, lowest: i32, bound: i32,
+  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32, low: i32, bound: i32,
 ): void {
-  words<Integers>(begin, end, out, keyLow, keyHigh, low, high, i32x4.splat(lowest), splat(0), i32x4.splat(bound));
+  words<Integers>(begin, end, out, keyLow, keyHigh, drawLow, drawHigh, i32x4.splat(low), splat(0), i32x4.splat(bound));
 }
 
-export function random_signs(begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32): void {
+export function random_signs(begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32): void {
   const none = splat(0);
-  words<Signs>(begin, end, out, keyLow, keyHigh, low, high, none, none, none);
+  words<Signs>(begin, end, out, keyLow, keyHigh, drawLow, drawHigh, none, none, none);
 }
 
 export function random_trials(
-  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32, bound: i32,
+  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32, bound: i32,
 ): void {
-  words<Trials>(begin, end, out, keyLow, keyHigh, low, high, splat(0), splat(0), i32x4.splat(bound));
+  words<Trials>(begin, end, out, keyLow, keyHigh, drawLow, drawHigh, splat(0), splat(0), i32x4.splat(bound));
 }
 
 /** a · b + c, each rounded: Horner's step. */
@@ -206,8 +206,8 @@ function boxMuller(w: v128, turn: v128): void {
 }
 
 /** Sixteen normals of quads quad … quad + 3. */
-function normals(to: usize, quad: i32, keyLow: i32, keyHigh: i32, low: i32, high: i32, scale: v128, shift: v128): void {
-  draw(quad, keyLow, keyHigh, low, high);
+function normals(to: usize, quad: i32, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32, scale: v128, shift: v128): void {
+  draw(quad, keyLow, keyHigh, drawLow, drawHigh);
   boxMuller(word0, word1);
   const a = f32x4.add(f32x4.mul(normalCosine, scale), shift), b = f32x4.add(f32x4.mul(normalSine, scale), shift);
   boxMuller(word2, word3);
@@ -216,18 +216,18 @@ function normals(to: usize, quad: i32, keyLow: i32, keyHigh: i32, low: i32, high
 }
 
 export function random_normal(
-  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32, scale: f32, shift: f32,
+  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32, scale: f32, shift: f32,
 ): void {
   for (let group = begin; group < end; group++) {
-    normals(element(out, group << 4), group << 2, keyLow, keyHigh, low, high, splat(scale), splat(shift));
+    normals(element(out, group << 4), group << 2, keyLow, keyHigh, drawLow, drawHigh, splat(scale), splat(shift));
   }
 }
 
 /** out = scale · x, or 0 where the trial of its word succeeds. */
 export function dropout(
-  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32, x: usize, scale: f32, bound: i32,
+  begin: i32, end: i32, out: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32, x: usize, scale: f32, bound: i32,
 ): void {
-  random_trials(begin, end, out, keyLow, keyHigh, low, high, bound);
+  random_trials(begin, end, out, keyLow, keyHigh, drawLow, drawHigh, bound);
   const stop = element(out, end << 4);
   let from = element(x, begin << 4);
   for (let to = element(out, begin << 4); to < stop; to += 16) {
@@ -239,10 +239,10 @@ export function dropout(
 
 /** noisy = signal · x + noise · ε, ε normal; signal and noise are one number for each `row` elements. */
 export function noise_add(
-  begin: i32, end: i32, noisy: usize, epsilon: usize, keyLow: i32, keyHigh: i32, low: i32, high: i32,
+  begin: i32, end: i32, noisy: usize, epsilon: usize, keyLow: i32, keyHigh: i32, drawLow: i32, drawHigh: i32,
   x: usize, signal: usize, noise: usize, row: i32, size: i32,
 ): void {
-  random_normal(begin, end, epsilon, keyLow, keyHigh, low, high, 1, 0);
+  random_normal(begin, end, epsilon, keyLow, keyHigh, drawLow, drawHigh, 1, 0);
   const stop = min(end << 4, size);
   for (let i = begin << 4; i < stop; ) {
     const sample = i / row;

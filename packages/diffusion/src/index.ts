@@ -1,4 +1,7 @@
-// The public face of @pkg/diffusion.
+/**
+ * The public face of `@pkg/diffusion`.
+ * @module \@pkg/diffusion
+ */
 
 export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";

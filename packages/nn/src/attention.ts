@@ -8,7 +8,7 @@ import { type GroupNorm, groupNorm } from "./norm.ts";
 /** x + W_o · attention(W_q n, W_k n, W_v n) with n = groupNorm(x), over all positions of an image. */
 export interface AttentionBlock {
   readonly norm: GroupNorm;
-  /** [channels, 3 · channels]: queries, keys and values, each with the heads one after another */
+  /** [channels, 3 · channels], for queries, keys and values, each with the heads one after another */
   readonly qkv: Linear;
   readonly out: Linear;
   /** [batch, height, width, channels] → the same */

@@ -1,4 +1,7 @@
-// The public face of @pkg/nn.
+/**
+ * The public face of `@pkg/nn`.
+ * @module \@pkg/nn
+ */
 
 export { type AttentionBlock, attentionBlock } from "./attention.ts";
 export { type Conv2d, conv2d } from "./conv.ts";

@@ -1,4 +1,7 @@
-// The public face of @pkg/tensor.
+/**
+ * The public face of `@pkg/tensor`.
+ * @module \@pkg/tensor
+ */
 
 export { optionsOf, wrongArgument } from "./argument.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./autograd/grad.ts";

@@ -583,7 +583,7 @@ export class Tensor {
 
   /**
    * The mean squared distance from the mean over the given axes, with n − correction in the place of the count n.
-   * @param correction 1 for the unbiased estimate of what these are samples of, 0 for their own variance
+   * @param options correction: 1 for the unbiased estimate of what these are samples of, 0 for their own variance
    */
   variance(axes?: number | readonly number[], options: KeepOptions & { correction?: number } = {}): Tensor {
     const { keepAxes = false, correction = 1 } = optionsOf("variance", options, KEEP);

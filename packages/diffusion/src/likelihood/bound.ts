@@ -42,7 +42,7 @@ export function priorTerm(schedule: Schedule, x0: Tensor): Tensor {
 
 /**
  * The term of each sample's step t, in nats: L_{t−1} = KL(q(x_{t−1} | x_t, x₀) ‖ p(x_{t−1} | x_t)), and L_0 = −log p(x₀ | x_1) at t = 0.
- * @param noised x0 and what `qSample` made of it: [batch, ...], one step a sample
+ * @param known x0 and what `qSample` made of it: [batch, ...], one step a sample
  * @param options clip: false by default, as in training
  * @returns [batch]; NaN for a sample whose prediction has an element that is NaN or infinite, whatever a clip would make of it
  */

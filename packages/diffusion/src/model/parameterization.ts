@@ -34,8 +34,7 @@ interface Combination {
  * A prediction of one kind from one of another, at each sample's step. With x_t = √ᾱ x₀ + √(1 − ᾱ) ε and a prediction that is
  * a x₀ + b ε, x₀ and ε follow, and with them every other kind.
  * @param prediction [batch, ...], of kind `from`
- * @param x [batch, ...], the noised data that it was made from
- * @param times one step a sample
+ * @param options x: [batch, ...], the noised data that it was made from; times: one step per sample
  * @throws Error where `from` does not tell x₀ and ε apart: noise or score at ᾱ = 0 (but one of the other), data at the data; for a
  * wrong number of times, or one out of range; ShapeError for a prediction that is not of x's shape
  */
@@ -115,7 +114,7 @@ export function isOfNoise(kind: Prediction): boolean {
 
 /**
  * What a model should predict for data and noise that are known.
- * @param times one step a sample
+ * @param known data and noise: [batch, ...]; times: one step per sample
  * @throws Error for a wrong number of times, or one out of range
  */
 export function predictionTarget(

@@ -10,7 +10,7 @@ import { webgpu } from "./webgpu/webgpu.ts";
 /**
  * The fastest backend here: WebGPU where a hardware adapter is found, else WebAssembly on all cores, else the slow reference.
  * Software adapters are never chosen: WebAssembly is ten times as fast.
- * @param onChoice told the backend and the reason, in one line
+ * @param options onChoice: told the backend and the reason, in one line
  */
 export async function bestBackend(options: { onChoice?: (reason: string) => void } = {}): Promise<Backend> {
   expectOptions("bestBackend", options);

@@ -16,7 +16,7 @@ test("the op of the three steps has a value and gradients of both orders", async
   const [declaration, method] = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code);
   cpSync(join(engine, "src"), join(copy, "src"), { recursive: true });
   edit("src/ops/elementwise/functions.ts", (source) => `${source}\n${declaration}`);
-  edit("src/tensor.ts", (source) => source.replace(/^(export class Tensor \{\n)/m, `$1${method}\n`));
+  edit("src/tensor/functions.ts", (source) => source.replace(/^(export abstract class .*\n)/m, `$1${method}\n`));
   const entry = join(copy, "src/entry.ts");
   writeFileSync(
     entry,

@@ -90,4 +90,5 @@ export {
   serializeSafetensors,
 } from "./safetensors/safetensors.ts";
 export { type DType, type Layout, type Shape, ShapeError, type Spec } from "./shape.ts";
-export { apply, type NestedNumbers, Tensor, type TensorLike } from "./tensor.ts";
+export type { TensorLike } from "./tensor/operand.ts";
+export { apply, type NestedNumbers, Tensor } from "./tensor.ts";

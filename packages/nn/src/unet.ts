@@ -72,7 +72,23 @@ export interface Unet {
   forward(x: Tensor, times: readonly number[], conditioning?: Conditioning): Tensor;
 }
 
-/** @throws Error naming the field when the configuration is impossible */
+/**
+ * A U-Net with weights drawn from `rng`. Its output starts at zero.
+ * @throws Error naming the field when the configuration is impossible
+ * @example
+ * ```ts
+ * import { parameterCount, unet } from "@pkg/nn";
+ * import { cpu, randomStream } from "@pkg/tensor";
+ *
+ * const rng = randomStream(0);
+ * const backend = cpu();
+ * const model = unet({ inChannels: 1, channels: 8, multipliers: [1, 2], classes: 10 }, { rng, backend });
+ * const x = rng.normal([2, 8, 8, 1], { backend }); // two images, channels last
+ * const noise = model.forward(x, [10, 500], { labels: [7, null] }); // a seven, and any digit
+ * console.log(noise.shape); // [2, 8, 8, 1]
+ * console.log(parameterCount(model)); // 58945
+ * ```
+ */
 export function unet(config: UnetConfig, init: InitOptions): Unet {
   expectConfig("unet", config);
   expectInit("unet", init);

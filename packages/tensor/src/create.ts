@@ -33,6 +33,16 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
  * become elements as `cast` makes them: integers are truncated and limited, and what is not 0 is true
  * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values; Error for values that are no function, nor
  * from `perStep`, in a captured function
+ * @example
+ * ```ts
+ * import { bestBackend, setDefaultBackend, tensor } from "@pkg/tensor";
+ *
+ * setDefaultBackend(await bestBackend());
+ * const x = tensor([[1, 2, 3], [4, 5, 6]]); // [2, 3]
+ * const centred = x.sub(x.mean(0)); // shapes broadcast as NumPy's do
+ * console.log(await centred.array()); // [[-1.5, -1.5, -1.5], [1.5, 1.5, 1.5]]
+ * console.log(await x.matmul(x.transpose()).array()); // [[14, 32], [32, 77]]
+ * ```
  */
 export function tensor(
   values: TensorValues | (() => TensorValues),

@@ -38,6 +38,14 @@ export function featureMoments(features: Features): { mean: Float64Array; covari
  * Moments in float32 leave the eigenvalues an error of some 2⁻²⁴ Tr C, above and below 0: those are taken for 0.
  * @throws Error when sizes differ, an entry is not finite, or a covariance is not symmetric or not positive
  * semidefinite but for the rounding of its entries
+ * @example
+ * ```ts
+ * import { featureMoments, frechetDistance } from "@pkg/diffusion";
+ *
+ * const real = featureMoments([[0, 0], [2, 0], [0, 2], [2, 2]]);
+ * const moved = featureMoments([[3, 0], [5, 0], [3, 2], [5, 2]]);
+ * console.log(frechetDistance(real, moved).toFixed(6)); // 9.000000
+ * ```
  */
 export function frechetDistance(a: FeatureMoments, b: FeatureMoments): number {
   expectKind("frechetDistance", "first", a, "a");

@@ -32,6 +32,19 @@ export interface MixtureOracle extends Oracle {
  * @throws Error naming the part that is out of range; ShapeError for one of a wrong length. From methods: ShapeError unless x is
  * [batch, ...shape]; Error for a number of levels that is neither one nor the batch, for one that is not finite or below 0, and
  * where a component has no width (variance 0 without noise)
+ * @example
+ * ```ts
+ * import { mixtureOracle } from "@pkg/diffusion";
+ * import { cpu, randomStream, tensor } from "@pkg/tensor";
+ *
+ * const oracle = mixtureOracle({ means: [[-2], [2]], variances: [0.25, 0.25] });
+ * const backend = cpu({ precision: "float64" });
+ * const x = tensor([[0], [1]], { backend });
+ * const noising = { signal: 0.8, noise: 0.6 };
+ * console.log(await oracle.denoise(x, noising).array()); // [[0], [1.76335…]]
+ * console.log(oracle.covariance()[0][0]); // 4.25
+ * console.log(oracle.sample(5, randomStream(0), { backend }).shape); // [5, 1]
+ * ```
  */
 export function mixtureOracle(parts: MixtureParts): MixtureOracle {
   expectKind("mixtureOracle", "mixture", parts, "parts");

@@ -17,6 +17,17 @@ export type Differentiable<Result> = (...inputs: Tensor[]) => Result;
  * @param xs what to differentiate by: handed to f, or closed over by it
  * @returns one tensor per x, of its shape
  * @throws ShapeError when f's result is not one element; Error when it is not float32
+ * @example
+ * ```ts
+ * import { cpu, grad, type Tensor, tensor } from "@pkg/tensor";
+ *
+ * const x = tensor([1, 2, 3], { backend: cpu() });
+ * const cubes = (x: Tensor) => x.pow(3).sum();
+ * const slope = (x: Tensor) => grad(cubes, [x])[0];
+ * console.log(await slope(x).array()); // [3, 12, 27]
+ * const [curvature] = grad((x) => slope(x).sum(), [x]); // a gradient of a gradient
+ * console.log(await curvature.array()); // [6, 12, 18]
+ * ```
  */
 export function grad(f: Differentiable<Tensor>, xs: readonly Tensor[]): Tensor[] {
   checkArguments("grad", f, xs);

@@ -1,5 +1,5 @@
 // What a backend can do at most on this machine: a large copy, and chained multiply-adds.
-import fmaChain from "@pkg/kernels/fma_chain.wgsl";
+import fmaChain from "@pkg/kernels/elementwise/fma_chain.wgsl";
 import { type Backend, ones, tensor, tidy } from "@pkg/tensor";
 import { defineOp, float32 } from "../packages/tensor/src/op.ts";
 import { apply } from "../packages/tensor/src/tensor.ts";

@@ -4,8 +4,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 const here = new URL("./", import.meta.url);
 const dist = new URL("dist/", here);
 rmSync(dist, { recursive: true, force: true });
-mkdirSync(dist);
-for (const file of readdirSync(here).filter((name) => name.endsWith(".wgsl"))) {
+for (const file of readdirSync(here, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".wgsl"))) {
   const source = readFileSync(new URL(file, here), "utf8");
-  writeFileSync(new URL(file.replace(/\.wgsl$/, ".js"), dist), `export default ${JSON.stringify(source)};\n`);
+  const module = new URL(file.replace(/\.wgsl$/, ".js"), dist);
+  mkdirSync(new URL("./", module), { recursive: true });
+  writeFileSync(module, `export default ${JSON.stringify(source)};\n`);
 }

@@ -77,7 +77,7 @@ describe.each(names)("%s", (name) => {
 
   test("holds its sources, what is built from them, and no more", () => {
     const allowed =
-      /^(LICENSE|README\.md|package\.json|wgsl\.d\.ts|[a-z0-9_]+\.wgsl|src\/.*\.(ts|as)|dist\/.*\.(js|d\.ts)(\.map)?)$/;
+      /^(LICENSE|README\.md|package\.json|wgsl\.d\.ts|[a-z]+\/[a-z0-9_]+\.wgsl|src\/.*\.(ts|as)|dist\/.*\.(js|d\.ts)(\.map)?)$/;
     const paths = packed(name).files.map(({ path }) => path);
     expect(paths.filter((path) => !allowed.test(path) || /test|bench|\.mjs$/i.test(path))).toEqual([]);
     expect(paths).toEqual(expect.arrayContaining(["LICENSE", "README.md"]));
@@ -99,7 +99,9 @@ describe.each(names)("%s", (name) => {
 });
 
 test("@pkg/kernels holds a module for every kernel", () => {
-  const kernels = readdirSync(join(root, "kernels")).filter((file) => file.endsWith(".wgsl"));
+  const all = readdirSync(join(root, "kernels"), { recursive: true, encoding: "utf8" });
+  const kernels = all.filter((file) => file.endsWith(".wgsl")).map((file) => file.replaceAll("\\", "/"));
+  expect(kernels.length).toBeGreaterThan(50);
   const paths = packed("@pkg/kernels").files.map(({ path }) => path);
   expect(paths).toEqual(expect.arrayContaining(kernels.map((file) => `dist/${file.replace(/wgsl$/, "js")}`)));
 });

@@ -17,7 +17,7 @@ const diffusion = "packages/diffusion/src";
 export const faults = [
   {
     name: "a bounds mask dropped: a sum reads past its line",
-    file: "kernels/reduce.wgsl",
+    file: "kernels/reductions/reduce.wgsl",
     from: "let last = min(first + CHUNK, params.reduced);",
     to: "let last = first + CHUNK;",
     tests: ["tensor/ops/ops"],
@@ -25,7 +25,7 @@ export const faults = [
   },
   {
     name: "a bounds mask dropped: a convolution reads below its image",
-    file: "kernels/conv2d_direct.wgsl",
+    file: "kernels/convolution/conv2d_direct.wgsl",
     from: "(y < vec4<u32>(params.image_size.x)) & ",
     to: "",
     tests: ["tensor/ops/ops"],
@@ -33,7 +33,7 @@ export const faults = [
   },
   {
     name: "a tap too many: pixels of a strided gradient meet those of another class",
-    file: "kernels/conv2d_direct.wgsl",
+    file: "kernels/convolution/conv2d_direct.wgsl",
     from: "tap_y += TAP_Y",
     to: "tap_y += 1u",
     tests: ["tensor/ops/ops"],
@@ -41,7 +41,7 @@ export const faults = [
   },
   {
     name: "a bounds mask dropped: an elementwise kernel writes past the end",
-    file: "kernels/elementwise.wgsl",
+    file: "kernels/elementwise/elementwise.wgsl",
     from: "  if (i >= params.size) {\n    return;\n  }\n",
     to: "",
     tests: ["tensor/ops/ops", "tensor/ops/properties"],
@@ -49,7 +49,7 @@ export const faults = [
   },
   {
     name: "an unwritten element: the last one of padding",
-    file: "kernels/unslice.wgsl",
+    file: "kernels/indexing/unslice.wgsl",
     from: "if (i >= params.size) {",
     to: "if (i + 1u >= params.size) {",
     tests: ["tensor/ops/ops"],
@@ -57,7 +57,7 @@ export const faults = [
   },
   {
     name: "an unwritten element: the last one of a running sum",
-    file: "kernels/cumsum.wgsl",
+    file: "kernels/reductions/cumsum.wgsl",
     from: "let last = min((s + 1u) * CHUNK, params.length);",
     to: "let last = min((s + 1u) * CHUNK, params.length - 1u);",
     tests: ["tensor/ops/ops"],
@@ -89,7 +89,7 @@ export const faults = [
   },
   {
     name: "a wrong cotangent: a term in the fused group norm's kernel",
-    file: "kernels/group_norm_grad.wgsl",
+    file: "kernels/normalisation/group_norm_grad.wgsl",
     from: " - normal * means[sample * 2u + 1u]",
     to: "",
     tests: ["tensor/ops/ops"],
@@ -97,7 +97,7 @@ export const faults = [
   },
   {
     name: "a wrong cotangent: a sign in attention's kernel",
-    file: "kernels/attention_slopes.wgsl",
+    file: "kernels/attention/attention_slopes.wgsl",
     from: "(slopes[i] - delta",
     to: "(slopes[i] + delta",
     tests: ["tensor/ops/ops"],
@@ -137,7 +137,7 @@ export const faults = [
   },
   {
     name: "a swapped stride: b read by the strides of a",
-    file: "kernels/elementwise.wgsl",
+    file: "kernels/elementwise/elementwise.wgsl",
     from: "at.y += index * params.b_strides",
     to: "at.y += index * params.a_strides",
     tests: ["tensor/ops/ops", "tensor/ops/properties"],
@@ -145,7 +145,7 @@ export const faults = [
   },
   {
     name: "a forgotten offset: views read from the start of their storage",
-    file: "kernels/elementwise.wgsl",
+    file: "kernels/elementwise/elementwise.wgsl",
     from: "var at = vec3<i32>(params.offsets.xyz);",
     to: "var at = vec3<i32>();",
     tests: ["tensor/ops/ops", "tensor/ops/properties"],
@@ -153,7 +153,7 @@ export const faults = [
   },
   {
     name: "a changed constant: the fifth digit of one in erf",
-    file: "kernels/functions.wgsl",
+    file: "kernels/functions/functions.wgsl",
     from: "0.112835854",
     to: "0.112845854",
     tests: ["tensor/ops/ops", "tensor/ops/functions"],
@@ -161,7 +161,7 @@ export const faults = [
   },
   {
     name: "a changed constant: bit 96 of 2/π",
-    file: "kernels/functions.wgsl",
+    file: "kernels/functions/functions.wgsl",
     from: "0xfc2757d1u",
     to: "0xfc2757d0u",
     tests: ["tensor/ops/functions"],
@@ -192,7 +192,7 @@ export const faults = [
   },
   {
     name: "Philox: normals' counter off by one",
-    file: "kernels/philox_normal.wgsl",
+    file: "kernels/random/philox_normal.wgsl",
     from: "vec4<u32>(quad, params.draw, 0u)",
     to: "vec4<u32>(quad + 1u, params.draw, 0u)",
     tests: ["tensor/ops/ops"],
@@ -200,7 +200,7 @@ export const faults = [
   },
   {
     name: "Philox: the fused noise's counter off by one",
-    file: "kernels/noise_add.wgsl",
+    file: "kernels/random/noise_add.wgsl",
     from: "vec4<u32>(quad, params.draw, 0u)",
     to: "vec4<u32>(quad + 1u, params.draw, 0u)",
     tests: ["tensor/ops/ops"],
@@ -208,7 +208,7 @@ export const faults = [
   },
   {
     name: "Philox: nine rounds",
-    file: "kernels/philox_words.wgsl",
+    file: "kernels/random/philox_words.wgsl",
     from: "round < 10u",
     to: "round < 9u",
     tests: ["tensor/ops/ops", "tensor/random/random"],
@@ -216,7 +216,7 @@ export const faults = [
   },
   {
     name: "a missing barrier in a tree of sums",
-    file: "kernels/reduce_tiled.wgsl",
+    file: "kernels/reductions/reduce_tiled.wgsl",
     from: "    workgroupBarrier();\n",
     to: "",
     tests: ["tensor/ops/ops"],
@@ -224,7 +224,7 @@ export const faults = [
   },
   {
     name: "equal elements that change places in a sort",
-    file: "kernels/sort_merge.wgsl",
+    file: "kernels/sorting/sort_merge.wgsl",
     from: "(is_second && other == own)",
     to: "(!is_second && other == own)",
     tests: ["tensor/ops/ops", "tensor/ops/properties", "tensor/order"],
@@ -232,7 +232,7 @@ export const faults = [
   },
   {
     name: "NaN that the larger of two numbers drops",
-    file: "kernels/extremes.wgsl",
+    file: "kernels/functions/extremes.wgsl",
     from: "select(select(max(a, b), b, is_not_a_number(b)), a, is_not_a_number(a))",
     to: "max(a, b)",
     tests: ["tensor/ops/nonFinite"],
@@ -240,7 +240,7 @@ export const faults = [
   },
   {
     name: "a search for NaN that overlooks infinity",
-    file: "kernels/count_non_finite.wgsl",
+    file: "kernels/reductions/count_non_finite.wgsl",
     from: "(bits & 0x7f800000u) == 0x7f800000u",
     to: "(bits & 0x7fffffffu) > 0x7f800000u",
     tests: ["tensor/ops/ops", "tensor/debug"],

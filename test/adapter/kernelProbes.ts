@@ -114,7 +114,7 @@ const HALVES = [
 export const halves: Probe = {
   topic: "float16",
   guard:
-    "Halves are packed, unpacked and rounded by integers, each in a kernel of its own (`kernels/round_half.wgsl`).",
+    "Halves are packed, unpacked and rounded by integers, each in a kernel of its own (`kernels/elementwise/round_half.wgsl`).",
   async ask(device, adapter) {
     const packed = async (a: number, b: number) =>
       (await evaluate(device, { wgsl: "pack2x16float(vec2<f32>(a, b))", operands: [[a, b]], result: "u32" }))[0];

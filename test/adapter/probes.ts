@@ -27,7 +27,7 @@ export const probes: readonly Probe[] = [
   deviceRows,
   expressions(
     "pow",
-    "A function of our own (`kernels/power.wgsl`) with C99's table of values, in integers but for a polynomial.",
+    "A function of our own (`kernels/functions/power.wgsl`) with C99's table of values, in integers but for a polynomial.",
     {
       wgsl: "pow(a, b)",
       operands: [
@@ -50,7 +50,7 @@ export const probes: readonly Probe[] = [
   ),
   expressions(
     "exp and log",
-    "Functions of our own (`kernels/functions.wgsl`). They test the bits of their argument first.",
+    "Functions of our own (`kernels/functions/functions.wgsl`). They test the bits of their argument first.",
     {
       wgsl: "log(a)",
       operands: [[0], [-1], [NAN], [INFINITY]],
@@ -158,7 +158,7 @@ export const probes: readonly Probe[] = [
   ),
   expressions(
     "min, max and clamp with NaN",
-    "Functions of our own (`kernels/extremes.wgsl`), which test the bits of both and hand on the NaN.",
+    "Functions of our own (`kernels/functions/extremes.wgsl`), which test the bits of both and hand on the NaN.",
     {
       wgsl: "max(a, b)",
       operands: [

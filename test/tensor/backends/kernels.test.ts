@@ -9,7 +9,7 @@ import { allOps } from "../ops/checkCase.ts";
 import { kernelCalls } from "../ops/derived.ts";
 
 const folder = new URL("../../../kernels/", import.meta.url);
-const files = readdirSync(folder)
+const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".wgsl"))
   .map((file) => ({ file, code: readFileSync(new URL(file, folder), "utf8") }));
 const isKernel = ({ code }: { code: string }) => code.includes("@compute");
@@ -48,6 +48,14 @@ const FEATURES = ["shader-f16", "subgroups", "chromium-experimental-subgroup-mat
 
 // Dawn aborts the process when one of these is collected while something made from it is alive.
 const instances: GPU[] = [];
+
+test("a folder per family has at most 16 kernels", () => {
+  const families = files.map(({ file }) => file.split("/").slice(0, -1).join("/"));
+  for (const family of new Set(families)) {
+    expect(family).toMatch(/^[a-z]+$/);
+    expect(families.filter((one) => one === family).length, family).toBeLessThanOrEqual(16);
+  }
+});
 
 describe.each(kernels)("$file", ({ code }) => {
   const lines = code.split("\n");

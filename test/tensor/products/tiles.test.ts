@@ -179,7 +179,7 @@ describe("what is chosen", () => {
 });
 
 test("the kernels of all contractions multiply their tiles with the same lines", () => {
-  const [first, ...others] = ["matmul", "conv2d", "conv2d_weight"].map((name) => {
+  const [first, ...others] = ["products/matmul", "convolution/conv2d", "convolution/conv2d_weight"].map((name) => {
     const code = readFileSync(new URL(`../../../kernels/${name}_tiled.wgsl`, import.meta.url), "utf8");
     const parts = [
       /^const THREADS_N = [\s\S]*?^const B_BUFFER = .*$/m,

@@ -42,7 +42,9 @@ describe("Philox-4x32-10", () => {
     const folder = new URL("../../../kernels/", import.meta.url);
     const texts = new Map<string, string>();
     let shared = 0;
-    for (const file of readdirSync(folder).filter((name) => name.endsWith(".wgsl"))) {
+    for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith(".wgsl"),
+    )) {
       const kernel = readFileSync(new URL(file, folder), "utf8");
       for (const [text, name] of kernel.matchAll(
         /^fn (philox|mul_high|opaque\d|horner|log_fraction|square_root|box_muller)\([\s\S]*?^\}/gm,

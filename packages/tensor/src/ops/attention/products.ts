@@ -1,8 +1,8 @@
 // Attention and its gradient on the GPU from batched products, with a pass over the scores between them: on software adapters, where
 // tiles do not pay, and for rows that the tiled kernels do not take.
 
-import slopesKernel from "@pkg/kernels/attention_slopes.wgsl";
-import weightsKernel from "@pkg/kernels/attention_weights.wgsl";
+import slopesKernel from "@pkg/kernels/attention/attention_slopes.wgsl";
+import weightsKernel from "@pkg/kernels/attention/attention_weights.wgsl";
 import type { GpuCall, KernelCall, View } from "../../op.ts";
 import { sizeOf, transposed } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

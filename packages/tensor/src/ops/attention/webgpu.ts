@@ -1,7 +1,7 @@
 // The kernel calls of attention and its gradient on the GPU: tiles with online softmax for GPUs, whole matrices of scores elsewhere.
 
-import tiledGradKernel from "@pkg/kernels/attention_grad_tiled.wgsl";
-import tiledKernel from "@pkg/kernels/attention_tiled.wgsl";
+import tiledGradKernel from "@pkg/kernels/attention/attention_grad_tiled.wgsl";
+import tiledKernel from "@pkg/kernels/attention/attention_tiled.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
 import { collapse, isContiguous, type Layout, sizeOf } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

@@ -1,8 +1,8 @@
 // Convolutions on the GPU with few channels on one side: the taps' channels stand side by side, so that a tile is filled by all
 // taps instead of once for each. The first and last convolution of a network on images are of this kind.
 
-import patchesKernel from "@pkg/kernels/patches.wgsl";
-import patchesSumKernel from "@pkg/kernels/patches_sum.wgsl";
+import patchesKernel from "@pkg/kernels/convolution/patches.wgsl";
+import patchesSumKernel from "@pkg/kernels/convolution/patches_sum.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
 import { collapse, contiguousLayout, type Shape, sizeOf } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

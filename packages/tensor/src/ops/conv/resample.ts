@@ -1,7 +1,7 @@
 // Sums over windows of an image, and their transpose: average pooling and nearest-neighbour upsampling are made of these two.
 
-import spreadKernel from "@pkg/kernels/window_spread.wgsl";
-import sumKernel from "@pkg/kernels/window_sum.wgsl";
+import spreadKernel from "@pkg/kernels/convolution/window_spread.wgsl";
+import sumKernel from "@pkg/kernels/convolution/window_sum.wgsl";
 import {
   defineOp,
   float32,

@@ -1,9 +1,9 @@
 // The kernel calls of convolutions on the GPU: implicit matrix products, in tiles for GPUs and straight for software adapters.
 
-import directKernel from "@pkg/kernels/conv2d_direct.wgsl";
-import tiledKernel from "@pkg/kernels/conv2d_tiled.wgsl";
-import weightDirectKernel from "@pkg/kernels/conv2d_weight_direct.wgsl";
-import weightTiledKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
+import directKernel from "@pkg/kernels/convolution/conv2d_direct.wgsl";
+import tiledKernel from "@pkg/kernels/convolution/conv2d_tiled.wgsl";
+import weightDirectKernel from "@pkg/kernels/convolution/conv2d_weight_direct.wgsl";
+import weightTiledKernel from "@pkg/kernels/convolution/conv2d_weight_tiled.wgsl";
 import type { GpuCall, KernelCall, View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

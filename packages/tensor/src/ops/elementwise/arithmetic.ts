@@ -1,7 +1,7 @@
 // Arithmetic, comparison and choice between elements. Operands have equal shapes here; broadcasting is a view made before.
 
-import casts from "@pkg/kernels/casts.wgsl";
-import extremes from "@pkg/kernels/extremes.wgsl";
+import casts from "@pkg/kernels/functions/casts.wgsl";
+import extremes from "@pkg/kernels/functions/extremes.wgsl";
 import { elementOf } from "../../element.ts";
 import type { Tolerance } from "../../op.ts";
 import type { DType } from "../../shape.ts";

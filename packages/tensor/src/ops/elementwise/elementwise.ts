@@ -1,7 +1,7 @@
 // The family of elementwise ops: what makes an op of a WGSL expression, the same formula on the host, and a cotangent.
 
-import stridedKernel from "@pkg/kernels/elementwise.wgsl";
-import contiguousKernel from "@pkg/kernels/elementwise_vec4.wgsl";
+import stridedKernel from "@pkg/kernels/elementwise/elementwise.wgsl";
+import contiguousKernel from "@pkg/kernels/elementwise/elementwise_vec4.wgsl";
 import { expectOptions } from "../../argument.ts";
 import {
   type Case,

@@ -1,6 +1,6 @@
 // Powers, of tensors and of numbers as exponents: values as C99 has them for every pair of floats, and gradients at 0.
 
-import library from "@pkg/kernels/power.wgsl";
+import library from "@pkg/kernels/functions/power.wgsl";
 import type { Case, CaseInput, Tolerance } from "../../op.ts";
 import { elementwise } from "./elementwise.ts";
 

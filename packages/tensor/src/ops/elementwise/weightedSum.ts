@@ -1,6 +1,6 @@
 // A sum of scaled tensors in one pass: what a sampler's step is made of.
 
-import weightedSumKernel from "@pkg/kernels/weighted_sum.wgsl";
+import weightedSumKernel from "@pkg/kernels/elementwise/weighted_sum.wgsl";
 import { expectFunction, expectList, expectTensors } from "../../argument.ts";
 import { perStep } from "../../capture/session.ts";
 import { type Case, defineOp, float32, run } from "../../op.ts";

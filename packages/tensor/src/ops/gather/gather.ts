@@ -1,8 +1,8 @@
 // Rows of a table by index, their transpose (sums of rows by index), and indices as indicator vectors.
 
-import gatherKernel from "@pkg/kernels/gather.wgsl";
-import oneHotKernel from "@pkg/kernels/one_hot.wgsl";
-import scatterAddKernel from "@pkg/kernels/scatter_add.wgsl";
+import gatherKernel from "@pkg/kernels/indexing/gather.wgsl";
+import oneHotKernel from "@pkg/kernels/indexing/one_hot.wgsl";
+import scatterAddKernel from "@pkg/kernels/indexing/scatter_add.wgsl";
 import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";

@@ -1,7 +1,7 @@
 // Elements of an axis by index, each line along the axis with indices of its own, and the transpose: sums by index along the axis.
 
-import gatherKernel from "@pkg/kernels/gather_along.wgsl";
-import scatterKernel from "@pkg/kernels/scatter_along.wgsl";
+import gatherKernel from "@pkg/kernels/indexing/gather_along.wgsl";
+import scatterKernel from "@pkg/kernels/indexing/scatter_along.wgsl";
 import { type CaseInput, defineOp, float32, type KernelCall, type NdArray, type Op, type View } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";

@@ -1,12 +1,12 @@
 // The kernel calls of group normalisation and its gradient on the GPU.
 
-import applyKernel from "@pkg/kernels/group_norm.wgsl";
-import gradKernel from "@pkg/kernels/group_norm_grad.wgsl";
-import meansKernel from "@pkg/kernels/group_norm_grad_means.wgsl";
-import parametersKernel from "@pkg/kernels/group_norm_grad_parameters.wgsl";
-import sumsKernel from "@pkg/kernels/group_norm_grad_sums.wgsl";
-import mergeKernel from "@pkg/kernels/group_norm_merge.wgsl";
-import statisticsKernel from "@pkg/kernels/group_norm_statistics.wgsl";
+import applyKernel from "@pkg/kernels/normalisation/group_norm.wgsl";
+import gradKernel from "@pkg/kernels/normalisation/group_norm_grad.wgsl";
+import meansKernel from "@pkg/kernels/normalisation/group_norm_grad_means.wgsl";
+import parametersKernel from "@pkg/kernels/normalisation/group_norm_grad_parameters.wgsl";
+import sumsKernel from "@pkg/kernels/normalisation/group_norm_grad_sums.wgsl";
+import mergeKernel from "@pkg/kernels/normalisation/group_norm_merge.wgsl";
+import statisticsKernel from "@pkg/kernels/normalisation/group_norm_statistics.wgsl";
 import type { GpuCall, KernelCall, View } from "../../op.ts";
 import { type Shape, sizeOf } from "../../shape.ts";
 import { folding, linearGrid } from "../dispatch.ts";

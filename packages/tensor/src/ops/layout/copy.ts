@@ -1,7 +1,7 @@
 // Copies: a view's elements in row-major order, a number in every element, and pieces joined along an axis.
 
-import concatKernel from "@pkg/kernels/concat.wgsl";
-import fillKernel from "@pkg/kernels/fill.wgsl";
+import fillKernel from "@pkg/kernels/elementwise/fill.wgsl";
+import concatKernel from "@pkg/kernels/indexing/concat.wgsl";
 import { bitsOf, elementOf } from "../../element.ts";
 import { defineOp } from "../../op.ts";
 import { type DType, formatShape, type Shape, ShapeError, sizeOf } from "../../shape.ts";

@@ -1,6 +1,6 @@
 // Ops that re-read a tensor's storage with another layout (reshape, permute, expand, slice), and unslice, slice's transpose.
 
-import unsliceKernel from "@pkg/kernels/unslice.wgsl";
+import unsliceKernel from "@pkg/kernels/indexing/unslice.wgsl";
 import { expectList } from "../../argument.ts";
 import { defineOp, type Op } from "../../op.ts";
 import {

@@ -1,6 +1,6 @@
 // Operands of products rounded to float16, for backends of mixed precision: half the bytes, and what matrix units of GPUs take.
 
-import roundKernel from "@pkg/kernels/round_half.wgsl";
+import roundKernel from "@pkg/kernels/elementwise/round_half.wgsl";
 import type { GpuCall, KernelCall, Temporary, View } from "../../op.ts";
 import { spanOf } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

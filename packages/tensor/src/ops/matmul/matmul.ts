@@ -1,7 +1,7 @@
 // Matrix products over the last two axes, of transposed views too.
 
-import directKernel from "@pkg/kernels/matmul_direct.wgsl";
-import tiledKernel from "@pkg/kernels/matmul_tiled.wgsl";
+import directKernel from "@pkg/kernels/products/matmul_direct.wgsl";
+import tiledKernel from "@pkg/kernels/products/matmul_tiled.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type View } from "../../op.ts";
 import { collapse, formatShape, type Layout, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import { linearGrid, perAxis } from "../dispatch.ts";

@@ -1,6 +1,6 @@
 // Products by the matrix units of a GPU's subgroups, from operands in float16: what matmul and the convolutions share.
 
-import matrixKernel from "@pkg/kernels/products_matrix.wgsl";
+import matrixKernel from "@pkg/kernels/products/products_matrix.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, View } from "../../op.ts";
 import { linearGrid } from "../dispatch.ts";
 import { inShares, type Product, writer } from "./tiles.ts";

@@ -1,6 +1,6 @@
 // What the tiled contractions (matmul, convolutions) share: the tiles there are, which to take, and sums cut into shares.
 
-import sumSharesKernel from "@pkg/kernels/sum_shares.wgsl";
+import sumSharesKernel from "@pkg/kernels/products/sum_shares.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

@@ -1,6 +1,6 @@
 // One AdamW update of one parameter, fused into a kernel. The optimizer, which calls it, is @pkg/nn's.
 
-import adamWKernel from "@pkg/kernels/adam_w.wgsl";
+import adamWKernel from "@pkg/kernels/optimizer/adam_w.wgsl";
 import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";

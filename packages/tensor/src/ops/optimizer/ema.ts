@@ -1,6 +1,6 @@
 // One step of an exponential moving average, in place.
 
-import emaKernel from "@pkg/kernels/ema.wgsl";
+import emaKernel from "@pkg/kernels/optimizer/ema.wgsl";
 import { wrongArgument } from "../../argument.ts";
 import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";

@@ -1,6 +1,6 @@
 // The Euclidean norm of all elements of many tensors: what clipping a gradient over all parameters needs.
 
-import globalNormKernel from "@pkg/kernels/global_norm.wgsl";
+import globalNormKernel from "@pkg/kernels/reductions/global_norm.wgsl";
 import { expectTensors } from "../../argument.ts";
 import { defineOp, float32, type KernelCall, run, type Temporary, type View, type WasmCall } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";

@@ -1,6 +1,6 @@
 // Dynamic loss scaling (Micikevicius et al. 2018, section 3.2): what a training step with scaled gradients does next, on the device.
 
-import lossScaleKernel from "@pkg/kernels/loss_scale.wgsl";
+import lossScaleKernel from "@pkg/kernels/optimizer/loss_scale.wgsl";
 import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";

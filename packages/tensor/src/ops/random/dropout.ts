@@ -1,6 +1,6 @@
 // dropout: elements of a tensor set to zero at random. The mask is made again from the draw wherever it is needed.
 
-import dropoutKernel from "@pkg/kernels/dropout.wgsl";
+import dropoutKernel from "@pkg/kernels/random/dropout.wgsl";
 import { defineOp, float32, type Op } from "../../op.ts";
 import { trialBound, trials } from "../../random/distributions.ts";
 import type { Draw } from "../../random/philox.ts";

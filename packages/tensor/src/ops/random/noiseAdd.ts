@@ -1,6 +1,6 @@
 // noiseAdd: the forward process of diffusion, signal · x0 + noise · ε, with ε drawn inside the kernel.
 
-import noiseAddKernel from "@pkg/kernels/noise_add.wgsl";
+import noiseAddKernel from "@pkg/kernels/random/noise_add.wgsl";
 import { defineOp, float32 } from "../../op.ts";
 import { normals } from "../../random/distributions.ts";
 import type { Draw } from "../../random/philox.ts";

@@ -1,7 +1,7 @@
 // Random tensors: each element is made of its own words of a draw, so that it has the same bits on every backend.
 
-import normalKernel from "@pkg/kernels/philox_normal.wgsl";
-import wordsKernel from "@pkg/kernels/philox_words.wgsl";
+import normalKernel from "@pkg/kernels/random/philox_normal.wgsl";
+import wordsKernel from "@pkg/kernels/random/philox_words.wgsl";
 import { type Case, defineOp, type NumberArray, type Op } from "../../op.ts";
 import {
   type AffineDraw,

@@ -1,7 +1,7 @@
 // How many elements are NaN or infinite: what the search for the first such op reads, and the check of what a model predicts.
 
-import countKernel from "@pkg/kernels/count_non_finite.wgsl";
-import fillKernel from "@pkg/kernels/fill.wgsl";
+import fillKernel from "@pkg/kernels/elementwise/fill.wgsl";
+import countKernel from "@pkg/kernels/reductions/count_non_finite.wgsl";
 import { expectTensors } from "../../argument.ts";
 import { defineOp, run } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";

@@ -1,7 +1,7 @@
 // Running sums along an axis.
 
-import cumsumKernel from "@pkg/kernels/cumsum.wgsl";
-import reduceKernel from "@pkg/kernels/reduce.wgsl";
+import cumsumKernel from "@pkg/kernels/reductions/cumsum.wgsl";
+import reduceKernel from "@pkg/kernels/reductions/reduce.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type Op, type Temporary, type View } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

@@ -1,10 +1,10 @@
 // Reductions over any axes: sum, max and argmax. Each pass folds one run of neighbouring axes, in a fixed order, so results repeat.
 
-import argmaxKernel from "@pkg/kernels/argmax.wgsl";
-import extremes from "@pkg/kernels/extremes.wgsl";
-import keys from "@pkg/kernels/order_key.wgsl";
-import reduceKernel from "@pkg/kernels/reduce.wgsl";
-import tiledKernel from "@pkg/kernels/reduce_tiled.wgsl";
+import extremes from "@pkg/kernels/functions/extremes.wgsl";
+import keys from "@pkg/kernels/functions/order_key.wgsl";
+import argmaxKernel from "@pkg/kernels/reductions/argmax.wgsl";
+import reduceKernel from "@pkg/kernels/reductions/reduce.wgsl";
+import tiledKernel from "@pkg/kernels/reductions/reduce_tiled.wgsl";
 import {
   type Case,
   defineOp,

@@ -1,6 +1,6 @@
 // Functions of whole rows that share one kernel: softmax, logSoftmax and logSumExp along the last axis.
 
-import softmaxKernel from "@pkg/kernels/softmax.wgsl";
+import softmaxKernel from "@pkg/kernels/reductions/softmax.wgsl";
 import { type Case, defineOp, float32, type GpuCall, type NdArray, type Op } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
 import { folding, grainOf, linearGrid } from "../dispatch.ts";

@@ -1,8 +1,8 @@
 // Sorting the last axis: blocks by counting, then sorted runs merged in pairs; equal elements keep their order.
 
-import keys from "@pkg/kernels/order_key.wgsl";
-import blockKernel from "@pkg/kernels/sort_block.wgsl";
-import mergeKernel from "@pkg/kernels/sort_merge.wgsl";
+import keys from "@pkg/kernels/functions/order_key.wgsl";
+import blockKernel from "@pkg/kernels/sorting/sort_block.wgsl";
+import mergeKernel from "@pkg/kernels/sorting/sort_merge.wgsl";
 import { defineOp, type GpuCall, type KernelCall, type Op, type Temporary, type View } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
 import { linearGrid } from "../dispatch.ts";

@@ -70,7 +70,7 @@ export function log1p4(x: v128): v128 {
   return v128.bitselect(x, y, v128.or(f32x4.eq(u, splat(1)), f32x4.eq(x, splat(Infinity))));
 }
 
-/** e^(x²) (1 − erf x) for x ≥ 0, within 5 ulp; kernels/functions.wgsl says how. */
+/** e^(x²) (1 − erf x) for x ≥ 0, within 5 ulp; kernels/functions/functions.wgsl says how. */
 // @ts-ignore: decorator
 @inline
 function scaledErfComplement4(x: v128): v128 {
@@ -118,7 +118,7 @@ export function gelu4(x: v128): v128 {
   return f32x4.mul(x, v128.bitselect(tail, f32x4.sub(splat(1), tail), f32x4.lt(x, splat(0))));
 }
 
-/** log Φ(x), Φ the standard normal distribution; kernels/functions.wgsl says how. */
+/** log Φ(x), Φ the standard normal distribution; kernels/functions/functions.wgsl says how. */
 // @ts-ignore: decorator
 @inline
 export function logNdtr4(x: v128): v128 {

@@ -1,8 +1,8 @@
 // Where tilings that were found by timing are kept: lines of JSON in a file of the user's cache in Node, in Cache Storage in browsers.
 
-import convKernel from "@pkg/kernels/conv2d_tiled.wgsl";
-import weightKernel from "@pkg/kernels/conv2d_weight_tiled.wgsl";
-import matmulKernel from "@pkg/kernels/matmul_tiled.wgsl";
+import convKernel from "@pkg/kernels/convolution/conv2d_tiled.wgsl";
+import weightKernel from "@pkg/kernels/convolution/conv2d_weight_tiled.wgsl";
+import matmulKernel from "@pkg/kernels/products/matmul_tiled.wgsl";
 import { type NodeProcess, nodeProcess } from "../../../host/host.ts";
 import { TILES, type Tile } from "../../../ops/matmul/tiles.ts";
 

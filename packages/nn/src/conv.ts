@@ -16,7 +16,10 @@ export interface Conv2d {
   forward(x: Tensor, more?: Tensor): Tensor;
 }
 
-/** @param options kernel: its side, 3 by default, padded by half of it; `zero: true` starts at y = 0 */
+/**
+ * A convolution layer with weights drawn as PyTorch's default draws them.
+ * @param options kernel: its side, 3 by default, padded by half of it; `zero: true` starts at y = 0
+ */
 export function conv2d(
   inChannels: number,
   outChannels: number,

@@ -13,7 +13,10 @@ export interface Linear {
   forward(x: Tensor): Tensor;
 }
 
-/** @param options `bias: false` leaves b out; `zero: true` starts at y = 0 */
+/**
+ * An affine layer with weights drawn as PyTorch's default draws them.
+ * @param options `bias: false` leaves b out; `zero: true` starts at y = 0
+ */
 export function linear(
   inputs: number,
   outputs: number,

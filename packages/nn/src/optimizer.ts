@@ -21,6 +21,7 @@ import { isRate, type LearningRate, rateAt } from "./learningRate.ts";
 import { assignState, checkState, type StateDict } from "./module.ts";
 import { isFrozen, namedParameters } from "./parameters.ts";
 
+/** Options of `adamW`. */
 export interface AdamWOptions {
   /** A function of the number of updates so far is checked at every update. */
   readonly lr: LearningRate;

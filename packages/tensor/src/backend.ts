@@ -61,11 +61,13 @@ export interface Replay {
   dispose(): void;
 }
 
+/** Where tensors lie and ops run: made by `cpu`, `wasm`, `webgpu` or `bestBackend`. */
 export interface Backend {
   /** Says what runs the kernels: "cpu: float32", "webgpu: NVIDIA H100 …". */
   readonly name: string;
   /** @throws OutOfMemoryError when the budget does not hold `size` more elements */
   allocate(size: number, dtype: DType, label: string): Buffer;
+  /** Gives a buffer back. What was queued before may still read it. */
   free(buffer: Buffer): void;
   /** Copies row-major elements into a buffer. */
   upload(buffer: Buffer, dtype: DType, data: ArrayLike<number>): void;
@@ -75,6 +77,7 @@ export interface Backend {
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void;
   /** Resolves once everything queued so far has run. @throws what went wrong on the device */
   settled(): Promise<void>;
+  /** How much memory it holds now. */
   memory(): MemoryInfo;
   /**
    * Notes what is queued until the function that it returns is called. Absent where nothing would be gained.

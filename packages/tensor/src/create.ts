@@ -12,6 +12,7 @@ import { fill } from "./ops/index.ts";
 import { checkShape, checkType, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
 import { apply, type NestedNumbers, type Tensor, tensorOf } from "./tensor.ts";
 
+/** Where a new tensor lies, and the type of its elements. */
 export interface CreateOptions {
   /** Default: the one of `setDefaultBackend`. */
   readonly backend?: Backend;
@@ -91,10 +92,12 @@ export function full(shape: Shape, value: number, options: CreateOptions = {}): 
   return tidy(() => apply(fill, [], { value, dtype }, backend)[0].expand(shape));
 }
 
+/** A tensor full of 0. */
 export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 0, options);
 }
 
+/** A tensor full of 1. */
 export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 1, options);
 }

@@ -6,6 +6,7 @@ import type { DType, Layout, Shape, Spec } from "./shape.ts";
 import type { Signature } from "./signature.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** The elements of a tensor on the host: of float32 (float64 on `cpu({ precision: "float64" })`), int32, uint32. */
 export type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array;
 
 /** Elements on the host: element i of the op's operand is data[offset + Σ index_k · strides_k]. */

@@ -58,6 +58,7 @@ export class Tensor extends Images {
     disown(this);
   }
 
+  /** `dispose`, at the end of a block that declares the tensor by `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

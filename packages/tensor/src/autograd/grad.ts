@@ -70,7 +70,11 @@ export function valueAndGrad(
 export function vjp(
   f: Differentiable<Tensor>,
   xs: readonly Tensor[],
-): { value: Tensor; pullback: (cotangent: Tensor) => Tensor[] } {
+): {
+  value: Tensor;
+  /** One tensor per x, of its shape. */
+  pullback: (cotangent: Tensor) => Tensor[];
+} {
   checkArguments("vjp", f, xs);
   const { result: value, release } = recorded(() => {
     const result = tidy(() => f(...xs));

@@ -12,6 +12,7 @@ import { apply, type Tensor } from "../tensor.ts";
 import { integers, normals, signs, trialBound, trials, uniforms } from "./distributions.ts";
 import { type Draw, halves, multiplyHigh, philox, words } from "./philox.ts";
 
+/** Mean and standard deviation of normal draws. */
 export interface NormalOptions {
   /** Default 0. */
   readonly mean?: number;
@@ -19,6 +20,7 @@ export interface NormalOptions {
   readonly std?: number;
 }
 
+/** The range of uniform draws. */
 export interface UniformOptions {
   /** Default 0. */
   readonly low?: number;
@@ -34,10 +36,15 @@ export interface DrawOptions {
 
 /** Draws as arrays on the host, row-major: what `data()` of the tensor drawn in its place would give. */
 export interface HostDraws {
+  /** Normal numbers. */
   normal(shape: Shape, options?: NormalOptions): Float32Array;
+  /** Uniform numbers in [low, high). */
   uniform(shape: Shape, options?: UniformOptions): Float32Array;
+  /** Integers in [low, high), each as likely. */
   integers(low: number, high: number, shape: Shape): Int32Array;
+  /** −1 or 1, each as likely. */
   rademacher(shape: Shape): Float32Array;
+  /** 1 with this probability, otherwise 0. */
   bernoulli(probability: number, shape: Shape): Uint32Array;
 }
 

@@ -5,6 +5,7 @@ import { type HostSource, hostStream } from "./hostStream.ts";
 import { halves, philox, type Words } from "./philox.ts";
 import { bigintOf, childKey, keyOf, type RandomState, type RandomStream } from "./random.ts";
 
+/** The GPU whose draws `torchCudaStream` repeats. */
 export interface TorchCudaOptions {
   /** Of the GPU; draws larger than all its threads depend on it: 108 for A100, 128 for RTX 4090, 132 for H100 SXM. */
   readonly multiprocessors: number;

@@ -10,18 +10,22 @@ import { Views } from "./views.ts";
 
 /** Arithmetic of elements. A second operand broadcasts as in NumPy. */
 export abstract class Arithmetic extends Views {
+  /** x + b. */
   add(b: TensorLike): Tensor {
     return this.scales(b) ? this.affine(1, b) : this.binary(ops.add, b);
   }
 
+  /** x − b. */
   sub(b: TensorLike): Tensor {
     return this.scales(b) ? this.affine(1, -b) : this.binary(ops.sub, b);
   }
 
+  /** x · b, element by element; `matmul` is the matrix product. */
   mul(b: TensorLike): Tensor {
     return this.scales(b) ? this.affine(b, 0) : this.binary(ops.mul, b);
   }
 
+  /** x / b. */
   div(b: TensorLike): Tensor {
     return this.binary(ops.div, b);
   }
@@ -44,10 +48,12 @@ export abstract class Arithmetic extends Views {
     return typeof b === "number" ? this.only(ops.powScalar, { exponent: b }) : this.binary(ops.pow, b);
   }
 
+  /** −x. */
   neg(): Tensor {
     return this.affine(-1, 0);
   }
 
+  /** |x|; its gradient at 0 is 0. */
   abs(): Tensor {
     return this.only(ops.abs, undefined);
   }

@@ -8,26 +8,32 @@ import { type TensorLike, toTensor } from "./operand.ts";
 
 /** Comparisons, logic, and the choice between two tensors. */
 export abstract class Comparisons extends Functions {
+  /** x = b; a bool. */
   equal(b: TensorLike): Tensor {
     return this.binary(ops.equal, b);
   }
 
+  /** x ≠ b; a bool, true of NaN. */
   notEqual(b: TensorLike): Tensor {
     return this.binary(ops.notEqual, b);
   }
 
+  /** x < b; a bool. */
   less(b: TensorLike): Tensor {
     return this.binary(ops.less, b);
   }
 
+  /** x ≤ b; a bool. */
   lessEqual(b: TensorLike): Tensor {
     return this.binary(ops.lessEqual, b);
   }
 
+  /** x > b; a bool. */
   greater(b: TensorLike): Tensor {
     return toTensor("greater", b, this).less(this.self);
   }
 
+  /** x ≥ b; a bool. */
   greaterEqual(b: TensorLike): Tensor {
     return toTensor("greaterEqual", b, this).lessEqual(this.self);
   }
@@ -37,10 +43,12 @@ export abstract class Comparisons extends Functions {
     return this.binary(ops.logicalAnd, b);
   }
 
+  /** Whether one of both is true, of bools. */
   logicalOr(b: Tensor): Tensor {
     return this.binary(ops.logicalOr, b);
   }
 
+  /** Whether it is false, of a bool. */
   logicalNot(): Tensor {
     return this.only(ops.logicalNot, undefined);
   }

@@ -7,10 +7,12 @@ import { Arithmetic } from "./arithmetic.ts";
 
 /** Functions of one element. */
 export abstract class Functions extends Arithmetic {
+  /** x². */
   square(): Tensor {
     return this.only(ops.square, undefined);
   }
 
+  /** √x; NaN of a negative x. */
   sqrt(): Tensor {
     return this.only(ops.sqrt, undefined);
   }
@@ -20,6 +22,7 @@ export abstract class Functions extends Arithmetic {
     return this.only(ops.rsqrt, undefined);
   }
 
+  /** eˣ. */
   exp(): Tensor {
     return this.only(ops.exp, undefined);
   }
@@ -44,10 +47,12 @@ export abstract class Functions extends Arithmetic {
     return this.only(ops.sin, undefined);
   }
 
+  /** cos x, of x in radians. */
   cos(): Tensor {
     return this.only(ops.cos, undefined);
   }
 
+  /** The hyperbolic tangent of x. */
   tanh(): Tensor {
     return this.only(ops.tanh, undefined);
   }

@@ -32,10 +32,12 @@ export abstract class Handle {
     currentSession()?.bear(this.self);
   }
 
+  /** The number of elements along each axis. */
   get shape(): Shape {
     return this.layout.shape;
   }
 
+  /** The number of axes. */
   get rank(): number {
     return this.layout.shape.length;
   }
@@ -45,6 +47,7 @@ export abstract class Handle {
     return sizeOf(this.layout.shape);
   }
 
+  /** Whether the elements are freed. */
   get disposed(): boolean {
     return this.slot.storage === null;
   }
@@ -65,6 +68,7 @@ export abstract class Handle {
     );
   }
 
+  /** Type, shape and backend, such as "Tensor(float32 [2, 3] on cpu: float32)". */
   toString(): string {
     return `Tensor(${this.dtype} ${formatShape(this.shape)} on ${this.backend.name})`;
   }

@@ -7,6 +7,7 @@ import { freeUnreachable } from "../../memory/unscoped.ts";
 import type { NdArray, NumberArray, Op } from "../../op.ts";
 import type { DType } from "../../shape.ts";
 
+/** Options of the `cpu` backend. */
 export interface CpuOptions {
   /** What float32 tensors are computed and stored in; float64 is for checking the others. Default "float32". */
   readonly precision?: "float32" | "float64";

@@ -12,6 +12,7 @@ import { inOrder } from "./parameters.ts";
 import { Threads } from "./threads.ts";
 import { processors, startWorkers } from "./workers.ts";
 
+/** Options of the `wasm` backend. */
 export interface WasmOptions {
   /**
    * Threads that compute, this one included. Default: one a processor, at most 16. Where memory cannot be shared there is 1, and those

@@ -6,6 +6,7 @@ import type { PlatformAdapter, PlatformDevice } from "./device/platformTypes.ts"
 /** Seconds. Software adapters take minutes for the first step of a large network, most of which they compile. */
 export const TIMEOUT = 300;
 
+/** Options of the `webgpu` backend. */
 export interface WebgpuOptions {
   /** A device of one's own; without it one is requested, with the adapter's limits. */
   readonly device?: PlatformDevice;

@@ -5,6 +5,7 @@ import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
 
+/** The attributes of `lossScaleStep`. */
 export interface LossScaleAttrs {
   /** Finite updates after which the scale doubles. */
   readonly interval: number;

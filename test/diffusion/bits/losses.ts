@@ -29,7 +29,7 @@ import {
   vdmLoss,
 } from "@pkg/diffusion";
 import { parameters } from "@pkg/nn";
-import { type RandomStream, type Tensor, valueAndGrad } from "@pkg/tensor";
+import { type RandomStream, type Tensor, torchStream, valueAndGrad } from "@pkg/tensor";
 import { type BitCase, type BitCases, joined, type Numbers, standing, stream } from "./digest.ts";
 import { IMAGE_LABELS, imageNet, images, LABELS, labelledNet, planeNet, points } from "./models.ts";
 
@@ -60,8 +60,8 @@ export async function drawn(
 type Loss<Model> = (model: Model, x0: Tensor, rng: RandomStream, note: (numbers: Numbers) => void) => Tensor;
 
 /** On points, without labels. */
-function onPoints(loss: Loss<ReturnType<typeof planeNet>>): BitCase {
-  return (backend) => run(planeNet(backend), points(backend), loss);
+function onPoints(loss: Loss<ReturnType<typeof planeNet>>, from: () => RandomStream = stream): BitCase {
+  return (backend) => run(planeNet(backend), points(backend), loss, from());
 }
 
 function onLabels(loss: Loss<ReturnType<typeof planeNet>>): BitCase {
@@ -72,8 +72,12 @@ function onImages(loss: Loss<ReturnType<typeof imageNet>>, config: Parameters<ty
   return (backend) => run(imageNet(backend, config), images(backend), loss);
 }
 
-function run<Model extends object>(model: Model, x0: Tensor, loss: Loss<Model>): ReturnType<BitCase> {
-  const rng = stream();
+function run<Model extends object>(
+  model: Model,
+  x0: Tensor,
+  loss: Loss<Model>,
+  rng: RandomStream = stream(),
+): ReturnType<BitCase> {
   return drawn(model, rng, (note) => loss(model, x0, rng, note));
 }
 
@@ -161,6 +165,19 @@ export const losses: BitCases = {
   ),
   "noise prediction, respaced": onPoints((model, x0, rng) =>
     noisePrediction(respacedModel(model, respaced), respaced, x0, rng),
+  ),
+  // Of a stream that only the host can follow.
+  "noise prediction, torch": onPoints(
+    (model, x0, rng) => noisePrediction(model, schedule, x0, rng),
+    () => torchStream(7),
+  ),
+  "edm, torch": onPoints(
+    (model, x0, rng) => edmLoss(preconditioned(model), x0, rng),
+    () => torchStream(7),
+  ),
+  "vdm, torch": onPoints(
+    (model, x0, rng) => vdmLoss(model, gamma, x0, rng, continuous),
+    () => torchStream(7),
   ),
   ...kinds(),
   ...weights(),

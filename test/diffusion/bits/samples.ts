@@ -13,6 +13,7 @@ import {
   dpmSolver,
   dpmSolverPlusPlus,
   dynamicThreshold,
+  eightGaussians,
   euler,
   eulerAncestral,
   eulerMaruyama,
@@ -30,6 +31,7 @@ import {
   metropolis,
   type NoisePath,
   noiseEnergies,
+  oraclePath,
   type Prediction,
   pndm,
   preconditioned,
@@ -237,6 +239,10 @@ export const samples: BitCases = {
     () => ancestral(respaced),
     (net) => respacedModel(net, respaced),
   ),
+  "heun on steps, oracle": run(() => {
+    const path = discretePath(schedule, { steps: 6 });
+    return { sampler: heun(oraclePath(path, eightGaussians())), model: { forward: (x) => x } };
+  }),
   "gradient ascent": walking(gradientAscent(walk)),
   langevin: walking(langevin(walk)),
   "langevin, noise at a level": walking(

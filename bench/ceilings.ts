@@ -15,20 +15,20 @@ export interface Ceilings {
 }
 
 const LOOPS = 64;
-const WORKGROUP = 64;
-const MOST_GROUPS = 65535;
+/** The kernel counts along one axis, of at most 65,535 workgroups. */
+const MOST_THREADS = 4e6;
 
 /** 4 lanes × 8 vectors × 16 · LOOPS multiply-adds, each 2 operations, by every invocation. */
 const FLOP_EACH = 2 * 4 * 8 * 16 * LOOPS;
 
-const chain = defineOp<{ readonly groups: number }>({
+const chain = defineOp<{ readonly threads: number }>({
   name: "fmaChain",
-  infer: (_, { groups }) => [float32([groups * WORKGROUP * 4])],
+  infer: (_, { threads }) => [float32([threads * 4])],
   cpu: () => {},
-  gpu: ({ inputs: [input], outputs: [out], attrs: { groups } }) => [
-    { kernel: fmaChain, constants: { LOOPS: `${LOOPS}u` }, bindings: [input, out], workgroups: [groups] },
+  gpu: ({ inputs: [input], outputs: [out], attrs: { threads } }) => [
+    { kernel: fmaChain, constants: { LOOPS: `${LOOPS}u` }, bindings: [input, out], grid: { threads } },
   ],
-  cases: [{ inputs: [[4]], attrs: { groups: 1 } }],
+  cases: [{ inputs: [[4]], attrs: { threads: 64 } }],
   tolerance: {},
 });
 
@@ -51,16 +51,16 @@ async function wasmFlops({ name }: Backend): Promise<number> {
 
 async function gpuFlops(backend: Backend): Promise<number> {
   const m = tensor([0.5, 0.25, 0.125, 0.0625], { backend });
-  const seconds = async (groups: number) => best(backend, () => apply(chain, [m], { groups }, backend)[0].dispose());
+  const seconds = async (threads: number) => best(backend, () => apply(chain, [m], { threads }, backend)[0].dispose());
   // As many invocations as take some milliseconds: a software adapter needs few, a GPU many.
-  let groups = 16;
-  let took = await seconds(groups);
-  while (took < 0.005 && groups < MOST_GROUPS) {
-    groups = Math.min(MOST_GROUPS, 4 * groups);
-    took = await seconds(groups);
+  let threads = 1024;
+  let took = await seconds(threads);
+  while (took < 0.005 && threads < MOST_THREADS) {
+    threads = Math.min(MOST_THREADS, 4 * threads);
+    took = await seconds(threads);
   }
   m.dispose();
-  return (groups * WORKGROUP * FLOP_EACH) / took;
+  return (threads * FLOP_EACH) / took;
 }
 
 /** FLOP/s of a matmul that takes some milliseconds: roughly what to expect of the cases. */

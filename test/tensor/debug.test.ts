@@ -144,7 +144,7 @@ for (const { name, open, skip } of openers) {
             kernel:
               "@group(0) @binding(1) var<storage, read_write> out: array<u32>;\n@compute @workgroup_size(2) fn main(@builtin(local_invocation_index) i: u32) { out[i] = 0x7fc00000u; }",
             bindings: [out],
-            workgroups: [1],
+            grid: { threads: 1 },
           },
         ],
         inPlace: [0],

@@ -58,7 +58,6 @@ export {
   type WasmOperands,
 } from "./op.ts";
 export type { BiasOptions, ConvOptions } from "./ops/conv/convShape.ts";
-export { linearGrid } from "./ops/dispatch.ts";
 export { type Elementwise, elementwise } from "./ops/elementwise/elementwise.ts";
 export { weightedSum } from "./ops/elementwise/weightedSum.ts";
 export { type AdamWAttrs, adamWStep } from "./ops/optimizer/adamW.ts";

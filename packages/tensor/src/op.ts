@@ -38,7 +38,8 @@ export interface KernelCall {
   readonly params?: Readonly<Record<string, number | readonly number[]>>;
   /** The storage bindings in the order of their numbers. */
   readonly bindings: readonly (View | Temporary)[];
-  readonly workgroups: readonly [number, number?, number?];
+  /** Threads, of which the kernel's WGSL says how many make a workgroup; or, for kernels whose workgroups work together, workgroups. */
+  readonly grid: { readonly threads: number } | { readonly workgroups: number };
 }
 
 /** What a kernel may count on. */

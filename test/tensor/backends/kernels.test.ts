@@ -3,7 +3,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { create } from "webgpu";
+import { dispatchSize } from "../../../packages/tensor/src/backends/webgpu/kernels/grid.ts";
 import { specialise } from "../../../packages/tensor/src/backends/webgpu/kernels/specialise.ts";
+import { workgroupSize } from "../../../packages/tensor/src/workgroup.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { allOps } from "../ops/checkCase.ts";
 import { kernelCalls } from "../ops/derived.ts";
@@ -18,12 +20,17 @@ const libraries = files.filter((file) => !isKernel(file));
 
 /** Each text that the ops' cases compile, once, by the name of the first op that does. */
 const variants = new Map<string, string>();
+/** Calls that ask for threads: of which op, their workgroup size, and whether they set it. */
+const threaded: { name: string; size: number | null; sets: boolean }[] = [];
 for (const op of allOps) {
   for (const given of op.cases) {
     for (const profile of ["direct", "tiled"] as const) {
       for (const layout of ["rows", "transposed"] as const) {
-        for (const { kernel, constants = {}, library = "" } of kernelCalls(op, given, profile, layout)) {
+        for (const { kernel, constants = {}, library = "", grid } of kernelCalls(op, given, profile, layout)) {
           const code = specialise(kernel, constants) + library;
+          if ("threads" in grid) {
+            threaded.push({ name: op.name, size: workgroupSize(code), sets: "WORKGROUP" in constants });
+          }
           if (!variants.has(code)) variants.set(code, `${op.name}, ${profile}`);
         }
       }
@@ -48,6 +55,29 @@ const FEATURES = ["shader-f16", "subgroups", "chromium-experimental-subgroup-mat
 
 // Dawn aborts the process when one of these is collected while something made from it is alive.
 const instances: GPU[] = [];
+
+describe("the size of a workgroup", () => {
+  test("stands in the WGSL alone wherever a call asks for threads", () => {
+    expect(threaded.length).toBeGreaterThan(500);
+    expect(threaded.filter(({ size, sets }) => size === null || sets)).toEqual([]);
+  });
+
+  test("is read from a number or from the const that is one", () => {
+    expect(workgroupSize("@compute @workgroup_size(1)\nfn main() {}")).toBe(1);
+    expect(workgroupSize("const SIZE = 48u; // three warps\n@compute @workgroup_size(SIZE)\nfn main() {}")).toBe(48);
+    expect(workgroupSize("const SIZE = 2u * 48u;\n@compute @workgroup_size(SIZE)\nfn main() {}")).toBe(null);
+  });
+
+  test("covers the threads, in two axes beyond 65,535 workgroups", () => {
+    expect(dispatchSize("op", { threads: 129 }, 64)).toEqual([3, 1]);
+    expect(dispatchSize("op", { threads: 0 }, 64)).toEqual([1, 1]);
+    expect(dispatchSize("op", { threads: 64 * 65536 }, 64)).toEqual([32768, 2]);
+    expect(dispatchSize("op", { workgroups: 7 }, null)).toEqual([7, 1]);
+    expect(() => dispatchSize("op", { threads: 7 }, null)).toThrow(
+      "op: a grid of 7 threads for a kernel whose @workgroup_size is no number, want a grid of workgroups",
+    );
+  });
+});
 
 test("a folder per family has at most 16 kernels", () => {
   const families = files.map(({ file }) => file.split("/").slice(0, -1).join("/"));

@@ -116,7 +116,7 @@ describe.skipIf(!gpuAvailable)("on the device", () => {
   out[0] = f32(state & 0xffffu);
 }`,
         bindings: [x, out],
-        workgroups: [1],
+        grid: { threads: 1 },
       },
     ],
     cases: [{ inputs: [[1]] }],

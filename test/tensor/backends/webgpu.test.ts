@@ -74,7 +74,7 @@ describe.skipIf(!gpuAvailable)("the device", () => {
           kernel:
             "@group(0) @binding(1) var<storage, read_write> out: array<f32>;\n@compute @workgroup_size(1) fn main() { out[0] = nonsense; }",
           bindings: [out],
-          workgroups: [1],
+          grid: { threads: 1 },
         },
       ],
       cases: [{ inputs: [] }],

@@ -1,24 +1,16 @@
-// What the host sides of many kernels share: how many workgroups to dispatch, and axes padded to the kernels' fixed size.
+// What the host sides of many kernels share: how workgroups fold sums, rows per thread, and axes padded to the kernels' fixed size.
 
 import type { GpuTarget } from "../op.ts";
 import { MAX_RANK } from "../shape.ts";
+import { workgroupSize } from "../workgroup.ts";
 
-const MAX_WORKGROUPS = 65535;
-
-/**
- * Workgroups of `workgroup` invocations that cover `threads`, in two axes where one would pass WebGPU's limit of 65,535.
- * Kernels count x first, then y.
- */
-export function linearGrid(threads: number, workgroup: number): [number, number] {
-  const groups = Math.max(1, Math.ceil(threads / workgroup));
-  const rows = Math.ceil(groups / MAX_WORKGROUPS);
-  return [Math.ceil(groups / rows), rows];
-}
+/** For adapters where barriers are dear: they make compiling larger workgroups slow. */
+const SMALL_WORKGROUP = 16;
 
 /** How a kernel whose workgroups fold sums together divides its work. */
 export interface Folding {
-  /** Invocations of a workgroup. */
-  readonly workgroup: number;
+  /** What the kernel's WORKGROUP has to be. */
+  readonly WORKGROUP: string;
   /** How many of them fold each output; a power of two. */
   readonly lanes: number;
   /** Outputs of a workgroup: workgroup / lanes. */
@@ -32,26 +24,23 @@ export interface Folding {
 
 /**
  * How to fold `length` terms for each of a number of outputs.
+ * @param kernel its WGSL says how large workgroups are on GPUs
  * @param across neighbouring outputs whose terms lie side by side; 1 where an output's own terms do
  * @param isVector whether a term is four elements
  */
 export function folding(
+  kernel: string,
   profile: GpuTarget["profile"],
   { outputs, length, across, isVector }: { outputs: number; length: number; across: number; isVector: boolean },
 ): Folding {
   if (profile === "direct") {
-    // Each invocation folds one output alone; a small workgroup, since the kernels' barriers make compiling larger ones slow.
-    const workgroup = 16;
-    return {
-      workgroup,
-      lanes: 1,
-      columns: workgroup,
-      blocks: Math.ceil(outputs / workgroup),
-      chunk: length,
-      shares: 1,
-    };
+    // Each invocation folds one output alone.
+    const [columns, blocks] = [SMALL_WORKGROUP, Math.ceil(outputs / SMALL_WORKGROUP)];
+    return { WORKGROUP: `${columns}u`, lanes: 1, columns, blocks, chunk: length, shares: 1 };
   }
-  const workgroup = 128;
+  const workgroup = workgroupSize(kernel);
+  if (workgroup === null)
+    throw new Error(`folding: "${kernel.split("\n", 1)[0]}" has no workgroup size, want a number`);
   // Neighbouring invocations read a cache line (128 bytes) of neighbouring outputs, then go on along the terms.
   const line = Math.min(powerOfTwoFrom(across), isVector ? 8 : 32);
   const lanes = Math.min(workgroup / line, powerOfTwoFrom(length / 4));
@@ -60,7 +49,8 @@ export function folding(
   // Split where the lanes have much to do and the outputs alone do not fill a GPU: 2048 is 16 for each of 128 multiprocessors.
   const wanted = length <= 8 * lanes ? 1 : Math.min(Math.ceil(2048 / blocks), Math.floor(length / (4 * lanes)));
   const chunk = Math.max(1, Math.ceil(length / wanted));
-  return { workgroup, lanes, columns, blocks, chunk, shares: Math.max(1, Math.ceil(length / chunk)) };
+  const shares = Math.max(1, Math.ceil(length / chunk));
+  return { WORKGROUP: `${workgroup}u`, lanes, columns, blocks, chunk, shares };
 }
 
 function powerOfTwoFrom(n: number): number {

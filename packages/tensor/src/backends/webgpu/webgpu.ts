@@ -228,7 +228,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   }
 
   private dispatch<Attrs>(run: OpRun<Attrs>, prepared: PreparedCall, operands: readonly Place[]): void {
-    const { kernel, call, bindings } = prepared;
+    const { kernel, workgroups, bindings } = prepared;
     if (this.usedSlots === SLOTS) this.flush();
     const slot = this.usedSlots++ * SLOT;
     this.uniformBytes.set(prepared.params, slot);
@@ -242,8 +242,7 @@ class Webgpu implements WebgpuBackend, Tunable {
     if (kernel.pipeline !== this.pipeline) this.pass.setPipeline(kernel.pipeline);
     this.pipeline = kernel.pipeline;
     this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
-    const [x, y = 1] = call.workgroups;
-    this.pass.dispatchWorkgroups(x, y);
+    this.pass.dispatchWorkgroups(...workgroups);
     this.counts.dispatches++;
     this.watchdog.note(run.op.name);
     this.tape?.dispatched(run, prepared, places);

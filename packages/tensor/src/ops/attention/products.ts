@@ -5,12 +5,10 @@ import slopesKernel from "@pkg/kernels/attention/attention_slopes.wgsl";
 import weightsKernel from "@pkg/kernels/attention/attention_weights.wgsl";
 import type { GpuCall, KernelCall, View } from "../../op.ts";
 import { sizeOf, transposed } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import { matmulCalls } from "../matmul/matmul.ts";
 import type { AttentionAttrs } from "./attention.ts";
 import { inRuns, scoresOf } from "./runs.ts";
 
-const WORKGROUP = 64;
 const NAN_IN_NUMBER = "return (bitcast<u32>(v) & 0x7fffffffu) > INFINITE;";
 
 export function attentionByProducts(whole: GpuCall<AttentionAttrs>): KernelCall[] {
@@ -29,7 +27,7 @@ export function attentionByProducts(whole: GpuCall<AttentionAttrs>): KernelCall[
           width === 4 ? {} : { Vector: "f32", largest_of: "return v;", sum_of: "return v;", has_nan: NAN_IN_NUMBER },
         params: { rows, length: lengthOf(scores) / width, scale: call.attrs.scale, lse_offset: lse.offset },
         bindings: [scores, lse],
-        workgroups: linearGrid(rows, WORKGROUP),
+        grid: { threads: rows },
       },
       ...product(call, scores, v, o),
     ];
@@ -53,7 +51,7 @@ export function attentionGradByProducts(whole: GpuCall<AttentionAttrs>): KernelC
         constants: width === 4 ? {} : { Vector: "f32", Bits: "u32" },
         params: { size, length, scale: call.attrs.scale, lse_offset: lse.offset, delta_offset: delta.offset },
         bindings: [lse, delta, weights, slopes],
-        workgroups: linearGrid(size, WORKGROUP),
+        grid: { threads: size },
       },
       ...product(call, slopes, k, dq),
       ...product(call, transposed(slopes), q, dk),

@@ -4,7 +4,6 @@ import tiledGradKernel from "@pkg/kernels/attention/attention_grad_tiled.wgsl";
 import tiledKernel from "@pkg/kernels/attention/attention_tiled.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
 import { collapse, isContiguous, type Layout, sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import type { AttentionAttrs } from "./attention.ts";
 import { attentionByProducts, attentionGradByProducts } from "./products.ts";
 
@@ -34,7 +33,7 @@ export function attentionCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
       constants: tile.constants,
       params: { ...sizes, scale: attrs.scale * Math.LOG2E, ...shared, q_strides, k_strides, v_strides },
       bindings: [...inputs, ...outputs],
-      workgroups: linearGrid(blocks * samples, 1),
+      grid: { workgroups: blocks * samples },
     },
   ];
 }
@@ -69,7 +68,7 @@ function gradCall(
     constants: { ROWS_ARE_KEYS: rowsAreKeys, ...tile.constants },
     params: { ...sizes, scale, ...shared, a_strides, b_strides, c_strides, d_strides },
     bindings: [...operands, delta, lse, ...outputs],
-    workgroups: linearGrid(blocks * samples, 1),
+    grid: { workgroups: blocks * samples },
   };
 }
 

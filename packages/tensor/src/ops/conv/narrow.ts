@@ -5,7 +5,6 @@ import patchesKernel from "@pkg/kernels/convolution/patches.wgsl";
 import patchesSumKernel from "@pkg/kernels/convolution/patches_sum.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
 import { collapse, contiguousLayout, type Shape, sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementwiseCall } from "../elementwise/elementwise.ts";
 import { matmulCalls } from "../matmul/matmul.ts";
 import { expectedTime, PASS_COST, type Product, SHARE_COST } from "../matmul/tiles.ts";
@@ -14,7 +13,6 @@ import { type Gather, pixelStrides, placing } from "./convGather.ts";
 type Scratch = Pick<GpuCall<unknown>, "target" | "temporary">;
 type Size = readonly [number, number];
 
-const WORKGROUP = 64;
 const NARROW = 4;
 
 /**
@@ -69,7 +67,7 @@ export function narrowResult(
         bias_strides: bias ? pixelStrides(bias) : [0, 0, 0],
       },
       bindings: [parts, bias ?? parts, out],
-      workgroups: linearGrid(elements, WORKGROUP),
+      grid: { threads: elements },
     },
   ];
 }
@@ -136,7 +134,7 @@ function patchesOf(call: Scratch, gather: Gather, taps: Size): [View & Temporary
     constants: spreading(gather),
     params: { quads: pixels * row, row, c, taps, ...placing(gather) },
     bindings: [gather.image, patches],
-    workgroups: linearGrid(pixels * row, WORKGROUP),
+    grid: { threads: pixels * row },
   };
   return [patches, laying];
 }

@@ -12,7 +12,7 @@ import {
   type WasmOperands,
 } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sizeOf } from "../../shape.ts";
-import { grainOf, linearGrid } from "../dispatch.ts";
+import { grainOf } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 
 /** Windows over an image: [along its height, along its width]. */
@@ -31,8 +31,6 @@ export interface SpreadAttrs extends WindowAttrs {
   /** [height, width] of the result. */
   readonly size: readonly [number, number];
 }
-
-const WORKGROUP = 64;
 
 /** weight · the sum over each window: [batch, height, width, channels] → [batch, windows down, windows across, channels]. */
 export const windowSum: Op<WindowAttrs> = defineOp<WindowAttrs>({
@@ -161,7 +159,7 @@ function windowCall({ inputs: [x], outputs: [out], attrs }: GpuCall<WindowAttrs>
   const size = sizeOf(out.shape) / width;
   return {
     kernel,
-    constants: { Vector: isVector ? "vec4<f32>" : "f32", WORKGROUP: `${WORKGROUP}u` },
+    constants: { Vector: isVector ? "vec4<f32>" : "f32" },
     params: {
       size,
       channels: x.shape[3] / width,
@@ -173,7 +171,7 @@ function windowCall({ inputs: [x], outputs: [out], attrs }: GpuCall<WindowAttrs>
       padding: attrs.padding,
     },
     bindings: [x, out],
-    workgroups: linearGrid(size, WORKGROUP),
+    grid: { threads: size },
   };
 }
 

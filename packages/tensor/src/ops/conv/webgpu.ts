@@ -6,7 +6,6 @@ import weightDirectKernel from "@pkg/kernels/convolution/conv2d_weight_direct.wg
 import weightTiledKernel from "@pkg/kernels/convolution/conv2d_weight_tiled.wgsl";
 import type { GpuCall, KernelCall, View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import { halved } from "../matmul/half.ts";
 import { type MatrixProduct, matrixCalls } from "../matmul/matrixCalls.ts";
 import {
@@ -15,15 +14,13 @@ import {
   reader,
   type Tiling,
   tileConstants,
-  tileGrid,
+  tileCount,
   tilingFor,
   writer,
 } from "../matmul/tiles.ts";
 import { backward, forward, type Gather, pixelStrides, placing } from "./convGather.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./narrow.ts";
-
-const WORKGROUP = 64;
 
 /** The kernel calls of conv2d; a tuner gives the tiling, here and below. */
 export function convCalls(call: GpuCall<ConvAttrs>, tiling?: Tiling): KernelCall[] {
@@ -127,7 +124,7 @@ function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
         constants,
         params: { ...params, groups, batch },
         bindings: [x, g, outputs[0]],
-        workgroups: linearGrid(threads, WORKGROUP),
+        grid: { threads: threads },
       },
     ];
   }
@@ -136,7 +133,7 @@ function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
     constants: { ...constants, ...tileConstants(tiling.tile, target) },
     params: { ...params, pixels, shares: tiling.shares, share: tiling.share },
     bindings: [x, g, into],
-    workgroups: tileGrid(product, tiling),
+    grid: { workgroups: tileCount(product, tiling) },
   }));
 }
 
@@ -229,7 +226,7 @@ function tapSums(
         constants: { ...constants, C_IS_RAGGED: c % 4 !== 0 },
         params: { ...params, groups, weight_group: inGroup },
         bindings: [gather.image, w, bias ?? w, outputs[0]],
-        workgroups: linearGrid(threads, WORKGROUP),
+        grid: { threads: threads },
       },
     ];
   }
@@ -243,7 +240,7 @@ function tapSums(
     },
     params: { ...params, batch, shares: tiling.shares },
     bindings: [gather.image, w, bias ?? w, into],
-    workgroups: tileGrid(product, tiling),
+    grid: { workgroups: tileCount(product, tiling) },
   }));
 }
 

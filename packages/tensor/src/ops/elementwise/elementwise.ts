@@ -27,7 +27,7 @@ import {
   sizeOf,
 } from "../../shape.ts";
 import { accepts } from "../../signature.ts";
-import { grainOf, linearGrid, perAxis } from "../dispatch.ts";
+import { grainOf, perAxis } from "../dispatch.ts";
 
 /** What `elementwise` makes an op of. */
 export interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "vjp" | "saves" | "tolerance"> {
@@ -55,7 +55,6 @@ export interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "
   readonly cases?: readonly Case<Attrs>[];
 }
 
-const WORKGROUP = 64;
 /** How an operand lies, for the WebAssembly kernels. */
 const [IN_ROWS, SCALAR, STRIDED] = [0, 1, 2];
 const SHAPES: readonly Shape[] = [[], [0, 3], [7], [64, 2], [3, 5, 33], [2, 1, 2, 3, 1, 5]];
@@ -144,7 +143,7 @@ export function elementwiseCall(
   const offsets = [...operands.map(({ offset }) => offset), 0];
   const bindings = [...operands, out];
   const [A, B, C, Out] = bindings.map(({ dtype }) => WGSL_TYPE[dtype]);
-  const shared = { A, B, C, Out, ARITY: `${inputs.length}u`, WORKGROUP: `${WORKGROUP}u`, f: `return ${wgsl};` };
+  const shared = { A, B, C, Out, ARITY: `${inputs.length}u`, f: `return ${wgsl};` };
   if (inputs.every((input) => isScalar(input) || (isContiguous(input) && input.offset % 4 === 0))) {
     const [A_IS_SCALAR, B_IS_SCALAR, C_IS_SCALAR] = operands.map(isScalar);
     const quads = Math.ceil(size / 4);
@@ -154,7 +153,7 @@ export function elementwiseCall(
       constants: { ...shared, A_IS_SCALAR, B_IS_SCALAR, C_IS_SCALAR },
       params: { quads, ...scalarParams(scalars), offsets },
       bindings,
-      workgroups: linearGrid(quads, WORKGROUP),
+      grid: { threads: quads },
     };
   }
   const [{ shape }, a, b, c] = collapse([out, ...operands]);
@@ -172,7 +171,7 @@ export function elementwiseCall(
       c_strides: perAxis(c.strides),
     },
     bindings,
-    workgroups: linearGrid(size, WORKGROUP),
+    grid: { threads: size },
   };
 }
 

@@ -6,7 +6,6 @@ import { perStep } from "../../capture/session.ts";
 import { type Case, defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader, elementwiseWasm } from "./elementwise.ts";
 
 /** One number an input. */
@@ -14,7 +13,6 @@ export interface SumWeightedAttrs {
   readonly weights: readonly number[];
 }
 
-const WORKGROUP = 64;
 /** As many as devices bind beside the result: eight storage buffers are what every one has. */
 const MAX_INPUTS = 7;
 
@@ -47,10 +45,10 @@ export const sumWeighted = defineOp<SumWeightedAttrs>({
     return [
       {
         kernel: weightedSumKernel,
-        constants: { COUNT: `${inputs.length}u`, WORKGROUP: `${WORKGROUP}u` },
+        constants: { COUNT: `${inputs.length}u` },
         params: { quads, ...paramsOf(attrs) },
         bindings: [...operands, out],
-        workgroups: linearGrid(quads, WORKGROUP),
+        grid: { threads: quads },
       },
     ];
   },

@@ -6,10 +6,7 @@ import scatterAddKernel from "@pkg/kernels/indexing/scatter_add.wgsl";
 import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
-
-const WORKGROUP = 64;
 
 /**
  * Inputs table [rows, ...rest] and indices (int32) of any shape; output [...indices, ...rest]. An index outside of the table is an
@@ -34,10 +31,10 @@ export const gather: Op = defineOp({
     return [
       {
         kernel: gatherKernel,
-        constants: { Element, WORKGROUP: `${WORKGROUP}u` },
+        constants: { Element },
         params: { size, rows: table.shape[0], width },
         bindings: [table, indices, out],
-        workgroups: linearGrid(size, WORKGROUP),
+        grid: { threads: size },
       },
     ];
   },
@@ -89,10 +86,10 @@ export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly row
     return [
       {
         kernel: scatterAddKernel,
-        constants: { Element, WORKGROUP: `${WORKGROUP}u` },
+        constants: { Element },
         params: { size, count: sizeOf(indices.shape), width },
         bindings: [values, indices, out],
-        workgroups: linearGrid(size, WORKGROUP),
+        grid: { threads: size },
       },
     ];
   },
@@ -133,10 +130,9 @@ export const oneHot: Op<{ readonly depth: number }> = defineOp<{ readonly depth:
     return [
       {
         kernel: oneHotKernel,
-        constants: { WORKGROUP: `${WORKGROUP}u` },
         params: { size, depth },
         bindings: [indices, out],
-        workgroups: linearGrid(size, WORKGROUP),
+        grid: { threads: size },
       },
     ];
   },

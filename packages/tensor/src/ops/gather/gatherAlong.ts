@@ -5,10 +5,7 @@ import scatterKernel from "@pkg/kernels/indexing/scatter_along.wgsl";
 import { type CaseInput, defineOp, float32, type KernelCall, type NdArray, type Op, type View } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
-
-const WORKGROUP = 64;
 
 /**
  * Inputs x and indices (int32) of one shape but for the axis; output in the shape of indices: the element of x at that index along
@@ -94,10 +91,9 @@ export const scatterAlong: Op<{ readonly axis: number; readonly length: number }
     return [
       {
         kernel: scatterKernel,
-        constants: { WORKGROUP: `${WORKGROUP}u` },
         params: { size, length, count: values.shape[axis], inner: sizeOf(out.shape.slice(axis + 1)) },
         bindings: [values, indices, out],
-        workgroups: linearGrid(size, WORKGROUP),
+        grid: { threads: size },
       },
     ];
   },
@@ -134,10 +130,10 @@ export function gatherCall(x: View, indices: View, out: View, axis: number): Ker
   const size = sizeOf(out.shape);
   return {
     kernel: gatherKernel,
-    constants: { Element: WGSL_TYPE[out.dtype], WORKGROUP: `${WORKGROUP}u` },
+    constants: { Element: WGSL_TYPE[out.dtype] },
     params: { size, length: x.shape[axis], count: out.shape[axis], inner: sizeOf(out.shape.slice(axis + 1)) },
     bindings: [x, indices, out],
-    workgroups: linearGrid(size, WORKGROUP),
+    grid: { threads: size },
   };
 }
 

@@ -9,11 +9,10 @@ import mergeKernel from "@pkg/kernels/normalisation/group_norm_merge.wgsl";
 import statisticsKernel from "@pkg/kernels/normalisation/group_norm_statistics.wgsl";
 import type { GpuCall, KernelCall, View } from "../../op.ts";
 import { type Shape, sizeOf } from "../../shape.ts";
-import { folding, linearGrid } from "../dispatch.ts";
+import { folding } from "../dispatch.ts";
 import { sumPass } from "../reduce/reduce.ts";
 import type { GroupNormAttrs } from "./groupNorm.ts";
 
-const WORKGROUP = 64;
 const ACTIVATION = { none: "return z;", silu: "return z / (1.0 + exp(-z));" };
 const SLOPE = {
   none: "return Vector(1.0);",
@@ -31,10 +30,10 @@ export function groupNormCalls(call: GpuCall<GroupNormAttrs>): KernelCall[] {
     ...statisticsCalls(call, statistics),
     {
       kernel: applyKernel,
-      constants: { Vector, WORKGROUP: `${WORKGROUP}u`, activation: ACTIVATION[activation] },
+      constants: { Vector, activation: ACTIVATION[activation] },
       params: { size, sample: pixels * channels, channels, depth },
       bindings: [x, scale, bias, statistics, y],
-      workgroups: linearGrid(size, WORKGROUP),
+      grid: { threads: size },
     },
   ];
 }
@@ -51,24 +50,29 @@ export function groupNormGradCalls({
   const { Vector, width, pixels, channels, depth } = extents(x.shape, groups);
   const size = batch * pixels * channels;
   const isVector = width === 4;
-  const summed = folding(profile, { outputs: batch * channels, length: pixels, across: channels, isVector });
+  const summed = folding(sumsKernel, profile, {
+    outputs: batch * channels,
+    length: pixels,
+    across: channels,
+    isVector,
+  });
   const { shares } = summed;
   const sums = temporary(2 * batch * shares * channels * width);
   const means = temporary(2 * samples);
   const perGroup = { outputs: samples, length: shares * depth * width, across: 1, isVector: false };
-  const averaged = folding(profile, perGroup);
+  const averaged = folding(meansKernel, profile, perGroup);
   // As if of vectors: eight neighbours read 32 bytes, a memory sector, and leave many lanes for what may be many rows.
   const added = { outputs: channels * width, across: channels * width, isVector: true };
   const rows = batch * shares;
-  const isLong = folding(profile, { ...added, length: rows }).shares > 1;
+  const isLong = folding(parametersKernel, profile, { ...added, length: rows }).shares > 1;
   const shortened = isLong ? sumPass({ outer: 2, reduced: rows, inner: channels * width }) : null;
   const remaining = shortened?.chunks ?? rows;
   const remainder = shortened ? temporary(2 * remaining * channels * width) : sums;
-  const parameters = folding(profile, { ...added, length: remaining });
+  const parameters = folding(parametersKernel, profile, { ...added, length: remaining });
   return [
     {
       kernel: sumsKernel,
-      constants: { Vector, WORKGROUP: `${summed.workgroup}u`, slope: SLOPE[activation] },
+      constants: { Vector, WORKGROUP: summed.WORKGROUP, slope: SLOPE[activation] },
       params: {
         batch,
         pixels,
@@ -80,29 +84,29 @@ export function groupNormGradCalls({
         lanes: summed.lanes,
       },
       bindings: [g, x, scale, bias, statistics, sums],
-      workgroups: linearGrid(summed.blocks * shares, 1),
+      grid: { workgroups: summed.blocks * shares },
     },
     {
       kernel: meansKernel,
-      constants: { WORKGROUP: `${averaged.workgroup}u` },
+      constants: { WORKGROUP: averaged.WORKGROUP },
       params: { samples, groups, shares, depth: depth * width, count: pixels * depth * width, lanes: averaged.lanes },
       bindings: [sums, scale, means],
-      workgroups: linearGrid(averaged.blocks, 1),
+      grid: { workgroups: averaged.blocks },
     },
     ...(shortened ? [{ ...shortened.call, bindings: [sums, remainder] }] : []),
     {
       kernel: parametersKernel,
-      constants: { WORKGROUP: `${parameters.workgroup}u` },
+      constants: { WORKGROUP: parameters.WORKGROUP },
       params: { rows: remaining, channels: channels * width, lanes: parameters.lanes },
       bindings: [remainder, dscale, dbias],
-      workgroups: [parameters.blocks],
+      grid: { workgroups: parameters.blocks },
     },
     {
       kernel: gradKernel,
-      constants: { Vector, WORKGROUP: `${WORKGROUP}u`, slope: SLOPE[activation] },
+      constants: { Vector, slope: SLOPE[activation] },
       params: { size, sample: pixels * channels, channels, depth },
       bindings: [g, x, scale, bias, statistics, means, dx],
-      workgroups: linearGrid(size, WORKGROUP),
+      grid: { threads: size },
     },
   ];
 }
@@ -114,8 +118,13 @@ function statisticsCalls(
   const { Vector, width, pixels, channels, depth } = extents(x.shape, groups);
   const samples = x.shape[0] * groups;
   const length = pixels * depth;
-  const fold = folding(target.profile, { outputs: samples, length, across: 1, isVector: width === 4 });
-  const { workgroup, lanes, blocks, chunk, shares } = fold;
+  const fold = folding(statisticsKernel, target.profile, {
+    outputs: samples,
+    length,
+    across: 1,
+    isVector: width === 4,
+  });
+  const { WORKGROUP, lanes, blocks, chunk, shares } = fold;
   const partial = shares === 1 ? statistics : temporary(samples * shares * 3);
   const calls: KernelCall[] = [
     {
@@ -123,21 +132,20 @@ function statisticsCalls(
       constants: {
         Vector,
         WIDTH: `${width}.0`,
-        WORKGROUP: `${workgroup}u`,
+        WORKGROUP,
         ...(width === 4 ? {} : { first_of: "return v;", sum_of: "return v;" }),
       },
       params: { samples, groups, pixels, channels, depth, chunk, shares, blocks, lanes, epsilon },
       bindings: [x, partial],
-      workgroups: linearGrid(blocks * shares, 1),
+      grid: { workgroups: blocks * shares },
     },
   ];
   if (shares > 1) {
     calls.push({
       kernel: mergeKernel,
-      constants: { WORKGROUP: `${WORKGROUP}u` },
       params: { samples, count: length * width, chunk: chunk * width, shares, epsilon },
       bindings: [partial, statistics],
-      workgroups: linearGrid(samples, WORKGROUP),
+      grid: { threads: samples },
     });
   }
   return calls;

@@ -6,7 +6,7 @@ import { bitsOf, elementOf } from "../../element.ts";
 import { defineOp } from "../../op.ts";
 import { type DType, formatShape, type Shape, ShapeError, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { grainOf, linearGrid } from "../dispatch.ts";
+import { grainOf } from "../dispatch.ts";
 import { elementReader, elementwise, WGSL_TYPE } from "../elementwise/elementwise.ts";
 
 /** A view's elements in row-major order. */
@@ -39,7 +39,7 @@ export const fill = defineOp<FillAttrs>({
       constants: { Out: WGSL_TYPE[out.dtype] },
       params: { bits: bitsOf(value, dtype) },
       bindings: [out],
-      workgroups: [1],
+      grid: { threads: 1 },
     },
   ],
   perStep: ({ value, dtype }) => ({ bits: bitsOf(value, dtype) }),
@@ -100,7 +100,7 @@ export const concat = defineOp<{ readonly axis: number }>({
         constants: { Element: WGSL_TYPE[out.dtype] },
         params: { size, piece, row, start },
         bindings: [input, out],
-        workgroups: linearGrid(size, 64),
+        grid: { threads: size },
       };
       start += piece;
       return size > 0 ? [call] : [];

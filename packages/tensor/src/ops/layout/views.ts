@@ -15,7 +15,7 @@ import {
   stridesOf,
 } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { grainOf, linearGrid, perAxis } from "../dispatch.ts";
+import { grainOf, perAxis } from "../dispatch.ts";
 import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
 
 /** All of an axis, one index of it, or [from, to, step]. */
@@ -171,7 +171,7 @@ export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
           steps: perAxis(steps),
         },
         bindings: [x, out],
-        workgroups: linearGrid(size, 64),
+        grid: { threads: size },
       },
     ];
   },

@@ -3,9 +3,6 @@
 import roundKernel from "@pkg/kernels/elementwise/round_half.wgsl";
 import type { GpuCall, KernelCall, Temporary, View } from "../../op.ts";
 import { spanOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
-
-const WORKGROUP = 64;
 
 /**
  * A call on the first two operands as the target wants them: rounded to float16 in scratch, as two in a word with the same strides,
@@ -32,7 +29,7 @@ export function roundingCall(view: View, into: View | Temporary): KernelCall {
     kernel: roundKernel,
     params: { quads, first },
     bindings: [view, into],
-    workgroups: linearGrid(quads, WORKGROUP),
+    grid: { threads: quads },
   };
 }
 

@@ -4,14 +4,12 @@ import directKernel from "@pkg/kernels/products/matmul_direct.wgsl";
 import tiledKernel from "@pkg/kernels/products/matmul_tiled.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type View } from "../../op.ts";
 import { collapse, formatShape, type Layout, ShapeError, sameShape, sizeOf } from "../../shape.ts";
-import { linearGrid, perAxis } from "../dispatch.ts";
+import { perAxis } from "../dispatch.ts";
 import { rowMajor } from "../rowMajor.ts";
 import { halved } from "./half.ts";
 import { type MatrixProduct, matrixCalls } from "./matrixCalls.ts";
-import { inShares, type Product, reader, type Tiling, tileConstants, tileGrid, tilingFor, writer } from "./tiles.ts";
+import { inShares, type Product, reader, type Tiling, tileConstants, tileCount, tilingFor, writer } from "./tiles.ts";
 import { matmulWasm } from "./wasm.ts";
-
-const WORKGROUP = 64;
 
 /** out[…, i, j] = Σ_k a[…, i, k] · b[…, k, j] + bias[…, i, j], if there is one; Tensor.matmul stretches what has to be equal. */
 export const matmul = defineOp({
@@ -204,7 +202,7 @@ function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
         constants: { ...constants, K_IS_RAGGED: product.k % 4 !== 0 },
         params,
         bindings: [a, b, bias ?? b, out],
-        workgroups: linearGrid(blocks, WORKGROUP),
+        grid: { threads: blocks },
       },
     ];
   }
@@ -217,7 +215,7 @@ function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
     },
     params: { ...params, ...(into === out ? {} : { out_offset: 0 }), shares: tiling.shares, share: tiling.share },
     bindings: [a, b, bias ?? b, into],
-    workgroups: tileGrid(product, tiling),
+    grid: { workgroups: tileCount(product, tiling) },
   }));
 }
 

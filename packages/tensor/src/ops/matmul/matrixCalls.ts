@@ -2,7 +2,6 @@
 
 import matrixKernel from "@pkg/kernels/products/products_matrix.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, View } from "../../op.ts";
-import { linearGrid } from "../dispatch.ts";
 import { inShares, type Product, writer } from "./tiles.ts";
 
 /** A product [m, k] × [k, n], and how the kernel finds its operands. */
@@ -113,7 +112,7 @@ export function matrixCalls(
     constants,
     params,
     bindings: [a, b, bias ?? b, into],
-    workgroups: linearGrid(shares * countOf(tile), 1),
+    grid: { workgroups: shares * countOf(tile) },
   }));
 }
 

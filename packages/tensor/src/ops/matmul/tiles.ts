@@ -3,7 +3,6 @@
 import sumSharesKernel from "@pkg/kernels/products/sum_shares.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 
 /** Sizes of the part of a product that a workgroup makes (tileM × tileN, tileK at a time) and that one thread makes of it. */
 export interface Tile {
@@ -130,8 +129,8 @@ export function tileConstants(tile: Tile, target: GpuTarget): Record<string, str
 }
 
 /** Workgroups of one call: a tile each, for each of the shares. */
-export function tileGrid({ batches, m, n }: Product, { tile, shares }: Tiling): [number, number] {
-  return linearGrid(shares * batches * Math.ceil(m / tile.tileM) * Math.ceil(n / tile.tileN), 1);
+export function tileCount({ batches, m, n }: Product, { tile, shares }: Tiling): number {
+  return shares * batches * Math.ceil(m / tile.tileM) * Math.ceil(n / tile.tileN);
 }
 
 /** The calls for sums in shares: one that makes `out`, or one that makes the shares and one that adds them up in their order. */
@@ -149,7 +148,7 @@ export function inShares(
     constants: { Vector: width === 4 ? "vec4<f32>" : "f32" },
     params: { size: size / width, count: shares, out_offset: out.offset / width },
     bindings: [parts, out],
-    workgroups: linearGrid(size / width, 64),
+    grid: { threads: size / width },
   };
   return [call(parts), sum];
 }

@@ -4,7 +4,7 @@ import adamWKernel from "@pkg/kernels/optimizer/adam_w.wgsl";
 import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { grainOf, linearGrid } from "../dispatch.ts";
+import { grainOf } from "../dispatch.ts";
 
 /** The constants of an update, with t the number of updates including this one. */
 export interface AdamWAttrs {
@@ -20,8 +20,6 @@ export interface AdamWAttrs {
 function isScaled(scale: { readonly shape: Shape }): boolean {
   return sizeOf(scale.shape) === 3;
 }
-
-const WORKGROUP = 64;
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2): parameter, gradient, both moments and a scalar that
@@ -55,10 +53,10 @@ export const adamW = defineOp<AdamWAttrs>({
     return [
       {
         kernel: adamWKernel,
-        constants: { WORKGROUP: `${WORKGROUP}u`, IS_SCALED: isScaled(scale) },
+        constants: { IS_SCALED: isScaled(scale) },
         params: { quads, ...constantsOf(attrs, isScaled(scale)) },
         bindings: [g, scale, ...outputs],
-        workgroups: linearGrid(quads, WORKGROUP),
+        grid: { threads: quads },
       },
     ];
   },

@@ -5,10 +5,8 @@ import { wrongArgument } from "../../argument.ts";
 import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { grainOf, linearGrid } from "../dispatch.ts";
+import { grainOf } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
-
-const WORKGROUP = 64;
 
 /** The weight of the new value. */
 export interface EmaAttrs {
@@ -39,10 +37,9 @@ export const ema = defineOp<EmaAttrs>({
     return [
       {
         kernel: emaKernel,
-        constants: { WORKGROUP: `${WORKGROUP}u` },
         params: { quads, weight },
         bindings: [value, out],
-        workgroups: linearGrid(quads, WORKGROUP),
+        grid: { threads: quads },
       },
     ];
   },

@@ -5,7 +5,6 @@ import { expectTensors } from "../../argument.ts";
 import { defineOp, float32, type KernelCall, run, type Temporary, type View, type WasmCall } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 
 const CHUNK = 4096;
@@ -36,7 +35,7 @@ export const globalNorm = defineOp({
         constants: { CHUNK: `${CHUNK}u`, ...constants },
         params: { size, first },
         bindings: [input, to],
-        workgroups: linearGrid(chunksOf(size), 1),
+        grid: { workgroups: chunksOf(size) },
       });
     };
     const OF_SUMS = { In: "vec2f", term: "return x;" };

@@ -48,7 +48,7 @@ export const lossScale = defineOp<LossScaleAttrs>({
     control.data.set([factor / scale, 1 / first2, 1 / Math.sqrt(second2)]);
   },
   gpu: ({ inputs, outputs, attrs }) => [
-    { kernel: lossScaleKernel, params: numbersOf(attrs), bindings: [...inputs, ...outputs], workgroups: [1] },
+    { kernel: lossScaleKernel, params: numbersOf(attrs), bindings: [...inputs, ...outputs], grid: { threads: 1 } },
   ],
   wasm: ({ inputs: [norm, state], outputs: [next, control], attrs }) => [
     { kernel: "loss_scale", rows: 1, grain: 1, args: { next, control, norm, state, ...numbersOf(attrs) } },

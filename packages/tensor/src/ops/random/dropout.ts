@@ -5,7 +5,6 @@ import { defineOp, float32, type Op } from "../../op.ts";
 import { trialBound, trials } from "../../random/distributions.ts";
 import type { Draw } from "../../random/philox.ts";
 import { sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 import { drawNumbers, drawParams, sixteens } from "./random.ts";
 
@@ -14,7 +13,6 @@ interface DropoutAttrs extends Draw {
   readonly rate: number;
 }
 
-const WORKGROUP = 64;
 const DRAW: Draw = { key: [0xa4093822, 0x299f31d0], index: 3 };
 
 /** x / (1 − rate), or 0 with probability `rate` (to within 2⁻²⁴): of mean x. */
@@ -37,7 +35,7 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
         kernel: dropoutKernel,
         params: { ...dropoutParams(attrs), quads },
         bindings: [x, out],
-        workgroups: linearGrid(quads, WORKGROUP),
+        grid: { threads: quads },
       },
     ];
   },

@@ -5,11 +5,9 @@ import { defineOp, float32 } from "../../op.ts";
 import { normals } from "../../random/distributions.ts";
 import type { Draw } from "../../random/philox.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 import { drawNumbers, drawParams, sixteens } from "./random.ts";
 
-const WORKGROUP = 64;
 const DRAW: Draw = { key: [0xa4093822, 0x299f31d0], index: 5 };
 
 /**
@@ -50,7 +48,7 @@ export const noiseAdd = defineOp<Draw>({
         constants: { IS_ROW_OF_QUADS: row % 4 === 0 },
         params: { ...drawParams(draw), size, row, zero: 0 },
         bindings: [x0, signal, noise, noisy, epsilon],
-        workgroups: linearGrid(Math.ceil(size / 4), WORKGROUP),
+        grid: { threads: Math.ceil(size / 4) },
       },
     ];
   },

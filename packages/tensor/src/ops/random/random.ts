@@ -15,7 +15,7 @@ import {
 } from "../../random/distributions.ts";
 import { type Draw, halves, words } from "../../random/philox.ts";
 import { type DType, type Shape, sizeOf } from "../../shape.ts";
-import { grainOf, linearGrid } from "../dispatch.ts";
+import { grainOf } from "../dispatch.ts";
 import { WGSL_TYPE } from "../elementwise/elementwise.ts";
 
 /** An op without inputs: where its numbers come from, and the shape of the result. */
@@ -35,7 +35,6 @@ interface Random<Drawn extends Draw> {
   readonly cases: readonly Omit<Drawn, keyof Draw>[];
 }
 
-const WORKGROUP = 64;
 const SHAPES: readonly Shape[] = [[], [7], [0, 3], [2, 3, 43], [64, 65]];
 const affineParams = ({ scale, shift }: AffineDraw) => ({ scale, shift });
 
@@ -141,7 +140,7 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cas
     gpu({ outputs: [out], attrs }) {
       const quads = Math.ceil(sizeOf(out.shape) / 4);
       const given = { ...drawnParams(attrs), quads, zero: 0 };
-      const common = { bindings: [out], workgroups: linearGrid(quads, WORKGROUP) };
+      const common = { bindings: [out], grid: { threads: quads } };
       if (wgsl === null) return [{ kernel: normalKernel, params: given, ...common }];
       return [
         {

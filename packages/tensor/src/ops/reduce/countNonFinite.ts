@@ -6,11 +6,9 @@ import { expectTensors } from "../../argument.ts";
 import { defineOp, run } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 
 const PER_THREAD = 64;
-const WORKGROUP = 64;
 
 /** A scalar (uint32), over all elements of all inputs. */
 export const countNonFinite = defineOp({
@@ -31,13 +29,12 @@ export const countNonFinite = defineOp({
       const threads = Math.ceil(size / PER_THREAD);
       return {
         kernel: countKernel,
-        constants: { WORKGROUP: `${WORKGROUP}u` },
         params: { size, threads },
         bindings: [x, out],
-        workgroups: linearGrid(threads, WORKGROUP),
+        grid: { threads: threads },
       };
     });
-    return [{ ...toZero, workgroups: [1] }, ...counts];
+    return [{ ...toZero, grid: { threads: 1 } }, ...counts];
   },
   wasm: ({ inputs, outputs: [out] }) => [
     { kernel: "fill_i32", rows: 1, grain: 1, args: { out, value: 0 } },

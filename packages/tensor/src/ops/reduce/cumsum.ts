@@ -4,11 +4,9 @@ import cumsumKernel from "@pkg/kernels/reductions/cumsum.wgsl";
 import reduceKernel from "@pkg/kernels/reductions/reduce.wgsl";
 import { defineOp, float32, type GpuCall, type KernelCall, type Op, type Temporary, type View } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 
 const CHUNK = 64;
-const WORKGROUP = 64;
 
 /** out[…, r, …] = Σ x[…, q, …] over q ≤ r. */
 export const cumsum: Op<{ readonly axis: number }> = defineOp<{ readonly axis: number }>({
@@ -62,20 +60,20 @@ function scan({ inputs: [x], outputs: [out], attrs: { axis }, temporary }: GpuCa
       const sums = temporary(size);
       calls.push({
         kernel: reduceKernel,
-        constants: { CHUNK: `${CHUNK}u`, WORKGROUP: `${WORKGROUP}u` },
+        constants: { CHUNK: `${CHUNK}u` },
         params: { size, reduced: length, chunks, inner },
         bindings: [from, sums],
-        workgroups: linearGrid(size, WORKGROUP),
+        grid: { threads: size },
       });
       before = temporary(size);
       calls.push(...scanLine(sums, before, chunks));
     }
     calls.push({
       kernel: cumsumKernel,
-      constants: { HAS_BEFORE: chunks > 1, CHUNK: `${CHUNK}u`, WORKGROUP: `${WORKGROUP}u` },
+      constants: { HAS_BEFORE: chunks > 1, CHUNK: `${CHUNK}u` },
       params: { size, length, chunks, inner },
       bindings: [from, before, to],
-      workgroups: linearGrid(size, WORKGROUP),
+      grid: { threads: size },
     });
     return calls;
   };

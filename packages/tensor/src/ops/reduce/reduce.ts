@@ -19,7 +19,7 @@ import {
   type WasmOperands,
 } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, sizeOf, stridesOf } from "../../shape.ts";
-import { folding, grainOf, linearGrid } from "../dispatch.ts";
+import { folding, grainOf } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 
 /** Ascending distinct axes; the result keeps them with size 1. */
@@ -53,7 +53,6 @@ interface Extents {
 }
 
 const CHUNK = 64;
-const WORKGROUP = 64;
 // Up to this many elements one thread is as fast as several, whose rows are these at least, and as long.
 const [WASM_WHOLE, WASM_ROWS, WASM_CHUNK] = [32768, 32, 64];
 const ADDING: Combination = { pair: "a + b", quad: "a + b", identity: "return 0.0;" };
@@ -119,7 +118,7 @@ export const argmax = defineOp<{ readonly axis: number }>({
         constants: { key: "return order_key(bits);" },
         params: { size, reduced: x.shape[axis], inner: sizeOf(x.shape.slice(axis + 1)) },
         bindings: [x, out],
-        workgroups: linearGrid(size, WORKGROUP),
+        grid: { threads: size },
       },
     ];
   },
@@ -240,9 +239,9 @@ function directPass({ outer, reduced, inner }: Extents, { pair, identity, librar
     call: {
       kernel: reduceKernel,
       library,
-      constants: { identity, CHUNK: `${CHUNK}u`, WORKGROUP: `${WORKGROUP}u`, combine: `return ${pair};` },
+      constants: { identity, CHUNK: `${CHUNK}u`, combine: `return ${pair};` },
       params: { size, reduced, chunks, inner },
-      workgroups: linearGrid(size, WORKGROUP),
+      grid: { threads: size },
     },
   };
 }
@@ -254,7 +253,13 @@ function tiledPass({ outer, reduced, inner }: Extents, { pair, quad, identity, l
   const length = isRow && isVector ? reduced / 4 : reduced;
   const across = isVector && !isRow ? inner / 4 : inner;
   const outputs = outer * across;
-  const { lanes, columns, blocks, chunk, shares: chunks } = folding("tiled", { outputs, length, across, isVector });
+  const {
+    lanes,
+    columns,
+    blocks,
+    chunk,
+    shares: chunks,
+  } = folding(tiledKernel, "tiled", { outputs, length, across, isVector });
   const folded = "return combine_pair(combine_pair(v.x, v.y), combine_pair(v.z, v.w));";
   return {
     chunks,
@@ -270,7 +275,7 @@ function tiledPass({ outer, reduced, inner }: Extents, { pair, quad, identity, l
         finish: isVector && isRow ? folded : "return v;",
       },
       params: { outputs, reduced: length, chunk, chunks, inner: across, blocks, lanes, lane_step: isRow ? 1 : columns },
-      workgroups: linearGrid(blocks * chunks, 1),
+      grid: { workgroups: blocks * chunks },
     },
   };
 }

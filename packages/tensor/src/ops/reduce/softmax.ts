@@ -3,7 +3,7 @@
 import softmaxKernel from "@pkg/kernels/reductions/softmax.wgsl";
 import { type Case, defineOp, float32, type GpuCall, type NdArray, type Op } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { folding, grainOf, linearGrid } from "../dispatch.ts";
+import { folding, grainOf } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 
 interface RowFunction extends Pick<Op, "name" | "vjp" | "saves" | "tolerance"> {
@@ -93,14 +93,19 @@ function rowCall({ inputs: [x], outputs: [out], target }: GpuCall<undefined>, wg
   const rows = sizeOf(x.shape) / elements;
   const isVector = elements % 4 === 0;
   const length = isVector ? elements / 4 : elements;
-  const { workgroup, lanes, blocks } = folding(target.profile, { outputs: rows, length, across: 1, isVector });
+  const { WORKGROUP, lanes, blocks } = folding(softmaxKernel, target.profile, {
+    outputs: rows,
+    length,
+    across: 1,
+    isVector,
+  });
   return {
     kernel: softmaxKernel,
     constants: {
       Vector: isVector ? "vec4<f32>" : "f32",
       Result: isVector && !isReduction ? "vec4<f32>" : "f32",
       IS_REDUCTION: isReduction,
-      WORKGROUP: `${workgroup}u`,
+      WORKGROUP,
       ...(isVector
         ? {}
         : {
@@ -113,7 +118,7 @@ function rowCall({ inputs: [x], outputs: [out], target }: GpuCall<undefined>, wg
     },
     params: { rows, length, lanes },
     bindings: [x, out],
-    workgroups: linearGrid(blocks, 1),
+    grid: { workgroups: blocks },
   };
 }
 

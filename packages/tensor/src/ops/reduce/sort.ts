@@ -5,7 +5,6 @@ import blockKernel from "@pkg/kernels/sorting/sort_block.wgsl";
 import mergeKernel from "@pkg/kernels/sorting/sort_merge.wgsl";
 import { defineOp, type GpuCall, type KernelCall, type Op, type Temporary, type View } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { linearGrid } from "../dispatch.ts";
 import { elementReader } from "../elementwise/elementwise.ts";
 import { gatherCall, scatterAlong } from "../gather/gatherAlong.ts";
 
@@ -14,7 +13,6 @@ interface SortAttrs {
 }
 
 const BLOCK = 32;
-const WORKGROUP = 64;
 
 /** Outputs: the elements of each row in order (NaN counts as the largest), and the indices (int32) that they had. */
 export const sort: Op<SortAttrs> = defineOp<SortAttrs>({
@@ -79,8 +77,8 @@ function calls({ inputs: [x], outputs: [values, indices], attrs, temporary }: Gp
   const orderAfter = (k: number): View | Temporary => (k === merges ? indices : spare[k % 2]);
   const shared = {
     library: keys,
-    workgroups: linearGrid(size, WORKGROUP),
-    constants: { key: `return ${attrs.descending ? "~" : ""}order_key(bits);`, WORKGROUP: `${WORKGROUP}u` },
+    grid: { threads: size },
+    constants: { key: `return ${attrs.descending ? "~" : ""}order_key(bits);` },
   };
   return [
     {

@@ -1,6 +1,7 @@
 // Compiled kernels: one pipeline per specialised text, with bind group layouts shared by all kernels of one signature.
 
 import type { KernelCall } from "../../../op.ts";
+import { workgroupSize } from "../../../workgroup.ts";
 import type { Counting } from "../counters.ts";
 import { type ParamsLayout, paramsLayout } from "./params.ts";
 import { specialise } from "./specialise.ts";
@@ -19,6 +20,8 @@ export interface Kernel {
   readonly pipeline: GPUComputePipeline;
   readonly bindings: Bindings;
   readonly params: ParamsLayout | null;
+  /** Null where the WGSL does not tell it as a number. */
+  readonly workgroup: number | null;
 }
 
 const COMPUTE_STAGE = 4;
@@ -54,7 +57,7 @@ export class Pipelines {
       layout: this.device.createPipelineLayout({ label, bindGroupLayouts: [bindings.layout] }),
       compute: { module: this.device.createShaderModule({ label, code }) },
     });
-    return { pipeline, bindings, params };
+    return { pipeline, bindings, params, workgroup: workgroupSize(code) };
   }
 
   private bindingsOf(signature: string, paramsBytes: number): Bindings {

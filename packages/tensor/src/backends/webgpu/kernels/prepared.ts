@@ -4,6 +4,7 @@ import type { Operand } from "../../../backend.ts";
 import type { GpuTarget, KernelCall, Op } from "../../../op.ts";
 import type { Shape } from "../../../shape.ts";
 import type { Place } from "./bindGroups.ts";
+import { dispatchSize } from "./grid.ts";
 import { NumberMap } from "./numberMap.ts";
 import { type Field, writeParams } from "./params.ts";
 import type { Kernel, Pipelines } from "./pipelines.ts";
@@ -12,6 +13,8 @@ import type { Kernel, Pipelines } from "./pipelines.ts";
 export interface PreparedCall {
   readonly kernel: Kernel;
   readonly call: KernelCall;
+  /** In x and y. */
+  readonly workgroups: readonly [number, number];
   /** The parameters as the kernel reads them. */
   readonly params: Uint8Array<ArrayBuffer>;
   /** Those of them that the op's perStep rule gives. */
@@ -105,6 +108,7 @@ export class PreparedCalls {
         return {
           kernel,
           call,
+          workgroups: dispatchSize(op.name, call.grid, kernel.workgroup),
           params,
           changing: changingFields(op.name, kernel, call, changing),
           bindings: call.bindings.map((binding) => {

@@ -77,7 +77,7 @@ export class Tape implements Recording {
 
   dispatched<Attrs>(
     { op, inputs, attrs, changing: values = {} }: OpRun<Attrs>,
-    { kernel, call, changing }: PreparedCall,
+    { kernel, call, workgroups, changing }: PreparedCall,
     places: readonly Place[],
   ): void {
     const at = this.dispatches.length;
@@ -90,7 +90,6 @@ export class Tape implements Recording {
       }
       return { buffer, base, transient };
     });
-    const [x, y = 1] = call.workgroups;
     this.dispatches.push({
       op: op as Op<unknown>, // its perStep rule gets no attributes but its own
       live: this.isLive(attrs) ? { attrs, inputs: inputs.map(({ shape, dtype }) => ({ shape, dtype })) } : null,
@@ -98,7 +97,7 @@ export class Tape implements Recording {
       params: { ...call.params, ...Object.fromEntries(changing.map(({ name }) => [name, values[name]])) },
       changing,
       places: noted,
-      workgroups: [x, y],
+      workgroups,
     });
   }
 

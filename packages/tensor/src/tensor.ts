@@ -9,9 +9,9 @@ import { currentSession, refuseInCapture, type Whereabouts } from "./capture/ses
 import { blank, compute, copyOf, type Elements, overwrite } from "./compute.ts";
 import { tell } from "./debug/observer.ts";
 import { change } from "./memory/atomic.ts";
-import { adopt, disown } from "./memory/memory.ts";
+import { adopt, disown, type Slot, type Storage } from "./memory/memory.ts";
 import type { NumberArray, Op } from "./op.ts";
-import { formatShape, isContiguous, ShapeError, sameShape } from "./shape.ts";
+import { type DType, formatShape, isContiguous, type Layout, ShapeError, sameShape } from "./shape.ts";
 import { Images } from "./tensor/images.ts";
 
 /** Numbers in nested arrays, as `tensor()` takes them and `array()` gives them. */
@@ -22,6 +22,41 @@ export type NestedNumbers = number | readonly NestedNumbers[];
  * `item` wait. Operands broadcast as NumPy's do. Every method throws ShapeError for shapes it cannot take, before any work.
  */
 export class Tensor extends Images {
+  /** Internal: where the elements are; shared with the collector's safety net. */
+  readonly slot: Slot;
+  /** Internal: identity in the graph. */
+  readonly origin: Origin;
+  /** Internal: how the storage is read. */
+  layout: Layout;
+  /** The type of the elements. */
+  readonly dtype: DType;
+  /** Where the elements are, and where methods run. */
+  readonly backend: Backend;
+
+  /** Internal; use `tensor`, `zeros`, … or a method. */
+  constructor(backend: Backend, storage: Storage | null, layout: Layout, dtype: DType, origin: Origin) {
+    super();
+    this.slot = { storage };
+    this.backend = backend;
+    this.layout = layout;
+    this.dtype = dtype;
+    this.origin = origin;
+    currentSession()?.bear(this);
+  }
+
+  /** Whether the tensor is disposed: any use of it throws. */
+  get disposed(): boolean {
+    return this.slot.storage === null;
+  }
+
+  /** Internal. @throws Error when the tensor is disposed */
+  get storage(): Storage {
+    const { storage } = this.slot;
+    if (storage === null)
+      throw new Error(`tensor: this ${this} is disposed (by dispose or at the end of a tidy), want a live one`);
+    return storage;
+  }
+
   /** The elements in row-major order, once they are computed; a copy. Bools come as 0 and 1. */
   async data(): Promise<NumberArray> {
     refuseInCapture("reading a tensor", "it returned, and read outside");

@@ -1,9 +1,6 @@
-// What every tensor holds: storage, how it is read, its place in the graph. Its methods are families in a chain of classes.
+// The root of the classes with the methods of Tensor: what they know of a tensor, and how they run an op. No storage and no graph.
 
-import type { Origin } from "../autograd/graph.ts";
 import type { Backend } from "../backend.ts";
-import { currentSession } from "../capture/session.ts";
-import type { Slot, Storage } from "../memory/memory.ts";
 import type { Op } from "../op.ts";
 import { type DType, formatShape, type Layout, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -11,28 +8,14 @@ import type { Tensor } from "../tensor.ts";
 /**
  * The root of the chain Handle ← Views ← Arithmetic ← Functions ← Comparisons ← Reductions ← Indexing ← Normalisation ← Products ←
  * Images ← Tensor. A family calls on `this` what stands before it in the chain, and every method on the tensors that these return.
+ * Only Tensor has fields and a constructor: a chain of classes without them costs nothing when a tensor is made.
  */
 export abstract class Handle {
-  /** Internal: where the elements are; shared with the collector's safety net. */
-  readonly slot: Slot;
-  /** Internal: identity in the graph. */
-  readonly origin: Origin;
-  /** Internal: how the storage is read. */
-  layout: Layout;
-  readonly dtype: DType;
-  readonly backend: Backend;
+  abstract readonly layout: Layout;
+  abstract readonly dtype: DType;
+  abstract readonly backend: Backend;
 
-  /** Internal; use `tensor`, `zeros`, … or a method. */
-  constructor(backend: Backend, storage: Storage | null, layout: Layout, dtype: DType, origin: Origin) {
-    this.slot = { storage };
-    this.backend = backend;
-    this.layout = layout;
-    this.dtype = dtype;
-    this.origin = origin;
-    currentSession()?.bear(this.self);
-  }
-
-  /** The number of elements along each axis. */
+  /** The number of elements along each axis; [] for a scalar. */
   get shape(): Shape {
     return this.layout.shape;
   }
@@ -45,19 +28,6 @@ export abstract class Handle {
   /** The number of elements. */
   get size(): number {
     return sizeOf(this.layout.shape);
-  }
-
-  /** Whether the elements are freed. */
-  get disposed(): boolean {
-    return this.slot.storage === null;
-  }
-
-  /** Internal. @throws Error when the tensor is disposed */
-  get storage(): Storage {
-    const { storage } = this.slot;
-    if (storage === null)
-      throw new Error(`tensor: this ${this} is disposed (by dispose or at the end of a tidy), want a live one`);
-    return storage;
   }
 
   /** JavaScript's operators cannot compute with tensors. @throws Error with the methods to use, but for text */

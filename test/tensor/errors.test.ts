@@ -32,6 +32,7 @@ const image = of(1, 4, 4, 2);
 const n = integers(1, 2);
 const b = x.greater(0);
 const rng = randomStream(1);
+const other = cpu({ precision: "float64" });
 
 type Mistake = readonly [call: () => unknown, message: string];
 
@@ -141,6 +142,22 @@ const others: Readonly<Record<string, readonly Mistake[]>> = {
     [() => n.sort(), "sort: types int32, want float32"],
     [() => n.softmax(), "softmax: types int32, want float32"],
     [() => x.oneHot(3), "oneHot: types float32, want int32"],
+    [
+      () => x.gather(of(2)),
+      'gather: indices is Tensor(float32 [2] on cpu: float32), want a tensor of int32, such as tensor([0, 2], { dtype: "int32" })',
+    ],
+    [
+      () => x.gather([0] as never),
+      'gather: indices is a list of 1, want a tensor of int32, such as tensor([0, 2], { dtype: "int32" })',
+    ],
+    [
+      () => x.scatterAdd(b, 2),
+      'scatterAdd: indices is Tensor(bool [2, 3] on cpu: float32), want a tensor of int32, such as tensor([0, 2], { dtype: "int32" })',
+    ],
+    [
+      () => x.gatherAlong(tensor([[0], [1]], { backend: other, dtype: "int32" })),
+      "gatherAlong: indices is Tensor(int32 [2, 1] on cpu: float64), want a tensor on cpu: float32",
+    ],
     [() => n.reshape([1, 2]).matmul(n.reshape([2, 1])), "matmul: types int32, int32, want float32"],
     [() => grad((v) => v.sum().cast("int32"), [x]), "grad: the function's result is int32, want float32"],
   ],

@@ -14,12 +14,13 @@ import type { NumberArray, Op } from "./op.ts";
 import { type DType, formatShape, isContiguous, type Layout, ShapeError, sameShape } from "./shape.ts";
 import { Images } from "./tensor/images.ts";
 
-/** Numbers in nested arrays, as `tensor()` takes them and `array()` gives them. */
+/** Numbers in nested arrays. `tensor` takes them and `array` returns them. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
 /**
- * An immutable array of up to eight axes on a backend. Methods queue work and return at once; only `data`, `array` and
- * `item` wait. Operands broadcast as NumPy's do. Every method throws ShapeError for shapes it cannot take, before any work.
+ * An immutable array of at most eight axes on a backend.
+ * Methods queue work and return at once; only `data`, `array`, `item` and `to` wait. Two operands broadcast as in NumPy.
+ * A method checks its arguments first: it throws ShapeError for shapes, and Error for types and backends, before any work.
  */
 export class Tensor extends Images {
   /** Internal: where the elements are; shared with the collector's safety net. */
@@ -57,7 +58,10 @@ export class Tensor extends Images {
     return storage;
   }
 
-  /** The elements in row-major order, once they are computed; a copy. Bools come as 0 and 1. */
+  /**
+   * The elements in row-major order, a copy. Waits until they are computed. Bools come as 0 and 1.
+   * @throws Error in a captured function, or when the device failed (`DeviceLostError`, `DeviceStalledError`)
+   */
   async data(): Promise<NumberArray> {
     refuseInCapture("reading a tensor", "it returned, and read outside");
     const source = this.materialised();
@@ -66,13 +70,13 @@ export class Tensor extends Images {
     return pending;
   }
 
-  /** The only element. @throws ShapeError unless the size is 1 */
+  /** The only element. Waits until it is computed. @throws ShapeError unless there is one element */
   async item(): Promise<number> {
     if (this.size !== 1) throw new ShapeError(`item: shape ${formatShape(this.shape)}, want one element`);
     return (await this.data())[0];
   }
 
-  /** The elements as nested arrays; a number for a scalar. */
+  /** The elements as nested arrays, a number for a scalar. Waits until they are computed. */
   async array(): Promise<NestedNumbers> {
     const data = await this.data();
     const nest = (axis: number, start: number, size: number): NestedNumbers => {
@@ -83,7 +87,7 @@ export class Tensor extends Images {
     return nest(0, 0, this.size);
   }
 
-  /** Frees the elements (once no other view of them lives). Any later use throws. */
+  /** Frees the elements once no view of them lives. Any later use of this tensor throws; disposing it again does nothing. */
   dispose(): void {
     if (this.slot.storage === null) return;
     const session = currentSession();
@@ -93,14 +97,15 @@ export class Tensor extends Images {
     disown(this);
   }
 
-  /** `dispose`, at the end of a block that declares the tensor by `using`. */
+  /** Disposes the tensor at the end of a `using` declaration's block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
   /**
-   * Gives this tensor the value of another, which is disposed: how an optimizer updates a parameter in place.
-   * @throws ShapeError when shapes differ; Error inside a function that is being differentiated
+   * Gives this tensor the value of another, which is disposed. Optimizers update parameters so.
+   * @param value a tensor of the same shape, type and backend
+   * @throws ShapeError when shape or type differs; Error when the backend differs, and in a function that is being differentiated
    */
   assign(value: Tensor): void {
     expectTensor("assign", "value", value);
@@ -124,15 +129,15 @@ export class Tensor extends Images {
     value.dispose();
   }
 
-  /** The same value as a constant: no gradient flows through it. */
+  /** The same value as a constant: no gradient flows through it. A view. */
   detach(): Tensor {
     currentSession()?.find(this);
     return tensorOf({ storage: this.storage.retain(), layout: this.layout, dtype: this.dtype });
   }
 
   /**
-   * The elements on another backend, once they are computed: a copy, which no gradient flows through.
-   * @throws Error inside a function that is being differentiated, where it would cut the graph
+   * A copy of the elements on another backend. Waits until they are computed. No gradient flows through it.
+   * @throws Error inside a function that is being differentiated
    */
   async to(backend: Backend): Promise<Tensor> {
     expectBackend("to", "backend", backend);
@@ -158,13 +163,13 @@ export class Tensor extends Images {
     return apply(op, inputs, attrs, this.backend);
   }
 
-  /** Internal: a second handle on the same value, owned by the graph and not by any scope; `hollow` ones know no elements. */
+  /** Internal: a second handle on the same value that the graph owns. A `hollow` one knows the shape alone. */
   alias(hollow: boolean): Tensor {
     const storage = hollow ? null : this.storage.retain();
     return new Tensor(this.backend, storage, this.layout, this.dtype, this.origin);
   }
 
-  /** Lets a step that fails give this tensor back the storage that it has now. */
+  /** If the current step fails, restores the storage that this tensor has now. */
   private rememberStorage(): void {
     const { storage, layout } = this;
     storage.pin();
@@ -180,17 +185,17 @@ export class Tensor extends Images {
     change({ undo, settle });
   }
 
-  /** This tensor, or a row-major copy outside of the graph. */
+  /** This tensor if it is row-major, otherwise a copy outside of the graph. */
   private materialised(): Tensor {
     return isContiguous(this.layout) ? this : tensorOf(copyOf(this));
   }
 }
 
 /**
- * Runs an op: checks the operands, infers the result, runs the kernel, records it where somebody differentiates.
- * @param given what the op declares as its attributes; undefined for an op without
- * @param on where to run an op without operands. Default: the operands' backend, or that of `setDefaultBackend`
- * @throws Error for disposed operands and for operands of several backends; what the op's `infer` throws
+ * Runs an op on tensors: checks them, infers the shapes of the results, queues the kernels, and records the op for differentiation.
+ * @param given the op's attributes; undefined for an op without any
+ * @param on the backend. Default: that of the operands, or of `setDefaultBackend` if there are none
+ * @throws Error for disposed operands, types that the op does not take, or operands on several backends; ShapeError from `infer`
  */
 export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: Attrs, on?: Backend): Tensor[] {
   if (typeof op?.infer !== "function") throw wrongArgument("apply", "op", op, "what defineOp or elementwise gave");
@@ -229,7 +234,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   return outputs;
 }
 
-/** Internal: gives a tensor back the storage that it had, with the elements that it has now. */
+/** Internal: gives a tensor the storage that it had before, filled with the elements that it has now. */
 export function putBack(tensor: Tensor, { storage, layout }: Whereabouts): void {
   const value = tensor.alias(false);
   tensor.storage.release();

@@ -10,85 +10,100 @@ import { Views } from "./views.ts";
 
 /** Arithmetic of elements. A second operand broadcasts as in NumPy. */
 export abstract class Arithmetic extends Views {
-  /** x + b. */
+  /** x + b. Operands broadcast as in NumPy. @throws ShapeError when they do not; Error when their types differ */
   add(b: TensorLike): Tensor {
     return this.scales(b) ? this.affine(1, b) : this.binary(ops.add, b);
   }
 
-  /** x − b. */
+  /** x − b. Operands broadcast as in NumPy. @throws ShapeError when they do not; Error when their types differ */
   sub(b: TensorLike): Tensor {
     return this.scales(b) ? this.affine(1, -b) : this.binary(ops.sub, b);
   }
 
-  /** x · b, element by element; `matmul` is the matrix product. */
+  /**
+   * x · b, element by element; `matmul` multiplies matrices. @throws ShapeError when they do not broadcast; Error when types differ
+   */
   mul(b: TensorLike): Tensor {
     return this.scales(b) ? this.affine(b, 0) : this.binary(ops.mul, b);
   }
 
-  /** x / b. */
+  /** x / b, for float32. x / 0 is ±∞, and 0 / 0 is NaN. @throws ShapeError when shapes do not broadcast; Error for integers */
   div(b: TensorLike): Tensor {
     return this.binary(ops.div, b);
   }
 
-  /** scale · x + shift in one pass. */
+  /** scale · x + shift in one pass, for float32. */
   affine(scale: number, shift: number): Tensor {
     expectNumber("affine", "scale", scale);
     expectNumber("affine", "shift", shift);
     return this.only(ops.affine, { scale, shift });
   }
 
-  /** (1 − weight) · x + weight · b in one pass, b of the same shape. */
+  /**
+   * (1 − weight) · x + weight · b in one pass. `b` has the shape of x: it does not broadcast.
+   * @param weight any number; 0 gives x, 1 gives b
+   * @throws ShapeError when shapes differ
+   */
   lerp(b: Tensor, weight: number): Tensor {
     expectNumber("lerp", "weight", weight);
     return this.apply(ops.lerp, [this.self, b], { weight })[0];
   }
 
-  /** xᵇ; NaN of a negative x unless b is whole. At x = 0 the derivative by b is 0 if b ≥ 0. */
+  /**
+   * xᵇ. NaN for negative x unless b is an integer. At x = 0 with b ≥ 0 the derivative by b is 0.
+   * @throws ShapeError when shapes do not broadcast
+   */
   pow(b: TensorLike): Tensor {
     return typeof b === "number" ? this.only(ops.powScalar, { exponent: b }) : this.binary(ops.pow, b);
   }
 
-  /** −x. */
+  /** −x, for float32. */
   neg(): Tensor {
     return this.affine(-1, 0);
   }
 
-  /** |x|; its gradient at 0 is 0. */
+  /** |x|. The gradient at 0 is 0. */
   abs(): Tensor {
     return this.only(ops.abs, undefined);
   }
 
-  /** −1, 0 or 1; its gradient is zero. */
+  /** −1, 0 or 1. The gradient is 0. */
   sign(): Tensor {
     return this.only(ops.sign, undefined);
   }
 
-  /** The largest integer that is not above; its gradient is zero, as those of ceil and round. */
+  /** The largest integer ≤ x. The gradient is 0. */
   floor(): Tensor {
     return this.only(ops.floor, undefined);
   }
 
-  /** The smallest integer that is not below. */
+  /** The smallest integer ≥ x. The gradient is 0. */
   ceil(): Tensor {
     return this.only(ops.ceil, undefined);
   }
 
-  /** The nearest integer; of two, the even one. */
+  /** The nearest integer; a half goes to the even neighbour. The gradient is 0. */
   round(): Tensor {
     return this.only(ops.round, undefined);
   }
 
-  /** The larger of two; where they are equal each gets half of the gradient. */
+  /**
+   * The larger of two elements; NaN if one of them is. Where they are equal each gets half of the gradient.
+   * @throws ShapeError when shapes do not broadcast; Error when types differ
+   */
   maximum(b: TensorLike): Tensor {
     return this.binary(ops.maximum, b);
   }
 
-  /** The smaller of two; where they are equal each gets half of the gradient. */
+  /**
+   * The smaller of two elements; NaN if one of them is. Where they are equal each gets half of the gradient.
+   * @throws ShapeError when shapes do not broadcast; Error when types differ
+   */
   minimum(b: TensorLike): Tensor {
     return this.binary(ops.minimum, b);
   }
 
-  /** Limited to [lo, hi]; the gradient is zero outside. @throws Error unless lo ≤ hi */
+  /** Limits the elements to [lo, hi]. The gradient is 0 outside. @throws Error unless lo ≤ hi */
   clamp(lo: number, hi: number): Tensor {
     expectNumber("clamp", "lo", lo);
     expectNumber("clamp", "hi", hi);
@@ -101,6 +116,7 @@ export abstract class Arithmetic extends Views {
     return typeof b === "number" && this.dtype === "float32";
   }
 
+  /** An op of two operands, which broadcast. */
   protected binary(op: Op, b: TensorLike): Tensor {
     const other = toTensor(op.name, b, this);
     const shape = broadcastShapes(op.name, this.shape, other.shape);

@@ -12,47 +12,47 @@ export abstract class Functions extends Arithmetic {
     return this.only(ops.square, undefined);
   }
 
-  /** √x; NaN of a negative x. */
+  /** √x; NaN for x < 0. The derivative at 0 is infinite. */
   sqrt(): Tensor {
     return this.only(ops.sqrt, undefined);
   }
 
-  /** 1 / √x. */
+  /** 1 / √x; ∞ at 0, NaN for x < 0. */
   rsqrt(): Tensor {
     return this.only(ops.rsqrt, undefined);
   }
 
-  /** eˣ. */
+  /** eˣ. Infinite for x above about 88.7. */
   exp(): Tensor {
     return this.only(ops.exp, undefined);
   }
 
-  /** eˣ − 1, without the loss of digits near 0. */
+  /** eˣ − 1, exact to rounding also near 0, where `exp().sub(1)` loses digits. */
   expm1(): Tensor {
     return this.only(ops.expm1, undefined);
   }
 
-  /** The natural logarithm. */
+  /** The natural logarithm ln x; −∞ at 0, NaN for x < 0. */
   log(): Tensor {
     return this.only(ops.log, undefined);
   }
 
-  /** log(1 + x), without the loss of digits near 0. */
+  /** ln(1 + x), exact to rounding also near 0; −∞ at −1, NaN below. */
   log1p(): Tensor {
     return this.only(ops.log1p, undefined);
   }
 
-  /** sin x, of x in radians. */
+  /** sin x, x in radians. */
   sin(): Tensor {
     return this.only(ops.sin, undefined);
   }
 
-  /** cos x, of x in radians. */
+  /** cos x, x in radians. */
   cos(): Tensor {
     return this.only(ops.cos, undefined);
   }
 
-  /** The hyperbolic tangent of x. */
+  /** tanh x = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ). */
   tanh(): Tensor {
     return this.only(ops.tanh, undefined);
   }
@@ -62,7 +62,7 @@ export abstract class Functions extends Arithmetic {
     return this.only(ops.erf, undefined);
   }
 
-  /** log Φ(x), Φ the standard normal distribution, also where Φ(x) itself is no number any more. */
+  /** ln Φ(x), with Φ the distribution function of the standard normal. It stays finite where Φ(x) itself rounds to 0. */
   logNdtr(): Tensor {
     return this.only(ops.logNdtr, undefined);
   }
@@ -78,8 +78,10 @@ export abstract class Functions extends Arithmetic {
   }
 
   /**
-   * x · Φ(x), Φ the standard normal distribution (Hendrycks & Gimpel 2016).
-   * @param options `approximate: "tanh"` for the form with a tanh in the place of Φ, as GPT-2 has it; within 5e-4 of the other
+   * x · Φ(x), with Φ the distribution function of the standard normal (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+   * @param options `approximate`: "none" (the default) is exact. "tanh" is x / 2 · (1 + tanh(√(2/π) (x + 0.044715 x³))), which
+   * GPT-2 uses; it differs by less than 5e-4
+   * @throws Error for another word
    */
   gelu(options: { readonly approximate?: "none" | "tanh" } = {}): Tensor {
     const { approximate = "none" } = optionsOf("gelu", options, '{ approximate: "tanh" }');
@@ -89,12 +91,12 @@ export abstract class Functions extends Arithmetic {
     return this.only(approximate === "tanh" ? ops.geluTanh : ops.gelu, undefined);
   }
 
-  /** max(x, 0). */
+  /** max(x, 0). The gradient at 0 is 0. */
   relu(): Tensor {
     return this.only(ops.relu, undefined);
   }
 
-  /** log(1 + eˣ). */
+  /** ln(1 + eˣ). */
   softplus(): Tensor {
     return this.only(ops.softplus, undefined);
   }

@@ -11,8 +11,11 @@ import type { Tensor } from "../tensor.ts";
  * Only Tensor has fields and a constructor: a chain of classes without them costs nothing when a tensor is made.
  */
 export abstract class Handle {
+  /** Internal: where each element lies in the storage. */
   abstract readonly layout: Layout;
+  /** The type of the elements. */
   abstract readonly dtype: DType;
+  /** Where the elements are, and where methods run. */
   abstract readonly backend: Backend;
 
   /** The number of elements along each axis; [] for a scalar. */
@@ -30,7 +33,9 @@ export abstract class Handle {
     return sizeOf(this.layout.shape);
   }
 
-  /** JavaScript's operators cannot compute with tensors. @throws Error with the methods to use, but for text */
+  /**
+   * Text where JavaScript asks for text, as in a template string. @throws Error for operators such as +, naming methods to use
+   */
   [Symbol.toPrimitive](hint: string): string {
     if (hint === "string") return this.toString();
     throw new Error(
@@ -38,11 +43,12 @@ export abstract class Handle {
     );
   }
 
-  /** Type, shape and backend, such as "Tensor(float32 [2, 3] on cpu: float32)". */
+  /** Type, shape and backend as text: `Tensor(float32 [2, 3] on cpu: float32)`. */
   toString(): string {
     return `Tensor(${this.dtype} ${formatShape(this.shape)} on ${this.backend.name})`;
   }
 
+  /** What `console.log` shows in Node. */
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
   }
@@ -55,7 +61,7 @@ export abstract class Handle {
     return this as unknown as Tensor; // every instance is one: nothing else ends the chain
   }
 
-  /** An op with one operand and one result. */
+  /** Runs an op with one operand and one result. */
   protected only<Attrs>(op: Op<Attrs>, attrs: Attrs): Tensor {
     return this.apply(op, [this.self], attrs)[0];
   }

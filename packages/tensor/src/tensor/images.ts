@@ -9,19 +9,22 @@ import type { Tensor } from "../tensor.ts";
 import { toTensor } from "./operand.ts";
 import { Products } from "./products.ts";
 
-/** Where the windows of a pooling lie: how far apart, and zeros around the image. One number, or [down, across]. */
+/** How the windows of a pooling lie. Each is one number for both axes, or [down, across]. */
 export interface PoolOptions {
+  /** Pixels between windows. Default: the window, so that windows tile the image. */
   readonly stride?: number | readonly [number, number];
+  /** Pixels of zeros on each side. Default 0. */
   readonly padding?: number | readonly [number, number];
 }
 
 /** Convolution, upsampling and pooling of [batch, height, width, channels]. */
 export abstract class Images extends Products {
   /**
-   * The convolution (cross-correlation) of [batch, height, width, in] with a weight [kh, kw, in / groups, out], zeros around:
-   * → [batch, height′, width′, out].
-   * @param options stride, padding, dilation: numbers, or [y, x]; padding also [[top, bottom], [left, right]], or "same" for
-   * ⌈size / stride⌉ pixels; `bias` is added in the same pass and broadcasts to the result
+   * Convolution (cross-correlation, without flipping the kernel) of [batch, height, width, in] with zeros around the image:
+   * → [batch, height′, width′, out], height′ = ⌊(height + padding − dilation · (kh − 1) − 1) / stride⌋ + 1.
+   * @param weight [kh, kw, in / groups, out]
+   * @param options `stride`, `padding`, `dilation` and `groups` as in ConvOptions; `bias` as in `matmul`
+   * @throws ShapeError when shapes do not fit, or the kernel is larger than the padded image
    */
   conv2d(weight: Tensor, options: ConvOptions & BiasOptions = {}): Tensor {
     expectTensor("conv2d", "weight", weight);
@@ -39,7 +42,11 @@ export abstract class Images extends Products {
     return this.apply(ops.conv2d, operands, attrs)[0];
   }
 
-  /** Each pixel of [batch, height, width, channels] repeated `factor` times down and across. */
+  /**
+   * Repeats each pixel of [batch, height, width, channels] down and across: → [batch, height · factor, width · factor, channels].
+   * @param factor a positive integer, or [down, across]
+   * @throws ShapeError unless there are four axes
+   */
   upsampleNearest(factor: number | readonly [number, number]): Tensor {
     const window = pair("upsampleNearest", "factor", factor);
     if (this.rank !== 4) {
@@ -49,15 +56,21 @@ export abstract class Images extends Products {
     return this.only(ops.windowSpread, { window, stride: window, padding: [0, 0], weight: 1, size });
   }
 
-  /** The mean over windows of [batch, height, width, channels]; zeros of the padding count. The stride is the window by default. */
+  /**
+   * The mean over each window of [batch, height, width, channels]. Zeros of the padding count as pixels.
+   * @param window pixels, or [down, across]; the stride by default too
+   * @throws ShapeError unless there are four axes and the windows fit
+   */
   averagePool(window: number | readonly [number, number], options: PoolOptions = {}): Tensor {
     const windows = windowsOf("averagePool", window, options);
     return this.only(ops.windowSum, { ...windows, weight: 1 / (windows.window[0] * windows.window[1]) });
   }
 
   /**
-   * The largest element of each window of [batch, height, width, channels]; the padding never is. The stride is the window by default.
-   * A pass for each place in the window: made for small ones.
+   * The largest element of each window of [batch, height, width, channels]. Padding is never the largest.
+   * It takes one pass per pixel of the window, so it suits small windows.
+   * @param window pixels, or [down, across]; the stride by default too
+   * @throws ShapeError unless there are four axes and the windows fit
    */
   maxPool(window: number | readonly [number, number], options: PoolOptions = {}): Tensor {
     if (this.rank !== 4) {
@@ -89,6 +102,7 @@ function pair(name: string, argument: string, value: number | readonly [number, 
   return value;
 }
 
+/** Window, stride and padding as pairs, with their defaults. */
 function windowsOf(name: string, window: number | readonly [number, number], options: PoolOptions): ops.Windows {
   const { stride = window, padding = 0 } = optionsOf(name, options, "{ stride: 2, padding: 1 }");
   return {

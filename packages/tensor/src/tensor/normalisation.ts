@@ -8,20 +8,24 @@ import { Indexing } from "./indexing.ts";
 
 /** Normalisation along an axis or over groups of channels. */
 export abstract class Normalisation extends Indexing {
-  /** e^x / Σ e^x along an axis, for x of any size. */
+  /** eˣ / Σ eˣ along an axis, without overflow for large x. */
   softmax(axis = -1): Tensor {
     return this.alongLast("softmax", axis, (x) => x.only(ops.softmax, undefined));
   }
 
-  /** log softmax(x): x − log Σ e^x along an axis. */
+  /** ln softmax(x) = x − ln Σ eˣ along an axis, without overflow for large x. */
   logSoftmax(axis = -1): Tensor {
     return this.alongLast("logSoftmax", axis, (x) => x.only(ops.logSoftmax, undefined));
   }
 
   /**
-   * activation((x − mean) / √(variance + epsilon) · scale + bias) with the mean and variance over all positions and the channels
-   * of one group, for each sample (Wu & He 2018). This is [batch, ...spatial, channels]; scale and bias are [channels].
-   * @param options `groups` divides the channels; `activation` is none by default, or "silu"
+   * Group normalisation (Wu & He 2018, arXiv:1803.08494) of [batch, ...spatial, channels]:
+   * activation((x − mean) / √(variance + epsilon) · scale + bias), with mean and biased variance per sample and group of channels.
+   * @param scale [channels]
+   * @param bias [channels]
+   * @param options `groups`: how many groups divide the channels. `epsilon` is 1e-5 by default. `activation` is "none" by default;
+   * "silu" follows in the same pass
+   * @throws ShapeError when the groups do not divide the channels, or scale or bias is not [channels]
    */
   groupNorm(
     scale: Tensor,
@@ -34,7 +38,13 @@ export abstract class Normalisation extends Indexing {
     return this.apply(ops.groupNorm, [this.self, scale, bias], { groups, epsilon, activation })[0];
   }
 
-  /** (x − mean) / √(variance + epsilon) · scale + bias along the last axis, whose length scale and bias have. */
+  /**
+   * Layer normalisation (Ba et al. 2016, arXiv:1607.06450): (x − mean) / √(variance + epsilon) · scale + bias along the last axis.
+   * @param scale [n], n the length of the last axis
+   * @param bias [n]
+   * @param options `epsilon` is 1e-5 by default
+   * @throws ShapeError for a scalar, or when scale or bias is not [n]
+   */
   layerNorm(scale: Tensor, bias: Tensor, options: { readonly epsilon?: number } = {}): Tensor {
     const { epsilon } = optionsOf("layerNorm", options, "{ epsilon: 1e-5 }");
     if (this.rank === 0) throw new ShapeError("layerNorm: shape [], want a last axis");

@@ -10,9 +10,10 @@ import { Normalisation } from "./normalisation.ts";
 /** Products of matrices. */
 export abstract class Products extends Normalisation {
   /**
-   * The matrix product over the last two axes: [..., m, k] × [..., k, n] → [..., m, n]; leading axes broadcast.
-   * Transposed views are read in place.
+   * The matrix product over the last two axes: [..., m, k] × [..., k, n] → [..., m, n]. Leading axes broadcast.
+   * Transposed views are read without a copy.
    * @param options `bias` is added in the same pass; it broadcasts to the result
+   * @throws ShapeError when shapes do not fit
    */
   matmul(b: Tensor, options: BiasOptions = {}): Tensor {
     expectTensor("matmul", "b", b);
@@ -38,10 +39,13 @@ export abstract class Products extends Normalisation {
   }
 
   /**
-   * softmax(scale · q kᵀ + mask) v with q = this [..., queries, depth], k [..., keys, depth] and v [..., keys, width]; leading axes
-   * broadcast. Without a mask the matrix [..., queries, keys] is never stored (flash attention, Dao et al. 2022).
-   * @param options `scale` is 1 / √depth by default. `mask` broadcasts to [..., queries, keys]: a float32 one is added, a bool one
-   * says which keys a query sees; a query that sees none takes the mean of all, one whose added mask is −∞ for all gives NaN
+   * Scaled dot-product attention softmax(scale · q kᵀ + mask) v, with this as q (Vaswani et al. 2017, arXiv:1706.03762).
+   * Shapes: q [..., queries, depth], k [..., keys, depth], v [..., keys, width] → [..., queries, width]; leading axes broadcast.
+   * Without a mask the scores [..., queries, keys] are never stored (flash attention, Dao et al. 2022, arXiv:2205.14135).
+   * @param options `scale` is 1 / √depth by default. `mask` broadcasts to [..., queries, keys]: a float32 mask is added to the
+   * scores, and a bool mask is true where a query sees a key
+   * @returns for a query that a bool mask shows no key, the mean of all v; for one whose float32 mask is −∞ throughout, NaN
+   * @throws ShapeError when shapes do not fit
    */
   attention(k: Tensor, v: Tensor, options: { readonly scale?: number; readonly mask?: Tensor } = {}): Tensor {
     const { scale, mask } = optionsOf("attention", options, "{ scale: 0.125, mask }");

@@ -16,13 +16,16 @@ const KEEP = "{ keepAxes: true }";
 
 /** Reductions over axes, running sums, and the order of elements. */
 export abstract class Reductions extends Comparisons {
-  /** The sum over the given axes (all by default), which are dropped unless `keepAxes`. */
+  /**
+   * Σ x over the given axes, all by default. The axes are dropped unless `keepAxes`.
+   * @throws ShapeError for an axis outside of [−rank, rank − 1], or one given twice, as in every reduction
+   */
   sum(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
     const { keepAxes = false } = optionsOf("sum", options, KEEP);
     return this.reduce(ops.sum, axes, keepAxes);
   }
 
-  /** The mean over the given axes. */
+  /** The mean over the given axes; NaN over no elements. */
   mean(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
     const { keepAxes = false } = optionsOf("mean", options, KEEP);
     const reduced = resolveAxes("mean", axes, this.rank);
@@ -30,21 +33,27 @@ export abstract class Reductions extends Comparisons {
     return this.sum(reduced, { keepAxes }).mul(1 / count);
   }
 
-  /** The largest element over the given axes; equal ones share the gradient. */
+  /**
+   * The largest element over the given axes; NaN if one of them is. Equal elements share the gradient.
+   * @throws ShapeError over no elements
+   */
   max(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
     const { keepAxes = false } = optionsOf("max", options, KEEP);
     return this.reduce(ops.max, axes, keepAxes);
   }
 
-  /** The smallest element over the given axes; equal ones share the gradient. */
+  /**
+   * The smallest element over the given axes; NaN if one of them is. Equal elements share the gradient.
+   * @throws ShapeError over no elements
+   */
   min(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
     const { keepAxes = false } = optionsOf("min", options, KEEP);
     return this.neg().max(axes, { keepAxes }).neg();
   }
 
   /**
-   * The mean squared distance from the mean over the given axes, with n − correction in the place of the count n.
-   * @param options correction: 1 for the unbiased estimate of what these are samples of, 0 for their own variance
+   * Σ (x − mean)² / (n − correction) over the given axes, with n the number of elements.
+   * @param options `correction`: 1 (the default) for the unbiased estimate from a sample, 0 for the variance of the elements
    */
   variance(axes?: number | readonly number[], options: KeepOptions & { correction?: number } = {}): Tensor {
     const { keepAxes = false, correction = 1 } = optionsOf("variance", options, KEEP);
@@ -55,29 +64,33 @@ export abstract class Reductions extends Comparisons {
     return squares.sum(reduced, { keepAxes }).mul(1 / (count - correction));
   }
 
-  /** The standard deviation over the given axes: √variance, with its options; its gradient where it is 0 is 0. */
+  /**
+   * The standard deviation √variance over the given axes. Its gradient is 0 where it is 0.
+   * @param options `correction` as in `variance`
+   */
   std(axes?: number | readonly number[], options: KeepOptions & { correction?: number } = {}): Tensor {
     const { keepAxes = false, correction = 1 } = optionsOf("std", options, KEEP);
     expectNumber("std", "correction", correction);
     return rootOfSquares(this.variance(resolveAxes("std", axes, this.rank), { keepAxes, correction }));
   }
 
-  /** The Euclidean norm √Σ x² over the given axes; its gradient where it is 0 is 0. */
+  /** The Euclidean norm √Σ x² over the given axes. Its gradient is 0 where it is 0. */
   norm(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
     const { keepAxes = false } = optionsOf("norm", options, KEEP);
     return rootOfSquares(this.square().sum(resolveAxes("norm", axes, this.rank), { keepAxes }));
   }
 
-  /** log Σ e^x over the given axes, for x of any size. */
+  /** ln Σ eˣ over the given axes, without overflow for large x. */
   logSumExp(axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
     const { keepAxes = false } = optionsOf("logSumExp", options, KEEP);
     return this.overLast("logSumExp", axes, keepAxes, (rows) => rows.only(ops.logSumExp, undefined));
   }
 
   /**
-   * The q-quantile over the given axes (all by default): element q · (n − 1) of the n in order, between two elements on the straight
-   * line through them, as NumPy and PyTorch have it by default; NaN if one of them is.
+   * The q-quantile over the given axes: the sorted elements at index q · (n − 1), linear between two of them, as NumPy's and
+   * PyTorch's default. NaN if one of the elements is.
    * @param q in [0, 1]
+   * @throws Error for q outside of [0, 1]; ShapeError over no elements
    */
   quantile(q: number, axes?: number | readonly number[], options: KeepOptions = {}): Tensor {
     const { keepAxes = false } = optionsOf("quantile", options, KEEP);
@@ -98,13 +111,21 @@ export abstract class Reductions extends Comparisons {
     });
   }
 
-  /** The index (int32) of the largest element along an axis, the first of equal ones, or of the first NaN; the axis is dropped. */
+  /**
+   * The index (int32) of the largest element along an axis, which is dropped.
+   * Of equal elements the first counts; a NaN counts as the largest.
+   * @throws ShapeError for an axis without elements
+   */
   argmax(axis = -1): Tensor {
     const at = resolveAxis("argmax", axis, this.rank);
     return this.only(ops.argmax, { axis: at }).reshape(this.shape.toSpliced(at, 1));
   }
 
-  /** The index (int32) of the smallest element along an axis, the first of equal ones, or of the first NaN; the axis is dropped. */
+  /**
+   * The index (int32) of the smallest element along an axis, which is dropped.
+   * Of equal elements the first counts; a NaN counts as the smallest.
+   * @throws ShapeError for an axis without elements
+   */
   argmin(axis = -1): Tensor {
     const at = resolveAxis("argmin", axis, this.rank);
     if (this.shape[at] === 0) {
@@ -119,8 +140,9 @@ export abstract class Reductions extends Comparisons {
   }
 
   /**
-   * The elements in order along an axis, and the indices (int32) that they had; equal ones keep their order, NaN counts as the largest.
-   * The gradient takes time in the square of the axis.
+   * The elements along an axis in ascending order, and the index (int32) that each had before.
+   * The sort is stable, and NaN counts as the largest. The gradient takes time quadratic in the length of the axis.
+   * @throws ShapeError for a scalar
    */
   sort(axis = -1, options: { readonly descending?: boolean } = {}): { values: Tensor; indices: Tensor } {
     const { descending = false } = optionsOf("sort", options, "{ descending: true }");

@@ -1,14 +1,13 @@
 // Keeps the examples of docstrings true: each passes the compiler, and prints what its comments say.
-import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { format, promisify } from "node:util";
+import { format } from "node:util";
 import * as diffusion from "@pkg/diffusion";
 import * as nn from "@pkg/nn";
 import * as engine from "@pkg/tensor";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { examples, examplesOf, isPrinted } from "./examples.ts";
+import { compilerErrors, programFolder } from "./programs.ts";
 
 /** The families of the public face, and the export whose docstring shows how each is used. */
 const FAMILIES = {
@@ -19,10 +18,7 @@ const FAMILIES = {
   oracles: "mixtureOracle",
 };
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-// Inside the repository, where its packages resolve, and where git does not look.
-mkdirSync(join(root, "out"), { recursive: true });
-const folder = mkdtempSync(join(root, "out/examples-"));
+const folder = programFolder("examples");
 afterAll(() => rmSync(folder, { recursive: true }));
 afterEach(() => {
   vi.restoreAllMocks();
@@ -44,16 +40,7 @@ describe("the examples of docstrings", () => {
   });
 
   test("pass the compiler", async () => {
-    const options = { noEmit: true, composite: false, declarationMap: false, sourceMap: false, rootDir: root };
-    const program = { extends: "../../tsconfig.base.json", compilerOptions: options, include: ["*.ts"] };
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(program));
-    const compiler = join(root, "node_modules/typescript/bin/tsc");
-    const run = promisify(execFile)(process.execPath, [compiler, "-p", folder], { cwd: root });
-    const errors = await run.then(
-      () => "",
-      ({ stdout, stderr }) => `${stdout}${stderr}`,
-    );
-    expect(errors).toBe("");
+    expect(await compilerErrors(folder)).toBe("");
   });
 
   test.each(files)("$name prints what its comments say ($place)", async ({ file, printed }) => {

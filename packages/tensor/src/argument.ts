@@ -3,52 +3,56 @@
 import type { Backend } from "./backend.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** For libraries on this one: `name: argument is a promise (await it), want …`. */
+/**
+ * The error for an argument of the wrong kind: `name: argument is a promise (await it), want …`. For libraries that build on
+ * this one.
+ */
 export function wrongArgument(name: string, argument: string, value: unknown, wanted: string): Error {
   return new Error(`${name}: ${argument} is ${describe(value)}, want ${wanted}`);
 }
 
-/** @throws Error when it is no tensor */
+/** Refuses what is not a tensor. @throws Error naming function and argument */
 export function expectTensor(name: string, argument: string, value: unknown): asserts value is Tensor {
   if (!isTensor(value)) throw wrongArgument(name, argument, value, "a tensor");
 }
 
-/** @throws Error when it is no list of tensors */
+/** Refuses what is not a list of tensors. @throws Error naming function, argument and index */
 export function expectTensors(name: string, argument: string, value: unknown): asserts value is readonly Tensor[] {
   if (!Array.isArray(value)) throw wrongArgument(name, argument, value, "a list of tensors");
   for (const [k, item] of value.entries()) expectTensor(name, `${argument}[${k}]`, item);
 }
 
-/** @throws Error when it is no function */
+/** Refuses what is not a function. @throws Error naming function and argument */
 export function expectFunction(name: string, argument: string, value: unknown): void {
   if (typeof value !== "function") throw wrongArgument(name, argument, value, "a function");
 }
 
-/** @throws Error when it is no backend */
+/** Refuses what is not a backend. @throws Error naming function and argument */
 export function expectBackend(name: string, argument: string, value: unknown): asserts value is Backend {
   if (!isBackend(value)) throw wrongArgument(name, argument, value, "a backend, such as cpu() or await wasm()");
 }
 
-/** @throws Error when it is no number */
+/** Refuses what is not a number. @throws Error naming function and argument */
 export function expectNumber(name: string, argument: string, value: unknown): void {
   if (typeof value !== "number") throw wrongArgument(name, argument, value, "a number");
 }
 
-/** @throws Error when it is no random stream */
+/** Refuses what is not a random stream. @throws Error naming the function */
 export function expectStream(name: string, value: unknown): void {
   if (typeof (value as { take?: unknown } | null | undefined)?.take !== "function") {
     throw wrongArgument(name, "rng", value, "a random stream, such as randomStream(0)");
   }
 }
 
-/** @throws Error when it is no list: an argument each, as other libraries take them, is one number here */
+/** Refuses what is not an array, such as one argument per axis. @throws Error naming function and argument */
 export function expectList(name: string, argument: string, value: unknown, wanted: string): void {
   if (!Array.isArray(value)) throw wrongArgument(name, argument, value, wanted);
 }
 
 /**
- * Options as they are given, {} for none. Anything else than an object of fields would be passed by without a word.
- * @param example as `{ keepAxes: true }`
+ * The given options, {} for undefined and null.
+ * @param example what the options look like, for the error: `{ keepAxes: true }`
+ * @throws Error for what is not a plain object, which would otherwise be ignored
  */
 export function optionsOf<Options extends object>(
   name: string,
@@ -63,6 +67,7 @@ export function optionsOf<Options extends object>(
   return options;
 }
 
+/** Whether a value is a tensor. */
 export function isTensor(value: unknown): value is Tensor {
   return typeof value === "object" && value !== null && "slot" in value && "origin" in value && "layout" in value;
 }
@@ -71,7 +76,7 @@ function isBackend(value: unknown): value is Backend {
   return typeof value === "object" && value !== null && "allocate" in value && "download" in value;
 }
 
-/** A value in words: what it is, and of small ones which. */
+/** A value in words, for an error. */
 function describe(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
@@ -86,7 +91,7 @@ function describe(value: unknown): string {
   return names.length === 0 ? "an object without fields" : `an object with ${shown}`;
 }
 
-/** @throws Error when options are no object */
+/** Refuses options that are not an object. @throws Error naming the function */
 export function expectOptions(name: string, value: unknown): void {
   if (typeof value !== "object" || value === null) throw wrongArgument(name, "options", value, "an object");
 }

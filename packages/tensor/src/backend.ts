@@ -3,7 +3,7 @@
 import type { NumberArray, Op } from "./op.ts";
 import type { DType, Layout } from "./shape.ts";
 
-/** Memory that a backend handed out; opaque to all but that backend. */
+/** Memory of a backend. Only that backend looks inside. */
 export type Buffer = object;
 
 /** An operand of `run`: a layout over a buffer. */
@@ -14,7 +14,7 @@ export interface Operand extends Layout {
   readonly base: number;
 }
 
-/** What a backend holds at this moment. */
+/** How much memory a backend holds now. */
 export interface MemoryInfo {
   /** Buffers in use by tensors. */
   readonly buffers: number;
@@ -42,8 +42,8 @@ export interface Recording {
 export interface Difference {
   readonly reason: string;
   /**
-   * `ops`: other ops ran; `place`: the same, with operands elsewhere or by other kernels; `numbers`: only numbers differ, and these are
-   * not computed anew.
+   * `ops`: other ops ran; `place`: the same, with operands elsewhere or by other kernels; `numbers`: only numbers differ, and
+   * these are not computed anew.
    */
   readonly kind: "ops" | "place" | "numbers";
 }
@@ -61,23 +61,26 @@ export interface Replay {
   dispose(): void;
 }
 
-/** Where tensors lie and ops run: made by `cpu`, `wasm`, `webgpu` or `bestBackend`. */
+/** A device that holds tensors and runs ops: `cpu`, `wasm`, `webgpu` and `bestBackend` make one. */
 export interface Backend {
-  /** Says what runs the kernels: "cpu: float32", "webgpu: NVIDIA H100 …". */
+  /** The device in words: "cpu: float32", "webgpu: NVIDIA H100 …". */
   readonly name: string;
-  /** @throws OutOfMemoryError when the budget does not hold `size` more elements */
+  /**
+   * Memory for `size` elements of four bytes. @throws OutOfMemoryError when the budget does not hold them; `label` begins its
+   * message
+   */
   allocate(size: number, dtype: DType, label: string): Buffer;
-  /** Gives a buffer back. What was queued before may still read it. */
+  /** Frees a buffer. Work that was queued before may still read it. */
   free(buffer: Buffer): void;
   /** Copies row-major elements into a buffer. */
   upload(buffer: Buffer, dtype: DType, data: ArrayLike<number>): void;
-  /** Elements [offset, offset + length) once everything queued before has run. */
+  /** Elements [offset, offset + length), after the work that was queued before has run. */
   download(buffer: Buffer, dtype: DType, offset: number, length: number): Promise<NumberArray>;
-  /** Queues an op; returns before it has run. */
+  /** Queues an op and returns before it has run. */
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void;
-  /** Resolves once everything queued so far has run. @throws what went wrong on the device */
+  /** Resolves after all work queued so far has run. @throws what went wrong on the device */
   settled(): Promise<void>;
-  /** How much memory it holds now. */
+  /** The memory it holds now. */
   memory(): MemoryInfo;
   /**
    * Notes what is queued until the function that it returns is called. Absent where nothing would be gained.
@@ -88,28 +91,28 @@ export interface Backend {
   dispose(): void;
 }
 
-/** More memory was asked for than the budget or the device holds. */
+/** The budget or the device does not hold the memory that was asked for. */
 export class OutOfMemoryError extends Error {
   override readonly name = "OutOfMemoryError";
 }
 
 /**
- * The device went away (driver reset, GPU process killed, disposed) and its tensors with it, or a thread that computes (killed): make a
- * new backend.
+ * The device is gone (driver reset, GPU process ended, thread ended, disposed), and its tensors with it. A new backend is
+ * needed.
  */
 export class DeviceLostError extends Error {
   override readonly name: string = "DeviceLostError";
 }
 
 /**
- * The device has ended nothing for so long that it counts as lost. What it was handed may still end: a result that is asked for again is
- * awaited again.
+ * The device has finished no work for the time limit, and counts as lost. Its work may still finish: asking again for a result
+ * waits again.
  */
 export class DeviceStalledError extends DeviceLostError {
   override readonly name = "DeviceStalledError";
 }
 
-/** The device refused a command: a fault in a kernel or in the engine, named by its label. */
+/** The device refused a command, which its label names: a kernel or the engine has a fault. */
 export class ValidationError extends Error {
   override readonly name = "ValidationError";
 }

@@ -22,7 +22,7 @@ export interface CreateOptions {
 
 const OPTIONS = '{ backend, dtype: "int32" }';
 
-/** Numbers for a tensor: nested arrays, or a typed array. */
+/** Numbers for a tensor: one number, nested arrays, or a typed array. */
 export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
 
 /**
@@ -30,10 +30,10 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
  * @param values a number, nested arrays, or a typed array (whose type is taken unless `dtype` is given: Int32Array → int32,
  * Uint32Array → uint32); or a function that gives them, which in a captured function is called again at every step: it may read
  * values of `perStep`, and change nothing
- * @param options `shape` arranges flat values; without it the nesting of `values` is the shape. Values that `dtype` does not hold
- * become elements as `cast` makes them: integers are truncated and limited, and what is not 0 is true
- * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values; Error for values that are no function, nor
- * from `perStep`, in a captured function
+ * @param options `shape` arranges flat values; without it the nesting of `values` is the shape. Values that `dtype` does not
+ * hold become elements as `cast` makes them: integers are truncated and limited, and what is not 0 is true
+ * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values; Error for values that are no function,
+ * nor from `perStep`, in a captured function
  * @example
  * ```ts
  * import { bestBackend, setDefaultBackend, tensor } from "@pkg/tensor";
@@ -82,7 +82,11 @@ export function tensor(
   return tensorOf(elements);
 }
 
-/** A tensor full of one number (as `tensor` takes it), which takes the memory of one element until it is written to. */
+/**
+ * A tensor filled with one number. It takes the memory of one element until it is written to.
+ * @param value converted as `tensor` converts
+ * @throws Error for what is not a number; ShapeError for a shape that is none
+ */
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
   checkShape("full", shape);
   if (typeof value !== "number" && typeof value !== "boolean") throw wrongArgument("full", "value", value, "a number");
@@ -92,31 +96,35 @@ export function full(shape: Shape, value: number, options: CreateOptions = {}): 
   return tidy(() => apply(fill, [], { value, dtype }, backend)[0].expand(shape));
 }
 
-/** A tensor full of 0. */
+/** A tensor filled with 0. */
 export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 0, options);
 }
 
-/** A tensor full of 1. */
+/** A tensor filled with 1. */
 export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 1, options);
 }
 
-/** Zeros in the shape and type of another tensor. */
+/** Zeros in the shape and type of a tensor, on its backend. */
 export function zerosLike(like: Tensor): Tensor {
   expectTensor("zerosLike", "like", like);
   const { shape, dtype, backend } = like;
   return full(shape, 0, { backend, dtype });
 }
 
-/** Ones in the shape and type of another tensor. */
+/** Ones in the shape and type of a tensor, on its backend. */
 export function onesLike(like: Tensor): Tensor {
   expectTensor("onesLike", "like", like);
   const { shape, dtype, backend } = like;
   return full(shape, 1, { backend, dtype });
 }
 
-/** start, start + step, … below end. */
+/**
+ * The numbers start, start + step, … below `end` (above it for a negative step).
+ * @param options `step` is 1 by default
+ * @throws Error for bounds that are not finite, or a step of 0
+ */
 export function arange(start: number, end: number, options: CreateOptions & { readonly step?: number } = {}): Tensor {
   const { step = 1 } = optionsOf("arange", options, "{ step: 2 }");
   for (const [name, bound] of Object.entries({ start, end, step })) expectNumber("arange", name, bound);
@@ -127,7 +135,7 @@ export function arange(start: number, end: number, options: CreateOptions & { re
   return tensor(() => Array.from({ length: count }, (_, k) => start + k * step), options);
 }
 
-/** @throws Error for what holds no numbers */
+/** Refuses values that hold something other than numbers. */
 function checkValues(values: unknown): void {
   if (typeof values === "number") return;
   if (ArrayBuffer.isView(values) && !(values instanceof DataView) && !/^Big/.test(values.constructor.name)) return;

@@ -7,12 +7,12 @@ import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "./shape.
 import { Tensor } from "./tensor.ts";
 
 /**
- * −log softmax(logits)[label], the cross-entropy between labels and logits, in nats.
+ * The cross-entropy −ln softmax(logits)[label] in nats.
  * @param logits [..., classes]
- * @param labels [...] (int32), or as many numbers in row-major order; in 0 … classes − 1
- * @param options `reduction`: the "mean" over all labels (default), their "sum", or "none"
+ * @param labels int32 [...], or as many integers in row-major order; each in 0 … classes − 1
+ * @param options `reduction`: "mean" over the labels (the default), "sum", or "none"
  * @returns [], or for "none" the shape of the labels
- * @throws ShapeError when the shapes do not fit; Error for labels that are no class, unless they are already on a GPU
+ * @throws ShapeError when shapes do not fit; Error for a label outside of the classes, unless the labels are a tensor on a GPU
  */
 export function crossEntropy(
   logits: Tensor,

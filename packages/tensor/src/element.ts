@@ -5,8 +5,8 @@ import type { DType } from "./shape.ts";
 const RANGE = { int32: [-(2 ** 31), 2 ** 31 - 1], uint32: [0, 2 ** 32 - 1] } as const;
 
 /**
- * Integers are truncated towards 0 and limited to the type's ends, and NaN is 0; as a bool whatever is not 0 is 1, NaN too.
- * Floats are left to the storage, which rounds them.
+ * A number as an element. For integers it is truncated towards 0 and limited to the type's range, and NaN becomes 0. For bools,
+ * 1 unless it is 0, so NaN becomes 1. A float32 stays as it is: storage rounds it.
  */
 export function elementOf(value: number, dtype: DType): number {
   if (dtype === "float32") return value;
@@ -15,7 +15,7 @@ export function elementOf(value: number, dtype: DType): number {
   return Number.isNaN(value) ? 0 : Math.min(Math.max(Math.trunc(value), lowest), highest);
 }
 
-/** The same of many, which are copied only where they may have to change. */
+/** Numbers as elements, as `elementOf` makes them. They are copied only where some may change. */
 export function elementsOf(values: ArrayLike<number>, dtype: DType): ArrayLike<number> {
   if (dtype === "float32") return values;
   if (dtype === "int32" && values instanceof Int32Array) return values;
@@ -28,7 +28,7 @@ export function bitsOf(value: number, dtype: DType): number {
   return dtype === "float32" ? new Uint32Array(Float32Array.of(value).buffer)[0] : elementOf(value, dtype) >>> 0;
 }
 
-/** Whether a number is an element as it stands. */
+/** Whether a number is an element without change. */
 export function isElement(value: number, dtype: DType): boolean {
   return dtype === "float32" || (typeof value === "number" && elementOf(value, dtype) === value);
 }

@@ -6,20 +6,23 @@ export function erf(x: number): number {
   return Math.sign(x) * (size < SWITCH ? series(size) : 1 - fraction(size));
 }
 
-/** 1 − erf x, with small relative error also where erf x is close to 1. */
+/** 1 − erf x, with a small relative error also for large x. */
 export function erfc(x: number): number {
   if (x < 0) return 2 - erfc(-x);
   return x < SWITCH ? 1 - series(x) : fraction(x);
 }
 
-/** log Φ(x) = log(½ erfc(−x / √2)), Φ the standard normal distribution, with small relative error for all x. */
+/**
+ * ln Φ(x) = ln(½ erfc(−x / √2)), with Φ the distribution function of the standard normal. The relative error is small for all
+ * x.
+ */
 export function logNormalDistribution(x: number): number {
   if (x >= 0) return Math.log1p(-0.5 * erfc(x * Math.SQRT1_2));
   const z = -x * Math.SQRT1_2;
   return z < SWITCH ? Math.log(0.5 * erfc(z)) : Math.log(0.5 * scaledFraction(z)) - 0.5 * x * x;
 }
 
-/** The series needs more terms from here on than the fraction, and 1 − erf x loses digits. */
+/** From here on the series needs more terms than the fraction, and 1 − erf x loses digits. */
 const SWITCH = 2;
 
 /** erf x = 2/√π e^(−x²) Σ 2ⁿ x²ⁿ⁺¹ / (1 · 3 · … · (2n + 1)) for x ≥ 0: no term cancels another. */

@@ -6,9 +6,9 @@ import { resolveAxis } from "./shape.ts";
 import { apply, type Tensor } from "./tensor.ts";
 
 /**
- * Tensors one after another along an axis.
- * @param tensors at least one, of equal shapes but for that axis
- * @throws ShapeError listing the shapes when they differ elsewhere; Error when there are none
+ * Joins tensors along an axis.
+ * @param tensors at least one; all axes but this one have equal lengths, and the types are equal
+ * @throws ShapeError listing the shapes when they do not fit; Error when there are none
  */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   expectTensors("concat", "tensors", tensors);
@@ -17,7 +17,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   return apply(concatOp, tensors, { axis: resolveAxis("concat", axis, first.rank) }, first.backend)[0];
 }
 
-/** Tensors of equal shapes along a new axis. @throws as concat */
+/** Joins tensors of equal shapes along a new axis. @throws as `concat` */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   expectTensors("stack", "tensors", tensors);
   return concat(

@@ -2,7 +2,7 @@
 
 import { expectList, wrongArgument } from "./argument.ts";
 
-/** Sizes of the axes, outermost first; [] is a scalar. */
+/** The lengths of the axes, outermost first; [] is a scalar. */
 export type Shape = readonly number[];
 
 /** Element types. Every element takes four bytes; a bool is 0 or 1. */
@@ -10,35 +10,40 @@ export type DType = "float32" | "int32" | "uint32" | "bool";
 
 const DTYPES: readonly unknown[] = ["float32", "int32", "uint32", "bool"] satisfies DType[];
 
-/** What is known of a value before it is computed. */
+/** Shape and type of a value, known before it is computed. */
 export interface Spec {
+  /** The lengths of the axes, outermost first. */
   readonly shape: Shape;
+  /** The type of the elements. */
   readonly dtype: DType;
 }
 
-/** Where the elements of a tensor lie in its storage: element i is at offset + Σ index_k · strides_k. */
+/** Where the elements of a tensor lie in its storage: the element at index [i₀, i₁, …] is at offset + Σ iₖ · strides[k]. */
 export interface Layout {
+  /** The lengths of the axes, outermost first. */
   readonly shape: Shape;
+  /** Per axis, the distance in elements between neighbours; 0 repeats an element, and a negative one reverses the axis. */
   readonly strides: readonly number[];
+  /** Where the element at index [0, 0, …] lies, in elements. */
   readonly offset: number;
 }
 
-/** More axes than this are refused: kernels carry strides in fixed-size parameters. */
+/** The most axes of a tensor: kernels have room for the strides of so many. */
 export const MAX_RANK = 8;
 
-/** A shape that an op cannot take; the message names the op, the shapes and what was wanted. */
+/** A shape, axis or index that does not fit. The message names the function, the shapes and what was wanted. */
 export class ShapeError extends Error {
   override readonly name = "ShapeError";
 }
 
-/** The product of the axes; 1 for a scalar. */
+/** The number of elements, Π shape; 1 for a scalar. */
 export function sizeOf(shape: Shape): number {
   let size = 1;
   for (const n of shape) size *= n;
   return size;
 }
 
-/** Row-major strides, in elements. */
+/** Strides of row-major order, in elements. */
 export function stridesOf(shape: Shape): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
@@ -49,12 +54,12 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
-/** The layout of a freshly made tensor: row-major from the start of its storage. */
+/** The layout of a new tensor: row-major from the start of its storage. */
 export function contiguousLayout(shape: Shape): Layout {
   return { shape, strides: stridesOf(shape), offset: 0 };
 }
 
-/** Whether the elements lie in row-major order without gaps (axes of size 1 have no say). */
+/** Whether the elements lie in row-major order without gaps. Strides of axes of size 1 do not matter. */
 export function isContiguous({ shape, strides }: Layout): boolean {
   let stride = 1;
   for (let k = shape.length - 1; k >= 0; k--) {
@@ -72,6 +77,7 @@ export function transposed<Given extends Layout>(given: Given): Given {
   return { ...given, shape: swap(given.shape), strides: swap(given.strides) };
 }
 
+/** Whether two shapes are equal. */
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, k) => n === b[k]);
 }
@@ -120,7 +126,10 @@ export function resolveAxis(op: string, axis: number, rank: number): number {
   return resolved;
 }
 
-/** Ascending distinct axes; undefined means all of them. */
+/**
+ * Distinct axes in ascending order, in 0 … rank − 1; all of them for undefined.
+ * @throws ShapeError for an axis outside of [−rank, rank − 1], or one given twice
+ */
 export function resolveAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, k) => k);
   if (typeof axes !== "number") expectList(op, "axes", axes, "an integer, or a list of integers such as [0, 1]");
@@ -146,14 +155,15 @@ export function checkShape(op: string, shape: Shape): Shape {
   return shape;
 }
 
-/** @throws Error when it is no element type */
+/** The type itself. @throws Error naming the op unless it is an element type */
 export function checkType(op: string, dtype: DType): DType {
   if (!DTYPES.includes(dtype)) throw wrongArgument(op, "dtype", dtype, DTYPES.join(", ").replace(/, (?=\w+$)/, " or "));
   return dtype;
 }
 
 /**
- * Merges neighbouring axes that every layout walks as one, and drops axes of size 1, so that kernels index as few as possible.
+ * Merges neighbouring axes that have one common stride in every layout, and drops axes of size 1: kernels then index fewer
+ * axes.
  * @param layouts layouts of one common shape
  */
 export function collapse(layouts: readonly Layout[]): Layout[] {

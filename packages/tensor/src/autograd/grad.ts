@@ -7,7 +7,7 @@ import { formatShape, ShapeError, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { isRecording, type Node, type Origin, recorded, releaseAlias, releaseNode } from "./graph.ts";
 
-/** A function of tensors that is differentiated; it may also read tensors that it closes over. */
+/** A function of tensors to be differentiated. It may also read other tensors. */
 export type Differentiable<Result> = (...inputs: Tensor[]) => Result;
 
 /**
@@ -35,8 +35,8 @@ export function grad(f: Differentiable<Tensor>, xs: readonly Tensor[]): Tensor[]
 }
 
 /**
- * The value of a scalar function beside its gradients, and which of the xs it depends on; see `grad`.
- * @param options `scale`, one element, multiplies the gradients from the start, so that none is lost to rounding on the way
+ * The value of a scalar function with its gradients, and whether it depends on each of the xs; otherwise as `grad`.
+ * @param options `scale`, of one element, multiplies the gradients from the start: small ones then survive rounding
  */
 export function valueAndGrad(
   f: Differentiable<Tensor>,
@@ -113,8 +113,8 @@ export function jvp(
 }
 
 /**
- * Cotangents of `xs` given those of `outputs`, undefined for those that none reaches: the one walk over the graph, from the last
- * recorded node to the first.
+ * Cotangents of `xs` from those of `outputs`; undefined for an x that no output depends on. It walks the graph once, from the
+ * last node to the first.
  */
 function backward(
   outputs: readonly Tensor[],
@@ -172,7 +172,7 @@ function backward(
   }
 }
 
-/** Cotangents of one node's inputs; null for those that need none. */
+/** Cotangents of one node's inputs, null where none is needed. */
 function pullBack(
   node: Node,
   given: readonly (Tensor | undefined)[],

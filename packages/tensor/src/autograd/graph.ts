@@ -3,11 +3,11 @@
 import type { Op } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** The identity of a value in the graph; a tensor and its saved aliases share it. */
+/** The identity of a value in the graph. A tensor and its saved aliases share it. */
 export interface Origin {
-  /** The op that made it, while that is recorded. */
+  /** The op that made the value, as long as it is recorded. */
   node: Node | null;
-  /** How many open recordings differentiate with respect to it. */
+  /** How many open recordings differentiate with respect to the value. */
   tracked: number;
 }
 
@@ -16,7 +16,7 @@ export interface Node {
   readonly order: number;
   readonly op: Op<unknown>;
   readonly attrs: unknown;
-  /** Aliases that keep alive what the op's rule reads; the others know their shape alone. */
+  /** Aliases. Those that the op's rule reads keep their elements; the others know their shape alone. */
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
 }
@@ -24,7 +24,7 @@ export interface Node {
 const recordings: Node[][] = [];
 let order = 0;
 
-/** Whether an op that depends on a tracked value would be recorded now. */
+/** Whether an op on a tracked value would be recorded now. */
 export function isRecording(): boolean {
   return recordings.length > 0;
 }
@@ -34,7 +34,7 @@ export function isTracked({ origin }: Tensor): boolean {
   return origin.tracked > 0 || origin.node !== null;
 }
 
-/** Notes a run of an op; `inputs` and `outputs` belong to the graph from now on. */
+/** Records a run of an op. The graph owns `inputs` and `outputs` from now on. */
 export function record(op: Op<unknown>, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
   const node: Node = { order: order++, op, attrs, inputs, outputs };
   for (const output of outputs) output.origin.node = node;
@@ -43,9 +43,9 @@ export function record(op: Op<unknown>, attrs: unknown, inputs: readonly Tensor[
 }
 
 /**
- * Runs `f`, recording what depends on `sources`.
- * @returns the result, and `release`, which must be called once the graph has been used; inside another recording it leaves
- * the graph to that one
+ * Runs `f` and records the ops that depend on `sources`.
+ * @returns the result, and `release`, to be called after the graph was used; inside another recording the graph stays with that
+ * one
  */
 export function recorded<Result>(f: () => Result, sources: readonly Tensor[]): { result: Result; release: () => void } {
   const nodes: Node[] = [];
@@ -63,13 +63,13 @@ export function recorded<Result>(f: () => Result, sources: readonly Tensor[]): {
   }
 }
 
-/** Gives back what a node saved; its outputs are plain values from now on. */
+/** Frees what a node saved. Its outputs are constants from now on. */
 export function releaseNode(node: Node): void {
   for (const output of node.outputs) output.origin.node = null;
   for (const alias of [...node.inputs, ...node.outputs]) releaseAlias(alias);
 }
 
-/** Ends an alias: its value lives on as long as others hold it. */
+/** Frees an alias. The value lives on as long as another tensor holds it. */
 export function releaseAlias({ slot }: Tensor): void {
   slot.storage?.release();
   slot.storage = null;

@@ -6,10 +6,10 @@ import type { Backend } from "../backend.ts";
 let current: Backend | undefined;
 
 /**
- * Sets where tensors are made when no `backend` is given: `setDefaultBackend(await bestBackend())` once at the start. Results of ops
- * are on the backend of their operands, whatever this is.
- * @param backend undefined takes it back
- * @throws Error for what is no backend, such as a promise of one
+ * Sets the backend of tensors that are made without one: `setDefaultBackend(await bestBackend())` once at the start. The
+ * results of ops are on the backend of their operands.
+ * @param backend undefined removes the default
+ * @throws Error for what is not a backend, such as a promise of one
  */
 export function setDefaultBackend(backend: Backend | undefined): void {
   if (backend !== undefined) expectBackend("setDefaultBackend", "backend", backend);
@@ -21,7 +21,7 @@ export function defaultBackend(): Backend | undefined {
   return current;
 }
 
-/** The given backend, or else the default one. @throws Error naming the function when there is neither */
+/** The given backend, otherwise the default one. @throws Error naming the function when there is neither */
 export function backendFor(name: string, given: Backend | undefined): Backend {
   const backend = given ?? current;
   if (backend === undefined) {

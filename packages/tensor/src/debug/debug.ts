@@ -10,39 +10,42 @@ import { formatShape, type Shape, sizeOf } from "../shape.ts";
 import { apply, type Tensor } from "../tensor.ts";
 import { observe, unobserved } from "./observer.ts";
 
-/** How many elements of a tensor are NaN or infinite, to be read later. */
+/** How many elements of a tensor are NaN or infinite. It is read later. */
 interface Count {
   readonly count: Tensor;
   readonly shape: Shape;
   readonly what: string;
-  /** Whether the op is certainly one of f's. */
+  /** Whether the op certainly belongs to f. */
   readonly isCertain: boolean;
 }
 
-/** Ops that move or choose elements, and so hand on an infinity that is meant. */
+/** Ops that move or choose elements: they pass on an infinity that is meant. */
 const MOVING = new Set(["where", "maximum", "minimum", "copy", "concat", "gather", "gatherAlong"]);
 
-/** What one op gave on two backends. */
+/** The results of one op on two backends. */
 export interface NumericsRow {
-  /** The how-manyeth op of the run, from 0; views are not counted. */
+  /** The index of the op in the run, from 0, without views. */
   readonly index: number;
+  /** The op's name. */
   readonly op: string;
-  /** Which of the op's outputs. */
+  /** The index of the op's output. */
   readonly output: number;
+  /** The shape of the output. */
   readonly shape: Shape;
-  /** ‖a − b‖ / ‖a‖ for the values a and b on the two backends; NaN or infinite if some of them are. */
+  /** ‖a − b‖ / ‖a‖ for the values a and b on the two backends; NaN or infinite if some elements are. */
   readonly distance: number;
 }
 
 /**
- * Runs `f` and finds the first op that makes a NaN or an infinity, in gradients too. Elements are tested on the device, by their
- * bits; about twice as many kernels run, and their results are read once, at the end. A constant that is not finite is meant (a mask's
- * −∞): of an op that is handed one, and of what only moves it, NaN alone is counted.
- * @param f may be async. In Node and Deno other tasks that run while it waits are no concern of it; browsers cannot tell them apart, so
- * that there an op that ran then is said to be perhaps another task's
+ * Runs `f` and finds the first op that makes a NaN or an infinity, also in gradients.
+ * The device tests the bits of each result, which about doubles the number of kernels; the counts are read once, at the end. A
+ * constant that is not finite is meant, such as a mask's −∞: in ops that read it, and in results that only move it, NaN alone
+ * counts.
+ * @param f may be async. Node and Deno ignore ops of other tasks that run while f waits. Browsers cannot tell them apart: the
+ * error says so
  * @returns what f returns
- * @throws Error that names the op, its place in f, the output, how many elements and the shapes of the inputs; or the first op that
- * was handed such elements from outside of f
+ * @throws Error naming the op, its index in f, the output, how many elements, and the shapes of the inputs; or the first op
+ * that read such elements from outside of f
  */
 export async function detectNonFinite<Result>(f: () => Result | Promise<Result>): Promise<Result> {
   expectFunction("detectNonFinite", "f", f);
@@ -108,11 +111,11 @@ async function throwFirst(counts: readonly Count[]): Promise<void> {
 }
 
 /**
- * Runs `f` on two backends and compares what each of its ops gives, forward and gradients: the op at which the distance jumps is the
- * one that differs. All values of a run are held on the host at once.
- * @param f makes its tensors on the backend it is given, from the same numbers every time, and runs the same ops in the same order
- * @returns a row an output of an op, in the order of the run; by-products of kernels and views are left out
- * @throws Error when the ops are not the same
+ * Runs `f` on two backends and compares the results of every op, also in gradients. The distance jumps at the op that differs.
+ * The host holds all values of both runs at once.
+ * @param f makes its tensors on the given backend, from the same numbers, and runs the same ops in the same order each time
+ * @returns one row per output of an op, in the order of the run, without by-products of kernels and views
+ * @throws Error when the ops differ
  */
 export async function numericsReport(f: (backend: Backend) => unknown, a: Backend, b: Backend): Promise<NumericsRow[]> {
   expectFunction("numericsReport", "f", f);

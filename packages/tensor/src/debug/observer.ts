@@ -5,8 +5,8 @@ import type { Op } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 
 /**
- * Is told of every op that has run.
- * @param isCertain whether nobody else can have run it: false where the observed function waits meanwhile, on hosts that cannot tell
+ * Called after each op.
+ * @param isCertain false where the observed function waits on a host that cannot tell tasks apart: the op may be another task's
  */
 export type Observer = (
   op: Op<unknown>,
@@ -16,7 +16,7 @@ export type Observer = (
   attrs: unknown,
 ) => void;
 
-/** A function that is observed while it runs. */
+/** One run of an observed function. */
 interface Observation {
   readonly observer: Observer;
   isOver: boolean;
@@ -24,14 +24,14 @@ interface Observation {
 
 const nobody: Observation = { observer: () => {}, isOver: true };
 const going = new Set<Observation>();
-/** The function that runs now, where it has not waited yet. */
+/** The observed function that runs now, until it first waits. */
 let current: Observation | null = null;
-/** Follows a function to where it goes on after it has waited; browsers have no such thing. */
+/** Follows a function across its waits; null in browsers, which have no such thing. */
 let tasks: AsyncStore<Observation> | null | undefined;
 
 /**
- * Runs `f`, and has `observer` told of its ops; those of functions that are observed inside of it are told to their own observers.
- * @param f may be async: what other tasks run while it waits is not told in Node and Deno, and told as not certain in browsers
+ * Runs `f` and calls `observer` after each of its ops. A function that is observed inside of it has its own observer.
+ * @param f may be async. Node and Deno leave out ops of other tasks; browsers report them as not certain
  */
 export function observe<Result>(f: () => Result, observer: Observer): Result {
   if (tasks === undefined) {
@@ -51,17 +51,17 @@ export function observe<Result>(f: () => Result, observer: Observer): Result {
   }
 }
 
-/** Runs `f`, of whose ops nobody is told. */
+/** Runs `f` without an observer. */
 export function unobserved<Result>(f: () => Result): Result {
   return asCurrent(nobody, f);
 }
 
-/** Whether an op that ran now would be told to anybody. */
+/** Whether an op that ran now would be observed. */
 export function isObserved(): boolean {
   return going.size > 0 && toTell().length > 0;
 }
 
-/** Tells of an op that has run. */
+/** Tells the observers of an op that has run. */
 export function tell(op: Op<unknown>, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: unknown): void {
   if (going.size === 0) return;
   const isCertain = current !== null || tasks !== null;

@@ -1,6 +1,6 @@
 // Node's `process`, where there is one: its built-in modules are asked for at run time, so that bundlers for browsers see no import.
 
-/** What is used of it. */
+/** The parts of Node's `process` that the engine uses. */
 export interface NodeProcess {
   readonly pid: number;
   readonly platform: string;
@@ -24,16 +24,16 @@ export interface NodeProcess {
   getBuiltinModule(name: "node:worker_threads"): { Worker: NodeWorkerClass };
 }
 
-/** A value that follows the asynchronous calls of what is run with it. */
+/** A value that follows the asynchronous calls of the function it is run with. */
 export interface AsyncStore<T> {
   run<Result>(value: T, f: () => Result): Result;
   getStore(): T | undefined;
   disable(): void;
 }
 
-/** A worker of Node's. */
+/** A worker of Node. */
 export interface NodeWorker {
-  /** Deno's has none. */
+  /** Missing in Deno. */
   readonly performance?: { eventLoopUtilization?(): { readonly idle: number } };
   terminate(): void;
   once(event: "message", listener: () => void): void;
@@ -44,7 +44,7 @@ export interface NodeWorker {
 
 type NodeWorkerClass = new (source: string, options: { eval: true; workerData: unknown }) => NodeWorker;
 
-/** `process` of Node, Deno or Bun; undefined in browsers, and where it only stands in for Node's. */
+/** `process` of Node, Deno or Bun; undefined in browsers, and for a substitute without built-in modules. */
 export function nodeProcess(): NodeProcess | undefined {
   const { process } = globalThis as { process?: NodeProcess }; // the types of Node are not a browser's
   return process?.getBuiltinModule ? process : undefined;

@@ -1,9 +1,9 @@
 // Giving the event loop its turns: where the host computes, awaiting a result alone never lets a page draw or a timer fire.
 
-/** Milliseconds: a frame of a page. */
+/** Milliseconds per frame of a page. */
 const PERIOD = 16;
 
-/** What is used of Node's globals; browsers have none of them. */
+/** The parts of Node's globals that are used; browsers have none of them. */
 interface NodeGlobals {
   readonly setImmediate?: (callback: () => void) => unknown;
 }
@@ -12,8 +12,8 @@ let asked = 0;
 let turns: Promise<void> = Promise.resolve();
 
 /**
- * Resolves after a turn of the event loop, in which frames are drawn, events handled and collected tensors freed, when the turn before was
- * asked for a frame ago; else with that one.
+ * Resolves after a turn of the event loop, in which frames are drawn, events handled and collected tensors freed. At most one
+ * turn is taken per frame; calls in between share it.
  */
 export function turn(): Promise<void> {
   const now = performance.now();
@@ -24,7 +24,7 @@ export function turn(): Promise<void> {
   return turns;
 }
 
-/** The next task of the event loop. Timers are not it: browsers let them wait for four milliseconds or more. */
+/** The next task of the event loop. Timers would not do: browsers delay them by four milliseconds or more. */
 function nextTask(): Promise<void> {
   const { setImmediate } = globalThis as NodeGlobals;
   return new Promise((resolve) => {

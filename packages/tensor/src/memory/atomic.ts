@@ -2,13 +2,13 @@
 
 import { expectFunction } from "../argument.ts";
 
-/** A change of the host's state: `undo` takes it back, `settle` ends that possibility. */
+/** A change of state on the host. `undo` reverts it; `settle` makes it final. */
 interface Change {
   undo(): void;
   settle(): void;
 }
 
-/** Work that overwrites elements and waits for the step's success: `begin` comes before `run`, and `end` after it or in its place. */
+/** Work that overwrites elements once the step succeeds. `begin` comes before `run`; `end` comes after it, or instead of it. */
 interface Overwrite {
   begin(): void;
   run(): void;
@@ -17,17 +17,17 @@ interface Overwrite {
 
 const changes: Change[] = [];
 const overwrites: Overwrite[] = [];
-/** How many of each are done with: what a step's place in the lists is counted from. */
+/** How many changes and overwrites are final. A step counts its place in the lists from there. */
 const done = { changes: 0, overwrites: 0 };
 let depth = 0;
 
-/** Whether a step is under way that is all or nothing. */
+/** Whether an all-or-nothing step is running. */
 export function isAtomic(): boolean {
   return depth > 0;
 }
 
 /**
- * Runs `f`, which either does all that it does or, when it throws, nothing. Inside of another such step it is a part of that one.
+ * Runs `f` as one step: if it throws, everything it did is undone. Inside another step it is part of that step.
  * @throws Error when `f` is async
  */
 export function atomically<Result>(f: () => Result): Result {
@@ -57,29 +57,29 @@ export function atomically<Result>(f: () => Result): Result {
 }
 
 /**
- * In a step that is all or nothing (see `allOrNothing`): how to take back a change that is about to be made, such as of a count.
+ * In an all-or-nothing step (see `allOrNothing`), says how to undo a change that is about to be made, such as a count.
  * Elsewhere it does nothing.
- * @param undo called when the step fails, after the undoing of what was changed later
+ * @param undo called if the step fails; later changes are undone first
  */
 export function onFailure(undo: () => void): void {
   expectFunction("onFailure", "undo", undo);
   if (depth > 0) changes.push({ undo, settle: () => {} });
 }
 
-/** As `onFailure`, with what to do when the change can no longer be taken back. */
+/** As `onFailure`, with a call for the moment when the change becomes final. */
 export function change(made: Change): void {
   if (depth > 0) changes.push(made);
   else made.settle();
 }
 
-/** Lets work wait for the end of the step. */
+/** Postpones work until the step succeeds. */
 export function postpone(overwrite: Overwrite): void {
   overwrites.push(overwrite);
 }
 
 /**
- * Overwrites what waits to be overwritten: at the end of a step, or because somebody reads it. What was changed before cannot be undone
- * from here on.
+ * Runs the postponed overwrites: at the end of a step, or when their elements are read. Earlier changes of the step are final
+ * then.
  */
 export function runOverwrites(): void {
   const waiting = overwrites.splice(0);

@@ -2,18 +2,18 @@
 
 import { nodeProcess } from "../host/host.ts";
 
-/** Runs a full collection, also of what `WeakRef`s have kept in being since the event loop's last turn. */
+/** Runs a full garbage collection. It also collects what `WeakRef`s kept alive since the last turn of the event loop. */
 type Collector = () => void;
 
 let collector: Collector | null | undefined;
 
-/** A full collection of garbage, at once; null in browsers, where a program cannot have one. */
+/** A function that collects garbage at once; null in browsers, which have none. */
 export function garbageCollector(): Collector | null {
   collector ??= nodeCollector();
   return collector;
 }
 
-/** The collector of Node and Deno, which takes a context of its own to get at. */
+/** The collector of Node and Deno. Reaching it takes a context of its own. */
 function nodeCollector(): Collector | null {
   const node = nodeProcess();
   if (!node) return null;
@@ -34,18 +34,18 @@ function nodeCollector(): Collector | null {
   }
 }
 
-/** From how many bytes on a buffer is worth its mapping. */
+/** Buffers of fewer bytes are not worth a mapping. */
 const SMALLEST = 2 ** 18;
-/** A buffer beyond this may not be had at all. */
+/** A larger buffer may be refused. */
 const LARGEST = 2 ** 28;
 
-/** Buffers that go with their owners, who are tensors. */
+/** Buffers that are collected with the tensor they belong to. */
 const weights = new WeakMap<object, ArrayBuffer>();
 let owed = 0;
 
 /**
- * Makes an object weigh as much in the collector's eyes as the bytes that it holds elsewhere: with it goes a buffer of that size that nobody
- * writes to, so that the system gives it no memory.
+ * Makes the collector count `bytes` for an object: a buffer of that size is collected with it. Nobody writes to the buffer, so
+ * the system gives it no memory.
  */
 export function weighDown(owner: object, bytes: number): void {
   owed += bytes;
@@ -59,7 +59,7 @@ export function weighDown(owner: object, bytes: number): void {
   owed = 0;
 }
 
-/** Ends what `weighDown` did. */
+/** Undoes `weighDown`. */
 export function relieve(owner: object): void {
   const buffer = weights.get(owner) as ResizableBuffer | undefined; // only such are put there
   buffer?.resize(0);

@@ -8,13 +8,13 @@ import type { Tensor } from "../tensor.ts";
 import { atomically, runOverwrites } from "./atomic.ts";
 import { leave, onCollected, reclaim } from "./unscoped.ts";
 
-/** A buffer shared by the tensors that view it; freed with the last of them. */
+/** A buffer that tensors share. It is freed with the last of them. */
 export class Storage {
   readonly backend: Backend;
   readonly dtype: DType;
   private readonly bytes: number;
   private isClaimed = false;
-  /** Whether its elements wait to be overwritten. */
+  /** Whether an overwrite of its elements is postponed. */
   isStale = false;
   private readonly memory: Buffer;
   private owners = 1;
@@ -27,39 +27,42 @@ export class Storage {
     this.dtype = dtype;
   }
 
-  /** Where the elements are, up to date. */
+  /** The buffer, after postponed overwrites have run. */
   get buffer(): Buffer {
     if (this.isStale) runOverwrites();
     return this.memory;
   }
 
-  /** Whether anybody but one tensor holds it. */
+  /** Whether more than one tensor holds it. */
   get isShared(): boolean {
     return this.owners > 1;
   }
 
+  /** Counts one more owner. */
   retain(): this {
     this.owners++;
     return this;
   }
 
+  /** Counts one owner fewer. */
   release(): void {
     this.owners--;
     this.freeUnheld();
   }
 
-  /** How many bytes it holds, to the first of its tensors that asks; 0 to the others, so that they are counted once. */
+  /** Its bytes for the first tensor that asks, 0 for the others: they are counted once. */
   claim(): number {
     const bytes = this.isClaimed ? 0 : this.bytes;
     this.isClaimed = true;
     return bytes;
   }
 
-  /** Keeps it in being, without sharing it. */
+  /** Keeps the buffer without counting as an owner. */
   pin(): void {
     this.pins++;
   }
 
+  /** Ends one `pin`. */
   unpin(): void {
     this.pins--;
     this.freeUnheld();
@@ -70,12 +73,15 @@ export class Storage {
   }
 }
 
-/** Where a tensor finds its storage: shared with the collector's safety net, which must see reassignments. Null once disposed. */
+/**
+ * Where a tensor finds its storage; null once the tensor is disposed. The garbage collector's callback shares it, to see
+ * reassignments.
+ */
 export interface Slot {
   storage: Storage | null;
 }
 
-/** Tensors made in the innermost `tidy`, and what else to run when it ends. */
+/** The tensors made in a `tidy`, and what else to do when it ends. */
 interface Scope {
   readonly tensors: Set<Tensor>;
   readonly cleanups: (() => void)[];
@@ -91,7 +97,7 @@ onCollected((slot) => {
   slot.storage = null;
 });
 
-/** Hands a new tensor to the innermost scope, or to the garbage collector outside of any. */
+/** Gives a new tensor to the innermost scope, or to the garbage collector if there is none. */
 export function adopt(tensor: Tensor): void {
   live++;
   own(tensor);
@@ -104,26 +110,31 @@ export function disown(tensor: Tensor): void {
   reclaim(tensor);
 }
 
-/** What to run when something nobody can reach any more is collected. */
+/** Calls what was registered for an object after the object was collected. */
 const cleanups = new FinalizationRegistry<() => void>((cleanup) => cleanup());
 
-/** Runs `cleanup` when the innermost scope ends; outside of any, when `owner`, which it must not hold, is collected. */
+/**
+ * Calls `cleanup` when the innermost scope ends. Without a scope, calls it when `owner` is collected; `cleanup` must not hold
+ * `owner`.
+ */
 export function onScopeEnd(owner: object, cleanup: () => void): void {
   const scope = scopes.at(-1);
   if (scope) scope.cleanups.push(cleanup);
   else cleanups.register(owner, cleanup);
 }
 
-/** The number of tensors not yet disposed, on all backends. */
+/** The number of tensors that are not disposed, on all backends. */
 export function liveTensors(): number {
   return live;
 }
 
 /**
- * Runs `f` and disposes every tensor made in it, except those in its result (found in arrays and plain objects) and those kept.
- * Nothing but speed and peak memory depends on it: outside of a scope tensors are freed when the garbage collector has found that nobody
- * can reach them. In Node and Deno it is asked when they hold twice what was left before (64 MiB at least), and before an allocation
- * fails. Browsers are made to feel the bytes, and free them in turns of the event loop alone, which readings give.
+ * Runs `f`, then disposes every tensor made in it but for those in its result (also in arrays and plain objects) and those
+ * kept. It changes speed and peak memory, never results: without a scope the garbage collector frees tensors that are
+ * unreachable.
+ * - Node and Deno collect when unscoped tensors hold twice what the last collection left (at least 64 MiB), and before an
+ *   allocation fails.
+ * - Browsers count the bytes, and free between turns of the event loop; awaiting a result gives it a turn.
  * @throws Error when `f` is async: a scope ends when `f` returns
  */
 export function tidy<Result>(f: () => Result): Result {
@@ -146,10 +157,10 @@ export function tidy<Result>(f: () => Result): Result {
 }
 
 /**
- * Runs `f` as `tidy` does, and when it throws takes back what it did: draws of random streams, `assign`, and what was handed to
- * `onFailure`. Ops that overwrite tensors (`adamWStep`, `emaStep`) run when `f` has returned, so that nothing is overwritten if it throws;
- * when their results are read earlier, they run then, and what happened before stays. Inside of another such function it is a part of
- * that one. Optimizers, averages, draws, captured functions and the steps of samplers are all or nothing by themselves.
+ * Runs `f` as `tidy` does. If it throws, its effects are undone: draws of random streams, `assign`, and what `onFailure` names.
+ * Ops that overwrite tensors (`adamWStep`, `emaStep`) run after `f` has returned. Reading their results earlier runs them at
+ * once, and what happened before is final then. Inside another such function it is part of that one. Optimizers, averages,
+ * draws, captured functions and sampler steps use it already.
  * @throws Error when `f` is async
  */
 export function allOrNothing<Result>(f: () => Result): Result {
@@ -157,7 +168,10 @@ export function allOrNothing<Result>(f: () => Result): Result {
   return tidy(() => atomically(f));
 }
 
-/** Takes a tensor out of every scope: it lives until disposed or collected. Returns it. @throws Error in a captured function */
+/**
+ * Removes a tensor from every scope: it lives until disposed or collected. @returns the tensor @throws Error in a captured
+ * function
+ */
 export function keep<T extends Tensor>(tensor: T): T {
   expectTensor("keep", "tensor", tensor);
   refuseInCapture("keeping a tensor", "it returned, or assigned to one made outside");
@@ -167,7 +181,7 @@ export function keep<T extends Tensor>(tensor: T): T {
   return tensor;
 }
 
-/** Every tensor reachable from a value through arrays, plain objects, maps and module fields; each once. */
+/** Every tensor in a value, each once: looks into arrays, plain objects, maps, sets and module fields. */
 export function tensorsIn(value: unknown): Set<Tensor> {
   const found = new Set<Tensor>();
   const seen = new Set<object>();

@@ -3,37 +3,37 @@
 import { garbageCollector, relieve, weighDown } from "./garbage.ts";
 import type { Slot } from "./memory.ts";
 
-/** What stays of a tensor. */
+/** What is known of a tensor after it is collected. */
 interface Remains {
   readonly slot: Slot;
-  /** Undefined once it is collected; null where only the event loop tells. */
+  /** Refers to undefined once the tensor is collected; null where only the event loop tells. */
   readonly tensor: WeakRef<object> | null;
-  /** What it counts for. */
+  /** The bytes that it counts for. */
   readonly bytes: number;
 }
 
-/** What a tensor counts for beside its elements. */
+/** The bytes that a tensor counts for besides its elements. */
 const SELF = 1024;
-/** So many bytes of unscoped tensors are no reason to collect. */
+/** Fewer bytes of unscoped tensors are no reason to collect. */
 const LEAST = 2 ** 26;
 
 const all = new Map<Slot, Remains>();
 let bytes = 0;
-/** Beyond so many bytes garbage is collected: twice what the collection before left. */
+/** Garbage is collected above this many bytes: twice what the last collection left. */
 let limit = LEAST;
 let free: (slot: Slot) => void = () => {};
 
-/** What the event loop tells, in its turns, of tensors that were collected. */
+/** Frees a collected tensor's storage when the event loop reports it. */
 const registry = new FinalizationRegistry<Remains>((remains) => {
   if (forget(remains)) free(remains.slot);
 });
 
-/** Who frees what collected tensors held. */
+/** Sets the function that frees what a collected tensor held. */
 export function onCollected(f: (slot: Slot) => void): void {
   free = f;
 }
 
-/** Leaves a tensor to the collector. */
+/** Leaves a tensor to the garbage collector. */
 export function leave(tensor: object & { readonly slot: Slot }): void {
   const { slot } = tensor;
   const canCollect = garbageCollector() !== null;
@@ -49,7 +49,7 @@ export function leave(tensor: object & { readonly slot: Slot }): void {
   else if (bytes > limit) freeUnreachable();
 }
 
-/** Takes a tensor back from the collector: it was disposed of. */
+/** Takes a disposed tensor back from the garbage collector. */
 export function reclaim(tensor: object & { readonly slot: Slot }): void {
   const remains = all.get(tensor.slot);
   if (remains) forget(remains);
@@ -57,8 +57,8 @@ export function reclaim(tensor: object & { readonly slot: Slot }): void {
 }
 
 /**
- * Frees what unreachable tensors hold, where garbage can be collected at will; returns whether there were any. Backends ask for it before
- * an allocation fails.
+ * Collects garbage, where a program can, and frees what unreachable tensors hold. Backends call it before an allocation fails.
+ * @returns whether there were any
  */
 export function freeUnreachable(): boolean {
   const collectGarbage = garbageCollector();

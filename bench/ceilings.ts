@@ -25,9 +25,11 @@ const chain = defineOp<{ readonly threads: number }>({
   name: "fmaChain",
   infer: (_, { threads }) => [float32([threads * 4])],
   cpu: () => {},
-  gpu: ({ inputs: [input], outputs: [out], attrs: { threads } }) => [
-    { kernel: fmaChain, constants: { LOOPS: `${LOOPS}u` }, bindings: [input, out], grid: { threads } },
-  ],
+  webgpu: {
+    calls: ({ inputs: [input], outputs: [out], attrs: { threads } }) => [
+      { kernel: fmaChain, constants: { LOOPS: `${LOOPS}u` }, bindings: [input, out], grid: { threads } },
+    ],
+  },
   cases: [{ inputs: [[4]], attrs: { threads: 64 } }],
   tolerance: {},
 });

@@ -13,8 +13,7 @@ import {
   webgpu,
 } from "@pkg/tensor";
 import { LOOPS } from "../../bench/soakLoops.ts";
-import { readTilings, writeTilings } from "../../packages/tensor/src/backends/webgpu/tuning/tilingStore.ts";
-import { TILES } from "../../packages/tensor/src/ops/matmul/tiles.ts";
+import { readFound, writeFound } from "../../packages/tensor/src/backends/webgpu/tuning/store.ts";
 import { allOps, checkCase, type Finding } from "../tensor/ops/checkCase.ts";
 import { drawDigests } from "../tensor/random/draws.ts";
 
@@ -41,12 +40,12 @@ const program = {
 
   drawDigests: async (kind: Kind): Promise<Record<string, string>> => drawDigests(await backend(kind)),
 
-  /** Tilings of two adapters, stored and read again. */
+  /** What was found by timing on two adapters, stored and read again. */
   async tilings(): Promise<unknown> {
-    const before = await readTilings("test", "A");
-    await writeTilings("test", "A", new Map([["a", { tile: TILES[2], shares: 4 }]]));
-    await writeTilings("test", "B", new Map([["b", { tile: TILES[0], shares: 1 }]]));
-    return [[...before], ...(await readTilings("test", "A")), ...(await readTilings("test", "B"))];
+    const before = await readFound("test", "A");
+    await writeFound("test", "A", new Map([["a", [64, 64, 4]]]));
+    await writeFound("test", "B", new Map([["b", [128, 128, 1]]]));
+    return [[...before], ...(await readFound("test", "A")), ...(await readFound("test", "B"))];
   },
 
   /** What two searches for NaN say that wait while the other runs: one makes none, the other an infinity after it has waited. */

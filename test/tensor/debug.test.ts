@@ -139,14 +139,16 @@ for (const { name, open, skip } of openers) {
         name: "spoil",
         infer: ([x]) => [x],
         cpu: ([out]) => void out.data.fill(Number.NaN, out.offset, out.offset + 2),
-        gpu: ({ outputs: [out] }) => [
-          {
-            kernel:
-              "@group(0) @binding(1) var<storage, read_write> out: array<u32>;\n@compute @workgroup_size(2) fn main(@builtin(local_invocation_index) i: u32) { out[i] = 0x7fc00000u; }",
-            bindings: [out],
-            grid: { threads: 1 },
-          },
-        ],
+        webgpu: {
+          calls: ({ outputs: [out] }) => [
+            {
+              kernel:
+                "@group(0) @binding(1) var<storage, read_write> out: array<u32>;\n@compute @workgroup_size(2) fn main(@builtin(local_invocation_index) i: u32) { out[i] = 0x7fc00000u; }",
+              bindings: [out],
+              grid: { threads: 1 },
+            },
+          ],
+        },
         inPlace: [0],
         cases: [{ inputs: [[2]] }],
         tolerance: {},
@@ -200,7 +202,7 @@ describe("comparing two backends", () => {
         const scale = out.data instanceof Float32Array ? 1 : 1.001;
         for (let i = 0; i < 2; i++) out.data[out.offset + i] = scale * x.data[x.offset + i];
       },
-      gpu: () => [],
+      webgpu: { calls: () => [] },
       cases: [{ inputs: [[2]] }],
       tolerance: {},
     });

@@ -104,6 +104,7 @@ const shapesOnly: Backend = {
   free() {},
   upload() {},
   download: () => Promise.reject(new Error("shapesOnly: has no elements, want shapes asked of it alone")),
+  baseOf: () => 0,
   run() {},
   settled: async () => {},
   memory: () => ({ buffers: 0, bytes: 0, peakBytes: 0, reservedBytes: 0 }),

@@ -10,7 +10,7 @@ export type Buffer = object;
 export interface Operand extends Layout {
   readonly dtype: DType;
   readonly buffer: Buffer;
-  /** Elements of the buffer before the layout's origin: 0, or a multiple of 64 (what WebGPU can bind at). */
+  /** Elements of the buffer before the layout's origin; of inputs what `baseOf` gave, of outputs 0. */
   readonly base: number;
 }
 
@@ -76,6 +76,11 @@ export interface Backend {
   upload(buffer: Buffer, dtype: DType, data: ArrayLike<number>): void;
   /** Elements [offset, offset + length), after the work that was queued before has run. */
   download(buffer: Buffer, dtype: DType, offset: number, length: number): Promise<NumberArray>;
+  /**
+   * Where the operand for an input of an op begins: 0 if the op's rule takes the layout as it is, its offset if the rule takes
+   * row-major inputs and the backend can bind this one there. Null if neither holds: the engine copies such an input first.
+   */
+  baseOf<Attrs>(op: Op<Attrs>, input: Layout, index: number, attrs: Attrs): number | null;
   /** Queues an op and returns before it has run. */
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void;
   /** Resolves after all work queued so far has run. @throws what went wrong on the device */

@@ -21,9 +21,6 @@ interface Bound {
   readonly base: number;
 }
 
-/** In elements: WebGPU binds buffers at multiples of 256 bytes. */
-const BINDING_ALIGNMENT = 64;
-
 /** What an op makes of inputs on a backend. @throws Error for types that it does not take; what its `infer` throws; OutOfMemoryError */
 export function compute<Attrs>(
   op: Op<Attrs>,
@@ -42,9 +39,8 @@ export function compute<Attrs>(
   try {
     const operands = inputs.map((input, i): Bound => {
       const { storage, layout, dtype } = input; // a tensor may lose its storage until the op runs
-      const elements = { storage, layout, dtype };
-      if (op.strided?.(layout, i, attrs)) return { elements, base: 0 };
-      if (isContiguous(layout) && layout.offset % BINDING_ALIGNMENT === 0) return { elements, base: layout.offset };
+      const base = backend.baseOf(op, layout, i, attrs);
+      if (base !== null) return { elements: { storage, layout, dtype }, base };
       const copy = copyOf(input);
       copies.push(copy);
       return { elements: copy, base: 0 };

@@ -16,10 +16,12 @@ export {
 export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
 export { defaultBackend, setDefaultBackend } from "./backends/defaultBackend.ts";
+export type { WasmCall, WasmOperands, WasmRule } from "./backends/wasm/rule.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
 export type { PlatformAdapter, PlatformDevice } from "./backends/webgpu/device/platformTypes.ts";
 export type { WebgpuOptions } from "./backends/webgpu/options.ts";
+export type { GpuCall, GpuTarget, KernelCall, WebgpuRule } from "./backends/webgpu/rule.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuning/tuner.ts";
 export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
 export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture/capture.ts";
@@ -45,25 +47,22 @@ export {
   type CaseInput,
   defineOp,
   type ErrorCase,
-  type GpuCall,
-  type GpuTarget,
-  type KernelCall,
   type NdArray,
   type NumberArray,
   type Op,
   type Temporary,
   type Tolerance,
   type View,
-  type WasmCall,
-  type WasmOperands,
 } from "./op.ts";
 export type { BiasOptions, ConvOptions } from "./ops/conv/convShape.ts";
 export { type Elementwise, elementwise } from "./ops/elementwise/elementwise.ts";
 export { weightedSum } from "./ops/elementwise/weightedSum.ts";
-export { type AdamWAttrs, adamWStep } from "./ops/optimizer/adamW.ts";
+export type { AdamWAttrs } from "./ops/optimizer/adamConstants.ts";
+export { adamWStep } from "./ops/optimizer/adamW.ts";
 export { type EmaAttrs, emaStep } from "./ops/optimizer/ema.ts";
 export { gradientNorm } from "./ops/optimizer/globalNorm.ts";
-export { type LossScaleAttrs, lossScaleStep } from "./ops/optimizer/lossScale.ts";
+export { lossScaleStep } from "./ops/optimizer/lossScale.ts";
+export type { LossScaleAttrs } from "./ops/optimizer/lossScaleNumbers.ts";
 export { nonFiniteCount } from "./ops/reduce/countNonFinite.ts";
 export { addNoise, dropout } from "./random/noise.ts";
 export {

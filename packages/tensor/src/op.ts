@@ -1,7 +1,8 @@
 // What an op is: its rules as data (types only) and defineOp; running ops is tensor.ts's work.
 
 import { expectOptions, expectTensors } from "./argument.ts";
-import type { Product, Retiled, Tiling } from "./ops/matmul/tiles.ts";
+import type { WasmRule } from "./backends/wasm/rule.ts";
+import type { KernelCall, WebgpuRule } from "./backends/webgpu/rule.ts";
 import type { DType, Layout, Shape, Spec } from "./shape.ts";
 import type { Signature } from "./signature.ts";
 import type { Tensor } from "./tensor.ts";
@@ -15,7 +16,7 @@ export interface NdArray extends Layout {
   readonly dtype: DType;
 }
 
-/** An operand on the GPU. A kernel binds it whole; `offset` (in elements) is 0 unless the op takes strided inputs. */
+/** An operand of a backend's kernels. Its `offset` (in elements) is 0 unless the backend's rule takes the input as it lies. */
 export interface View extends Layout {
   readonly dtype: DType;
 }
@@ -24,69 +25,6 @@ export interface View extends Layout {
 export interface Temporary {
   readonly temporary: number;
   readonly size: number;
-}
-
-/** One dispatch, as data. */
-export interface KernelCall {
-  /** WGSL text; its `@binding(0)` is `params` when it has parameters. */
-  readonly kernel: string;
-  /** New values for the kernel's `const`, `alias` and one-line `fn` declarations, by name. */
-  readonly constants?: Readonly<Record<string, string | number | boolean>>;
-  /** WGSL text of functions that the kernel's one-line `fn`s may call, appended to it: a file of kernels/ without an entry point. */
-  readonly library?: string;
-  /** The fields of the kernel's `struct Params`, by name: every one, and no other. */
-  readonly params?: Readonly<Record<string, number | readonly number[]>>;
-  /** The storage bindings in the order of their numbers. */
-  readonly bindings: readonly (View | Temporary)[];
-  /** Threads, of which the kernel's WGSL says how many make a workgroup; or, for kernels whose workgroups work together, workgroups. */
-  readonly grid: { readonly threads: number } | { readonly workgroups: number };
-}
-
-/** What a kernel may count on. */
-export interface GpuTarget {
-  /** `direct` for software adapters (no workgroup memory), `tiled` for GPUs. */
-  readonly profile: "direct" | "tiled";
-  readonly workgroupMemory: number;
-  readonly maxInvocations: number;
-  /** Whether products round their operands to float16. */
-  readonly half?: boolean;
-  /** The matrices, m × k and k × n in float16, that a subgroup of so many threads multiplies at once, adding up in float32. */
-  readonly matrix?: { readonly m: number; readonly n: number; readonly k: number; readonly subgroup: number };
-  /** The tiling of a product that was found by timing on this device, if any. */
-  readonly timed?: (kernel: string, product: Product, calls: Retiled) => Tiling | null;
-}
-
-/** The operands of one call and what may be used to compute it. */
-export interface GpuCall<Attrs> {
-  readonly inputs: readonly View[];
-  readonly outputs: readonly View[];
-  readonly attrs: Attrs;
-  readonly target: GpuTarget;
-  /** Scratch for `size` elements of four bytes. */
-  temporary(size: number): Temporary;
-}
-
-/** One parallel loop of a WebAssembly kernel, as data. */
-export interface WasmCall {
-  /** A function of backends/wasm/kernels that computes rows begin … end − 1. */
-  readonly kernel: string;
-  readonly rows: number;
-  /** Rows that a thread takes at once. They follow from the shapes alone, so that results do not depend on the threads. */
-  readonly grain: number;
-  /**
-   * What the function takes after `begin` and `end`, by the names of its parameters: every one, and no other but undefined ones. An
-   * operand stands for the address of its first element, its offset included; an array for the address of its numbers as int32.
-   */
-  readonly args: Readonly<Record<string, number | readonly number[] | View | Temporary | undefined>>;
-}
-
-/** The operands of one call on the WebAssembly backend. */
-export interface WasmOperands<Attrs> {
-  readonly inputs: readonly View[];
-  readonly outputs: readonly View[];
-  readonly attrs: Attrs;
-  /** Scratch for `size` elements of four bytes. */
-  temporary(size: number): Temporary;
 }
 
 /** How the tests draw one input: uniform in `range` (default [-1, 1]); integers in [lo, hi) for integer types. */
@@ -132,17 +70,17 @@ export interface Op<Attrs = undefined> {
   readonly view?: (input: Layout, attrs: Attrs) => Layout | null;
   /** The formula on the host, obvious before fast; run in float32 and float64. */
   readonly cpu?: (outputs: readonly NdArray[], inputs: readonly NdArray[], attrs: Attrs) => void;
-  /** The kernel calls on the GPU. */
-  readonly gpu?: (call: GpuCall<Attrs>) => readonly KernelCall[];
+  /** Whether `cpu` reads inputs by their strides and offsets, whatever they are; otherwise they come row-major. Default false. */
+  readonly strided?: boolean;
+  /** How it is computed on WebGPU. */
+  readonly webgpu?: WebgpuRule<Attrs>;
+  /** How it is computed in WebAssembly. */
+  readonly wasm?: WasmRule<Attrs>;
   /**
    * For an op whose attributes change from step to step (draws, learning rates, a sampler's factors) all kernel parameters that follow
-   * from them, by name: they alone are computed again. Nothing else of `gpu` may follow from attributes, but for what outputs tell.
+   * from them, by name: they alone are computed again. Nothing else of `webgpu` may follow from attributes, but for what outputs tell.
    */
   readonly perStep?: (attrs: Attrs, inputs: readonly Spec[]) => NonNullable<KernelCall["params"]>;
-  /** The kernel calls on the WebAssembly backend, run one after another; null where it has none and `cpu` has to do. */
-  readonly wasm?: (operands: WasmOperands<Attrs>) => readonly WasmCall[] | null;
-  /** Input layouts that the rules take as they are; others are copied to row-major order first. Default: row-major only. */
-  readonly strided?: (input: Layout, index: number, attrs: Attrs) => boolean;
   /**
    * Cotangents of the inputs from those of the outputs, in differentiable Tensor methods. A null result stands for zero;
    * `needed` says whose cotangents will be used, for rules where the others cost time.
@@ -174,7 +112,9 @@ export interface Op<Attrs = undefined> {
 /** Declares an op; the identity, but for checking that its rules are complete. */
 export function defineOp<Attrs = undefined>(op: Op<Attrs>): Op<Attrs> {
   expectOptions("defineOp", op);
-  if (!op.view && !(op.cpu && op.gpu)) throw new Error(`${op.name}: has neither a view nor both cpu and gpu rules`);
+  if (!op.view && !(op.cpu && op.webgpu)) {
+    throw new Error(`${op.name}: has neither a view nor both cpu and webgpu rules`);
+  }
   if (op.cases.length === 0) throw new Error(`${op.name}: has no cases, want at least one`);
   return op;
 }

@@ -29,7 +29,7 @@ export interface Layout {
 }
 
 /** The most axes of a tensor: kernels have room for the strides of so many. */
-export const MAX_RANK = 8;
+const MAX_RANK = 8;
 
 /** A shape, axis or index that does not fit. The message names the function, the shapes and what was wanted. */
 export class ShapeError extends Error {
@@ -183,4 +183,14 @@ export function collapse(layouts: readonly Layout[]): Layout[] {
     }
   }
   return layouts.map((layout, i) => ({ shape: sizes, strides: strides[i], offset: layout.offset }));
+}
+
+/** One number per axis, filled up with 1 to MAX_RANK: what kernels take of a rank that they do not know. */
+export function perAxis(values: readonly number[]): number[] {
+  return [...values, ...new Array<number>(MAX_RANK - values.length).fill(1)];
+}
+
+/** Whether every index of a layout leads to the same element. */
+export function isOneElement({ shape, strides }: Layout): boolean {
+  return strides.every((stride, k) => stride === 0 || shape[k] === 1);
 }

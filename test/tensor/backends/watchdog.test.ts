@@ -106,19 +106,21 @@ describe.skipIf(!gpuAvailable)("on the device", () => {
     name: "slow",
     infer: ([x]) => [float32(x.shape)],
     cpu: () => {},
-    gpu: ({ inputs: [x], outputs: [out] }) => [
-      {
-        kernel: `@group(0) @binding(1) var<storage, read> x: array<f32>;
+    webgpu: {
+      calls: ({ inputs: [x], outputs: [out] }) => [
+        {
+          kernel: `@group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @compute @workgroup_size(1) fn main() {
   var state = u32(x[0]);
   for (var k = 0u; k < 67108864u; k++) { state ^= state << 13u; state ^= state >> 17u; state ^= state << 5u; }
   out[0] = f32(state & 0xffffu);
 }`,
-        bindings: [x, out],
-        grid: { threads: 1 },
-      },
-    ],
+          bindings: [x, out],
+          grid: { threads: 1 },
+        },
+      ],
+    },
     cases: [{ inputs: [[1]] }],
     tolerance: {},
   });

@@ -69,14 +69,16 @@ describe.skipIf(!gpuAvailable)("the device", () => {
       name: "broken",
       infer: () => [float32([1])],
       cpu: () => {},
-      gpu: ({ outputs: [out] }) => [
-        {
-          kernel:
-            "@group(0) @binding(1) var<storage, read_write> out: array<f32>;\n@compute @workgroup_size(1) fn main() { out[0] = nonsense; }",
-          bindings: [out],
-          grid: { threads: 1 },
-        },
-      ],
+      webgpu: {
+        calls: ({ outputs: [out] }) => [
+          {
+            kernel:
+              "@group(0) @binding(1) var<storage, read_write> out: array<f32>;\n@compute @workgroup_size(1) fn main() { out[0] = nonsense; }",
+            bindings: [out],
+            grid: { threads: 1 },
+          },
+        ],
+      },
       cases: [{ inputs: [] }],
       tolerance: {},
     });

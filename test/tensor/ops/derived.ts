@@ -1,6 +1,7 @@
 // What the suite derives from an op's cases: values, gradients of both orders, views, and error inputs, on any backend.
 import { type Backend, grad, jvp, type Shape, type Tensor, tensor } from "@pkg/tensor";
-import type { Case, CaseInput, GpuTarget, KernelCall, Op, Tolerance } from "../../../packages/tensor/src/op.ts";
+import type { GpuTarget, KernelCall } from "../../../packages/tensor/src/backends/webgpu/rule.ts";
+import type { Case, CaseInput, Op, Tolerance } from "../../../packages/tensor/src/op.ts";
 import { contiguousLayout, type Spec, sizeOf, stridesOf } from "../../../packages/tensor/src/shape.ts";
 import { apply } from "../../../packages/tensor/src/tensor.ts";
 
@@ -86,11 +87,11 @@ export function kernelCalls(
   const operands = inputs.map((input, i) => {
     const strides = stridesOf(input.shape.toReversed()).toReversed();
     const transposed = { ...input, strides };
-    return layout === "transposed" && op.strided?.(transposed, i, given.attrs) ? transposed : input;
+    return layout === "transposed" && op.webgpu?.takes?.(transposed, i, given.attrs) ? transposed : input;
   });
   const target = { profile, workgroupMemory: 32768, maxInvocations: 256 };
   const temporary = (size: number) => ({ temporary: 0, size });
-  return op.gpu?.({ inputs: operands, outputs, attrs: given.attrs, target, temporary }) ?? [];
+  return op.webgpu?.calls({ inputs: operands, outputs, attrs: given.attrs, target, temporary }) ?? [];
 }
 
 /** Shapes and types of a case's inputs. */

@@ -1,7 +1,7 @@
 // Convolutions with few channels on one side: their values by either profile's kernels, and when GPUs take this way.
 import { type Backend, type Shape, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { GpuCall, KernelCall } from "../../../packages/tensor/src/op.ts";
+import type { GpuCall, KernelCall, WebgpuRule } from "../../../packages/tensor/src/backends/webgpu/rule.ts";
 import { backward, forward } from "../../../packages/tensor/src/ops/conv/convGather.ts";
 import {
   type ConvAttrs,
@@ -39,8 +39,15 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu wit
           [3, 3, 20, few],
         ];
         const [y, narrow] = [convShape("conv2d", x, w, attrs), convShape("conv2d", wide, back, attrs)];
-        const check = async (op: AnyOp, gpu: AnyOp["gpu"], shapes: readonly Shape[], given: ConvAttrs) =>
-          expect(await deviation({ ...op, gpu }, shapes, given, backend)).toBeLessThanOrEqual(1);
+        const check = async <Attrs>(
+          op: AnyOp,
+          calls: WebgpuRule<Attrs>["calls"],
+          shapes: readonly Shape[],
+          given: Attrs,
+        ) =>
+          expect(
+            await deviation({ ...op, webgpu: { ...op.webgpu, calls } }, shapes, given, backend),
+          ).toBeLessThanOrEqual(1);
 
         const toFew = ({ inputs: [image, weight, bias], ...call }: GpuCall<ConvAttrs>) =>
           narrowResult(call, forward(image, narrow, attrs), weight, taps(back), false, bias);

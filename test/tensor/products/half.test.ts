@@ -71,7 +71,7 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu wit
     const round: Op = {
       name: "round",
       infer: ([{ shape }]) => [{ shape: [shape[0] / 2], dtype: "uint32" }],
-      gpu: ({ inputs: [a], outputs: [out] }) => [roundingCall(a, out)],
+      webgpu: { calls: ({ inputs: [a], outputs: [out] }) => [roundingCall(a, out)] },
       cases: [],
       tolerance: {},
     };
@@ -118,13 +118,19 @@ describe.skipIf(!gpuAvailable).each(["direct", "tiled"] as const)("on webgpu wit
       [
         {
           ...conv2dInput,
-          gpu: ({ inputs: [g, v], ...call }) => narrowResult(call, backward(g, x, attrs), v, [3, 3], true, undefined),
+          webgpu: {
+            calls: ({ inputs: [g, v], ...call }) =>
+              narrowResult(call, backward(g, x, attrs), v, [3, 3], true, undefined),
+          },
         },
         [y, w],
         { ...attrs, inputShape: x } as InputAttrs,
       ],
       [
-        { ...conv2dWeight, gpu: ({ inputs: [a, g], ...call }) => narrowImage(call, forward(a, y, attrs), g, [3, 3]) },
+        {
+          ...conv2dWeight,
+          webgpu: { calls: ({ inputs: [a, g], ...call }) => narrowImage(call, forward(a, y, attrs), g, [3, 3]) },
+        },
         [x, y],
         { ...attrs, kernelSize: [3, 3] } as WeightAttrs,
       ],

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { create } from "webgpu";
 import { matrixUnit } from "../../../packages/tensor/src/backends/webgpu/device/device.ts";
 import { specialise } from "../../../packages/tensor/src/backends/webgpu/kernels/specialise.ts";
+import type { GpuCall, GpuTarget, KernelCall } from "../../../packages/tensor/src/backends/webgpu/rule.ts";
 import { decodeFloat16, encodeFloat16 } from "../../../packages/tensor/src/host/halfFloat.ts";
-import type { Case, GpuTarget, KernelCall } from "../../../packages/tensor/src/op.ts";
+import type { Case } from "../../../packages/tensor/src/op.ts";
 import { convAttrs, convShape } from "../../../packages/tensor/src/ops/conv/convShape.ts";
 import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../../packages/tensor/src/ops/index.ts";
 import { reader } from "../../../packages/tensor/src/ops/matmul/tiles.ts";
@@ -137,9 +138,9 @@ describe.skipIf(!gpuAvailable)("played on the adapter of the tests", () => {
     "$name by matrices of k = $k is that of rounded operands within float32's tolerance",
     async ({ op, given, matrix }) => {
       const found: KernelCall[] = [];
-      const gpu: AnyOp["gpu"] = (call) => {
+      const playing = (call: GpuCall<unknown>) => {
         const target = { ...call.target, half: true, matrix, workgroupMemory: 16384 };
-        const calls = op.gpu?.({ ...call, target }) ?? [];
+        const calls = op.webgpu?.calls({ ...call, target }) ?? [];
         found.push(...calls.filter(isMatrixKernel));
         return calls.map((one) => played(one, matrix));
       };
@@ -153,7 +154,12 @@ describe.skipIf(!gpuAvailable)("played on the adapter of the tests", () => {
       const [magnitudes] = runOp(op, place(absolute, exact), given.attrs, exact);
       const shapes = drawn.map(({ input }) => input.shape);
       for (const layout of ["rows", "strided"] as const) {
-        const [result] = runOp({ ...op, gpu }, place(drawn, backend, layout), given.attrs, backend);
+        const [result] = runOp(
+          { ...op, webgpu: { ...op.webgpu, calls: playing } },
+          place(drawn, backend, layout),
+          given.attrs,
+          backend,
+        );
         const { relative, message } = await compare(op.tolerance, result, reference, magnitudes, shapes);
         expect(relative, message).toBeLessThanOrEqual(1);
       }
@@ -214,7 +220,7 @@ function callsOf(op: AnyOp, given: Case<unknown>, target: GpuTarget): readonly K
   });
   const temporary = (size: number) => ({ temporary: 0, size });
   return [views, turned].flatMap(
-    (inputs) => op.gpu?.({ inputs, outputs, attrs: given.attrs, target, temporary }) ?? [],
+    (inputs) => op.webgpu?.calls({ inputs, outputs, attrs: given.attrs, target, temporary }) ?? [],
   );
 }
 

@@ -2,8 +2,9 @@
 
 export * from "./attention/attention.ts";
 export * from "./conv/conv.ts";
-export * from "./conv/resample.ts";
 export * from "./elementwise/arithmetic.ts";
+export * from "./elementwise/cast.ts";
+export * from "./elementwise/comparisons.ts";
 export * from "./elementwise/functions.ts";
 export * from "./elementwise/power.ts";
 export * from "./elementwise/weightedSum.ts";
@@ -17,6 +18,7 @@ export * from "./optimizer/adamW.ts";
 export * from "./optimizer/ema.ts";
 export * from "./optimizer/globalNorm.ts";
 export * from "./optimizer/lossScale.ts";
+export * from "./pool/pool.ts";
 export * from "./random/dropout.ts";
 export * from "./random/noiseAdd.ts";
 export * from "./random/random.ts";

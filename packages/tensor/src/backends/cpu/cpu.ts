@@ -5,7 +5,7 @@ import { type Backend, type MemoryInfo, type Operand, OutOfMemoryError } from ".
 import { turn } from "../../host/turn.ts";
 import { freeUnreachable } from "../../memory/unscoped.ts";
 import type { NdArray, NumberArray, Op } from "../../op.ts";
-import type { DType } from "../../shape.ts";
+import { type DType, isContiguous } from "../../shape.ts";
 
 /** Options of the `cpu` backend. */
 export interface CpuOptions {
@@ -77,6 +77,7 @@ export function cpu(options: CpuOptions = {}): Backend {
       await turn();
       return copy;
     },
+    baseOf: (op, input) => (op.strided ? 0 : isContiguous(input) ? input.offset : null),
     run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs) {
       if (!op.cpu) throw new Error(`${op.name}: has no cpu rule`);
       op.cpu(outputs.map(arrayOf), inputs.map(arrayOf), attrs);

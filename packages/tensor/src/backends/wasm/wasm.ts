@@ -4,11 +4,12 @@ import { expectOptions } from "../../argument.ts";
 import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
 import { nodeProcess } from "../../host/host.ts";
 import { turn } from "../../host/turn.ts";
-import type { NdArray, NumberArray, Op, Temporary, View, WasmCall } from "../../op.ts";
-import type { DType } from "../../shape.ts";
+import type { NdArray, NumberArray, Op, Temporary, View } from "../../op.ts";
+import { type DType, isContiguous, type Layout } from "../../shape.ts";
 import { type Kernels, loadKernels } from "./binary.ts";
 import { type Block, Heap } from "./heap.ts";
 import { inOrder } from "./parameters.ts";
+import type { WasmCall } from "./rule.ts";
 import { Threads } from "./threads.ts";
 import { processors, startWorkers } from "./workers.ts";
 
@@ -141,6 +142,11 @@ class Wasm implements WasmBackend {
     return copy;
   }
 
+  baseOf<Attrs>(op: Op<Attrs>, input: Layout, index: number, attrs: Attrs): number | null {
+    if (op.wasm ? op.wasm.takes?.(input, index, attrs) : op.strided) return 0;
+    return isContiguous(input) ? input.offset : null;
+  }
+
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
     const temporaries: Block[] = [];
     const temporary = (size: number): Temporary => {
@@ -148,7 +154,7 @@ class Wasm implements WasmBackend {
       return { temporary: temporaries.length - 1, size };
     };
     try {
-      const calls = op.wasm?.({ inputs, outputs, attrs, temporary });
+      const calls = op.wasm?.calls({ inputs, outputs, attrs, temporary });
       if (calls) for (const call of calls) this.dispatch(call, temporaries);
       else this.fallBack(op, outputs, inputs, attrs);
     } finally {

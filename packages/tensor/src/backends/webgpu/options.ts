@@ -1,7 +1,7 @@
 // What can be chosen of a WebGPU backend.
 
-import type { GpuTarget } from "../../op.ts";
 import type { PlatformAdapter, PlatformDevice } from "./device/platformTypes.ts";
+import type { GpuTarget } from "./rule.ts";
 
 /** Seconds. Software adapters take minutes for the first step of a large network, most of which they compile. */
 export const TIMEOUT = 300;

@@ -10,8 +10,8 @@ import {
   OutOfMemoryError,
   ValidationError,
 } from "../../backend.ts";
-import type { GpuTarget, NumberArray, Op } from "../../op.ts";
-import type { DType } from "../../shape.ts";
+import type { NumberArray, Op } from "../../op.ts";
+import { type DType, isContiguous, type Layout } from "../../shape.ts";
 import { counting, type WebgpuCounters } from "./counters.ts";
 import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./device/device.ts";
 import { patiently } from "./device/wait.ts";
@@ -26,6 +26,7 @@ import { TIMEOUT, type WebgpuOptions } from "./options.ts";
 import { replayOf } from "./replay/replay.ts";
 import { Scratch } from "./replay/scratch.ts";
 import { type OpRun, Tape } from "./replay/tape.ts";
+import type { GpuTarget } from "./rule.ts";
 import { type Tunable, tunable } from "./tuning/tuner.ts";
 
 /** What this backend tells beyond the others. */
@@ -34,6 +35,8 @@ export interface WebgpuBackend extends Backend {
   counters(): WebgpuCounters;
 }
 
+/** In elements of four bytes: buffers are bound at multiples of 256 bytes. */
+const BINDING_ALIGNMENT = 64;
 const SLOT = 256;
 const SLOTS = 256;
 const [COPY_SRC, COPY_DST, UNIFORM] = [4, 8, 0x40];
@@ -163,6 +166,11 @@ class Webgpu implements WebgpuBackend, Tunable {
       : dtype === "int32"
         ? new Int32Array(copy)
         : new Uint32Array(copy);
+  }
+
+  baseOf<Attrs>(op: Op<Attrs>, input: Layout, index: number, attrs: Attrs): number | null {
+    if (op.webgpu?.takes?.(input, index, attrs)) return 0;
+    return isContiguous(input) && input.offset % BINDING_ALIGNMENT === 0 ? input.offset : null;
   }
 
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {

@@ -1,10 +1,10 @@
 // Scaled dot-product attention and its gradient: fused forward and backward; the second order is composed.
 
 import { defineOp, float32, type Op } from "../../op.ts";
-import { formatShape, isContiguous, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
+import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
+import { elementReader } from "../reference.ts";
 import { attentionGradWasm, attentionWasm } from "./wasm.ts";
-import { attentionCalls, attentionGradCalls, readsInPlace } from "./webgpu.ts";
+import { attentionGradWebgpu, attentionWebgpu } from "./webgpu.ts";
 
 export interface AttentionAttrs {
   /** What q · k is multiplied with. */
@@ -37,9 +37,9 @@ export const attention: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
       }
     }
   },
-  gpu: attentionCalls,
+  strided: true,
+  webgpu: attentionWebgpu,
   wasm: attentionWasm,
-  strided: readsInPlace,
   // With s = scale · q kᵀ and p = exp(s − lse): ds = p ∘ (g vᵀ − (g · o − dlse)).
   vjp([g, dlse], [q, k, v], [o, lse], { scale }) {
     const delta = g.mul(o).sum(-1).sub(dlse);
@@ -136,9 +136,9 @@ export const attentionGrad: Op<AttentionAttrs> = defineOp<AttentionAttrs>({
     }
     for (const [k, out] of [dq, dk, dv].entries()) out.data.set(sums[k], out.offset);
   },
-  gpu: attentionGradCalls,
+  strided: true,
+  webgpu: attentionGradWebgpu,
   wasm: attentionGradWasm,
-  strided: (layout, index) => (index < 4 ? readsInPlace(layout) : isContiguous(layout) && layout.offset === 0),
   composed([g, q, k, v, delta, lse], { scale }) {
     const p = q.matmul(k.transpose()).mul(scale).sub(lse.unsqueeze(-1)).exp();
     const ds = p.mul(g.matmul(v.transpose()).sub(delta.unsqueeze(-1))).mul(scale);

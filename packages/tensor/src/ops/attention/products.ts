@@ -3,9 +3,10 @@
 
 import slopesKernel from "@pkg/kernels/attention/attention_slopes.wgsl";
 import weightsKernel from "@pkg/kernels/attention/attention_weights.wgsl";
-import type { GpuCall, KernelCall, View } from "../../op.ts";
+import type { GpuCall, KernelCall } from "../../backends/webgpu/rule.ts";
+import type { View } from "../../op.ts";
 import { sizeOf, transposed } from "../../shape.ts";
-import { matmulCalls } from "../matmul/matmul.ts";
+import { matmulCalls } from "../matmul/webgpu.ts";
 import type { AttentionAttrs } from "./attention.ts";
 import { inRuns, scoresOf } from "./runs.ts";
 

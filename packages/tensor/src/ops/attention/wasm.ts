@@ -1,13 +1,20 @@
 // The WebAssembly calls of attention and its gradient: batched products, with a pass over the rows of scores between them.
 
-import type { WasmCall, WasmOperands } from "../../op.ts";
-import { sizeOf, transposed } from "../../shape.ts";
-import { grainOf } from "../dispatch.ts";
+import { grainOf, type WasmCall, type WasmOperands, type WasmRule } from "../../backends/wasm/rule.ts";
+import { type Layout, sizeOf, transposed } from "../../shape.ts";
 import { productCalls } from "../matmul/wasm.ts";
 import type { AttentionAttrs } from "./attention.ts";
 import { inRuns, scoresOf } from "./runs.ts";
 
-export function attentionWasm(operands: WasmOperands<AttentionAttrs>): WasmCall[] {
+export const attentionWasm: WasmRule<AttentionAttrs> = { calls: attentionCalls, takes: hasContiguousRows };
+
+/** All inputs but the last two, of one number per query. */
+export const attentionGradWasm: WasmRule<AttentionAttrs> = {
+  calls: attentionGradCalls,
+  takes: (input, index) => index < 4 && hasContiguousRows(input),
+};
+
+function attentionCalls(operands: WasmOperands<AttentionAttrs>): WasmCall[] {
   const [q, k] = operands.inputs;
   return inRuns(operands, [q, k], ({ inputs, outputs, attrs, temporary }) => {
     const [q, k, v] = inputs;
@@ -28,7 +35,7 @@ export function attentionWasm(operands: WasmOperands<AttentionAttrs>): WasmCall[
   });
 }
 
-export function attentionGradWasm(operands: WasmOperands<AttentionAttrs>): WasmCall[] | null {
+function attentionGradCalls(operands: WasmOperands<AttentionAttrs>): WasmCall[] | null {
   const [, q, k, v, , lse] = operands.inputs;
   if (sizeOf(lse.shape) === 0 || v.shape.at(-1) === 0) return null;
   return inRuns(operands, [q, k], ({ inputs, outputs, attrs, temporary }) => {
@@ -50,4 +57,10 @@ export function attentionGradWasm(operands: WasmOperands<AttentionAttrs>): WasmC
       ...productCalls(transposed(weights), g, dv, temporary),
     ];
   });
+}
+
+/** The products read rows at any stride from any element on. */
+function hasContiguousRows({ shape, strides }: Layout): boolean {
+  const last = shape.length - 1;
+  return strides[last] === 1 || shape[last] === 1;
 }

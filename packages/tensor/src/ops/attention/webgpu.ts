@@ -2,7 +2,8 @@
 
 import tiledGradKernel from "@pkg/kernels/attention/attention_grad_tiled.wgsl";
 import tiledKernel from "@pkg/kernels/attention/attention_tiled.wgsl";
-import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
+import type { GpuCall, GpuTarget, KernelCall, WebgpuRule } from "../../backends/webgpu/rule.ts";
+import type { Temporary, View } from "../../op.ts";
 import { collapse, isContiguous, type Layout, sizeOf } from "../../shape.ts";
 import type { AttentionAttrs } from "./attention.ts";
 import { attentionByProducts, attentionGradByProducts } from "./products.ts";
@@ -15,7 +16,15 @@ interface Tile {
   readonly constants: Readonly<Record<string, string>>;
 }
 
-export function attentionCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
+export const attentionWebgpu: WebgpuRule<AttentionAttrs> = { calls: attentionCalls, takes: readsInPlace };
+
+/** All inputs but the last two, of one number per query. */
+export const attentionGradWebgpu: WebgpuRule<AttentionAttrs> = {
+  calls: attentionGradCalls,
+  takes: (input, index) => index < 4 && readsInPlace(input),
+};
+
+function attentionCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
   const { inputs, outputs, attrs, target } = call;
   const [q, , v] = inputs;
   const [queries, depth] = q.shape.slice(-2);
@@ -38,7 +47,7 @@ export function attentionCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
   ];
 }
 
-export function attentionGradCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
+function attentionGradCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
   const [g, q, k, v] = call.inputs;
   const [dq, dk, dv] = call.outputs;
   const tile = tileFor(call.target, [g, q, k, v], Math.max(q.shape[q.shape.length - 1], v.shape[v.shape.length - 1]));
@@ -73,7 +82,7 @@ function gradCall(
 }
 
 /** Whether the kernels read a layout as it is: rows of contiguous elements that start at quads, up to four axes before them. */
-export function readsInPlace(layout: Layout): boolean {
+function readsInPlace(layout: Layout): boolean {
   const { shape, strides, offset } = layout;
   const last = shape.length - 1;
   const isAligned = offset % 4 === 0 && shape[last] % 4 === 0 && strides[last] === 1;

@@ -1,8 +1,8 @@
 // Two-dimensional convolution and its transposes: the faces of one trilinear form in an image, a weight and a gradient.
 
 import { defineOp, float32, type Op } from "../../op.ts";
-import { formatShape, type Layout, type Shape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
-import { rowMajor } from "../rowMajor.ts";
+import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
+import { rowMajor } from "../reference.ts";
 import {
   type ConvAttrs,
   type ConvOptions,
@@ -13,7 +13,7 @@ import {
   type WeightAttrs,
 } from "./convShape.ts";
 import { convInputWasm, convWasm, convWeightWasm } from "./wasm.ts";
-import { convCalls, inputCalls, weightCalls } from "./webgpu.ts";
+import { convInputWebgpu, convWebgpu, convWeightWebgpu } from "./webgpu.ts";
 
 const PLAIN = convAttrs([], [], {});
 
@@ -75,9 +75,9 @@ export const conv2d: Op<ConvAttrs> = defineOp<ConvAttrs>({
     });
     out.data.set(result, out.offset);
   },
-  gpu: convCalls,
+  strided: true,
+  webgpu: convWebgpu,
   wasm: convWasm,
-  strided: hasContiguousChannels,
   vjp: ([g], [x, w], _, attrs, needed) => [
     needed[0] ? g.apply(conv2dInput, [g, w], { ...attrs, inputShape: x.shape })[0] : null,
     needed[1] ? g.apply(conv2dWeight, [x, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] })[0] : null,
@@ -146,9 +146,9 @@ export const conv2dInput: Op<InputAttrs> = defineOp<InputAttrs>({
     });
     out.data.set(result, out.offset);
   },
-  gpu: inputCalls,
+  strided: true,
+  webgpu: convInputWebgpu,
   wasm: convInputWasm,
-  strided: hasContiguousChannels,
   vjp: ([u], [g, w], _, attrs, needed) => [
     needed[0] ? u.apply(conv2d, [u, w], attrs)[0] : null,
     needed[1] ? u.apply(conv2dWeight, [u, g], { ...attrs, kernelSize: [w.shape[0], w.shape[1]] })[0] : null,
@@ -195,9 +195,9 @@ export const conv2dWeight: Op<WeightAttrs> = defineOp<WeightAttrs>({
     });
     out.data.set(result, out.offset);
   },
-  gpu: weightCalls,
+  strided: true,
+  webgpu: convWeightWebgpu,
   wasm: convWeightWasm,
-  strided: hasContiguousChannels,
   vjp: ([v], [x, g], _, attrs, needed) => [
     needed[0] ? v.apply(conv2dInput, [g, v], { ...attrs, inputShape: x.shape })[0] : null,
     needed[1] ? v.apply(conv2d, [x, v], attrs)[0] : null,
@@ -216,8 +216,3 @@ export const conv2dWeight: Op<WeightAttrs> = defineOp<WeightAttrs>({
   ],
   tolerance: { terms: ([, [batch, height, width]]) => batch * height * width, relL2: 5e-6 },
 });
-
-/** Kernels find pixels by strides, of images and biases; only the channels have to be neighbours. */
-function hasContiguousChannels({ shape, strides }: Layout, index: number): boolean {
-  return index !== 1 && (strides[3] === 1 || shape[3] === 1);
-}

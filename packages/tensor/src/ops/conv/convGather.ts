@@ -1,6 +1,7 @@
 // Which pixels meet under which tap, as the kernels of convolutions on the GPU find them.
 
-import type { KernelCall, View } from "../../op.ts";
+import type { KernelCall } from "../../backends/webgpu/rule.ts";
+import type { View } from "../../op.ts";
 import type { Shape } from "../../shape.ts";
 import type { ConvAttrs } from "./convShape.ts";
 

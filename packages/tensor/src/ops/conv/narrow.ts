@@ -3,11 +3,13 @@
 
 import patchesKernel from "@pkg/kernels/convolution/patches.wgsl";
 import patchesSumKernel from "@pkg/kernels/convolution/patches_sum.wgsl";
-import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
+import type { GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
+import type { Temporary, View } from "../../op.ts";
 import { collapse, contiguousLayout, type Shape, sizeOf } from "../../shape.ts";
-import { elementwiseCall } from "../elementwise/elementwise.ts";
-import { matmulCalls } from "../matmul/matmul.ts";
-import { expectedTime, PASS_COST, type Product, SHARE_COST } from "../matmul/tiles.ts";
+import { elementwiseCall } from "../elementwise/webgpu.ts";
+import type { Product } from "../matmul/product.ts";
+import { expectedTime, PASS_COST, SHARE_COST } from "../matmul/tiles.ts";
+import { matmulCalls } from "../matmul/webgpu.ts";
 import { type Gather, pixelStrides, placing } from "./convGather.ts";
 
 type Scratch = Pick<GpuCall<unknown>, "target" | "temporary">;

@@ -1,8 +1,9 @@
 // The WebAssembly calls of convolutions: matrix products whose left side is gathered from an image.
 
-import type { View, WasmCall, WasmOperands } from "../../op.ts";
-import { type Shape, sizeOf } from "../../shape.ts";
-import { elementwiseWasm } from "../elementwise/elementwise.ts";
+import type { WasmCall, WasmOperands, WasmRule } from "../../backends/wasm/rule.ts";
+import type { View } from "../../op.ts";
+import { type Layout, type Shape, sizeOf } from "../../shape.ts";
+import { elementwisePass } from "../elementwise/wasm.ts";
 import { addingUp, type Blocking, blocking, packedSize, packing, type Strides } from "../matmul/wasm.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { suitsWinograd, winogradCalls, winogradGradCalls } from "./winograd.ts";
@@ -21,10 +22,17 @@ interface Gather {
 /** Bytes of the page of zeros that stands for pixels outside of an image. */
 const ZERO_BYTES = 65536;
 
-export function convWasm(operands: WasmOperands<ConvAttrs>): WasmCall[] | null {
+export const convWasm: WasmRule<ConvAttrs> = { calls: convCalls, takes: hasContiguousChannels };
+
+export const convInputWasm: WasmRule<InputAttrs> = { calls: inputCalls, takes: hasContiguousChannels };
+
+/** Its terms are the pixels, and its rows the taps and channels. */
+export const convWeightWasm: WasmRule<WeightAttrs> = { calls: weightCalls, takes: hasContiguousChannels };
+
+function convCalls(operands: WasmOperands<ConvAttrs>): WasmCall[] | null {
   const calls = plainCalls(operands);
   const [, , bias] = operands.inputs;
-  return calls && bias ? [...calls, elementwiseWasm([operands.outputs[0], bias], operands.outputs[0], "add")] : calls;
+  return calls && bias ? [...calls, elementwisePass([operands.outputs[0], bias], operands.outputs[0], "add")] : calls;
 }
 
 /** Without the bias. */
@@ -41,12 +49,7 @@ function plainCalls({ inputs: [x, w], outputs: [out], attrs, temporary }: WasmOp
 }
 
 /** The same on the gradient, spread by the stride, under the taps in reverse. */
-export function convInputWasm({
-  inputs: [g, w],
-  outputs: [out],
-  attrs,
-  temporary,
-}: WasmOperands<InputAttrs>): WasmCall[] | null {
+function inputCalls({ inputs: [g, w], outputs: [out], attrs, temporary }: WasmOperands<InputAttrs>): WasmCall[] | null {
   const [kh, kw, channels, outChannels] = w.shape;
   const { stride, padding, dilation, groups } = attrs;
   const gather: Gather = {
@@ -70,7 +73,7 @@ export function convInputWasm({
 }
 
 /** A product whose terms are the pixels, and its rows the taps and channels. */
-export function convWeightWasm({
+function weightCalls({
   inputs: [x, g],
   outputs: [out],
   attrs,
@@ -149,4 +152,9 @@ function table({ image, walked, taps, scale, shift, step, spread }: Gather, n: n
     ...[batch * height * width, height, width, image.shape[3], ...taps, image.shape[1], image.shape[2]],
     ...[...scale, ...shift, ...step, ...spread, ...image.strides.slice(0, 3)],
   ];
+}
+
+/** The kernels find pixels of images and biases by strides; only the channels have to be neighbours. */
+function hasContiguousChannels({ shape, strides }: Layout, index: number): boolean {
+  return index !== 1 && (strides[3] === 1 || shape[3] === 1);
 }

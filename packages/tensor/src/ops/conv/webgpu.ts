@@ -4,14 +4,16 @@ import directKernel from "@pkg/kernels/convolution/conv2d_direct.wgsl";
 import tiledKernel from "@pkg/kernels/convolution/conv2d_tiled.wgsl";
 import weightDirectKernel from "@pkg/kernels/convolution/conv2d_weight_direct.wgsl";
 import weightTiledKernel from "@pkg/kernels/convolution/conv2d_weight_tiled.wgsl";
-import type { GpuCall, KernelCall, View } from "../../op.ts";
-import { sizeOf } from "../../shape.ts";
+import type { GpuCall, KernelCall, WebgpuRule } from "../../backends/webgpu/rule.ts";
+import type { View } from "../../op.ts";
+import { type Layout, sizeOf } from "../../shape.ts";
 import { halved } from "../matmul/half.ts";
 import { type MatrixProduct, matrixCalls } from "../matmul/matrixCalls.ts";
+import type { Product } from "../matmul/product.ts";
 import {
   inShares,
-  type Product,
   reader,
+  type TiledKernel,
   type Tiling,
   tileConstants,
   tileCount,
@@ -21,6 +23,18 @@ import {
 import { backward, forward, type Gather, pixelStrides, placing } from "./convGather.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./narrow.ts";
+
+export const convWebgpu: WebgpuRule<ConvAttrs> = { calls: (call) => convCalls(call), takes: hasContiguousChannels };
+
+export const convInputWebgpu: WebgpuRule<InputAttrs> = {
+  calls: (call) => inputCalls(call),
+  takes: hasContiguousChannels,
+};
+
+export const convWeightWebgpu: WebgpuRule<WeightAttrs> = {
+  calls: (call) => weightCalls(call),
+  takes: hasContiguousChannels,
+};
 
 /** The kernel calls of conv2d; a tuner gives the tiling, here and below. */
 export function convCalls(call: GpuCall<ConvAttrs>, tiling?: Tiling): KernelCall[] {
@@ -115,7 +129,7 @@ function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
   const pixels = batch * g.shape[1] * g.shape[2];
   const params = { m, n, taps: [kh, kw], ...placing(forward(x, g.shape, attrs)) };
   const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
-  const tiling = given ?? chosen("conv2dWeight", product, call, pixelSums);
+  const tiling = given ?? chosen({ name: "conv2dWeight", text: weightTiledKernel }, product, call, pixelSums);
   if (!tiling) {
     const threads = kh * kw * Math.ceil(m / 8) * groups * Math.ceil(n / 4);
     return [
@@ -124,7 +138,7 @@ function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
         constants,
         params: { ...params, groups, batch },
         bindings: [x, g, outputs[0]],
-        grid: { threads: threads },
+        grid: { threads },
       },
     ];
   }
@@ -215,7 +229,7 @@ function tapSums(
   };
   const tiling =
     given ??
-    chosen(isTransposed ? "conv2dInput" : "conv2d", product, call, (other, tile) =>
+    chosen({ name: isTransposed ? "conv2dInput" : "conv2d", text: tiledKernel }, product, call, (other, tile) =>
       tapSums(other, gather, groups, isTransposed, tile),
     );
   if (!tiling) {
@@ -226,7 +240,7 @@ function tapSums(
         constants: { ...constants, C_IS_RAGGED: c % 4 !== 0 },
         params: { ...params, groups, weight_group: inGroup },
         bindings: [gather.image, w, bias ?? w, outputs[0]],
-        grid: { threads: threads },
+        grid: { threads },
       },
     ];
   }
@@ -246,7 +260,7 @@ function tapSums(
 
 /** Groups are rare and their products small: they always go straight. */
 function chosen<Attrs extends ConvAttrs>(
-  kernel: string,
+  kernel: TiledKernel,
   product: Product,
   call: GpuCall<Attrs>,
   calls: (call: GpuCall<Attrs>, tiling: Tiling) => KernelCall[],
@@ -262,4 +276,9 @@ function isImageAligned(image: View, channels: number, groups: number): boolean 
 
 function commonDivisor(a: number, b: number): number {
   return b === 0 ? a : commonDivisor(b, a % b);
+}
+
+/** The kernels find pixels of images and biases by strides; only the channels have to be neighbours. */
+function hasContiguousChannels({ shape, strides }: Layout, index: number): boolean {
+  return index !== 1 && (strides[3] === 1 || shape[3] === 1);
 }

@@ -1,8 +1,8 @@
 // The WebAssembly calls of convolutions by Winograd's F(2 × 2, 3 × 3), which takes 4/9 of the products.
 
-import type { View, WasmCall, WasmOperands } from "../../op.ts";
+import { grainOf, type WasmCall, type WasmOperands } from "../../backends/wasm/rule.ts";
+import type { View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
-import { grainOf } from "../dispatch.ts";
 
 /** A convolution of 3 × 3 taps and stride 1. */
 export interface Winograd {

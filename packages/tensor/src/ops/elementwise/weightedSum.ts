@@ -1,12 +1,13 @@
 // A sum of scaled tensors in one pass: what a sampler's step is made of.
 
-import weightedSumKernel from "@pkg/kernels/elementwise/weighted_sum.wgsl";
 import { expectFunction, expectList, expectTensors } from "../../argument.ts";
 import { perStep } from "../../capture/session.ts";
 import { type Case, defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { elementReader, elementwiseWasm } from "./elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { sumWeightedWasm } from "./wasm.ts";
+import { sumWeightedWebgpu, weightParams } from "./webgpu.ts";
 
 /** One number an input. */
 export interface SumWeightedAttrs {
@@ -38,28 +39,9 @@ export const sumWeighted = defineOp<SumWeightedAttrs>({
       out.data[out.offset + i] = readers.reduce((sum, read, k) => sum + weights[k] * read(i), 0);
     }
   },
-  gpu({ inputs, outputs: [out], attrs }) {
-    const quads = Math.ceil(sizeOf(out.shape) / 4);
-    // The kernel declares all inputs there may be; the first is bound in the place of those that are not there.
-    const operands = Array.from({ length: MAX_INPUTS }, (_, k) => inputs[k] ?? inputs[0]);
-    return [
-      {
-        kernel: weightedSumKernel,
-        constants: { COUNT: `${inputs.length}u` },
-        params: { quads, ...paramsOf(attrs) },
-        bindings: [...operands, out],
-        grid: { threads: quads },
-      },
-    ];
-  },
-  perStep: paramsOf,
-  wasm({ inputs: [first, second, ...rest], outputs: [out], attrs: { weights } }) {
-    if (!second) return [elementwiseWasm([first], out, "affine", [weights[0], 0])];
-    return [
-      elementwiseWasm([first, second], out, "lerp", weights.slice(0, 2)),
-      ...rest.map((input, k) => elementwiseWasm([out, input], out, "lerp", [1, weights[k + 2]])),
-    ];
-  },
+  webgpu: sumWeightedWebgpu,
+  perStep: weightParams,
+  wasm: sumWeightedWasm,
   vjp: ([g], inputs, _, attrs) => inputs.map((_, k) => weightedSum([g], () => [attrs.weights[k]])),
   saves: {},
   cases: [
@@ -110,10 +92,6 @@ function checked(weights: readonly number[]): readonly number[] {
   const wrong = weights.findIndex((weight) => !Number.isFinite(weight));
   if (wrong !== -1) throw new Error(`weightedSum: weights[${wrong}] is ${weights[wrong]}, want finite numbers`);
   return weights;
-}
-
-function paramsOf({ weights }: SumWeightedAttrs) {
-  return { weights: [...weights, ...new Array<number>(MAX_INPUTS + 1 - weights.length).fill(0)] };
 }
 
 /** Inputs in [−1, 1]. */

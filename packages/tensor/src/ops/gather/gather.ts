@@ -1,12 +1,10 @@
 // Rows of a table by index, their transpose (sums of rows by index), and indices as indicator vectors.
 
-import gatherKernel from "@pkg/kernels/indexing/gather.wgsl";
-import oneHotKernel from "@pkg/kernels/indexing/one_hot.wgsl";
-import scatterAddKernel from "@pkg/kernels/indexing/scatter_add.wgsl";
 import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
-import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
+import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { gatherWebgpu, oneHotWebgpu, scatterAddWebgpu } from "./webgpu.ts";
 
 /**
  * Inputs table [rows, ...rest] and indices (int32) of any shape; output [...indices, ...rest]. An index outside of the table is an
@@ -26,18 +24,7 @@ export const gather: Op = defineOp({
       for (let j = 0; j < width; j++) out.data[out.offset + n * width + j] = read(row * width + j);
     }
   },
-  gpu({ inputs: [table, indices], outputs: [out] }) {
-    const { Element, width, size } = rowElements(out.dtype, table.shape.slice(1), sizeOf(out.shape));
-    return [
-      {
-        kernel: gatherKernel,
-        constants: { Element },
-        params: { size, rows: table.shape[0], width },
-        bindings: [table, indices, out],
-        grid: { threads: size },
-      },
-    ];
-  },
+  webgpu: gatherWebgpu,
   vjp: ([g], [table, indices]) => [g.apply(scatterAdd, [g, indices], { rows: table.shape[0] })[0], null],
   saves: { inputs: [1] },
   cases: [
@@ -53,11 +40,15 @@ export const gather: Op = defineOp({
   tolerance: { ulp: 0 },
 });
 
+export interface ScatterAddAttrs {
+  readonly rows: number;
+}
+
 /**
  * The transpose of gather: inputs values [...indices, ...rest] and indices (int32); output [rows, ...rest], each row the sum of the
  * values with its index, in their order. It reads all indices for every row: made for tables of labels, not of vocabularies.
  */
-export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly rows: number }>({
+export const scatterAdd: Op<ScatterAddAttrs> = defineOp<ScatterAddAttrs>({
   name: "scatterAdd",
   types: [["float32", "int32"]],
   infer([values, indices], { rows }) {
@@ -81,18 +72,7 @@ export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly row
     }
     out.data.set(sums, out.offset);
   },
-  gpu({ inputs: [values, indices], outputs: [out] }) {
-    const { Element, width, size } = rowElements(out.dtype, out.shape.slice(1), sizeOf(out.shape));
-    return [
-      {
-        kernel: scatterAddKernel,
-        constants: { Element },
-        params: { size, count: sizeOf(indices.shape), width },
-        bindings: [values, indices, out],
-        grid: { threads: size },
-      },
-    ];
-  },
+  webgpu: scatterAddWebgpu,
   vjp: ([g], [, indices]) => [g.gather(indices), null],
   saves: { inputs: [1] },
   cases: [
@@ -111,8 +91,12 @@ export const scatterAdd: Op<{ readonly rows: number }> = defineOp<{ readonly row
   tolerance: { terms: (inputs) => sizeOf(inputs[1]), abs: 1e-30 },
 });
 
+export interface OneHotAttrs {
+  readonly depth: number;
+}
+
 /** Indices (int32) → float32 [...indices, depth]: 1 at each index and 0 elsewhere, also for an index outside of 0 … depth − 1. */
-export const oneHot: Op<{ readonly depth: number }> = defineOp<{ readonly depth: number }>({
+export const oneHot: Op<OneHotAttrs> = defineOp<OneHotAttrs>({
   name: "oneHot",
   types: [["int32"]],
   infer([indices], { depth }) {
@@ -125,17 +109,7 @@ export const oneHot: Op<{ readonly depth: number }> = defineOp<{ readonly depth:
       out.data[out.offset + i] = Number(read(Math.floor(i / depth)) === i % depth);
     }
   },
-  gpu({ inputs: [indices], outputs: [out], attrs: { depth } }) {
-    const size = sizeOf(out.shape);
-    return [
-      {
-        kernel: oneHotKernel,
-        params: { size, depth },
-        bindings: [indices, out],
-        grid: { threads: size },
-      },
-    ];
-  },
+  webgpu: oneHotWebgpu,
   cases: [
     { inputs: [indexInput([5], 3)], attrs: { depth: 3 } },
     { inputs: [{ shape: [2, 2], dtype: "int32", values: [-1, 0, 4, 1] }], attrs: { depth: 4 } },
@@ -156,12 +130,4 @@ function rowsOf(name: string, indices: NdArray, rows: number): number[] {
     if (row < 0 || row >= rows) throw new Error(`${name}: index ${row} of ${rows} rows, want 0 to ${rows - 1}`);
     return row;
   });
-}
-
-/** Rows counted in elements, or in quads of them where they are made of such. */
-function rowElements(dtype: Spec["dtype"], rest: Shape, size: number) {
-  const width = sizeOf(rest);
-  const isVector = width % 4 === 0;
-  const type = WGSL_TYPE[dtype];
-  return isVector ? { Element: `vec4<${type}>`, width: width / 4, size: size / 4 } : { Element: type, width, size };
 }

@@ -1,17 +1,24 @@
 // Elements of an axis by index, each line along the axis with indices of its own, and the transpose: sums by index along the axis.
 
-import gatherKernel from "@pkg/kernels/indexing/gather_along.wgsl";
-import scatterKernel from "@pkg/kernels/indexing/scatter_along.wgsl";
-import { type CaseInput, defineOp, float32, type KernelCall, type NdArray, type Op, type View } from "../../op.ts";
+import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { gatherAlongWebgpu, scatterAlongWebgpu } from "./webgpu.ts";
+
+export interface GatherAlongAttrs {
+  readonly axis: number;
+}
+
+export interface ScatterAlongAttrs extends GatherAlongAttrs {
+  readonly length: number;
+}
 
 /**
  * Inputs x and indices (int32) of one shape but for the axis; output in the shape of indices: the element of x at that index along
  * the axis and at the same place along the others. An index outside is an error on the host; on a GPU it reads zero.
  */
-export const gatherAlong: Op<{ readonly axis: number }> = defineOp<{ readonly axis: number }>({
+export const gatherAlong: Op<GatherAlongAttrs> = defineOp<GatherAlongAttrs>({
   name: "gatherAlong",
   types: ANY.map(([type]) => [type, "int32"]),
   infer([x, indices], { axis }) {
@@ -24,7 +31,7 @@ export const gatherAlong: Op<{ readonly axis: number }> = defineOp<{ readonly ax
       out.data[out.offset + to] = read(from);
     }
   },
-  gpu: ({ inputs: [x, indices], outputs: [out], attrs: { axis } }) => [gatherCall(x, indices, out, axis)],
+  webgpu: gatherAlongWebgpu,
   vjp: ([g], [x, indices], _, { axis }) => [
     g.apply(scatterAlong, [g, indices], { axis, length: x.shape[axis] })[0],
     null,
@@ -62,10 +69,7 @@ export const gatherAlong: Op<{ readonly axis: number }> = defineOp<{ readonly ax
  * The transpose of gatherAlong: inputs values and indices (int32) of one shape; output with `length` elements along the axis, each
  * the sum of the values with its index, in their order. Each element reads all indices of its line: made for short lines.
  */
-export const scatterAlong: Op<{ readonly axis: number; readonly length: number }> = defineOp<{
-  readonly axis: number;
-  readonly length: number;
-}>({
+export const scatterAlong: Op<ScatterAlongAttrs> = defineOp<ScatterAlongAttrs>({
   name: "scatterAlong",
   types: [["float32", "int32"]],
   infer([values, indices], { axis, length }) {
@@ -86,17 +90,7 @@ export const scatterAlong: Op<{ readonly axis: number; readonly length: number }
     for (const [from, to] of placesOf("scatterAlong", indices, axis, length).entries()) sums[to] += read(from);
     out.data.set(sums, out.offset);
   },
-  gpu({ inputs: [values, indices], outputs: [out], attrs: { axis, length } }) {
-    const size = sizeOf(out.shape);
-    return [
-      {
-        kernel: scatterKernel,
-        params: { size, length, count: values.shape[axis], inner: sizeOf(out.shape.slice(axis + 1)) },
-        bindings: [values, indices, out],
-        grid: { threads: size },
-      },
-    ];
-  },
+  webgpu: scatterAlongWebgpu,
   vjp: ([g], [, indices], _, { axis }) => [g.apply(gatherAlong, [g, indices], { axis })[0], null],
   saves: { inputs: [1] },
   cases: [
@@ -124,18 +118,6 @@ export const scatterAlong: Op<{ readonly axis: number; readonly length: number }
   ],
   tolerance: { terms: ([shape]) => Math.max(1, ...shape), abs: 1e-30 },
 });
-
-/** The kernel call of gatherAlong, for other ops that have indices. */
-export function gatherCall(x: View, indices: View, out: View, axis: number): KernelCall {
-  const size = sizeOf(out.shape);
-  return {
-    kernel: gatherKernel,
-    constants: { Element: WGSL_TYPE[out.dtype] },
-    params: { size, length: x.shape[axis], count: out.shape[axis], inner: sizeOf(out.shape.slice(axis + 1)) },
-    bindings: [x, indices, out],
-    grid: { threads: size },
-  };
-}
 
 function indexInput(shape: Shape, length: number): CaseInput {
   return { shape, dtype: "int32", range: [0, length] };

@@ -3,9 +3,9 @@
 import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
 import { contiguousLayout, formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
 import { groupNormGradWasm, groupNormWasm } from "./wasm.ts";
-import { groupNormCalls, groupNormGradCalls } from "./webgpu.ts";
+import { groupNormGradWebgpu, groupNormWebgpu } from "./webgpu.ts";
 
 export interface GroupNormAttrs {
   readonly groups: number;
@@ -37,7 +37,7 @@ export const groupNorm: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
       statistics.data.set([read(i), mean[group] - read(i), rstd[group]], statistics.offset + group * 3);
     }
   },
-  gpu: groupNormCalls,
+  webgpu: groupNormWebgpu,
   wasm: groupNormWasm,
   auxiliary: 1,
   vjp([g], [x, scale, bias], [, statistics], attrs) {
@@ -104,7 +104,7 @@ export const groupNormGrad: Op<GroupNormAttrs> = defineOp<GroupNormAttrs>({
     dscale.data.set(sums[0], dscale.offset);
     dbias.data.set(sums[1], dbias.offset);
   },
-  gpu: groupNormGradCalls,
+  webgpu: groupNormGradWebgpu,
   wasm: groupNormGradWasm,
   composed([g, x, scale, bias], { groups, epsilon, activation }) {
     const [batch, channels] = [x.shape[0], x.shape[x.rank - 1]];

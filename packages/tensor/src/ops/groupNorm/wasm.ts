@@ -1,15 +1,19 @@
-// The WebAssembly calls of group normalisation and its gradient: sums of channels, statistics of groups, then a pass over the pixels.
+// Group normalisation and its gradient in WebAssembly: sums of channels, statistics of groups, then a pass over the pixels.
 
-import type { Temporary, View, WasmCall, WasmOperands } from "../../op.ts";
+import { grainOf, type WasmCall, type WasmOperands, type WasmRule } from "../../backends/wasm/rule.ts";
+import type { Temporary, View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
-import { grainOf } from "../dispatch.ts";
 import type { GroupNormAttrs } from "./groupNorm.ts";
 
 /** Channels that a kernel sums at once, and numbers a channel that the passes over pixels read. */
 const WIDTH = 16;
 const PLANES = 4;
 
-export function groupNormWasm({ inputs, outputs, attrs, temporary }: WasmOperands<GroupNormAttrs>): WasmCall[] {
+export const groupNormWasm: WasmRule<GroupNormAttrs> = { calls: groupNormCalls };
+
+export const groupNormGradWasm: WasmRule<GroupNormAttrs> = { calls: groupNormGradCalls };
+
+function groupNormCalls({ inputs, outputs, attrs, temporary }: WasmOperands<GroupNormAttrs>): WasmCall[] {
   const [x, scale, bias] = inputs;
   const [y, statistics] = outputs;
   const { groups, epsilon, activation } = attrs;
@@ -35,7 +39,7 @@ export function groupNormWasm({ inputs, outputs, attrs, temporary }: WasmOperand
   ];
 }
 
-export function groupNormGradWasm({ inputs, outputs, attrs, temporary }: WasmOperands<GroupNormAttrs>): WasmCall[] {
+function groupNormGradCalls({ inputs, outputs, attrs, temporary }: WasmOperands<GroupNormAttrs>): WasmCall[] {
   const [g, x, scale, bias, statistics] = inputs;
   const [dx, dscale, dbias] = outputs;
   const { groups, activation } = attrs;

@@ -1,4 +1,4 @@
-// The kernel calls of group normalisation and its gradient on the GPU.
+// Group normalisation and its gradient on WebGPU.
 
 import applyKernel from "@pkg/kernels/normalisation/group_norm.wgsl";
 import gradKernel from "@pkg/kernels/normalisation/group_norm_grad.wgsl";
@@ -7,10 +7,11 @@ import parametersKernel from "@pkg/kernels/normalisation/group_norm_grad_paramet
 import sumsKernel from "@pkg/kernels/normalisation/group_norm_grad_sums.wgsl";
 import mergeKernel from "@pkg/kernels/normalisation/group_norm_merge.wgsl";
 import statisticsKernel from "@pkg/kernels/normalisation/group_norm_statistics.wgsl";
-import type { GpuCall, KernelCall, View } from "../../op.ts";
+import type { GpuCall, KernelCall, WebgpuRule } from "../../backends/webgpu/rule.ts";
+import type { View } from "../../op.ts";
 import { type Shape, sizeOf } from "../../shape.ts";
-import { folding } from "../dispatch.ts";
-import { sumPass } from "../reduce/reduce.ts";
+import { folding } from "../reduce/folding.ts";
+import { sumPass } from "../reduce/webgpu.ts";
 import type { GroupNormAttrs } from "./groupNorm.ts";
 
 const ACTIVATION = { none: "return z;", silu: "return z / (1.0 + exp(-z));" };
@@ -19,8 +20,12 @@ const SLOPE = {
   silu: "let s = 1.0 / (1.0 + exp(-z)); return s * (1.0 + z * (1.0 - s));",
 };
 
+export const groupNormWebgpu: WebgpuRule<GroupNormAttrs> = { calls: groupNormCalls };
+
+export const groupNormGradWebgpu: WebgpuRule<GroupNormAttrs> = { calls: groupNormGradCalls };
+
 /** The statistics of each group, merged from several shares of it where there are few groups, then a pass over the elements. */
-export function groupNormCalls(call: GpuCall<GroupNormAttrs>): KernelCall[] {
+function groupNormCalls(call: GpuCall<GroupNormAttrs>): KernelCall[] {
   const [x, scale, bias] = call.inputs;
   const [y, statistics] = call.outputs;
   const { groups, activation } = call.attrs;
@@ -39,7 +44,7 @@ export function groupNormCalls(call: GpuCall<GroupNormAttrs>): KernelCall[] {
 }
 
 /** Sums of each channel, from these the means of each group and the parameters' gradients, and last dx. */
-export function groupNormGradCalls({
+function groupNormGradCalls({
   inputs: [g, x, scale, bias, statistics],
   outputs: [dx, dscale, dbias],
   attrs: { groups, activation },

@@ -1,13 +1,13 @@
 // Copies: a view's elements in row-major order, a number in every element, and pieces joined along an axis.
 
-import fillKernel from "@pkg/kernels/elementwise/fill.wgsl";
-import concatKernel from "@pkg/kernels/indexing/concat.wgsl";
 import { bitsOf, elementOf } from "../../element.ts";
 import { defineOp } from "../../op.ts";
 import { type DType, formatShape, type Shape, ShapeError, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { grainOf } from "../dispatch.ts";
-import { elementReader, elementwise, WGSL_TYPE } from "../elementwise/elementwise.ts";
+import { elementwise } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { concatWasm, fillWasm } from "./wasm.ts";
+import { concatWebgpu, fillWebgpu } from "./webgpu.ts";
 
 /** A view's elements in row-major order. */
 export const copy = elementwise({
@@ -33,24 +33,9 @@ export const fill = defineOp<FillAttrs>({
   cpu([out], _, { value, dtype }) {
     out.data[out.offset] = elementOf(value, dtype);
   },
-  gpu: ({ outputs: [out], attrs: { value, dtype } }) => [
-    {
-      kernel: fillKernel,
-      constants: { Out: WGSL_TYPE[out.dtype] },
-      params: { bits: bitsOf(value, dtype) },
-      bindings: [out],
-      grid: { threads: 1 },
-    },
-  ],
+  webgpu: fillWebgpu,
   perStep: ({ value, dtype }) => ({ bits: bitsOf(value, dtype) }),
-  wasm: ({ outputs: [out], attrs: { value, dtype } }) => [
-    {
-      kernel: dtype === "float32" ? "fill_f32" : "fill_i32",
-      rows: 1,
-      grain: 1,
-      args: { out, value: elementOf(value, dtype) },
-    },
-  ],
+  wasm: fillWasm,
   cases: [
     { inputs: [], attrs: { value: 0.1, dtype: "float32" } },
     { inputs: [], attrs: { value: -7, dtype: "int32" } },
@@ -61,8 +46,12 @@ export const fill = defineOp<FillAttrs>({
   tolerance: { ulp: 1 },
 });
 
+export interface ConcatAttrs {
+  readonly axis: number;
+}
+
 /** The inputs one after another along an axis. */
-export const concat = defineOp<{ readonly axis: number }>({
+export const concat = defineOp<ConcatAttrs>({
   name: "concat",
   types: ANY,
   infer(inputs, { axis }) {
@@ -89,38 +78,8 @@ export const concat = defineOp<{ readonly axis: number }>({
       start += piece;
     }
   },
-  gpu({ inputs, outputs: [out], attrs: { axis } }) {
-    const row = sizeOf(out.shape.slice(axis));
-    let start = 0;
-    return inputs.flatMap((input) => {
-      const size = sizeOf(input.shape);
-      const piece = sizeOf(input.shape.slice(axis));
-      const call = {
-        kernel: concatKernel,
-        constants: { Element: WGSL_TYPE[out.dtype] },
-        params: { size, piece, row, start },
-        bindings: [input, out],
-        grid: { threads: size },
-      };
-      start += piece;
-      return size > 0 ? [call] : [];
-    });
-  },
-  wasm({ inputs, outputs: [out], attrs: { axis } }) {
-    const rows = sizeOf(out.shape.slice(0, axis));
-    const row = sizeOf(out.shape.slice(axis));
-    let start = 0;
-    return inputs.map((input) => {
-      const piece = sizeOf(input.shape.slice(axis));
-      start += piece;
-      return {
-        kernel: "concat",
-        rows: piece > 0 ? rows : 0,
-        grain: grainOf(piece),
-        args: { out, x: input, piece, row, start: start - piece },
-      };
-    });
-  },
+  webgpu: concatWebgpu,
+  wasm: concatWasm,
   vjp([g], inputs, _, { axis }) {
     return g.split(
       inputs.map((input) => input.shape[axis]),
@@ -152,7 +111,7 @@ export const concat = defineOp<{ readonly axis: number }>({
       ],
       attrs: { axis: 1 },
     },
-  ] satisfies { inputs: Shape[]; attrs: { axis: number } }[],
+  ] satisfies { inputs: Shape[]; attrs: ConcatAttrs }[],
   errors: [
     {
       inputs: [

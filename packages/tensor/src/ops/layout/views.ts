@@ -1,6 +1,5 @@
 // Ops that re-read a tensor's storage with another layout (reshape, permute, expand, slice), and unslice, slice's transpose.
 
-import unsliceKernel from "@pkg/kernels/indexing/unslice.wgsl";
 import { expectList } from "../../argument.ts";
 import { defineOp, type Op } from "../../op.ts";
 import {
@@ -15,8 +14,9 @@ import {
   stridesOf,
 } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
-import { grainOf, perAxis } from "../dispatch.ts";
-import { elementReader, WGSL_TYPE } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { unsliceWasm } from "./wasm.ts";
+import { unsliceWebgpu } from "./webgpu.ts";
 
 /** All of an axis, one index of it, or [from, to, step]. */
 export type Slice = null | number | readonly [from?: number | null, to?: number | null, step?: number];
@@ -156,42 +156,8 @@ export const unslice: Op<SliceAttrs> = defineOp<SliceAttrs>({
       out.data[at] = read(i);
     }
   },
-  gpu({ inputs: [x], outputs: [out], attrs: { starts, steps } }) {
-    const size = sizeOf(out.shape);
-    return [
-      {
-        kernel: unsliceKernel,
-        constants: { Element: WGSL_TYPE[x.dtype], RANK: `${x.shape.length}u` },
-        params: {
-          size,
-          shape: perAxis(out.shape),
-          input_shape: perAxis(x.shape),
-          input_strides: perAxis(stridesOf(x.shape)),
-          starts: perAxis(starts),
-          steps: perAxis(steps),
-        },
-        bindings: [x, out],
-        grid: { threads: size },
-      },
-    ];
-  },
-  wasm({ inputs: [x], outputs: [out], attrs: { starts, steps } }) {
-    const strides = stridesOf(out.shape);
-    const start = starts.reduce((sum, first, k) => sum + first * strides[k], 0);
-    const leading = [x.shape.slice(0, -1), strides.map((stride, k) => stride * steps[k])] as const;
-    const length = x.shape.at(-1) ?? 1;
-    const rows = sizeOf(leading[0]);
-    const table = [leading[0].length, ...perAxis(leading[0]), ...perAxis(leading[1].slice(0, -1))];
-    return [
-      { kernel: "zero", rows: sizeOf(out.shape), grain: grainOf(1), args: { out } },
-      {
-        kernel: "unslice",
-        rows: length > 0 ? rows : 0,
-        grain: grainOf(length),
-        args: { out, table, x, start, length, step: steps.at(-1) ?? 1 },
-      },
-    ];
-  },
+  webgpu: unsliceWebgpu,
+  wasm: unsliceWasm,
   vjp: ([g], [x], _, { starts, steps }) => g.apply(slice, [g], { starts, steps, shape: x.shape }),
   saves: {},
   cases: [

@@ -1,7 +1,8 @@
 // Operands of products rounded to float16, for backends of mixed precision: half the bytes, and what matrix units of GPUs take.
 
 import roundKernel from "@pkg/kernels/elementwise/round_half.wgsl";
-import type { GpuCall, KernelCall, Temporary, View } from "../../op.ts";
+import type { GpuCall, KernelCall } from "../../backends/webgpu/rule.ts";
+import type { Temporary, View } from "../../op.ts";
 import { spanOf } from "../../shape.ts";
 
 /**

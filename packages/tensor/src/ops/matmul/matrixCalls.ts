@@ -1,8 +1,10 @@
 // Products by the matrix units of a GPU's subgroups, from operands in float16: what matmul and the convolutions share.
 
 import matrixKernel from "@pkg/kernels/products/products_matrix.wgsl";
-import type { GpuCall, GpuTarget, KernelCall, View } from "../../op.ts";
-import { inShares, type Product, writer } from "./tiles.ts";
+import type { GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
+import type { View } from "../../op.ts";
+import type { Product } from "./product.ts";
+import { inShares, writer } from "./tiles.ts";
 
 /** A product [m, k] × [k, n], and how the kernel finds its operands. */
 export interface MatrixProduct {

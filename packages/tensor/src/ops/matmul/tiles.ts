@@ -1,8 +1,10 @@
 // What the tiled contractions (matmul, convolutions) share: the tiles there are, which to take, and sums cut into shares.
 
 import sumSharesKernel from "@pkg/kernels/products/sum_shares.wgsl";
-import type { GpuCall, GpuTarget, KernelCall, Temporary, View } from "../../op.ts";
+import type { Choice, GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
+import type { Temporary, View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
+import type { Product } from "./product.ts";
 
 /** Sizes of the part of a product that a workgroup makes (tileM × tileN, tileK at a time) and that one thread makes of it. */
 export interface Tile {
@@ -13,25 +15,12 @@ export interface Tile {
   readonly threadN: 4 | 8;
 }
 
-/** A product [m, k] × [k, n], `batches` times. */
-export interface Product {
-  readonly batches: number;
-  readonly m: number;
-  readonly n: number;
-  /** In each of `runs` runs, all of which add to the same sums: a convolution's taps. */
-  readonly k: number;
-  readonly runs: number;
-}
-
 /** How a product is made: in which tiles, and with its sums in how many shares of how many tiles of k each. */
 export interface Tiling {
   readonly tile: Tile;
   readonly shares: number;
   readonly share: number;
 }
-
-/** Makes the kernel calls of a dispatch in a given tiling. */
-export type Retiled = (temporary: GpuCall<unknown>["temporary"], tiling: Tiling) => KernelCall[];
 
 /** Every tile, with the part of a GPU's peak that it is expected to reach, relative to the first. */
 export const TILES: readonly (Tile & { readonly efficiency: number })[] = [
@@ -64,13 +53,69 @@ export function expectedTime(product: Product, target: GpuTarget): number | null
   return likelyTilings(product, target)[0]?.time ?? null;
 }
 
+/** A kernel that makes products in tiles, as a choice among them names it: by what it is timed for, and by its text. */
+export interface TiledKernel {
+  readonly name: string;
+  readonly text: string;
+}
+
 /**
  * The tiling of one dispatch: found by timing on this device where there is one, else the one that is expected to be fast.
  * @param calls makes the kernel calls in another tiling, which is how it is timed
  */
-export function tilingFor(kernel: string, product: Product, target: GpuTarget, calls: Retiled): Tiling | null {
-  const likely = chooseTiling(product, target);
-  return likely && (target.timed?.(kernel, product, calls) ?? likely);
+export function tilingFor(
+  { name, text }: TiledKernel,
+  product: Product,
+  target: GpuTarget,
+  calls: (temporary: GpuCall<unknown>["temporary"], tiling: Tiling) => KernelCall[],
+): Tiling | null {
+  const likely = likelyTilings(product, target).map(({ tiling }) => tiling);
+  if (likely.length === 0) return null;
+  const timed = target.timed?.({
+    ...tilingSearch(product, target, likely),
+    name: classOf(target.half ? `half ${name}` : name, product),
+    version: versionOf(text),
+    encode: ({ tile, shares }) => [tile.tileM, tile.tileN, shares],
+    decode([tileM, tileN, shares]) {
+      const tile = TILES.find((one) => one.tileM === tileM && one.tileN === tileN);
+      return tile && Number.isInteger(shares) && shares > 0 ? tilingIn(product, target, tile, shares) : null;
+    },
+    calls: (tiling, temporary) => calls(temporary, tiling),
+  });
+  return timed ?? likely[0];
+}
+
+/** Where to look for the fastest tiling: the likely ones, and from there twice as many shares, or half as many. */
+export function tilingSearch(
+  product: Product,
+  target: GpuTarget,
+  likely: readonly Tiling[],
+): Pick<Choice<Tiling>, "likely" | "directions"> {
+  const inShares = (factor: number) => (tiling: Tiling) => {
+    const next = tilingIn(product, target, tiling.tile, Math.floor(tiling.shares * factor));
+    return next && next.shares !== tiling.shares ? next : null;
+  };
+  return { likely, directions: [inShares(2), inShares(0.5)] };
+}
+
+/** Products that share a tiling. */
+function classOf(kernel: string, { batches, m, n, k, runs }: Product): string {
+  const [p, i, j, l] = [batches, m, n, k].map((size) => 2 ** Math.ceil(Math.log2(Math.max(1, size))));
+  return `${kernel} ${p} × [${i}, ${l}] × [${l}, ${j}], ${runs} ${runs === 1 ? "run" : "runs"}`;
+}
+
+const versions = new Map<string, string>();
+
+/** Of a kernel's text and the list of tiles: FNV-1a, 32 bits, in hexadecimal digits. */
+function versionOf(kernel: string): string {
+  let version = versions.get(kernel);
+  if (version === undefined) {
+    let hash = 0x811c9dc5;
+    for (const letter of kernel + JSON.stringify(TILES)) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193);
+    version = (hash >>> 0).toString(16);
+    versions.set(kernel, version);
+  }
+  return version;
 }
 
 /** In each tile that fits the device the shares that are expected to be fastest; the fastest tile first. */
@@ -98,7 +143,7 @@ export function likelyTilings(
 }
 
 /** A product in one of TILES, with its sums in at most so many shares; null where the device cannot hold the tile. */
-export function tilingIn(product: Product, target: GpuTarget, largest: Tile, wanted: number): Tiling | null {
+function tilingIn(product: Product, target: GpuTarget, largest: Tile, wanted: number): Tiling | null {
   const tile = tileWithin(largest, product);
   return target.profile === "tiled" && buffersFor(tile, target) > 0 ? cut(product, tile, wanted) : null;
 }

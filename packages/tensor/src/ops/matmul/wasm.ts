@@ -1,10 +1,10 @@
 // The WebAssembly calls of matrix products: b packed into panels, then blocks of the result.
 
-import type { Temporary, View, WasmCall, WasmOperands } from "../../op.ts";
-import { collapse, type Layout, sizeOf } from "../../shape.ts";
-import { perAxis } from "../dispatch.ts";
-import { elementwiseWasm } from "../elementwise/elementwise.ts";
-import type { Product } from "./tiles.ts";
+import type { WasmCall, WasmOperands, WasmRule } from "../../backends/wasm/rule.ts";
+import type { Temporary, View } from "../../op.ts";
+import { collapse, type Layout, perAxis, sizeOf } from "../../shape.ts";
+import { elementwisePass } from "../elementwise/wasm.ts";
+import { batchAxes, type Product, readsByStrides } from "./product.ts";
 
 export type Matrices = Omit<Product, "runs">;
 
@@ -94,11 +94,13 @@ export function addingUp(out: View | Temporary, shares: View | Temporary, size: 
   return { kernel: "sum_shares", rows: size, grain: MIN_COPY, args: { out, shares, size, count } };
 }
 
-export function matmulWasm({ inputs, outputs: [out], temporary }: WasmOperands<undefined>): WasmCall[] | null {
+export const matmulWasm: WasmRule<undefined> = { calls, takes: readsByStrides };
+
+function calls({ inputs, outputs: [out], temporary }: WasmOperands<undefined>): WasmCall[] | null {
   const [a, b, bias] = inputs;
   if (a.shape[a.shape.length - 1] === 0) return null;
-  const calls = productCalls(a, b, out, temporary);
-  return bias ? [...calls, elementwiseWasm([out, bias], out, "add")] : calls;
+  const product = productCalls(a, b, out, temporary);
+  return bias ? [...product, elementwisePass([out, bias], out, "add")] : product;
 }
 
 /** out = a · b over the last two axes, of at least one term. */
@@ -127,10 +129,6 @@ export function productCalls(
     },
   ];
   return cut.shares > 1 ? [...calls, addingUp(out, into, m * n, cut.shares)] : calls;
-}
-
-function batchAxes({ shape, strides }: Layout): Layout {
-  return { shape: shape.slice(0, -2), strides: strides.slice(0, -2), offset: 0 };
 }
 
 function table(

@@ -1,25 +1,11 @@
 // One AdamW update of one parameter, fused into a kernel. The optimizer, which calls it, is @pkg/nn's.
 
-import adamWKernel from "@pkg/kernels/optimizer/adam_w.wgsl";
 import { defineOp, float32, run } from "../../op.ts";
-import { formatShape, type Shape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
+import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { grainOf } from "../dispatch.ts";
-
-/** The constants of an update, with t the number of updates including this one. */
-export interface AdamWAttrs {
-  readonly learningRate: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-  readonly weightDecay: number;
-  readonly t: number;
-}
-
-/** Whether the scale is [s, 1 / (1 − β₁ᵗ), 1 / √(1 − β₂ᵗ)] from lossScale: t is not read, and s = 0 skips the update. */
-function isScaled(scale: { readonly shape: Shape }): boolean {
-  return sizeOf(scale.shape) === 3;
-}
+import { type AdamWAttrs, constantsOf, isScaled } from "./adamConstants.ts";
+import { adamWWasm } from "./wasm.ts";
+import { adamWWebgpu } from "./webgpu.ts";
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2): parameter, gradient, both moments and a scalar that
@@ -48,23 +34,9 @@ export const adamW = defineOp<AdamWAttrs>({
       p.data[i] -= decay * p.data[i] + (step * stepBy * first) / (Math.sqrt(second) * unbias * unbiasBy + epsilon);
     }
   },
-  gpu({ inputs: [, g, , , scale], outputs, attrs }) {
-    const quads = Math.ceil(sizeOf(g.shape) / 4);
-    return [
-      {
-        kernel: adamWKernel,
-        constants: { IS_SCALED: isScaled(scale) },
-        params: { quads, ...constantsOf(attrs, isScaled(scale)) },
-        bindings: [g, scale, ...outputs],
-        grid: { threads: quads },
-      },
-    ];
-  },
+  webgpu: adamWWebgpu,
   perStep: (attrs, [, , , , scale]) => constantsOf(attrs, isScaled(scale)),
-  wasm({ inputs: [, g, , , scale], outputs: [p, m, v], attrs }) {
-    const numbers = { ...constantsOf(attrs, isScaled(scale)), isScaled: Number(isScaled(scale)) };
-    return [{ kernel: "adam_w", rows: sizeOf(g.shape), grain: grainOf(1, 2), args: { p, m, v, g, scale, ...numbers } }];
-  },
+  wasm: adamWWasm,
   cases: [
     {
       inputs: [[5, 7], [5, 7], [5, 7], { shape: [5, 7], range: [0, 1] }, { shape: [], range: [0.5, 1] }],
@@ -102,17 +74,4 @@ export const adamW = defineOp<AdamWAttrs>({
 /** The next parameter and moments; see `adamW`. */
 export function adamWStep(p: Tensor, g: Tensor, m: Tensor, v: Tensor, scale: Tensor, attrs: AdamWAttrs): Tensor[] {
   return run(adamW, [p, g, m, v, scale], attrs);
-}
-
-function constantsOf({ learningRate, beta1, beta2, epsilon, weightDecay, t }: AdamWAttrs, scaled: boolean) {
-  return {
-    step: scaled ? learningRate : learningRate / (1 - beta1 ** t),
-    unbias: scaled ? 1 : 1 / Math.sqrt(1 - beta2 ** t),
-    decay: learningRate * weightDecay,
-    beta1,
-    beta2,
-    rest1: 1 - beta1,
-    rest2: 1 - beta2,
-    epsilon,
-  };
 }

@@ -1,12 +1,12 @@
 // One step of an exponential moving average, in place.
 
-import emaKernel from "@pkg/kernels/optimizer/ema.wgsl";
 import { wrongArgument } from "../../argument.ts";
 import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { grainOf } from "../dispatch.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { emaWasm } from "./wasm.ts";
+import { emaWebgpu } from "./webgpu.ts";
 
 /** The weight of the new value. */
 export interface EmaAttrs {
@@ -32,21 +32,9 @@ export const ema = defineOp<EmaAttrs>({
       out.data[at] += weight * (read(i) - out.data[at]);
     }
   },
-  gpu({ inputs: [, value], outputs: [out], attrs: { weight } }) {
-    const quads = Math.ceil(sizeOf(out.shape) / 4);
-    return [
-      {
-        kernel: emaKernel,
-        params: { quads, weight },
-        bindings: [value, out],
-        grid: { threads: quads },
-      },
-    ];
-  },
+  webgpu: emaWebgpu,
   perStep: ({ weight }) => ({ weight }),
-  wasm: ({ inputs: [, value], outputs: [out], attrs: { weight } }) => [
-    { kernel: "ema", rows: sizeOf(out.shape), grain: grainOf(1), args: { average: out, value, weight } },
-  ],
+  wasm: emaWasm,
   cases: [
     {
       inputs: [

@@ -1,22 +1,11 @@
 // Dynamic loss scaling (Micikevicius et al. 2018, section 3.2): what a training step with scaled gradients does next, on the device.
 
-import lossScaleKernel from "@pkg/kernels/optimizer/loss_scale.wgsl";
 import { defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-
-/** The attributes of `lossScaleStep`. */
-export interface LossScaleAttrs {
-  /** Finite updates after which the scale doubles. */
-  readonly interval: number;
-  /** The longest gradient of the loss itself; 0 for no limit. */
-  readonly clipNorm: number;
-  readonly beta1: number;
-  readonly beta2: number;
-}
-
-/** The scale stays within these. */
-const [LEAST, MOST] = [2 ** -24, 2 ** 24];
+import { LEAST, type LossScaleAttrs, MOST } from "./lossScaleNumbers.ts";
+import { lossScaleWasm } from "./wasm.ts";
+import { lossScaleWebgpu } from "./webgpu.ts";
 
 /**
  * ‖g‖ of the gradient of S times a loss, and the state [S, updates since S changed, 1 − β₁ᵗ, 1 − β₂ᵗ] → the next state, and what adamW
@@ -47,12 +36,8 @@ export const lossScale = defineOp<LossScaleAttrs>({
     next.data.set([grows ? Math.min(2 * scale, MOST) : scale, grows ? 0 : since + 1, first2, second2]);
     control.data.set([factor / scale, 1 / first2, 1 / Math.sqrt(second2)]);
   },
-  gpu: ({ inputs, outputs, attrs }) => [
-    { kernel: lossScaleKernel, params: numbersOf(attrs), bindings: [...inputs, ...outputs], grid: { threads: 1 } },
-  ],
-  wasm: ({ inputs: [norm, state], outputs: [next, control], attrs }) => [
-    { kernel: "loss_scale", rows: 1, grain: 1, args: { next, control, norm, state, ...numbersOf(attrs) } },
-  ],
+  webgpu: lossScaleWebgpu,
+  wasm: lossScaleWasm,
   cases: [
     { norm: 2e3, state: [1024, 3, 0, 0], clipNorm: 0 },
     { norm: 2e3, state: [1024, 9, 0.1, 0.001], clipNorm: 1 },
@@ -75,12 +60,6 @@ export const lossScale = defineOp<LossScaleAttrs>({
   ],
   tolerance: { ulp: 16 },
 });
-
-/** The kernels' parameters. */
-function numbersOf({ interval, clipNorm, beta1, beta2 }: LossScaleAttrs) {
-  const rests = { rest1: 1 - beta1, rest2: 1 - beta2 };
-  return { clip: clipNorm, beta1, beta2, ...rests, interval, least: LEAST, most: MOST };
-}
 
 /** The next state and the control of `adamWStep`; see `lossScale`. */
 export function lossScaleStep(norm: Tensor, state: Tensor, attrs: LossScaleAttrs): Tensor[] {

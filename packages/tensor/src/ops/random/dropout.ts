@@ -1,14 +1,14 @@
 // dropout: elements of a tensor set to zero at random. The mask is made again from the draw wherever it is needed.
 
-import dropoutKernel from "@pkg/kernels/random/dropout.wgsl";
 import { defineOp, float32, type Op } from "../../op.ts";
 import { trialBound, trials } from "../../random/distributions.ts";
 import type { Draw } from "../../random/philox.ts";
 import { sizeOf } from "../../shape.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
-import { drawNumbers, drawParams, sixteens } from "./random.ts";
+import { elementReader } from "../reference.ts";
+import { dropoutWasm } from "./wasm.ts";
+import { dropoutParams, dropoutWebgpu } from "./webgpu.ts";
 
-interface DropoutAttrs extends Draw {
+export interface DropoutAttrs extends Draw {
   /** The probability of zero, in [0, 1). */
   readonly rate: number;
 }
@@ -28,25 +28,9 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
     const read = elementReader(x);
     for (const [i, drop] of dropped.entries()) out.data[out.offset + i] = drop ? 0 : scale * read(i);
   },
-  gpu({ inputs: [x], outputs: [out], attrs }) {
-    const quads = Math.ceil(sizeOf(x.shape) / 4);
-    return [
-      {
-        kernel: dropoutKernel,
-        params: { ...dropoutParams(attrs), quads },
-        bindings: [x, out],
-        grid: { threads: quads },
-      },
-    ];
-  },
+  webgpu: dropoutWebgpu,
   perStep: dropoutParams,
-  wasm: ({ inputs: [x], outputs: [out], attrs }) => [
-    {
-      kernel: "dropout",
-      ...sixteens(sizeOf(x.shape)),
-      args: { out, ...drawNumbers(attrs), x, scale: 1 / (1 - attrs.rate), bound: trialBound(attrs.rate) },
-    },
-  ],
+  wasm: dropoutWasm,
   vjp: ([g], _, __, attrs) => g.apply(dropout, [g], attrs),
   saves: {},
   tolerance: { ulp: 1 },
@@ -58,7 +42,3 @@ export const dropout: Op<DropoutAttrs> = defineOp<DropoutAttrs>({
   ],
   errors: [{ inputs: [[2]], attrs: { ...DRAW, rate: 1 }, error: "dropout: rate 1, want it in [0, 1)" }],
 });
-
-function dropoutParams({ rate, ...draw }: DropoutAttrs) {
-  return { ...drawParams(draw), scale: 1 / (1 - rate), bound: trialBound(rate) };
-}

@@ -1,12 +1,12 @@
 // noiseAdd: the forward process of diffusion, signal · x0 + noise · ε, with ε drawn inside the kernel.
 
-import noiseAddKernel from "@pkg/kernels/random/noise_add.wgsl";
 import { defineOp, float32 } from "../../op.ts";
 import { normals } from "../../random/distributions.ts";
 import type { Draw } from "../../random/philox.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
-import { drawNumbers, drawParams, sixteens } from "./random.ts";
+import { elementReader } from "../reference.ts";
+import { noiseAddWasm } from "./wasm.ts";
+import { drawParams, noiseAddWebgpu } from "./webgpu.ts";
 
 const DRAW: Draw = { key: [0xa4093822, 0x299f31d0], index: 5 };
 
@@ -39,25 +39,9 @@ export const noiseAdd = defineOp<Draw>({
     }
     epsilon.data.set(drawn, epsilon.offset);
   },
-  gpu({ inputs: [x0, signal, noise], outputs: [noisy, epsilon], attrs: draw }) {
-    const size = sizeOf(x0.shape);
-    const row = size / x0.shape[0];
-    return [
-      {
-        kernel: noiseAddKernel,
-        constants: { IS_ROW_OF_QUADS: row % 4 === 0 },
-        params: { ...drawParams(draw), size, row, zero: 0 },
-        bindings: [x0, signal, noise, noisy, epsilon],
-        grid: { threads: Math.ceil(size / 4) },
-      },
-    ];
-  },
+  webgpu: noiseAddWebgpu,
   perStep: drawParams,
-  wasm({ inputs: [x, signal, noise], outputs: [noisy, epsilon], attrs: draw }) {
-    const size = sizeOf(x.shape);
-    const args = { noisy, epsilon, ...drawNumbers(draw), x, signal, noise, row: size / x.shape[0], size };
-    return [{ kernel: "noise_add", ...sixteens(size), args }];
-  },
+  wasm: noiseAddWasm,
   // ε does not depend on the inputs, so its own cotangent goes nowhere.
   vjp([g], [x0, signal], [, epsilon], _, needed) {
     const rest = x0.shape.slice(1).map((_, k) => k + 1);

@@ -1,7 +1,5 @@
 // Random tensors: each element is made of its own words of a draw, so that it has the same bits on every backend.
 
-import normalKernel from "@pkg/kernels/random/philox_normal.wgsl";
-import wordsKernel from "@pkg/kernels/random/philox_words.wgsl";
 import { type Case, defineOp, type NumberArray, type Op } from "../../op.ts";
 import {
   type AffineDraw,
@@ -13,15 +11,15 @@ import {
   trials,
   uniforms,
 } from "../../random/distributions.ts";
-import { type Draw, halves, words } from "../../random/philox.ts";
+import { type Draw, words } from "../../random/philox.ts";
 import { type DType, type Shape, sizeOf } from "../../shape.ts";
-import { grainOf } from "../dispatch.ts";
-import { WGSL_TYPE } from "../elementwise/elementwise.ts";
+import { randomWasm } from "./wasm.ts";
+import { drawParams, randomWebgpu } from "./webgpu.ts";
 
 /** An op without inputs: where its numbers come from, and the shape of the result. */
 type Attrs<Drawn extends Draw> = Drawn & { readonly shape: Shape };
 
-interface Random<Drawn extends Draw> {
+export interface Random<Drawn extends Draw> {
   readonly name: string;
   readonly dtype: DType;
   /** The value of a word in WGSL; normals have a kernel of their own. */
@@ -113,23 +111,8 @@ export const randomTrials = random<TrialDraw>({
   cases: [{ bound: 0 }, { bound: 5033165 }, { bound: 2 ** 24 }],
 });
 
-/** The parameters that say where in which stream a kernel's words lie. */
-export function drawParams({ key, index }: Draw): Readonly<Record<"key" | "draw", readonly number[]>> {
-  return { key, draw: halves(index) };
-}
-
-/** The stream's numbers as WebAssembly kernels take them. */
-export function drawNumbers({ key, index }: Draw) {
-  const [drawLow, drawHigh] = halves(index);
-  return { keyLow: key[0], keyHigh: key[1], drawLow, drawHigh };
-}
-
-/** The rows of kernels that make sixteen elements at once. */
-export function sixteens(size: number): { rows: number; grain: number } {
-  return { rows: Math.ceil(size / 16), grain: grainOf(16, 4) };
-}
-
-function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cases }: Random<Drawn>): Op<Attrs<Drawn>> {
+function random<Drawn extends Draw>(rules: Random<Drawn>): Op<Attrs<Drawn>> {
+  const { name, dtype, host, params, cases } = rules;
   const drawnParams = (draw: Drawn) => ({ ...drawParams(draw), ...params(draw) });
   return defineOp<Attrs<Drawn>>({
     name,
@@ -137,28 +120,9 @@ function random<Drawn extends Draw>({ name, dtype, wgsl, wasm, host, params, cas
     cpu([out], _, attrs) {
       out.data.set(host(attrs, sizeOf(out.shape)), out.offset);
     },
-    gpu({ outputs: [out], attrs }) {
-      const quads = Math.ceil(sizeOf(out.shape) / 4);
-      const given = { ...drawnParams(attrs), quads, zero: 0 };
-      const common = { bindings: [out], grid: { threads: quads } };
-      if (wgsl === null) return [{ kernel: normalKernel, params: given, ...common }];
-      return [
-        {
-          kernel: wordsKernel,
-          constants: { Out: WGSL_TYPE[dtype], value: `return ${wgsl};` },
-          params: { scale: 0, shift: 0, low: 0, bound: 0, ...given },
-          ...common,
-        },
-      ];
-    },
+    webgpu: randomWebgpu(rules, drawnParams),
     perStep: drawnParams,
-    wasm: ({ outputs: [out], attrs }) => [
-      {
-        kernel: wasm,
-        ...sixteens(sizeOf(out.shape)),
-        args: { out, ...drawNumbers(attrs), ...params(attrs) },
-      },
-    ],
+    wasm: randomWasm(rules),
     tolerance: { ulp: 0 },
     cases: SHAPES.flatMap((shape, k) =>
       cases.map((given): Case<Attrs<Drawn>> => {

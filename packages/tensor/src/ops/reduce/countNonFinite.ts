@@ -1,14 +1,12 @@
 // How many elements are NaN or infinite: what the search for the first such op reads, and the check of what a model predicts.
 
-import fillKernel from "@pkg/kernels/elementwise/fill.wgsl";
-import countKernel from "@pkg/kernels/reductions/count_non_finite.wgsl";
 import { expectTensors } from "../../argument.ts";
 import { defineOp, run } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
-
-const PER_THREAD = 64;
+import { elementReader } from "../reference.ts";
+import { countNonFiniteWasm } from "./wasm.ts";
+import { countNonFiniteWebgpu } from "./webgpu.ts";
 
 /** A scalar (uint32), over all elements of all inputs. */
 export const countNonFinite = defineOp({
@@ -22,24 +20,8 @@ export const countNonFinite = defineOp({
     }
     out.data[out.offset] = count;
   },
-  gpu({ inputs, outputs: [out] }) {
-    const toZero = { kernel: fillKernel, constants: { Out: "u32" }, params: { bits: 0 }, bindings: [out] };
-    const counts = inputs.map((x) => {
-      const size = sizeOf(x.shape);
-      const threads = Math.ceil(size / PER_THREAD);
-      return {
-        kernel: countKernel,
-        params: { size, threads },
-        bindings: [x, out],
-        grid: { threads: threads },
-      };
-    });
-    return [{ ...toZero, grid: { threads: 1 } }, ...counts];
-  },
-  wasm: ({ inputs, outputs: [out] }) => [
-    { kernel: "fill_i32", rows: 1, grain: 1, args: { out, value: 0 } },
-    ...inputs.map((x) => ({ kernel: "count_non_finite", rows: 1, grain: 1, args: { out, x, size: sizeOf(x.shape) } })),
-  ],
+  webgpu: countNonFiniteWebgpu,
+  wasm: countNonFiniteWasm,
   cases: [
     { inputs: [[]] },
     { inputs: [[0, 3]] },

@@ -1,15 +1,13 @@
 // Running sums along an axis.
 
-import cumsumKernel from "@pkg/kernels/reductions/cumsum.wgsl";
-import reduceKernel from "@pkg/kernels/reductions/reduce.wgsl";
-import { defineOp, float32, type GpuCall, type KernelCall, type Op, type Temporary, type View } from "../../op.ts";
+import { defineOp, float32, type Op } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
-
-const CHUNK = 64;
+import { elementReader } from "../reference.ts";
+import type { AxisAttrs } from "./reduce.ts";
+import { cumsumWebgpu } from "./webgpu.ts";
 
 /** out[…, r, …] = Σ x[…, q, …] over q ≤ r. */
-export const cumsum: Op<{ readonly axis: number }> = defineOp<{ readonly axis: number }>({
+export const cumsum: Op<AxisAttrs> = defineOp<AxisAttrs>({
   name: "cumsum",
   infer([x], { axis }) {
     if (!(axis >= 0 && axis < x.shape.length)) {
@@ -28,7 +26,7 @@ export const cumsum: Op<{ readonly axis: number }> = defineOp<{ readonly axis: n
       out.data[out.offset + i] = totals[line];
     }
   },
-  gpu: (call) => scan(call),
+  webgpu: cumsumWebgpu,
   vjp: ([g], _, __, { axis }) => [g.flip(axis).cumsum(axis).flip(axis)],
   saves: {},
   cases: [
@@ -46,36 +44,3 @@ export const cumsum: Op<{ readonly axis: number }> = defineOp<{ readonly axis: n
   ],
   tolerance: { terms: ([shape]) => Math.max(1, ...shape), abs: 1e-30 },
 });
-
-/** Sums of the chunks, running sums of those, and running sums within each chunk on top. */
-function scan({ inputs: [x], outputs: [out], attrs: { axis }, temporary }: GpuCall<{ axis: number }>): KernelCall[] {
-  const outer = sizeOf(x.shape.slice(0, axis));
-  const inner = sizeOf(x.shape.slice(axis + 1));
-  const scanLine = (from: View | Temporary, to: View | Temporary, length: number): KernelCall[] => {
-    const chunks = Math.ceil(length / CHUNK);
-    const size = outer * chunks * inner;
-    const calls: KernelCall[] = [];
-    let before = from;
-    if (chunks > 1) {
-      const sums = temporary(size);
-      calls.push({
-        kernel: reduceKernel,
-        constants: { CHUNK: `${CHUNK}u` },
-        params: { size, reduced: length, chunks, inner },
-        bindings: [from, sums],
-        grid: { threads: size },
-      });
-      before = temporary(size);
-      calls.push(...scanLine(sums, before, chunks));
-    }
-    calls.push({
-      kernel: cumsumKernel,
-      constants: { HAS_BEFORE: chunks > 1, CHUNK: `${CHUNK}u` },
-      params: { size, length, chunks, inner },
-      bindings: [from, before, to],
-      grid: { threads: size },
-    });
-    return calls;
-  };
-  return scanLine(x, out, x.shape[axis]);
-}

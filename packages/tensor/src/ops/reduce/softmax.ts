@@ -1,10 +1,10 @@
 // Functions of whole rows that share one kernel: softmax, logSoftmax and logSumExp along the last axis.
 
-import softmaxKernel from "@pkg/kernels/reductions/softmax.wgsl";
-import { type Case, defineOp, float32, type GpuCall, type NdArray, type Op } from "../../op.ts";
+import { type Case, defineOp, float32, type NdArray, type Op } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { folding, grainOf } from "../dispatch.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { rowsWasm } from "./wasm.ts";
+import { rowsWebgpu } from "./webgpu.ts";
 
 interface RowFunction extends Pick<Op, "name" | "vjp" | "saves" | "tolerance"> {
   /** Whether the result has one element a row. */
@@ -76,50 +76,12 @@ function rowFunction({ name, isReduction = false, wgsl, wasm, cpu, ...rules }: R
       return [float32(isReduction ? x.shape.with(-1, 1) : x.shape)];
     },
     cpu: ([out], [x]) => mapRows(out, x, cpu),
-    gpu: (call) => [rowCall(call, wgsl, isReduction)],
-    wasm({ inputs: [x], outputs: [out] }) {
-      const length = x.shape[x.shape.length - 1];
-      const args = { out, x, length, ...(wasm === "softmax" ? { lse: 0, scale: 1 } : {}) };
-      return [{ kernel: wasm, rows: sizeOf(x.shape) / length, grain: grainOf(length, 4), args }];
-    },
+    webgpu: rowsWebgpu(wgsl, isReduction),
+    wasm: rowsWasm(wasm),
     ...rules,
     cases: CASES,
     errors: [{ inputs: [[]], error: `${name}: shape [], want a last axis` }],
   });
-}
-
-function rowCall({ inputs: [x], outputs: [out], target }: GpuCall<undefined>, wgsl: string, isReduction: boolean) {
-  const elements = x.shape[x.shape.length - 1];
-  const rows = sizeOf(x.shape) / elements;
-  const isVector = elements % 4 === 0;
-  const length = isVector ? elements / 4 : elements;
-  const { WORKGROUP, lanes, blocks } = folding(softmaxKernel, target.profile, {
-    outputs: rows,
-    length,
-    across: 1,
-    isVector,
-  });
-  return {
-    kernel: softmaxKernel,
-    constants: {
-      Vector: isVector ? "vec4<f32>" : "f32",
-      Result: isVector && !isReduction ? "vec4<f32>" : "f32",
-      IS_REDUCTION: isReduction,
-      WORKGROUP,
-      ...(isVector
-        ? {}
-        : {
-            largest_of: "return v;",
-            sum_of: "return v;",
-            has_nan: "return (bitcast<u32>(v) & 0x7fffffffu) > INFINITE;",
-          }),
-      of_peak: isReduction ? "return peak;" : "return Result(strange(NAN));",
-      result: `return ${wgsl};`,
-    },
-    params: { rows, length, lanes },
-    bindings: [x, out],
-    grid: { workgroups: blocks },
-  };
 }
 
 function mapRows(out: NdArray, x: NdArray, f: RowFunction["cpu"]): void {

@@ -1,18 +1,14 @@
 // Sorting the last axis: blocks by counting, then sorted runs merged in pairs; equal elements keep their order.
 
-import keys from "@pkg/kernels/functions/order_key.wgsl";
-import blockKernel from "@pkg/kernels/sorting/sort_block.wgsl";
-import mergeKernel from "@pkg/kernels/sorting/sort_merge.wgsl";
-import { defineOp, type GpuCall, type KernelCall, type Op, type Temporary, type View } from "../../op.ts";
+import { defineOp, type Op } from "../../op.ts";
 import { formatShape, ShapeError, sizeOf } from "../../shape.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
-import { gatherCall, scatterAlong } from "../gather/gatherAlong.ts";
+import { scatterAlong } from "../gather/gatherAlong.ts";
+import { elementReader } from "../reference.ts";
+import { sortWebgpu } from "./sortWebgpu.ts";
 
-interface SortAttrs {
+export interface SortAttrs {
   readonly descending: boolean;
 }
-
-const BLOCK = 32;
 
 /** Outputs: the elements of each row in order (NaN counts as the largest), and the indices (int32) that they had. */
 export const sort: Op<SortAttrs> = defineOp<SortAttrs>({
@@ -37,7 +33,7 @@ export const sort: Op<SortAttrs> = defineOp<SortAttrs>({
       }
     }
   },
-  gpu: (call) => calls(call),
+  webgpu: sortWebgpu,
   vjp: ([g], [x], [, indices]) => {
     const axis = x.rank - 1;
     return [g.apply(scatterAlong, [g, indices], { axis, length: x.shape[axis] })[0]];
@@ -66,34 +62,4 @@ function difference(a: number, b: number): number {
   return Number.isNaN(a) || Number.isNaN(b)
     ? Number(Number.isNaN(a)) - Number(Number.isNaN(b))
     : Number(a > b) - Number(a < b);
-}
-
-function calls({ inputs: [x], outputs: [values, indices], attrs, temporary }: GpuCall<SortAttrs>): KernelCall[] {
-  const size = sizeOf(x.shape);
-  const length = x.shape[x.shape.length - 1];
-  const merges = Math.max(0, Math.ceil(Math.log2(length / BLOCK)));
-  const spare = Array.from({ length: Math.min(2, merges) }, () => temporary(size));
-  /** Where the k-th step leaves the order: the last one in the result. */
-  const orderAfter = (k: number): View | Temporary => (k === merges ? indices : spare[k % 2]);
-  const shared = {
-    library: keys,
-    grid: { threads: size },
-    constants: { key: `return ${attrs.descending ? "~" : ""}order_key(bits);` },
-  };
-  return [
-    {
-      ...shared,
-      kernel: blockKernel,
-      constants: { ...shared.constants, BLOCK: `${BLOCK}u` },
-      params: { size, length },
-      bindings: [x, orderAfter(0)],
-    },
-    ...Array.from({ length: merges }, (_, k) => ({
-      ...shared,
-      kernel: mergeKernel,
-      params: { size, length, run: BLOCK * 2 ** k },
-      bindings: [x, orderAfter(k), orderAfter(k + 1)],
-    })),
-    gatherCall(x, indices, values, x.shape.length - 1),
-  ];
 }

@@ -1,7 +1,7 @@
 // Finding an adapter and a device, in browsers and in Node; what the backend needs to know about them.
 
 import { type NodeProcess, nodeProcess } from "../../../host/host.ts";
-import type { GpuTarget } from "../../../op.ts";
+import type { GpuTarget } from "../rule.ts";
 import { noAdapterHint, noWebgpuHint } from "./hints.ts";
 
 /** Where WebGPU comes from: the browser, or Dawn's bindings. */

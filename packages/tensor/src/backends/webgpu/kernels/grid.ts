@@ -1,6 +1,6 @@
 // How many workgroups to dispatch for what a kernel call asks.
 
-import type { KernelCall } from "../../../op.ts";
+import type { KernelCall } from "../rule.ts";
 
 /** WebGPU's limit on each axis of a dispatch. */
 const MAX_WORKGROUPS = 65535;

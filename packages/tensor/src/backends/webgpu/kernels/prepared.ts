@@ -1,8 +1,9 @@
-// What an op's gpu rule gives for operands that lie in one way, kept: its calls with kernels compiled and parameters packed.
+// What an op's webgpu rule gives for operands that lie in one way, kept: its calls with kernels compiled and parameters packed.
 
 import type { Operand } from "../../../backend.ts";
-import type { GpuTarget, KernelCall, Op } from "../../../op.ts";
+import type { Op } from "../../../op.ts";
 import type { Shape } from "../../../shape.ts";
+import type { GpuTarget, KernelCall } from "../rule.ts";
 import type { Place } from "./bindGroups.ts";
 import { dispatchSize } from "./grid.ts";
 import { NumberMap } from "./numberMap.ts";
@@ -50,7 +51,7 @@ export class PreparedCalls {
     this.pipelines = pipelines;
   }
 
-  /** @throws Error for an op without a gpu rule, or whose perStep rule does not give what its kernels get */
+  /** @throws Error for an op without a webgpu rule, or whose perStep rule does not give what its kernels get */
   get<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): Prepared {
     this.known.begin();
     this.name(op);
@@ -82,7 +83,7 @@ export class PreparedCalls {
     inputs: readonly Operand[],
     attrs: Attrs,
   ): Prepared {
-    if (!op.gpu) throw new Error(`${op.name}: has no gpu rule`);
+    if (!op.webgpu) throw new Error(`${op.name}: has no webgpu rule`);
     // Objects in the place of the operands' buffers: unlike these they are distinct even where one tensor is two operands.
     const standIns: object[] = [];
     const standIn = (operand: Operand): Operand => {
@@ -91,7 +92,7 @@ export class PreparedCalls {
       return { ...operand, buffer, base: 0 };
     };
     const scratch: number[] = [];
-    const calls = op.gpu({
+    const calls = op.webgpu.calls({
       inputs: inputs.map(standIn),
       outputs: outputs.map(standIn),
       attrs,

@@ -1,12 +1,12 @@
 // A recorded step ready to be queued again: a flat list of pipelines, bind groups, offsets and workgroups over buffers for replays.
 
 import type { Replay } from "../../../backend.ts";
-import type { KernelCall } from "../../../op.ts";
 import type { DType } from "../../../shape.ts";
 import type { Counting } from "../counters.ts";
 import { BindGroups } from "../kernels/bindGroups.ts";
 import { type Field, writeField, writeParams } from "../kernels/params.ts";
 import type { GpuBuffer } from "../memory/pool.ts";
+import type { KernelCall } from "../rule.ts";
 import { type Lifetime, planMemory } from "./plan.ts";
 import type { Scratch } from "./scratch.ts";
 import type { Noted, Tape } from "./tape.ts";

@@ -1,13 +1,14 @@
 // What was queued during a step, as data: dispatches over buffers that are named by the order in which they were allocated.
 
 import type { Difference, Recording, Replay } from "../../../backend.ts";
-import type { KernelCall, Op } from "../../../op.ts";
+import type { Op } from "../../../op.ts";
 import type { DType, Spec } from "../../../shape.ts";
 import type { Place } from "../kernels/bindGroups.ts";
 import type { Field } from "../kernels/params.ts";
 import type { Kernel } from "../kernels/pipelines.ts";
 import type { PreparedCall } from "../kernels/prepared.ts";
 import { type GpuBuffer, sizeClass } from "../memory/pool.ts";
+import type { KernelCall } from "../rule.ts";
 
 /** A binding: a buffer allocated during the step, by its number, or −1 for one that was there before. */
 export interface NotedPlace extends Place {

@@ -1,38 +1,40 @@
-// Finds the fastest tilings of contractions by timing them on the device, and keeps them for each adapter.
+// Finds the fastest ways of making kernel calls by timing them on the device, and keeps them for each adapter.
 
 import { expectBackend, expectFunction } from "../../../argument.ts";
 import type { Backend, Buffer, Operand } from "../../../backend.ts";
-import type { GpuTarget, KernelCall, Op, Temporary, View } from "../../../op.ts";
-import { likelyTilings, type Product, type Retiled, type Tiling, tilingIn } from "../../../ops/matmul/tiles.ts";
+import type { Op, Temporary, View } from "../../../op.ts";
 import { spanOf } from "../../../shape.ts";
 import type { PlatformDevice } from "../device/platformTypes.ts";
+import type { Choice, GpuCall, GpuTarget, KernelCall, WebgpuRule } from "../rule.ts";
 import { stopwatch } from "./stopwatch.ts";
-import { readTilings, type StoredTilings, writeTilings } from "./tilingStore.ts";
+import { type Found, readFound, writeFound } from "./store.ts";
 
-/** What `tune` found for one kind of product. */
+/** What `tune` found for one choice of a rule. */
 export interface Tuned {
-  /** The kernel and the sizes of its product, rounded up to powers of two: "conv2d 1 × [131072, 128] × [128, 128], 9 runs". */
-  readonly product: string;
-  /** Milliseconds in the tiling that is expected to be fast, and in the one that is. */
+  /** Products of one name share a tiling; sizes are rounded up to powers of two: "conv2d 1 × [131072, 128] × [128, 128], 9 runs". */
+  readonly name: string;
+  /** Milliseconds in the way that is expected to be fast, and in the one that is. */
   readonly before: number;
   readonly after: number;
-  /** The latter. */
-  readonly tiling: Tiling;
+  /** The latter, in numbers; of a tiling the tile's height and width, and in how many shares its sums are added. */
+  readonly way: readonly number[];
 }
 
-/** Where a backend looks for tilings; `wanted` are the products that it was asked for and had none. */
+/** A choice of a rule, whatever its ways are. */
+type AnyChoice = Choice<unknown>;
+
+/** Where a backend looks for the fastest ways; `wanted` are the choices that it was asked about and knew no answer to. */
 interface Tuner {
   readonly device: GPUDevice;
   readonly identity: string;
-  readonly target: GpuTarget;
   readonly place: string | undefined;
-  readonly found: StoredTilings;
-  wanted: Map<string, { readonly product: Product; readonly calls: Retiled }> | null;
-  /** Has every op's rule asked again for the tilings of its products. */
+  readonly found: Found;
+  wanted: Map<string, AnyChoice> | null;
+  /** Has every op's rule asked again. */
   askAgain(): void;
 }
 
-/** A backend that keeps the calls of ops, tilings and all, until told otherwise. */
+/** A backend that keeps the calls of ops until told otherwise. */
 export interface Tunable extends Backend {
   forgetCalls(): void;
 }
@@ -40,12 +42,12 @@ export interface Tunable extends Backend {
 const MIN_TIME = 4; // ms: what is shorter is repeated until it is not
 const MAX_REPEATS = 1024;
 const SAMPLES = 5;
-const GAIN = 0.98; // a tiling is taken for faster below this part of the time
+const GAIN = 0.98; // a way is taken for faster below this part of the time
 
 const tuners = new WeakMap<Backend, Tuner>();
 
 /**
- * A backend that looks its tilings up.
+ * A backend that looks the fastest ways up.
  * @param tuned whether to begin with those that were found on this adapter before, or the place where they are
  */
 export async function tunable<Opened extends Tunable>(
@@ -55,9 +57,9 @@ export async function tunable<Opened extends Tunable>(
   open: (target: GpuTarget) => Opened,
 ): Promise<Opened> {
   const place = typeof tuned === "string" ? tuned : undefined;
-  const found: StoredTilings = tuned === false ? new Map() : await readTilings(place, identity);
-  const backend = open({ ...target, timed: (kernel, product, calls) => lookUp(tuner, kernel, product, calls) });
-  const tuner: Tuner = { device, identity, target, place, found, wanted: null, askAgain: () => backend.forgetCalls() };
+  const found: Found = tuned === false ? new Map() : await readFound(place, identity);
+  const backend = open({ ...target, timed: (choice) => lookUp(tuner, choice) });
+  const tuner: Tuner = { device, identity, place, found, wanted: null, askAgain: () => backend.forgetCalls() };
   tuners.set(backend, tuner);
   return backend;
 }
@@ -75,7 +77,7 @@ export async function tune(backend: Backend, f: () => unknown): Promise<readonly
   expectBackend("tune", "backend", backend);
   expectFunction("tune", "f", f);
   const tuner = tuners.get(backend);
-  if (!tuner) throw new Error(`tune: ${backend.name} has no tilings, want a webgpu backend`);
+  if (!tuner) throw new Error(`tune: ${backend.name} has nothing to time, want a webgpu backend`);
   const wanted: NonNullable<Tuner["wanted"]> = new Map();
   tuner.wanted = wanted;
   tuner.askAgain();
@@ -86,68 +88,57 @@ export async function tune(backend: Backend, f: () => unknown): Promise<readonly
   }
   await backend.settled();
   const results: Tuned[] = [];
-  for (const [name, { product, calls }] of wanted) {
+  const found: Found = new Map();
+  for (const [key, choice] of wanted) {
     const scratch = new Scratch(backend);
     try {
-      const result = await search(product, tuner.target, (tiling) => {
-        const op = timing(calls, tiling, scratch);
+      const { before, after, way } = await search(choice, (way) => {
+        const op = timing(choice, way, scratch);
         const run = () => backend.run(op, [], [], undefined);
         return timeOf((work) => stopwatch(tuner.device, work, () => backend.settled()), run);
       });
-      results.push({ product: name, ...result });
-      tuner.found.set(name, result.tiling);
+      results.push({ name: choice.name, before, after, way: choice.encode(way) });
+      found.set(key, choice.encode(way));
+      tuner.found.set(key, choice.encode(way));
     } finally {
       tuner.askAgain();
       scratch.free();
     }
   }
-  const found = new Map(results.map(({ product, tiling }) => [product, tiling]));
-  if (found.size > 0) await writeTilings(tuner.place, tuner.identity, found);
+  if (found.size > 0) await writeFound(tuner.place, tuner.identity, found);
   return results;
 }
 
 /**
- * The fastest tiling of a product: of the likely ones in all tiles, and then of those with twice or half as many shares,
- * as long as that helps.
- * @param time milliseconds in a tiling
+ * The fastest way of a choice: of the likely ones, and then of those that each direction leads to, as long as that helps.
+ * @param time milliseconds in a way
  */
-export async function search(
-  product: Product,
-  target: GpuTarget,
-  time: (tiling: Tiling) => Promise<number>,
-): Promise<Omit<Tuned, "product">> {
-  const [likely, ...others] = likelyTilings(product, target).map(({ tiling }) => tiling);
+export async function search<Way>(
+  { likely: [likely, ...others], directions }: Pick<Choice<Way>, "likely" | "directions">,
+  time: (way: Way) => Promise<number>,
+): Promise<{ readonly before: number; readonly after: number; readonly way: Way }> {
   const before = await time(likely);
-  let best = { tiling: likely, after: before };
-  const isBetter = async (tiling: Tiling): Promise<boolean> => {
-    const after = await time(tiling);
+  let best = { way: likely, after: before };
+  const isBetter = async (way: Way): Promise<boolean> => {
+    const after = await time(way);
     if (after >= GAIN * best.after) return false;
-    best = { tiling, after };
+    best = { way, after };
     return true;
   };
   for (const other of others) await isBetter(other);
-  for (const factor of [2, 0.5]) {
-    for (;;) {
-      const { tile, shares } = best.tiling;
-      const next = tilingIn(product, target, tile, Math.floor(shares * factor));
-      if (!next || next.shares === shares || !(await isBetter(next))) break;
-    }
+  for (const onward of directions) {
+    let next = onward(best.way);
+    while (next !== null && (await isBetter(next))) next = onward(next);
   }
   return { before, ...best };
 }
 
-function lookUp(tuner: Tuner, kernel: string, product: Product, calls: Retiled): Tiling | null {
-  const name = classOf(tuner.target.half ? `half ${kernel}` : kernel, product);
-  const known = tuner.found.get(name);
-  if (known) return tilingIn(product, tuner.target, known.tile, known.shares);
-  if (tuner.wanted && !tuner.wanted.has(name)) tuner.wanted.set(name, { product, calls });
+function lookUp<Way>(tuner: Tuner, choice: Choice<Way>): Way | null {
+  const key = `${choice.name} ${choice.version}`;
+  const known = tuner.found.get(key);
+  if (known) return choice.decode(known);
+  if (tuner.wanted && !tuner.wanted.has(key)) tuner.wanted.set(key, choice as AnyChoice); // its ways go back to it alone
   return null;
-}
-
-/** Products that share a tiling. */
-function classOf(kernel: string, { batches, m, n, k, runs }: Product): string {
-  const [p, i, j, l] = [batches, m, n, k].map((size) => 2 ** Math.ceil(Math.log2(Math.max(1, size))));
-  return `${kernel} ${p} × [${i}, ${l}] × [${l}, ${j}], ${runs} ${runs === 1 ? "run" : "runs"}`;
 }
 
 /** Milliseconds of one run: the median of several measurements, each of so many runs that it takes long enough to be true. */
@@ -164,9 +155,9 @@ async function timeOf(measure: (work: () => void) => Promise<number>, run: () =>
   return samples.sort((a, b) => a - b)[SAMPLES >> 1] / repeats;
 }
 
-/** What runs the calls of a product, on scratch instead of the operands that it was asked for with. */
-function timing(calls: Retiled, tiling: Tiling, scratch: Scratch): Op {
-  const gpu: Op["gpu"] = (call) => {
+/** What runs the calls of a choice in one way, on scratch instead of the operands that it was asked for with. */
+function timing<Way>(choice: Choice<Way>, way: Way, scratch: Scratch): Op {
+  const calls: WebgpuRule<undefined>["calls"] = (call: GpuCall<undefined>) => {
     const own = new Set<KernelCall["bindings"][number]>();
     const temporary = (size: number) => {
       const made = call.temporary(size);
@@ -175,9 +166,9 @@ function timing(calls: Retiled, tiling: Tiling, scratch: Scratch): Op {
     };
     const inPlaceOf = (binding: View | Temporary) =>
       own.has(binding) ? binding : scratch.inPlaceOf(binding as View | (View & Temporary)); // nobody binds another's bare scratch
-    return calls(temporary, tiling).map((made) => ({ ...made, bindings: made.bindings.map(inPlaceOf) }));
+    return choice.calls(way, temporary).map((made) => ({ ...made, bindings: made.bindings.map(inPlaceOf) }));
   };
-  return { name: "tune", infer: () => [], gpu, tolerance: {}, cases: [] };
+  return { name: "tune", infer: () => [], webgpu: { calls }, tolerance: {}, cases: [] };
 }
 
 /** Buffers of random numbers in the place of others, which may be gone by now: GPUs are faster on zeros. */

@@ -1,19 +1,10 @@
 // Sums over windows of an image, and their transpose: average pooling and nearest-neighbour upsampling are made of these two.
 
-import spreadKernel from "@pkg/kernels/convolution/window_spread.wgsl";
-import sumKernel from "@pkg/kernels/convolution/window_sum.wgsl";
-import {
-  defineOp,
-  float32,
-  type GpuCall,
-  type KernelCall,
-  type Op,
-  type WasmCall,
-  type WasmOperands,
-} from "../../op.ts";
+import { defineOp, float32, type Op } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sizeOf } from "../../shape.ts";
-import { grainOf } from "../dispatch.ts";
-import { elementReader } from "../elementwise/elementwise.ts";
+import { elementReader } from "../reference.ts";
+import { windowSpreadWasm, windowSumWasm } from "./wasm.ts";
+import { windowSpreadWebgpu, windowSumWebgpu } from "./webgpu.ts";
 
 /** Windows over an image: [along its height, along its width]. */
 export interface Windows {
@@ -47,8 +38,8 @@ export const windowSum: Op<WindowAttrs> = defineOp<WindowAttrs>({
     });
     for (const [i, sum] of sums.entries()) out.data[out.offset + i] = attrs.weight * sum;
   },
-  gpu: (call) => [windowCall(call, sumKernel)],
-  wasm: (operands) => [windowWasm(operands, "window_sum")],
+  webgpu: windowSumWebgpu,
+  wasm: windowSumWasm,
   vjp: ([g], [x], _, attrs) => g.apply(windowSpread, [g], { ...attrs, size: [x.shape[1], x.shape[2]] }),
   saves: {},
   cases: [
@@ -93,8 +84,8 @@ export const windowSpread: Op<SpreadAttrs> = defineOp<SpreadAttrs>({
     });
     for (const [i, sum] of sums.entries()) out.data[out.offset + i] = attrs.weight * sum;
   },
-  gpu: (call) => [windowCall(call, spreadKernel)],
-  wasm: (operands) => [windowWasm(operands, "window_spread")],
+  webgpu: windowSpreadWebgpu,
+  wasm: windowSpreadWasm,
   vjp: ([g], _, __, { window, stride, padding, weight }) =>
     g.apply(windowSum, [g], { window, stride, padding, weight }),
   saves: {},
@@ -151,34 +142,4 @@ function eachPair(image: Shape, windows: Shape, attrs: Windows, f: (inImage: num
       }
     }
   }
-}
-
-function windowCall({ inputs: [x], outputs: [out], attrs }: GpuCall<WindowAttrs>, kernel: string): KernelCall {
-  const isVector = x.shape[3] % 4 === 0;
-  const width = isVector ? 4 : 1;
-  const size = sizeOf(out.shape) / width;
-  return {
-    kernel,
-    constants: { Vector: isVector ? "vec4<f32>" : "f32" },
-    params: {
-      size,
-      channels: x.shape[3] / width,
-      weight: attrs.weight,
-      input: [x.shape[1], x.shape[2]],
-      out: [out.shape[1], out.shape[2]],
-      window: attrs.window,
-      stride: attrs.stride,
-      padding: attrs.padding,
-    },
-    bindings: [x, out],
-    grid: { threads: size },
-  };
-}
-
-function windowWasm({ inputs: [x], outputs: [out], attrs }: WasmOperands<WindowAttrs>, kernel: string): WasmCall {
-  const { window, stride, padding, weight } = attrs;
-  const table = [...x.shape.slice(1, 3), ...out.shape.slice(1, 3), ...window, ...stride, ...padding];
-  const channels = x.shape[3];
-  const rows = channels > 0 ? sizeOf(out.shape) / channels : 0;
-  return { kernel, rows, grain: grainOf(channels, 4), args: { out, table, x, channels, weight } };
 }

@@ -1,8 +1,7 @@
-// What the host sides of many kernels share: how workgroups fold sums, rows per thread, and axes padded to the kernels' fixed size.
+// How WebGPU kernels whose workgroups fold sums together divide their work: lanes per output, and shares of long sums.
 
-import type { GpuTarget } from "../op.ts";
-import { MAX_RANK } from "../shape.ts";
-import { workgroupSize } from "../workgroup.ts";
+import type { GpuTarget } from "../../backends/webgpu/rule.ts";
+import { workgroupSize } from "../../workgroup.ts";
 
 /** For adapters where barriers are dear: they make compiling larger workgroups slow. */
 const SMALL_WORKGROUP = 16;
@@ -55,17 +54,4 @@ export function folding(
 
 function powerOfTwoFrom(n: number): number {
   return 2 ** Math.max(0, Math.ceil(Math.log2(n)));
-}
-
-/**
- * Rows of `size` elements that a thread of the WebAssembly backend takes at once: as many as take about as long as waking it.
- * @param cost of an element, in copied ones
- */
-export function grainOf(size: number, cost = 1): number {
-  return Math.max(1, Math.ceil(16384 / (size * cost)));
-}
-
-/** One number an axis, as `array<vec4<…>, 2>` parameters carry them; the rest is 1. */
-export function perAxis(values: readonly number[]): number[] {
-  return [...values, ...new Array<number>(MAX_RANK - values.length).fill(1)];
 }

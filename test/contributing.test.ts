@@ -1,41 +1,45 @@
-// Keeps CONTRIBUTING.md true: adds the op that it shows to a copy of the engine, and uses it.
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { build } from "esbuild";
-import { afterAll, expect, test } from "vitest";
-import { bundleOptions } from "../tools/bundleOptions.mjs";
+// Keeps CONTRIBUTING.md true: follows its recipes in a copy of the repository, and runs what they say to run.
+import { spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { copyOfRepository } from "../tools/repositoryCopy.ts";
+import { apply, readRecipes } from "./recipes.ts";
 
-const engine = new URL("../packages/tensor/", import.meta.url).pathname;
-// Inside the package, where its dependencies resolve.
-const copy = mkdtempSync(join(engine, "node_modules/.contributing-"));
+const text = readFileSync(new URL("../CONTRIBUTING.md", import.meta.url), "utf8");
+const { recipes, forAll } = readRecipes(text);
+const copy = copyOfRepository("recipes");
 afterAll(() => rmSync(copy, { recursive: true }));
 
-test("the op of the three steps has a value and gradients of both orders", async () => {
-  const text = readFileSync(new URL("../CONTRIBUTING.md", import.meta.url), "utf8");
-  const [declaration, method] = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code);
-  cpSync(join(engine, "src"), join(copy, "src"), { recursive: true });
-  edit("src/ops/elementwise/functions.ts", (source) => `${source}\n${declaration}`);
-  edit("src/tensor/functions.ts", (source) => source.replace(/^(export abstract class .*\n)/m, `$1${method}\n`));
-  const entry = join(copy, "src/entry.ts");
-  writeFileSync(
-    entry,
-    `import { cpu, grad, tensor } from "./index.ts";
-    const backend = cpu();
-    const x = tensor(2, { backend });
-    const slope = (x) => grad((x) => x.cube(), [x])[0];
-    export const values = await Promise.all([x.cube().item(), slope(x).item(), grad(slope, [x])[0].item()]);`,
-  );
-  const outfile = join(copy, "entry.mjs");
-  await build({ ...bundleOptions, entryPoints: [entry], outfile, logLevel: "error" });
-  const { values } = (await import(pathToFileURL(outfile).href)) as { values: number[] };
-  expect(values).toEqual([8, 12, 12]);
+/** Runs a command as pnpm would, for which the packages are installed. Returns what it printed. */
+async function run(command: string): Promise<string> {
+  const [, name, words] = /^(\S+) ?(.*)$/.exec(command) ?? [];
+  const { scripts } = JSON.parse(readFileSync(join(copy, "package.json"), "utf8"));
+  const others = Object.entries(process.env).filter(([variable]) => !variable.startsWith("VITEST"));
+  const path = `${join(copy, "node_modules/.bin")}${delimiter}${process.env.PATH}`;
+  const env = { ...Object.fromEntries(others), PATH: path, NO_COLOR: "1" };
+  const child = spawn(`${scripts[name]} ${words}`, { cwd: copy, env, shell: true, stdio: ["ignore", "pipe", "pipe"] });
+  let printed = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (printed += chunk));
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  expect(code, `${command}\n${printed}`).toBe(0);
+  return printed;
+}
+
+describe("the recipe for", () => {
+  test.each(recipes)("$name", async ({ edits, commands }) => {
+    expect(edits.length).toBeGreaterThan(0);
+    expect(commands.length).toBeGreaterThan(0);
+    for (const edit of edits) apply(edit, copy);
+    for (const command of commands) {
+      const printed = await run(command);
+      // A name that no test has would pass as well.
+      if (command.startsWith("test ")) expect(printed).toMatch(/Tests .*\d+ passed/);
+    }
+  });
 });
 
-function edit(path: string, change: (source: string) => string): void {
-  const file = join(copy, path);
-  const before = readFileSync(file, "utf8");
-  const after = change(before);
-  expect(after).not.toBe(before);
-  writeFileSync(file, after);
-}
+test("the copy with all of them passes what each ends with", async () => {
+  expect(forAll.length).toBeGreaterThan(0);
+  for (const command of forAll) await run(command);
+});

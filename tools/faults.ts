@@ -1,24 +1,13 @@
 // `pnpm faults` plants faults, one at a time, in a copy of the repository, and says which tests notice. docs/numerics.md has the
 // result; the command fails when a fault goes unnoticed.
-import { execFileSync, spawnSync } from "node:child_process";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { spawnSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { answer, type Command, contains, expectSome, type FlagTable, runAsProgram } from "@pkg/command";
 import { type Fault, faults } from "./plantedFaults.mjs";
+import { copyOfRepository } from "./repositoryCopy.ts";
 
-const asTheyAre = { recursive: true, verbatimSymlinks: true };
 const root = fileURLToPath(new URL("..", import.meta.url));
 const vitest = join(root, "node_modules/vitest/vitest.mjs");
 
@@ -40,7 +29,7 @@ function main(filter: string): number {
     filter,
     faults.map(({ name }) => name),
   );
-  const copy = copyOfRepository();
+  const copy = copyOfRepository("faults");
   let unnoticed = 0;
   try {
     for (const fault of faults.filter(({ name }) => contains(name, filter))) {
@@ -53,28 +42,6 @@ function main(filter: string): number {
     rmSync(copy, { recursive: true });
   }
   return unnoticed > 0 ? 1 : 0;
-}
-
-/** A copy whose packages are its own, and whose other dependencies are links to these. */
-function copyOfRepository(): string {
-  const target = mkdtempSync(join(tmpdir(), "tweedie-faults-"));
-  const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-  for (const file of execFileSync("git", list, { cwd: root, encoding: "utf8" }).split("\0")) {
-    if (file === "" || !existsSync(join(root, file))) continue;
-    mkdirSync(dirname(join(target, file)), { recursive: true });
-    cpSync(join(root, file), join(target, file));
-  }
-  const modules = join(target, "node_modules");
-  mkdirSync(modules);
-  for (const name of readdirSync(join(root, "node_modules"))) {
-    if (name === ".cache" || name === "@pkg") cpSync(join(root, "node_modules", name), join(modules, name), asTheyAre);
-    else symlinkSync(join(root, "node_modules", name), join(modules, name));
-  }
-  for (const name of readdirSync(join(root, "packages"))) {
-    const own = join(root, "packages", name, "node_modules");
-    if (existsSync(own)) cpSync(own, join(target, "packages", name, "node_modules"), asTheyAre);
-  }
-  return target;
 }
 
 /** @returns the names of the tests that fail. @throws Error when the file has changed so that the fault cannot be planted */

@@ -110,7 +110,7 @@ test("a save that fails leaves the old file, and nothing beside it", async () =>
 });
 
 test.skipIf(process.platform === "win32")(
-  "a link stays one, and what is no file is neither replaced nor read",
+  "a link stays a link, and a folder or pipe is neither replaced nor read",
   async () => {
     const module = { w: tensor([1], { backend: cpu() }) };
     const own = mkdtempSync(join(folder, "links-"));
@@ -125,9 +125,9 @@ test.skipIf(process.platform === "win32")(
     expect(lstatSync(link).isSymbolicLink()).toBe(true);
     await load(module, file);
     for (const path of [own, lost, pipe]) {
-      await expect(save(module, path)).rejects.toThrow(`save: ${path} stays as it was: it is no file`);
+      await expect(save(module, path)).rejects.toThrow(`save: ${path} stays as it was: it is not a file`);
     }
-    await expect(load(module, pipe)).rejects.toThrow(`fileSource: ${pipe} is no file, want one`);
+    await expect(load(module, pipe)).rejects.toThrow(`fileSource: ${pipe} is not a file, want one`);
     expect(readFileSync(neighbour, "utf8")).toBe("somebody's");
     expect(readdirSync(own).sort()).toEqual(["file", `file.tmp-${process.pid}`, "link", "lost", "pipe"]);
   },

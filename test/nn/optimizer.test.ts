@@ -293,7 +293,7 @@ describe("states that do not fit are refused whole", () => {
       expect(() => optimizer.load(state, 1)).toThrow(`state: does not fit the module: second.0 is ${fault}`);
     }
     expect(() => loadStateDict({ w }, { w } as unknown as Map<string, Tensor>)).toThrow(
-      "state: it is an object with w, want a Map of tensors by path",
+      "state: the state is an object with w, want a Map of tensors by path",
     );
     expect(await values(optimizer.state().values())).toEqual(before);
   });

@@ -61,7 +61,7 @@ const shapes: Readonly<Record<string, readonly Mistake[]>> = {
     [() => x.squeeze(0), "squeeze: axis 0 of [2, 3], want an axis of size 1"],
     [() => x.slice(2), "slice: index 2 of axis 0, want an integer in [-2, 1]"],
     [() => x.flip(2), "flip: axis 2, want an integer in [-2, 1] for rank 2"],
-    [() => x.pad([[1, 1]]), "pad: amounts [[1,1]] for [2, 3], want two integers ≥ 0 an axis"],
+    [() => x.pad([[1, 1]]), "pad: amounts [[1,1]] for [2, 3], want two integers ≥ 0 per axis"],
     [() => x.split([1, 1], 1), "split: sizes [1,1] of an axis of 3, want integers that add up to it"],
     [() => x.flatten(0, 2), "flatten: axis 2, want an integer in [-2, 1] for rank 2"],
   ],

@@ -1,21 +1,21 @@
-// How much of the machine others used while something was measured: what makes times long that would be short.
+// How busy other processes kept the machine during a measurement. Busy cores make times longer.
 import { readFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 
-/** Of a stretch of time. */
+/** How busy the machine was during a measurement. */
 export interface Busyness {
-  /** Mean number of processes that ran or wanted to, in the minute before the beginning and before the end. */
+  /** The mean number of running or waiting processes, in the minute before the start and before the end. */
   readonly load: readonly [number, number];
-  /** The share of all cores' time that other processes used, in [0, 1]. Null in older files. */
+  /** The share of all cores' time that other processes used, in [0, 1]; null in older files. */
   readonly others: number | null;
 }
 
-/** Others that use more than this share make times longer. */
+/** A larger share makes times longer. */
 const MUCH = 0.1;
 
 /**
- * Begins a stretch; the function that it returns ends it, and may be called again for a longer one.
- * @param children processes whose time is no other's: what is measured besides this process
+ * Starts a measurement. The function that it returns ends it, and may be called again for a longer one.
+ * @param children processes whose time belongs to the measurement
  */
 export function watchBusyness(children: () => readonly number[] = () => []): () => Busyness {
   const [load] = loadavg();
@@ -30,7 +30,7 @@ export function watchBusyness(children: () => readonly number[] = () => []): () 
   };
 }
 
-/** Whether times that were measured meanwhile are longer than the machine's own. */
+/** Whether other processes made the measured times longer. */
 export function isBusy({ others }: Busyness): boolean {
   return others !== null && others > MUCH;
 }
@@ -49,13 +49,13 @@ function usedSeconds(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) / 1000;
 }
 
-/** Seconds that this process and those have worked. */
+/** Seconds that this process and its children have worked. */
 function ownSeconds(children: readonly number[]): number {
   const { user, system } = process.cpuUsage();
   return children.reduce((sum, pid) => sum + secondsOf(pid), (user + system) / 1e6);
 }
 
-/** Of a living process, where the system tells; 0 elsewhere. */
+/** Seconds that a living process has worked, where the system tells; otherwise 0. */
 function secondsOf(pid: number): number {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");

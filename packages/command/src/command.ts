@@ -1,4 +1,4 @@
-// A command as data, and how it answers a command line: with help, with one line about a mistake, or by running.
+// A command as data, and its answer to a command line: help, one line about a mistake, or a run.
 
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -8,23 +8,25 @@ import { describeFlag, type FlagTable, type FlagValues, readFlags } from "./flag
 import { ForeseenError } from "./foreseenError.ts";
 import { InputError } from "./inputError.ts";
 
+/** A command: its name, its flags, and what it runs. */
 export interface Command<Name extends string = string> {
   /** As people type it: "train", "bench:compare". */
   readonly name: string;
   /** What it does, in one sentence. */
   readonly about: string;
+  /** Its flags by name. */
   readonly flags: FlagTable<Name>;
-  /** What its words stand for that are no flags, each wanted once. */
+  /** Names of the words that are not flags. Each is required once. */
   readonly operands?: readonly string[];
-  /** What --help says beneath the flags. */
+  /** Text that --help shows below the flags. */
   readonly notes?: string;
-  /** Whether nothing is left of it but what it prints, so that it ends where nobody reads that. Default: it writes files. */
+  /** Whether its output is all it does, so that it ends when nobody reads it. Default: it writes files. */
   readonly onlyPrints?: (flags: FlagValues<Name>) => boolean;
-  /** Returns the exit code. */
+  /** Runs it. @returns the exit code */
   readonly run: (flags: FlagValues<Name>, operands: readonly string[]) => Promise<number>;
 }
 
-/** Reads a command line. @returns the help text, or what to run it with. @throws InputError in one line */
+/** Reads a command line. @returns the help text, or the flags and operands @throws InputError in one line */
 export function readArguments<Name extends string>(
   command: Command<Name>,
   words: readonly string[],
@@ -40,7 +42,7 @@ export function readArguments<Name extends string>(
   return read;
 }
 
-/** Does what a command line asks for. @returns the exit code: 2 after a mistake that is the person's to mend, 1 after another error */
+/** Runs a command line. @returns the exit code: 2 for a mistake in the command line, 1 for another error */
 export async function answer<Name extends string>(command: Command<Name>, words: readonly string[]): Promise<number> {
   try {
     const read = readArguments(command, words);
@@ -59,7 +61,7 @@ export async function answer<Name extends string>(command: Command<Name>, words:
   }
 }
 
-/** The same where the first word says which command. */
+/** Runs the command that the first word names. @returns the exit code */
 export async function answerOneOf(commands: readonly Command[], words: readonly string[]): Promise<number> {
   const [name, ...rest] = words;
   const command = commands.find((one) => one.name === name);
@@ -101,7 +103,7 @@ function complain(error: unknown): number {
   return error instanceof InputError ? 2 : 1;
 }
 
-/** Whether it is one that a person may meet without a fault in the program: what it says is enough. */
+/** Whether an error can happen without a fault in the program: its message is enough. */
 function isNamed(error: Error): boolean {
   return [InputError, ForeseenError, OutOfMemoryError, DeviceLostError].some((named) => error instanceof named);
 }

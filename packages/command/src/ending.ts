@@ -1,10 +1,10 @@
-// How a process ends: by itself, by a signal, or because nobody reads what it prints. Before it does, its devices finish their work.
+// How a process ends: normally, by a signal, or because nobody reads its output. Its devices finish their work first.
 
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Backend } from "@pkg/tensor";
 
-/** Exit codes as shells have them: 128 and the signal's number. */
+/** Exit codes as in shells: 128 plus the number of the signal. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 type Signal = keyof typeof SIGNALS;
 
@@ -17,9 +17,9 @@ let endsWithOutput = false;
 const closers = new Set<() => Promise<void>>();
 
 /**
- * Runs a module as the program, if it is the one that Node was started with; a module that is only imported does nothing here.
+ * Runs a module as the program if Node was started with it. A module that is imported does nothing here.
  * @param module its `import.meta.url`
- * @param run given the command line's words; returns the exit code
+ * @param run takes the words of the command line and returns the exit code
  */
 export async function runAsProgram(module: string, run: (words: readonly string[]) => Promise<number>): Promise<void> {
   const [, program] = process.argv;
@@ -33,8 +33,8 @@ export async function runAsProgram(module: string, run: (words: readonly string[
 }
 
 /**
- * Aborts on the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal was closed), for a command that then saves and returns
- * `exitCodeOf(signal)`. The second ends the process, as the first does where no command asked for this.
+ * Aborts on the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (closed terminal). A command that asks for it saves, and returns
+ * `exitCodeOf(signal)`; a second signal ends the process. Without such a command the first signal ends it.
  */
 export function stopSignal(): AbortSignal {
   stop ??= new AbortController();
@@ -46,7 +46,7 @@ export function exitCodeOf({ reason }: AbortSignal): number {
   return SIGNALS[reason as Signal] ?? 1;
 }
 
-/** Lets a backend finish its work and be disposed before the process ends, which waits for that for two seconds at most. */
+/** Lets a backend finish its work and be disposed before the process ends. The end waits at most two seconds. */
 export function closedAtEnd<Opened extends Backend>(backend: Opened): Opened {
   closers.add(async () => {
     try {
@@ -58,7 +58,7 @@ export function closedAtEnd<Opened extends Backend>(backend: Opened): Opened {
   return backend;
 }
 
-/** From now on a standard output that is closed ends the process. Otherwise the command goes on without it. */
+/** From now on the process ends when its standard output is closed. Otherwise it goes on without output. */
 export function dieWithOutput(): void {
   endsWithOutput = true;
 }
@@ -71,7 +71,7 @@ function onSignal(signal: Signal): void {
   else void close().then(() => die(signal));
 }
 
-/** By the signal's default action, which runs no destructors: those of a driver whose threads are at work crash. */
+/** Ends by the signal's default action. It runs no destructors: those of a driver whose threads still work crash. */
 function die(signal: Signal): void {
   if (process.platform === "win32") process.exit(SIGNALS[signal]);
   process.removeAllListeners(signal);
@@ -92,7 +92,7 @@ function onLostOutput({ code, message }: NodeJS.ErrnoException): void {
   void close().then(() => process.exit(isUnread ? 141 : 1)); // 141: as if by SIGPIPE, which Node ignores
 }
 
-/** Waits for what is to be done before the end, at most for GRACE. */
+/** Waits for the devices, at most for GRACE. */
 async function close(): Promise<void> {
   isEnding = true;
   const all = Promise.allSettled([...closers].map((closer) => closer()));

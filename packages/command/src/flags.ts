@@ -1,57 +1,64 @@
-// Flags of a command as a table, and the words of a command line read by it. A flag's text stays the text that was typed.
+// The flags of a command as a table, and how a command line is read by it. The text of a value stays as typed.
 
 import { parseArgs } from "node:util";
 import { InputError } from "./inputError.ts";
 
+/** One flag of a command. */
 export interface Flag {
-  /** What --help says: meaning, unit; the default is appended. */
+  /** What --help says: the meaning and the unit. The default is appended. */
   readonly help: string;
+  /** The value of a flag that is not given. */
   readonly default?: string | number;
-  /** For numbers: the smallest and largest allowed. */
+  /** Of a number: the smallest and the largest allowed. */
   readonly range?: readonly [number, number];
-  /** For numbers: whether the largest is itself too large. */
+  /** Of a number: whether the largest is excluded. */
   readonly isOpen?: boolean;
+  /** Of a number: whether it must be an integer. */
   readonly integer?: boolean;
-  /** For numbers separated by commas, each in the range; "" for none. */
+  /** Of numbers separated by commas, each in the range; "" for none. */
   readonly isList?: boolean;
-  /** For words: the allowed ones. */
+  /** Of a word: the allowed words. */
   readonly choices?: readonly string[];
-  /** For switches, which take no value. */
+  /** A switch, which takes no value. */
   readonly isSwitch?: boolean;
   /** May be given more than once. */
   readonly isRepeated?: boolean;
-  /** A file to write: refused before any work where that cannot be. */
+  /** A file to write. A path that cannot be written is refused before any work. */
   readonly isOutput?: boolean;
 }
 
+/** The flags of a command by name. */
 export type FlagTable<Name extends string = string> = Readonly<Record<Name, Flag>>;
 
-/** Checked flags: numbers are numbers, words are allowed words; what was not given has its default. */
+/** Checked flags: numbers are in range, words are allowed, and flags that were not given have their default. */
 export interface FlagValues<Name extends string = string> {
+  /** The value of a number. */
   number(name: Name): number;
-  /** Of a list. */
+  /** The values of a list. */
   numbers(name: Name): number[];
+  /** The value of a word. */
   word(name: Name): string;
-  /** Of a flag that may be given more than once; none when it was not given. */
+  /** The values of a flag that may be repeated; none if it was not given. */
   words(name: Name): readonly string[];
-  /** The value as typed, if it was given. */
+  /** The value as typed; undefined if the flag was not given. */
   given(name: Name): string | undefined;
+  /** Whether a switch was given. */
   isOn(name: Name): boolean;
 }
 
-/** What stands on a command line. */
+/** What a command line holds. */
 export interface Arguments<Name extends string> {
   readonly flags: FlagValues<Name>;
-  /** Words that are no flags. */
+  /** The words that are not flags. */
   readonly operands: readonly string[];
 }
 
-/** Flags that every command has. */
+/** The flag that every command has. */
 const HELP = { type: "boolean", short: "h" } as const;
 
 /**
  * Reads and checks the words after a command's name.
- * @returns "help" when that is asked for, whatever else was typed
+ * @returns "help" if they ask for it, whatever else they say
  * @throws InputError naming the flag, its value and what was wanted
  */
 export function readFlags<Name extends string>(
@@ -92,7 +99,7 @@ export function readFlags<Name extends string>(
   return { flags, operands: positionals };
 }
 
-/** How --help spells and explains a flag. */
+/** The spelling and the explanation of a flag in --help. */
 export function describeFlag(name: string, flag: Flag): { spelling: string; help: string } {
   const { help, default: fallback, choices, isSwitch, range, integer, isList, isRepeated, isOutput } = flag;
   const number = integer ? "n" : "x";
@@ -102,7 +109,7 @@ export function describeFlag(name: string, flag: Flag): { spelling: string; help
   return { spelling: isSwitch ? `--${name}` : `--${name} <${kind}>`, help: `${help}${often}${shown}` };
 }
 
-/** The text of a flag's value. @throws InputError when it is not as the table says */
+/** The text of a flag's value. @throws InputError when it is not allowed */
 function checked(name: string, flag: Flag, value: string | undefined, isInline: boolean | undefined): string {
   const { choices, isSwitch, range } = flag;
   if (isSwitch) return value === undefined ? "true" : refuse(name, value, "it without a value");
@@ -135,7 +142,7 @@ function checkedNumbers(
   return refuse(name, value, isList ? `${many} separated by commas, each ${interval}` : `${one} ${interval}`);
 }
 
-/** The parts of a list; none of "". */
+/** The parts of a list; "" has none. */
 function listed(text: string): string[] {
   return text === "" ? [] : text.split(",");
 }

@@ -1,6 +1,6 @@
-// What ends a command without a mistake in what was typed and without a fault in the program: one line, with exit code 1.
+// An error that is neither a mistake in the command line nor a fault in the program: one line, exit code 1.
 
-/** A training that diverged, a disk that stayed full, a device that was lost again and again. */
+/** A failure that is no fault of the program: training diverged, a disk stayed full, a device was lost repeatedly. */
 export class ForeseenError extends Error {
   override readonly name: string = "ForeseenError";
 }

@@ -1,6 +1,6 @@
-// A mistake that the person at the command line can mend: printed as one line, with exit code 2.
+// A mistake in the command line: printed as one line, exit code 2.
 
-/** Bad flags, unreadable files, files that do not fit. */
+/** A mistake in the command line: a bad flag, an unreadable file, a file that does not fit. */
 export class InputError extends Error {
   override readonly name = "InputError";
 }

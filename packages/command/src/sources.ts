@@ -1,6 +1,7 @@
-// Which sources a program was made from: what a figure that it gives depends on.
+// The version of the sources that a figure was computed with.
 import { execFileSync } from "node:child_process";
 
+/** The version of the program's sources. */
 export interface Sources {
   /** The commit, or null outside of a repository. */
   readonly commit: string | null;
@@ -8,7 +9,7 @@ export interface Sources {
   readonly dirty: boolean;
 }
 
-/** Those of the repository in which the program runs. */
+/** The version of the repository in which the program runs. */
 export function sources(): Sources {
   return { commit: git("rev-parse", "HEAD"), dirty: Boolean(git("status", "--porcelain")) };
 }

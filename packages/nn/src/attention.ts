@@ -7,15 +7,21 @@ import { type GroupNorm, groupNorm } from "./norm.ts";
 
 /** x + W_o · attention(W_q n, W_k n, W_v n) with n = groupNorm(x), over all positions of an image. */
 export interface AttentionBlock {
+  /** Before the attention. */
   readonly norm: GroupNorm;
-  /** [channels, 3 · channels], for queries, keys and values, each with the heads one after another */
+  /** The map [channels, 3 · channels] to queries, then keys, then values, each with its heads one after another. */
   readonly qkv: Linear;
+  /** The map W_o, [channels, channels]. */
   readonly out: Linear;
   /** [batch, height, width, channels] → the same */
   forward(x: Tensor): Tensor;
 }
 
-/** Starts as the identity: the last map is zero. @throws Error when `heads` does not divide `channels` */
+/**
+ * An attention block that starts as the identity: its last map is zero.
+ * @param options `heads` is 1 by default; `groups` as in `groupNorm`
+ * @throws Error when `heads` does not divide `channels`
+ */
 export function attentionBlock(
   channels: number,
   options: InitOptions & { readonly heads?: number; readonly groups?: number },

@@ -1,26 +1,33 @@
-// An exponential moving average of a module's parameters, which samples better than the parameters themselves.
+// An exponential moving average of a module's parameters. It gives better samples than the parameters themselves.
 
 import { allOrNothing, emaStep, onFailure, perStep, type Tensor } from "@pkg/tensor";
 import { assignState, checkState, type StateDict, stateDict } from "./module.ts";
 import { isBuffer } from "./parameters.ts";
 
-/** The average, under the paths of the module's state. */
+/** An exponential moving average of a module's parameters, under the paths of its state. */
 export interface Ema {
   /**
-   * average ← d · average + (1 − d) · parameter, with d = min(decay, (1 + n) / (10 + n)) after n updates. One that throws changes nothing.
+   * average ← d · average + (1 − d) · parameter, with d = min(decay, (1 + n) / (10 + n)) after n updates. If it throws, nothing
+   * changes.
    */
   update(): void;
-  /** Updates so far. */
+  /** The number of updates so far. */
   readonly updates: number;
-  /** The averaged tensors, which belong to the average, and the module's buffers as they are. */
+  /** The averaged tensors, which the average owns, and the module's buffers. */
   state(): Map<string, Tensor>;
-  /** Continues from a saved average. @throws ShapeError listing what does not fit, Error for `updates` that are no count; nothing is changed then */
+  /**
+   * Continues from a saved average.
+   * @throws ShapeError listing the entries that do not fit, Error for `updates` that are not an integer ≥ 0; nothing changes
+   * then
+   */
   load(state: StateDict, updates: number): void;
 }
 
 /**
- * The growing d lets the average forget its random start (as TensorFlow's ExponentialMovingAverage with num_updates does).
+ * An average of a module. The growing d forgets the random start, as TensorFlow's ExponentialMovingAverage with num_updates
+ * does.
  * @param decay the weight of the past, in [0, 1)
+ * @throws Error for another decay
  */
 export function ema(module: object, decay = 0.9999): Ema {
   if (!(typeof decay === "number" && decay >= 0 && decay < 1))

@@ -1,4 +1,4 @@
-// A module's state as a safetensors file, or as its bytes. Checkpoints of whole runs are the commands' business.
+// A module's state as a safetensors file, or as the bytes of one. Checkpoints of whole runs belong to the commands.
 
 import {
   type DType,
@@ -14,7 +14,7 @@ import {
 } from "@pkg/tensor";
 import { assignState, checkShapes, stateDict } from "./module.ts";
 
-/** What is used of Node. */
+/** The parts of Node that are used. */
 interface NodeProcess {
   getBuiltinModule?(name: "node:fs"): {
     statSync(path: string, options: { throwIfNoEntry: false }): { isFile(): boolean } | undefined;
@@ -30,35 +30,35 @@ interface NodeProcess {
 }
 
 const DTYPES = { float32: "F32", int32: "I32", uint32: "U32", bool: "BOOL" } as const satisfies Record<DType, string>;
-/** Whether a type has a whole number as it is. */
+/** Whether a type holds an integer without change. */
 const HOLDS: Readonly<Record<DType, (value: number) => boolean>> = {
   float32: () => true,
   int32: (value) => value === (value | 0),
   uint32: (value) => value === value >>> 0,
   bool: (value) => value === 0 || value === 1,
 };
-/** One write of Node takes less than 2 GiB. */
+/** Node writes less than 2 GiB at once. */
 const MOST = 2 ** 30;
 
 /**
- * Writes the state of a module (parameters, frozen ones, buffers) as a safetensors file, which other libraries read under the same
- * names. The path holds the old file or the new one whole at every moment. A link stays one: what it leads to is replaced. For Node, Deno
- * and Bun; elsewhere see `stateBytes`.
- * @param metadata texts to keep beside it
- * @throws Error when it cannot be written, or no file but a folder, pipe or device lies there: what is there stays then
+ * Writes a module's state (parameters, frozen tensors, buffers) as a safetensors file. Other libraries read it under the same
+ * names. At every moment the path holds the old file or the new one, whole. A link is kept: the file it leads to is replaced.
+ * It needs Node, Deno or Bun; elsewhere `stateBytes` gives the bytes.
+ * @param metadata texts to store in the file
+ * @throws Error when the file cannot be written, or the path is a folder, pipe or device; what is there stays
  */
 export async function save(module: object, path: string, metadata?: Readonly<Record<string, string>>): Promise<void> {
   if (typeof path !== "string") throw wrongArgument("save", "path", path, "the path of a file");
   const fs = (globalThis as { process?: NodeProcess }).process?.getBuiltinModule?.("node:fs");
-  if (!fs) throw new Error("save: there is no file system here, want Node, Deno or Bun; elsewhere use stateBytes");
+  if (!fs) throw new Error("save: no file system, want Node, Deno or Bun (stateBytes needs none)");
   const parts = safetensorsParts(await storedState(module), metadata);
   let temporary: string | undefined;
   try {
     const found = fs.statSync(path, { throwIfNoEntry: false }) ?? fs.lstatSync(path, { throwIfNoEntry: false });
-    if (found && !found.isFile()) throw new Error("it is no file");
+    if (found && !found.isFile()) throw new Error("it is not a file");
     const target = found ? fs.realpathSync(path) : path;
     const beside = `${target}.unfinished-${Math.random().toString(36).slice(2)}`;
-    const file = fs.openSync(beside, "wx"); // never what somebody else has there
+    const file = fs.openSync(beside, "wx"); // an existing file is never overwritten
     temporary = beside;
     try {
       for (const part of parts) {
@@ -75,16 +75,17 @@ export async function save(module: object, path: string, metadata?: Readonly<Rec
   }
 }
 
-/** The bytes of the file that `save` writes: for a download, or a store of the browser's. */
+/** The bytes of the file that `save` writes, such as for a download. */
 export async function stateBytes(module: object, metadata?: Readonly<Record<string, string>>): Promise<Uint8Array> {
   return serializeSafetensors(await storedState(module), metadata);
 }
 
 /**
- * Gives a module the state in a safetensors file of the same names and shapes, in whatever float type it is stored.
- * @param source a path (Node, Deno, Bun; of a file of any size), or the bytes of a file
+ * Gives a module the state in a safetensors file of the same names and shapes, from any float type.
+ * @param source the path of a file of any size (Node, Deno, Bun), or the bytes of a file
  * @returns the file's metadata
- * @throws ShapeError listing every missing, extra and misshapen entry, Error for a file that cannot be read; the module is unchanged then
+ * @throws ShapeError listing every missing, extra and misshapen entry, Error for a file that cannot be read; the module is
+ * unchanged then
  */
 export async function load(module: object, source: string | Uint8Array): Promise<Record<string, string>> {
   if (typeof source !== "string" && !(source instanceof Uint8Array)) {
@@ -100,7 +101,7 @@ export async function load(module: object, source: string | Uint8Array): Promise
   return metadata;
 }
 
-/** What a module holds at this moment, whatever is assigned to its tensors while it is read. */
+/** The state of a module at this moment, also if its tensors are assigned while it is read. */
 async function storedState(module: object): Promise<Map<string, SafetensorsTensor>> {
   const held = [...stateDict(module)].map(([path, own]) => [path, own.detach()] as const);
   try {

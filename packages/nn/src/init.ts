@@ -6,13 +6,15 @@ import { type Backend, optionsOf, type RandomStream, type Shape, type Tensor, wr
 export interface InitOptions {
   /** Default: the one of `setDefaultBackend`. */
   readonly backend?: Backend;
-  /** Where the weights are drawn from. */
+  /** The stream that draws the weights. */
   readonly rng: RandomStream;
 }
 
 /**
- * U(−√(1/fanIn), √(1/fanIn)), PyTorch's default for linear and convolution weights and their biases
- * (He et al. 2015 with a = √5).
+ * Draws U(−√(1/fanIn), √(1/fanIn)): PyTorch's default for weights and biases of linear and convolution layers (He et al. 2015,
+ * arXiv:1502.01852, with a = √5).
+ * @param fanIn the number of inputs that each output sums
+ * @throws Error for a fanIn that is not above 0
  */
 export function fanInUniform(shape: Shape, fanIn: number, init: InitOptions): Tensor {
   expectInit("fanInUniform", init);
@@ -22,13 +24,13 @@ export function fanInUniform(shape: Shape, fanIn: number, init: InitOptions): Te
   return rng.uniform(shape, { backend, low: -bound, high: bound });
 }
 
-/** Zeros with elements of their own. */
+/** Zeros that take the memory of all elements, for parameters. */
 export function zeroInit(shape: Shape, options: Pick<InitOptions, "backend"> = {}): Tensor {
   const { backend } = optionsOf("zeroInit", options, "{ backend }");
   return zeros(shape, { backend }).contiguous();
 }
 
-/** @throws Error when the options of a layer, which hold the stream of its weights, are none */
+/** Refuses options of a layer without a random stream. @throws Error naming the layer */
 export function expectInit(name: string, init: unknown): asserts init is InitOptions {
   const rng = (init as Partial<InitOptions> | null | undefined)?.rng;
   if (typeof rng?.uniform !== "function") {
@@ -36,12 +38,12 @@ export function expectInit(name: string, init: unknown): asserts init is InitOpt
   }
 }
 
-/** @throws Error naming the function when a number of channels or classes is none */
+/** Refuses what is not a positive integer. @throws Error naming function and argument */
 export function expectCount(name: string, argument: string, value: unknown): void {
   if (!(Number.isInteger(value) && Number(value) > 0)) throw wrongArgument(name, argument, value, "a positive integer");
 }
 
-/** @throws Error when a network's configuration is no object */
+/** Refuses what is not the configuration of a network. @throws Error naming the network */
 export function expectConfig(name: string, config: unknown): void {
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw wrongArgument(name, "config", config, "an object of sizes");

@@ -1,9 +1,12 @@
 // Learning rates: numbers, or functions of the number of updates so far.
 
-/** A learning rate as a function of the number of updates so far. */
+/** A learning rate, or a function from the number of updates so far to one. */
 export type LearningRate = number | ((step: number) => number);
 
-/** @throws Error naming the step when a function gives what is no learning rate */
+/**
+ * The learning rate after `step` updates. @throws Error naming the step when the function gives a number that is not finite or
+ * below 0
+ */
 export function rateAt(lr: LearningRate, step: number): number {
   if (typeof lr === "number") return lr;
   const rate = lr(step);
@@ -11,17 +14,26 @@ export function rateAt(lr: LearningRate, step: number): number {
   return rate;
 }
 
+/** Whether a value is a finite number ≥ 0. */
 export function isRate(rate: unknown): boolean {
   return typeof rate === "number" && Number.isFinite(rate) && rate >= 0;
 }
 
-/** Grows linearly from 0 to `peak` over `steps` updates, then stays. */
+/**
+ * The learning rate peak · min(1, (n + 1) / steps) of the update after n others: linear growth, then `peak`.
+ * @param steps the length of the growth, ≥ 0
+ * @throws Error for a peak that is no learning rate
+ */
 export function warmup(peak: number, steps: number): (step: number) => number {
   check("warmup", peak, steps);
   return (step) => peak * Math.min(1, (step + 1) / Math.max(1, steps));
 }
 
-/** Falls linearly from `peak` to 0 over `steps` updates, then stays 0. */
+/**
+ * The learning rate peak · max(0, 1 − n / steps) of the update after n others: linear decay to 0.
+ * @param steps the length of the decay, ≥ 0
+ * @throws Error for a peak that is no learning rate
+ */
 export function linearDecay(peak: number, steps: number): (step: number) => number {
   check("linearDecay", peak, steps);
   return (step) => peak * Math.max(0, 1 - step / Math.max(1, steps));

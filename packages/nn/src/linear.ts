@@ -3,7 +3,7 @@
 import type { Tensor } from "@pkg/tensor";
 import { expectCount, expectInit, fanInUniform, type InitOptions, zeroInit } from "./init.ts";
 
-/** y = x W + b. */
+/** The affine map y = x W + b of the last axis. */
 export interface Linear {
   /** [inputs, outputs] */
   readonly weight: Tensor;
@@ -14,8 +14,9 @@ export interface Linear {
 }
 
 /**
- * An affine layer with weights drawn as PyTorch's default draws them.
- * @param options `bias: false` leaves b out; `zero: true` starts at y = 0
+ * An affine layer. W and b are drawn by `fanInUniform`.
+ * @param options `bias: false` leaves out b; `zero: true` starts at y = 0
+ * @throws Error for counts that are not positive integers
  */
 export function linear(
   inputs: number,

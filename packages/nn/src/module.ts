@@ -1,17 +1,17 @@
-// What a module is (any object with `forward`), and its state, found by walking its fields. No base class, no registration.
+// The state of a module (any object with `forward`), found by walking its fields. No base class, no registration.
 
 import { type Backend, type Shape, ShapeError, Tensor, wrongArgument } from "@pkg/tensor";
 
-/** Tensors by the path of their field: "down.0.blocks.1.conv1.weight". */
+/** Tensors by the path of their field, such as "down.0.blocks.1.conv1.weight". */
 export type StateDict = ReadonlyMap<string, Tensor>;
 
 /**
- * A module's tensors under their paths, in the order of its fields; arrays, maps and sets are walked too. What is held twice (tied
- * weights) stands here once, under the first of its paths.
- * @throws Error when `module` is no object, and when two tensors have one path
+ * A module's tensors by path, in the order of its fields; arrays, maps and sets are walked too. A tensor that is held twice
+ * (tied weights) appears once, under its first path.
+ * @throws Error when `module` is not an object, or two tensors have one path
  */
 export function stateDict(module: object): Map<string, Tensor> {
-  if (!isWalked(module)) throw wrongArgument("module", "it", module, "an object with tensors in its fields");
+  if (!isWalked(module)) throw wrongArgument("stateDict", "module", module, "an object with tensors in its fields");
   const state = new Map<string, Tensor>();
   const seen = new Set<object>();
   const visit = (value: unknown, path: string): void => {
@@ -28,13 +28,13 @@ export function stateDict(module: object): Map<string, Tensor> {
   return state;
 }
 
-/** Where a module's tensors are; undefined for one without any. */
+/** The backend of a module's tensors; undefined for a module without tensors. */
 export function backendOf(module: object): Backend | undefined {
   return stateDict(module).values().next().value?.backend;
 }
 
 /**
- * Gives a module's tensors the values of a state of the same paths, shapes, types and backend; they are copied.
+ * Copies a state into a module's tensors. Paths, shapes, types and backend must agree.
  * @throws ShapeError listing every missing, extra and misfit entry; the module is unchanged then
  */
 export function loadStateDict(module: object, state: StateDict): void {
@@ -43,12 +43,14 @@ export function loadStateDict(module: object, state: StateDict): void {
   assignState(own, state);
 }
 
-/** Compares two states by path. @throws ShapeError listing what is missing, extra and misfit in `found` */
+/**
+ * Compares two states by path. @throws ShapeError listing what `found` lacks, has in excess, or has with another shape or type
+ */
 export function checkState(wanted: StateDict, found: StateDict): void {
   compare(wanted, found, misfit);
 }
 
-/** Compares the paths and shapes alone. @throws ShapeError listing what is missing, extra and misshapen in `found` */
+/** Compares paths and shapes. @throws ShapeError listing what `found` lacks, has in excess, or has with another shape */
 export function checkShapes(wanted: StateDict, found: ReadonlyMap<string, { readonly shape: Shape }>): void {
   compare(wanted, found, shapeMisfit);
 }
@@ -58,8 +60,8 @@ function compare<Value>(
   found: ReadonlyMap<string, Value>,
   misfit: (target: Tensor, value: Value) => string,
 ): void {
-  if (!(wanted instanceof Map)) throw wrongArgument("state", "what is wanted", wanted, "a Map of tensors by path");
-  if (!(found instanceof Map)) throw wrongArgument("state", "it", found, "a Map of tensors by path");
+  if (!(wanted instanceof Map)) throw wrongArgument("checkState", "wanted", wanted, "a Map of tensors by path");
+  if (!(found instanceof Map)) throw wrongArgument("state", "the state", found, "a Map of tensors by path");
   const faults = [
     ...[...wanted.keys()].filter((path) => !found.has(path)).map((path) => `${path} is missing`),
     ...[...found.keys()].filter((path) => !wanted.has(path)).map((path) => `${path} is not part of it`),
@@ -75,7 +77,7 @@ function compare<Value>(
   }
 }
 
-/** Gives tensors the values of a state that was checked. */
+/** Copies a checked state into tensors. */
 export function assignState(own: StateDict, state: StateDict): void {
   for (const [path, target] of own) {
     const value = state.get(path);
@@ -83,7 +85,7 @@ export function assignState(own: StateDict, state: StateDict): void {
   }
 }
 
-/** What keeps `target` from taking a value; "" where nothing does. */
+/** Why `target` cannot take a value; "" if it can. */
 function misfit(target: Tensor, value: unknown): string {
   if (!(value instanceof Tensor)) return "no tensor";
   if (value.disposed) return "disposed, want a live tensor";

@@ -1,9 +1,9 @@
-// Group normalisation, with the activation that follows it fused in.
+// The group normalisation layer. The activation that follows is fused in.
 
 import { ones, optionsOf, type Tensor } from "@pkg/tensor";
 import { expectCount, type InitOptions, zeroInit } from "./init.ts";
 
-/** Normalises each group of channels of each sample, then scales and shifts each channel (Wu & He 2018). */
+/** Group normalisation (Wu & He 2018, arXiv:1803.08494) with a scale and a bias per channel. */
 export interface GroupNorm {
   /** [channels] */
   readonly scale: Tensor;
@@ -14,7 +14,9 @@ export interface GroupNorm {
 }
 
 /**
- * @param options groups: at most 32 by default, the largest divisor of `channels` up to it; activation: applied to the result
+ * A group normalisation that starts with scale 1 and bias 0.
+ * @param options `groups`: by default 32, or the largest divisor of `channels` that leaves four channels per group. `epsilon`
+ * is 1e-5 by default. `activation` is applied to the result
  * @throws Error when `groups` does not divide `channels`
  */
 export function groupNorm(
@@ -41,7 +43,7 @@ export function groupNorm(
   return layer;
 }
 
-/** 32 groups as in the paper, or as many as leave at least four channels a group and divide the channels. */
+/** 32 groups as in the paper; fewer where that would leave less than four channels per group, or not divide the channels. */
 function defaultGroups(channels: number): number {
   for (let groups = Math.min(32, channels >> 2); groups > 1; groups--) if (channels % groups === 0) return groups;
   return 1;

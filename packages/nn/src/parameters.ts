@@ -1,4 +1,4 @@
-// Which tensors of a module are trained: all that are float32, but for buffers and what is frozen.
+// The tensors of a module that are trained: float32 tensors that are neither buffers nor frozen.
 
 import { Tensor, wrongArgument } from "@pkg/tensor";
 import { stateDict } from "./module.ts";
@@ -7,8 +7,8 @@ const buffers = new WeakSet<Tensor>();
 const frozen = new WeakSet<Tensor>();
 
 /**
- * Marks a tensor as a buffer: part of the state of the module that holds it (saved, loaded), never trained or averaged. Tensors of
- * other types than float32 are buffers without it.
+ * Marks a tensor as a buffer: it is saved and loaded with its module, but neither trained nor averaged. Tensors of other types
+ * than float32 are buffers already.
  * @returns the tensor
  */
 export function buffer(tensor: Tensor): Tensor {
@@ -18,37 +18,42 @@ export function buffer(tensor: Tensor): Tensor {
 }
 
 /**
- * Keeps all tensors of a module (or one tensor) as they are: `parameters` leaves them out, optimizers pass them by, and no gradient is
- * computed for them. They stay in the module's state.
+ * Stops the training of a module, or of one tensor: `parameters` leaves its tensors out, optimizers skip them, and no gradient
+ * is computed for them. They stay in the module's state.
  */
 export function freeze(module: object): void {
   for (const tensor of stateDict(module).values()) frozen.add(tensor);
 }
 
-/** Lets the tensors of a module be trained again; an optimizer that was made while they were frozen does not know them. */
+/** Undoes `freeze`. An optimizer that was made while the tensors were frozen does not train them. */
 export function unfreeze(module: object): void {
   for (const tensor of stateDict(module).values()) frozen.delete(tensor);
 }
 
-/** What an optimizer trains: the tensors of a module that are neither frozen nor buffers, each once, in the order of its fields. */
+/**
+ * The tensors that an optimizer trains: those of a module that are neither frozen nor buffers, each once, in the order of its
+ * fields.
+ */
 export function parameters(module: object): Tensor[] {
   return [...namedParameters(module).values()];
 }
 
-/** The same under their paths. */
+/** The tensors of `parameters` by path. */
 export function namedParameters(module: object): Map<string, Tensor> {
   return new Map([...stateDict(module)].filter(([, tensor]) => !isBuffer(tensor) && !isFrozen(tensor)));
 }
 
-/** The number of numbers that an optimizer would train. */
+/** The number of elements in the tensors of `parameters`. */
 export function parameterCount(module: object): number {
   return parameters(module).reduce((sum, { size }) => sum + size, 0);
 }
 
+/** Whether a tensor is a buffer. */
 export function isBuffer(tensor: Tensor): boolean {
   return tensor.dtype !== "float32" || buffers.has(tensor);
 }
 
+/** Whether a tensor is frozen. */
 export function isFrozen(tensor: Tensor): boolean {
   return frozen.has(tensor);
 }

@@ -8,13 +8,20 @@ import { type GroupNorm, groupNorm } from "./norm.ts";
 
 /** skip(x) + conv2(dropout(silu(norm2(conv1(silu(norm1(x))) + W e)))), with e the embedding of time and class. */
 export interface ResidualBlock {
+  /** Followed by silu. */
   readonly norm1: GroupNorm;
+  /** [3, 3, inChannels, outChannels]. */
   readonly conv1: Conv2d;
+  /** [embeddingChannels, outChannels], or twice as many outputs for a scale and a shift. */
   readonly time: Linear;
+  /** Followed by silu. */
   readonly norm2: GroupNorm;
+  /** [3, 3, outChannels, outChannels], zero at the start. */
   readonly conv2: Conv2d;
+  /** [1, 1, inChannels, outChannels]; absent where these are equal, and the skip is the identity. */
   readonly skip?: Conv2d;
   /**
+   * Applies the block.
    * @param x [batch, height, width, inChannels]
    * @param embedded [batch, embeddingChannels], after its activation
    * @param dropoutRng draws the dropout mask; without it nothing is dropped
@@ -23,15 +30,22 @@ export interface ResidualBlock {
   forward(x: Tensor, embedded: Tensor, dropoutRng?: RandomStream): Tensor;
 }
 
-/** How the block is made; `scaleShift` lets the embedding scale and shift norm2's result instead of being added before it. */
+/** The options of a residual block. */
 export interface ResidualOptions extends InitOptions {
+  /** The length of the embedding of time and class. */
   readonly embeddingChannels: number;
+  /** The groups of the norms. Default: as in `groupNorm`. */
   readonly groups?: number;
+  /** The rate of dropout, in [0, 1). Default 0. */
   readonly dropout?: number;
+  /** Whether the embedding scales and shifts the result of norm2, instead of being added before it. Default false. */
   readonly scaleShift?: boolean;
 }
 
-/** Starts as its skip: the last convolution is zero. */
+/**
+ * A residual block that starts as its skip: the last convolution is zero.
+ * @throws Error for counts that are not positive integers
+ */
 export function residualBlock(inChannels: number, outChannels: number, options: ResidualOptions): ResidualBlock {
   expectCount("residualBlock", "inChannels", inChannels);
   expectCount("residualBlock", "outChannels", outChannels);

@@ -114,7 +114,7 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
   });
   const hasAttention = (level: number) => config.attentionLevels?.includes(level) ?? false;
 
-  const skips = [channels]; // channels of every tensor that the way up will concatenate
+  const skips = [channels]; // channels of the tensors that the way up concatenates
   let width = channels;
   const input = conv2d(inChannels, channels, init);
   const down = widths.map((to, level): Level => {
@@ -165,7 +165,7 @@ function forward(
 ): Tensor {
   checkCall(config, x, times, labels);
   const embedded = embed(model, config, x, times, labels);
-  // What a stage makes on the way goes when it ends: all of a step's would be twice as much.
+  // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
   const through = (input: Tensor, { block, attention }: Stage): Tensor =>
     tidy(() => {
       const hidden = block.forward(input, embedded, rng);

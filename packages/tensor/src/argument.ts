@@ -1,4 +1,4 @@
-// Arguments of the wrong kind, which plain JavaScript lets pass: each is one error that names the argument and what was wanted.
+// Checks of argument types, which plain JavaScript does not check. Each error names the argument and what was wanted.
 
 import type { Backend } from "./backend.ts";
 import type { Tensor } from "./tensor.ts";

@@ -1,4 +1,4 @@
-// The interface of a backend: storage, transfers and running an op; nothing else is asked of it.
+// The interface of a backend: storage, transfers, and running an op.
 
 import type { NumberArray, Op } from "./op.ts";
 import type { DType, Layout } from "./shape.ts";

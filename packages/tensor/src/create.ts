@@ -1,4 +1,4 @@
-// Tensors from numbers: tensor, zeros, ones, full, arange and their likes. Random ones come from random.ts.
+// Tensors from numbers: tensor, zeros, ones, full, arange, zerosLike, onesLike. Random tensors come from random.ts.
 
 import { expectNumber, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import type { Backend } from "./backend.ts";

@@ -1,4 +1,4 @@
-// The loss of classification: how improbable the right classes are under a softmax of logits.
+// The cross-entropy loss of classification.
 
 import { expectList, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import { tensor } from "./create.ts";

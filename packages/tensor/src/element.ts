@@ -1,4 +1,4 @@
-// A number of the host as an element of a type: what `cast`, `tensor` and `full` make of it. Integers among themselves are not its matter.
+// Numbers of the host as elements of a type, as `cast`, `tensor` and `full` convert them.
 
 import type { DType } from "./shape.ts";
 

@@ -1,4 +1,4 @@
-// The error function on the host in double precision, to about 1e-14: what the float32 kernels are tested against.
+// The error function on the host in float64, to about 1e-14. The float32 kernels are tested against it.
 
 /** erf x = 2/√π ∫₀ˣ e^(−u²) du. */
 export function erf(x: number): number {

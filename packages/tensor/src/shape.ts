@@ -1,4 +1,4 @@
-// Shapes, strides and layouts as pure functions; nothing here knows a tensor or a backend.
+// Shapes, strides and layouts as pure functions. They know no tensor and no backend.
 
 import { expectList, wrongArgument } from "./argument.ts";
 

@@ -1,4 +1,4 @@
-// class Tensor, and `apply`: the one place where ops run and are recorded. What an op computes stands in ops/, most methods in tensor/.
+// class Tensor, and `apply`, which alone runs and records ops. What an op computes stands in ops/, most methods in tensor/.
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
@@ -224,13 +224,13 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
     const { inputs: savedInputs, outputs: savedOutputs } = op.saves ?? {};
     record(
-      op as Op<unknown>, // a node hands its attrs to no other op than its own
+      op as Op<unknown>, // a node passes its attrs to its own op only
       given,
       inputs.map((input, i) => input.alias(savedInputs ? !savedInputs.includes(i) : op.saves !== undefined)),
       outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
     );
   }
-  tell(op as Op<unknown>, inputs, outputs, given); // observers hand no attrs to it
+  tell(op as Op<unknown>, inputs, outputs, given); // observers never run it
   return outputs;
 }
 

@@ -1,4 +1,4 @@
-// Differentiation: grad, valueAndGrad, vjp and jvp over one walk of the graph. The rules of each op stand with the op.
+// Differentiation: grad, valueAndGrad, vjp and jvp over one walk of the graph. The rule of each op stands with the op.
 
 import { expectFunction, expectTensor, expectTensors } from "../argument.ts";
 import { onesLike, zerosLike } from "../create.ts";
@@ -123,7 +123,7 @@ function backward(
   { reuse = false }: { reuse?: boolean } = {},
 ): (Tensor | undefined)[] {
   for (const [i, output] of outputs.entries()) checkCotangent("vjp: cotangent", cotangents[i], output);
-  // Aliases, so that each sum is freed when it has been used, whoever else holds the same tensor; and all of those still to be freed.
+  // Sums are aliases: each is freed after its use, also if another tensor holds the same storage. `held` are those not yet freed.
   const sums = new Map<Origin, Tensor>();
   const held = new Set<Tensor>();
   const free = (sum: Tensor): void => {
@@ -143,7 +143,7 @@ function backward(
     if (sum) free(sum);
   };
 
-  // Saved values go as soon as their node is done, unless somebody will walk the graph again.
+  // A node's saved values are freed after the node, unless the graph is walked again.
   const done = reuse || isRecording() ? () => {} : releaseNode;
   const sources = new Set(xs.map((x) => x.origin));
   try {

@@ -1,4 +1,4 @@
-// What is recorded of a computation so that it can be differentiated: nodes, and when they are made. grad.ts walks them.
+// The graph of a computation: nodes, and when they are recorded. grad.ts walks it.
 
 import type { Op } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
@@ -38,7 +38,7 @@ export function isTracked({ origin }: Tensor): boolean {
 export function record(op: Op<unknown>, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
   const node: Node = { order: order++, op, attrs, inputs, outputs };
   for (const output of outputs) output.origin.node = node;
-  // The outermost recording owns every node: an inner one's may be part of what the outer differentiates.
+  // The outermost recording owns every node: it may differentiate through the nodes of an inner one.
   recordings[0].push(node);
 }
 

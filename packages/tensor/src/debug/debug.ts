@@ -1,4 +1,4 @@
-// Finding where numbers go wrong: the first op that makes a NaN or an infinity, and the ops at which two backends differ.
+// Finding numerical faults: the first op that makes a NaN or an infinity, and the op at which two backends differ.
 
 import { expectBackend, expectFunction } from "../argument.ts";
 import type { Backend } from "../backend.ts";
@@ -51,7 +51,7 @@ export async function detectNonFinite<Result>(f: () => Result | Promise<Result>)
   expectFunction("detectNonFinite", "f", f);
   const counts: Count[] = [];
   const looked = new WeakSet<Storage>();
-  const meant = new WeakSet<Storage>(); // where infinities may be that are no fault
+  const meant = new WeakSet<Storage>(); // storage that may hold infinities on purpose
   let ops = 0;
   const look = (tensor: Tensor, what: string, isCertain: boolean, onlyNaN = false): void => {
     looked.add(tensor.storage);
@@ -147,7 +147,7 @@ async function valuesOf(f: (backend: Backend) => unknown, backend: Backend): Pro
   observe(
     () =>
       tidy(() => {
-        if (f(backend) instanceof Promise) throw new Error("numericsReport: f is async, want a function that is not");
+        if (f(backend) instanceof Promise) throw new Error("numericsReport: f is async, want a synchronous function");
       }),
     (op, _, outputs) => {
       if (op.view) return;

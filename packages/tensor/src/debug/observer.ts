@@ -1,4 +1,4 @@
-// Who is told of every op that runs, and which tasks' ops these are: several may run side by side, each with an observer.
+// Observers of the ops that run. Several observed functions may run concurrently; each observer sees its own function's ops.
 
 import { type AsyncStore, nodeProcess } from "../host/host.ts";
 import type { Op } from "../op.ts";
@@ -45,7 +45,7 @@ export function observe<Result>(f: () => Result, observer: Observer): Result {
     const result = asCurrent(observation, () => (tasks ? tasks.run(observation, f) : f()));
     if (!isPromise(result)) return result;
     isWaiting = true;
-    return Promise.resolve(result).finally(() => end(observation)) as Result; // of the same value
+    return Promise.resolve(result).finally(() => end(observation)) as Result; // the promise has the same value
   } finally {
     if (!isWaiting) end(observation);
   }
@@ -69,7 +69,7 @@ export function tell(op: Op<unknown>, inputs: readonly Tensor[], outputs: readon
 }
 
 function toTell(): readonly Observation[] {
-  if (!current && !tasks) return [...going]; // one of those that wait, or somebody else
+  if (!current && !tasks) return [...going]; // the op belongs to one of those that wait, or to another task
   const one = current ?? tasks?.getStore();
   return one && !one.isOver ? [one] : [];
 }
@@ -91,5 +91,5 @@ function asCurrent<Result>(observation: Observation, f: () => Result): Result {
 function end(observation: Observation): void {
   observation.isOver = true;
   going.delete(observation);
-  if (going.size === 0) tasks?.disable(); // or Node would follow every promise for ever
+  if (going.size === 0) tasks?.disable(); // otherwise Node keeps following every promise
 }

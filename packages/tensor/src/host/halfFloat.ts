@@ -1,4 +1,4 @@
-// The two 16-bit floats of files, binary16 and bfloat16, to and from float32. Not arithmetic: nothing computes in them here.
+// The 16-bit floats of files, binary16 and bfloat16, to and from float32. Nothing computes in them here.
 
 /**
  * IEEE binary16 bit patterns as float32; exact, NaN payloads included.
@@ -59,7 +59,7 @@ export function encodeBfloat16(values: Float32Array): Uint16Array {
   });
 }
 
-// A NaN whose payload sat in the bits that are cut off must not become an infinity.
+// A NaN must not become an infinity when its payload is cut off.
 function nanFraction(fraction: number, quiet: number): number {
   return fraction === 0 ? quiet : fraction;
 }

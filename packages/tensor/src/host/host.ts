@@ -1,4 +1,4 @@
-// Node's `process`, where there is one: its built-in modules are asked for at run time, so that bundlers for browsers see no import.
+// Node's `process`, if there is one. Built-in modules are requested at run time, so bundlers for browsers see no import.
 
 /** The parts of Node's `process` that the engine uses. */
 export interface NodeProcess {
@@ -46,6 +46,6 @@ type NodeWorkerClass = new (source: string, options: { eval: true; workerData: u
 
 /** `process` of Node, Deno or Bun; undefined in browsers, and for a substitute without built-in modules. */
 export function nodeProcess(): NodeProcess | undefined {
-  const { process } = globalThis as { process?: NodeProcess }; // the types of Node are not a browser's
+  const { process } = globalThis as { process?: NodeProcess }; // the types of Node are missing in a browser
   return process?.getBuiltinModule ? process : undefined;
 }

@@ -1,4 +1,4 @@
-// Giving the event loop its turns: where the host computes, awaiting a result alone never lets a page draw or a timer fire.
+// Turns of the event loop. On a backend that computes on the host, awaiting a result alone lets no page draw and no timer fire.
 
 /** Milliseconds per frame of a page. */
 const PERIOD = 16;

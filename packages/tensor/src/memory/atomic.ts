@@ -1,4 +1,4 @@
-// Steps that happen wholly or not at all. What a failing one changed on the host is undone; what it overwrites, it overwrites last.
+// All-or-nothing steps. A failing step undoes its changes on the host; overwrites of elements wait until a step has succeeded.
 
 import { expectFunction } from "../argument.ts";
 
@@ -35,13 +35,13 @@ export function atomically<Result>(f: () => Result): Result {
   depth++;
   try {
     const result = f();
-    if (result instanceof Promise) throw new Error("allOrNothing: the function is async, want one that is not");
+    if (result instanceof Promise) throw new Error("allOrNothing: the function is async, want a synchronous one");
     if (depth === 1) runOverwrites();
     return result;
   } catch (error) {
     while (done.overwrites + overwrites.length > before.overwrites) {
       const dropped = overwrites.pop();
-      if (!dropped) break; // those that ran already cannot be dropped
+      if (!dropped) break; // the others have run
       dropped.begin();
       dropped.end();
     }

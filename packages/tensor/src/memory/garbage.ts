@@ -1,4 +1,4 @@
-// Having garbage collected: what tensors hold lies outside of the collector's heap, so that it sees no reason to run by itself.
+// Running the garbage collector. Elements lie outside of its heap, so it sees no reason to run.
 
 import { nodeProcess } from "../host/host.ts";
 
@@ -21,16 +21,16 @@ function nodeCollector(): Collector | null {
     const [v8, vm] = [node.getBuiltinModule("node:v8"), node.getBuiltinModule("node:vm")];
     const { gc: exposed } = globalThis as { gc?: Collector };
     if (!exposed) v8.setFlagsFromString("--expose-gc");
-    const gc = exposed ?? (vm.runInNewContext("gc") as Collector); // what the flag puts into new contexts
+    const gc = exposed ?? (vm.runInNewContext("gc") as Collector); // the flag puts it into new contexts
     if (!exposed) v8.setFlagsFromString("--no-expose-gc");
-    // A context that ends its own microtasks: with them ends the time for which the engine keeps what a WeakRef was made of or read for.
+    // The engine keeps the targets of new and read WeakRefs until microtasks end. This context ends its own.
     const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
     return () => {
       vm.runInContext("0", context);
       gc();
     };
   } catch {
-    return null; // a host that has these modules by name only
+    return null; // the host has these modules in name only
   }
 }
 
@@ -51,17 +51,17 @@ export function weighDown(owner: object, bytes: number): void {
   owed += bytes;
   if (owed < SMALLEST) return;
   try {
-    // One that can be resized is mapped, not allocated, so that no allocator clears it.
+    // A resizable buffer is mapped, not allocated: no allocator clears it.
     const size = Math.min(owed, LARGEST);
     const buffer = new (ArrayBuffer as ResizableConstructor)(size, { maxByteLength: size });
     if ("resize" in buffer) weights.set(owner, buffer);
-  } catch {} // address space is short: it was an advice only
+  } catch {} // address space is short, and the weight is optional
   owed = 0;
 }
 
 /** Undoes `weighDown`. */
 export function relieve(owner: object): void {
-  const buffer = weights.get(owner) as ResizableBuffer | undefined; // only such are put there
+  const buffer = weights.get(owner) as ResizableBuffer | undefined; // `weighDown` stores no other
   buffer?.resize(0);
   weights.delete(owner);
 }

@@ -1,4 +1,4 @@
-// Who owns a tensor: reference-counted storage, tidy scopes, and the garbage collector as a safety net.
+// Ownership of tensors: reference-counted storage, tidy scopes, and the garbage collector as a safety net.
 
 import { expectFunction, expectTensor, isTensor } from "../argument.ts";
 import type { Backend, Buffer } from "../backend.ts";
@@ -90,7 +90,7 @@ interface Scope {
 const scopes: Scope[] = [];
 let live = 0;
 
-// A tensor that nobody can reach any more, and that no scope owned, gives its storage back when it is collected.
+// An unscoped tensor frees its storage when it is collected.
 onCollected((slot) => {
   live--;
   slot.storage?.release();

@@ -1,4 +1,4 @@
-// Tensors that no scope owns: they live until nobody can reach them, and the collector of garbage is asked in time to find that out.
+// Tensors that no scope owns. The garbage collector frees them, and is run before they hold too much.
 
 import { garbageCollector, relieve, weighDown } from "./garbage.ts";
 import type { Slot } from "./memory.ts";

@@ -1,4 +1,4 @@
-// Normals from random words in float32, operation for operation what `box_muller` does in the kernels: the same bits.
+// Normal numbers from random words in float32, operation by operation as `box_muller` in the kernels: the same bits.
 
 const { fround } = Math;
 const FLOAT = new Float32Array(1);

@@ -1,21 +1,21 @@
-// What a draw's random words are made into, on the host: the reference for the kernels, and host-side draws. All float32.
+// Distributions from the random words of a draw, on the host in float32: the reference for the kernels, and draws on the host.
 
 import { boxMuller } from "./boxMuller.ts";
 import { type Draw, multiplyHigh, words } from "./philox.ts";
 
-/** `scale` · value + `shift`. */
+/** A draw whose numbers become scale · value + shift. */
 export interface AffineDraw extends Draw {
   readonly scale: number;
   readonly shift: number;
 }
 
-/** Integers from `low` on, `bound` of them. */
+/** A draw of `bound` integers from `low` on. */
 export interface IntegerDraw extends Draw {
   readonly low: number;
   readonly bound: number;
 }
 
-/** True where a number of [0, 2²⁴) is below `bound`. */
+/** A draw that is true where a number in [0, 2²⁴) is below `bound`. */
 export interface TrialDraw extends Draw {
   readonly bound: number;
 }
@@ -38,7 +38,7 @@ export function normals(draw: AffineDraw, size: number): Float32Array {
   return affine(values.subarray(0, size), draw);
 }
 
-/** Uniform integers: ⌊word · bound / 2³²⌋ + low, whose probabilities are 1 / bound to within 2⁻³². */
+/** Uniform integers ⌊word · bound / 2³²⌋ + low. Their probabilities are 1 / bound to within 2⁻³². */
 export function integers(draw: IntegerDraw, size: number): Int32Array {
   return Int32Array.from(words(draw, size), (word) => draw.low + multiplyHigh(word, draw.bound));
 }

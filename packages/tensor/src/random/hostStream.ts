@@ -1,4 +1,4 @@
-// A random stream whose numbers only the host can make: tensors are drawn there and uploaded.
+// A random stream that only the host can compute: it draws there and uploads.
 
 import { optionsOf } from "../argument.ts";
 import { perStep, refuseInCapture } from "../capture/session.ts";
@@ -9,11 +9,11 @@ import { type DType, type Shape, sizeOf } from "../shape.ts";
 import type { DrawOptions, RandomState, RandomStream } from "./random.ts";
 import { checkCount, integerDraw, normalDraw, signDraw, trialDraw, uniformDraw } from "./random.ts";
 
-/** What makes the numbers, its parameters checked. */
+/** Makes the numbers of a stream from parameters that were checked. */
 export interface HostSource {
   normals(size: number, mean: number, std: number): Float32Array;
   uniforms(size: number, low: number, high: number): Float32Array;
-  /** low + one of `bound` numbers. */
+  /** `bound` numbers from `low` on. */
   integers(size: number, low: number, bound: number): Int32Array;
   permutation(n: number): Uint32Array;
   split(label: string | number): RandomStream;
@@ -21,9 +21,9 @@ export interface HostSource {
   restore(state: RandomState): void;
 }
 
-/** The stream over a source. */
+/** The stream that draws from a source. */
 export function hostStream(source: HostSource): RandomStream {
-  /** Lets a step that fails set the stream back to where it stands. */
+  /** If the current step fails, restores the stream's present state. */
   const remember = () => {
     if (!isAtomic()) return;
     const before = source.state();

@@ -1,4 +1,4 @@
-// What is done to a tensor with random numbers that its kernel makes in registers: addNoise and dropout.
+// addNoise and dropout: their kernels draw random numbers in registers.
 
 import { expectNumber, expectStream, expectTensor, expectTensors } from "../argument.ts";
 import { perStep } from "../capture/session.ts";
@@ -7,17 +7,17 @@ import { dropout as dropoutOp, noiseAdd } from "../ops/index.ts";
 import { apply, type Tensor } from "../tensor.ts";
 import type { RandomStream } from "./random.ts";
 
-// For checking operands, which does not depend on the draw, before one is taken.
+// Operands are checked before a draw is taken; any draw serves for that.
 const ANY_DRAW = { key: [0, 0], index: 0 } as const;
 
 /**
- * signal · x0 + noise · ε with standard normal ε, in one pass: x_t = √ᾱ_t x0 + √(1 − ᾱ_t) ε (Ho et al. 2020, eq. 4).
- * Both results have the same bits on all float32 backends, and ε those of `rng.normal(x0.shape)` in its place.
+ * signal · x0 + noise · ε with standard normal ε, in one pass: x_t = √ᾱ_t x0 + √(1 − ᾱ_t) ε (Ho et al. 2020, arXiv:2006.11239,
+ * eq. 4). The results have the same bits on all float32 backends, and ε has those of `rng.normal(x0.shape)`.
  * @param x0 [batch, ...]
  * @param signal [batch]
  * @param noise [batch]
- * @param rng takes one draw
- * @returns `noisy` and `noise` (ε), both [batch, ...]; ε is a constant, `noisy` differentiable by x0, signal and noise
+ * @param rng gives one draw
+ * @returns `noisy` and `noise` (ε), both [batch, ...]. ε is a constant; `noisy` is differentiable by x0, signal and noise
  * @throws ShapeError when signal or noise is not [batch]
  */
 export function addNoise(
@@ -44,10 +44,11 @@ export function addNoise(
 }
 
 /**
- * Elements set to zero with probability `rate`, the others divided by 1 − rate. No mask is stored: the gradient makes it again.
- * @param rate in [0, 1); x itself for 0, without a draw
- * @param rng takes one draw
- * @throws Error for other rates
+ * Sets each element to 0 with probability `rate`, and divides the others by 1 − rate. No mask is stored: the gradient draws it
+ * again.
+ * @param rate in [0, 1); 0 gives x itself and draws nothing
+ * @param rng gives one draw
+ * @throws Error for another rate
  */
 export function dropout(x: Tensor, rate: number, rng: RandomStream): Tensor {
   expectTensor("dropout", "x", x);

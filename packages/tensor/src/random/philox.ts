@@ -1,17 +1,17 @@
-// Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") on the host; kernels carry it too.
+// Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") on the host; kernels have it too.
 
-/** The numbers of one draw of a stream: words 4q … 4q + 3 of it are philox([q, index, index / 2³², 0], key). */
+/** One draw of a stream: its words 4q … 4q + 3 are philox([q, index, index / 2³², 0], key). */
 export interface Draw {
-  /** The stream: low and high half of its 64-bit key. */
+  /** The stream's 64-bit key, the low half first. */
   readonly key: readonly [number, number];
-  /** Counts the draws of the stream from 0; below 2⁵³. */
+  /** The number of the draw in the stream, from 0; below 2⁵³. */
   readonly index: number;
 }
 
 /** Four words, each in [0, 2³²). */
 export type Words = readonly [number, number, number, number];
 
-/** 128 random bits of a counter and a key. */
+/** 128 random bits from a counter and a key. */
 export function philox(counter: Words, key: readonly [number, number]): Words {
   let [a, b, c, d] = counter;
   let [k, l] = key;
@@ -39,7 +39,7 @@ export function words(draw: Draw, size: number): Uint32Array {
   return result.subarray(0, size);
 }
 
-/** A number in [0, 2⁵³) as 32-bit words, the low one first. */
+/** A number in [0, 2⁵³) as two words, the low one first. */
 export function halves(value: number): [number, number] {
   return [value >>> 0, Math.floor(value / 2 ** 32)];
 }

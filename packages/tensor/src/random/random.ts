@@ -1,4 +1,4 @@
-// Random streams: what draws random numbers for tensors and for the host. randomStream is ours; torchRandom.ts has PyTorch's.
+// Random streams for tensors and for the host. PyTorch's streams are in torchRandom.ts and torchCuda.ts.
 
 import { optionsOf } from "../argument.ts";
 import type { Backend } from "../backend.ts";
@@ -24,68 +24,72 @@ export interface NormalOptions {
 export interface UniformOptions {
   /** Default 0. */
   readonly low?: number;
-  /** Default 1; excluded, but where rounding low + (high − low) · u to float32 gives it. */
+  /** Default 1. It is excluded, unless low + (high − low) · u rounds to it in float32. */
   readonly high?: number;
 }
 
-/** Where the tensor is made. */
+/** The backend of a drawn tensor. */
 export interface DrawOptions {
   /** Default: the one of `setDefaultBackend`. */
   readonly backend?: Backend;
 }
 
-/** Draws as arrays on the host, row-major: what `data()` of the tensor drawn in its place would give. */
+/** Draws as row-major arrays on the host: the elements that the tensor of the same draw would have. */
 export interface HostDraws {
   /** Normal numbers. */
   normal(shape: Shape, options?: NormalOptions): Float32Array;
   /** Uniform numbers in [low, high). */
   uniform(shape: Shape, options?: UniformOptions): Float32Array;
-  /** Integers in [low, high), each as likely. */
+  /** Integers low, …, high − 1 with equal probability. */
   integers(low: number, high: number, shape: Shape): Int32Array;
-  /** −1 or 1, each as likely. */
+  /** −1 or 1 with equal probability. */
   rademacher(shape: Shape): Float32Array;
-  /** 1 with this probability, otherwise 0. */
+  /** 1 with the given probability, otherwise 0. */
   bernoulli(probability: number, shape: Shape): Uint32Array;
 }
 
-/** Where a stream stands, as plain JSON. */
+/** The state of a stream, as plain JSON. */
 export interface RandomState {
+  /** The kind of stream that can restore it. */
   readonly generator: string;
 }
 
 /**
- * A sequence of draws that is fixed by a seed. Every method but `split`, `state` and `restore` takes the next draw; what it
- * gives does not depend on the backend, to the bit. Methods throw Error for parameters out of range, and ShapeError for shapes,
- * before anything is drawn. A draw that fails leaves the stream where it stood; so does a step that is all or nothing (see `allOrNothing`).
+ * A sequence of draws that a seed fixes.
+ * Each method takes the next draw, but for `split`, `state` and `restore`. The bits of a draw do not depend on the backend.
+ * Methods throw Error for parameters out of range, and ShapeError for shapes, before they draw. A draw that fails leaves the
+ * stream as it was; so does an all-or-nothing step that fails (see `allOrNothing`).
  */
 export interface RandomStream {
-  /** The same draws without a backend. */
+  /** The same draws as arrays, without a backend. */
   readonly host: HostDraws;
   /** Normal numbers, float32. */
   normal(shape: Shape, options?: NormalOptions & DrawOptions): Tensor;
   /** Uniform numbers in [low, high), float32: multiples of 2⁻²⁴ in [0, 1), scaled. */
   uniform(shape: Shape, options?: UniformOptions & DrawOptions): Tensor;
-  /** Uniform integers low, …, high − 1 as int32, of probabilities equal to within 2⁻³². */
+  /** Integers low, …, high − 1, int32. Their probabilities are equal to within 2⁻³². */
   integers(low: number, high: number, shape: Shape, options?: DrawOptions): Tensor;
   /** −1 or 1 with equal probability, float32. */
   rademacher(shape: Shape, options?: DrawOptions): Tensor;
-  /** True with the given probability (to within 2⁻²⁵), bool. */
+  /** True with the given probability to within 2⁻²⁵, bool. */
   bernoulli(probability: number, shape: Shape, options?: DrawOptions): Tensor;
-  /** 0, …, n − 1 in random order: how to shuffle a data set. */
+  /** The numbers 0, …, n − 1 in random order, such as the order of an epoch. */
   permutation(n: number): Uint32Array;
   /** One uniform number in [0, 1). */
   next(): number;
-  /** The child stream of a label: independent of this one and of other children, and the same whenever it is asked for. */
+  /**
+   * The child stream of a label. It is independent of this stream and of other children, and equal labels give equal children.
+   */
   split(label: string | number): RandomStream;
-  /** Where the stream stands: `restore` goes on from there, bit for bit. */
+  /** The state of the stream. `restore` continues from it, bit for bit. */
   state(): RandomState;
-  /** @throws Error for the state of another generator, or none */
+  /** Continues from a state. @throws Error for a state of another generator, or for what is not a state */
   restore(state: RandomState): void;
-  /** Internal: takes the next draw for a kernel to make in its registers; null from a stream that only the host can follow. */
+  /** Internal: takes the next draw, which a kernel makes in registers; null for a stream that only the host can compute. */
   take(): Draw | null;
 }
 
-/** The state of a stream of `randomStream`. */
+/** The state of a `randomStream`. */
 interface PhiloxState extends RandomState {
   readonly generator: typeof GENERATOR;
   /** 64 bits, "0x…". */
@@ -97,15 +101,16 @@ interface PhiloxState extends RandomState {
 type Key = readonly [number, number];
 
 const GENERATOR = "philox4x32-10";
-// The last word of the counter: draws have 0 there.
+// The last word of the counter, which is 0 for draws.
 const NUMBERED_CHILD = 1;
 const NAMED_CHILD = 2;
 
 /**
- * A stream of random numbers (Philox-4x32-10 counters; normals by Box and Muller's method).
- * Element i of a draw depends on the seed, the number of draws before and i alone: a larger draw begins with the elements of a
- * smaller one in its place.
+ * A stream of random numbers: Philox-4x32-10 counters (Salmon et al. 2011), normals by Box and Muller's method.
+ * Element i of a draw depends on the seed, the number of earlier draws and i alone, so a larger draw begins with the elements
+ * of a smaller one.
  * @param seed an integer in [0, 2⁵³), or a bigint in [0, 2⁶⁴)
+ * @throws Error for another seed
  */
 export function randomStream(seed: number | bigint): RandomStream {
   return new PhiloxStream(keyOf("randomStream", seed));
@@ -195,7 +200,7 @@ class PhiloxStream implements RandomStream {
     return { key: this.key, index: this.index++ };
   }
 
-  /** Lets a step that fails set the stream back to where it stands. */
+  /** If the current step fails, restores the stream's present state. */
   private remember(): void {
     const { key, index } = this;
     onFailure(() => {
@@ -261,12 +266,12 @@ export function trialDraw(probability: number, shape: Shape): { bound: number } 
   return { bound: trialBound(probability) };
 }
 
-/** @throws Error unless `permutation` can be asked for so many */
+/** Refuses what cannot be the length of a permutation. */
 export function checkCount(n: number): void {
   if (n !== n >>> 0) throw new Error(`permutation: n ${n}, want an integer from 0 to 2³² − 1`);
 }
 
-/** 0, …, n − 1 shuffled (Fisher and Yates): place i gets one of those from i on, `pick(i)` places further. */
+/** The numbers 0, …, n − 1 shuffled (Fisher and Yates): place i is exchanged with place i + `pick(i)`. */
 export function shuffled(n: number, pick: (i: number) => number): Uint32Array {
   const order = Uint32Array.from({ length: n }, (_, i) => i);
   for (let i = 0; i < n - 1; i++) {
@@ -276,7 +281,7 @@ export function shuffled(n: number, pick: (i: number) => number): Uint32Array {
   return order;
 }
 
-/** A seed as two words, the low one first. @throws Error naming the function that got it */
+/** A seed as two words, the low one first. @throws Error naming the function for a seed out of range */
 export function keyOf(op: string, seed: number | bigint): Key {
   const isValid =
     typeof seed === "bigint" ? seed === BigInt.asUintN(64, seed) : Number.isSafeInteger(seed) && seed >= 0;
@@ -285,11 +290,12 @@ export function keyOf(op: string, seed: number | bigint): Key {
   return [Number(bits & 0xffffffffn), Number(bits >> 32n)];
 }
 
+/** A key as one number of 64 bits. */
 export function bigintOf([low, high]: Key): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
-/** The key of a labelled child: Philox of the label, eight bytes of a text at a time. */
+/** The key of a child: Philox of its label, eight bytes of a text at a time. */
 export function childKey(key: Key, label: string | number): Key {
   if (typeof label === "number") {
     if (!(Number.isSafeInteger(label) && label >= 0))

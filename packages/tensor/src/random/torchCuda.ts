@@ -1,13 +1,16 @@
-// PyTorch's CUDA generator: the numbers of torch.manual_seed(seed) and torch.randn, rand and randint on a GPU.
+// PyTorch's CUDA generator: the numbers of torch.manual_seed(seed) with torch.randn, rand and randint on a GPU.
 
 import { expectOptions, optionsOf } from "../argument.ts";
 import { type HostSource, hostStream } from "./hostStream.ts";
 import { halves, philox, type Words } from "./philox.ts";
 import { bigintOf, childKey, keyOf, type RandomState, type RandomStream } from "./random.ts";
 
-/** The GPU whose draws `torchCudaStream` repeats. */
+/** The GPU whose draws `torchCudaStream` reproduces. */
 export interface TorchCudaOptions {
-  /** Of the GPU; draws larger than all its threads depend on it: 108 for A100, 128 for RTX 4090, 132 for H100 SXM. */
+  /**
+   * The GPU's multiprocessors, such as 108 for A100, 128 for RTX 4090, 132 for H100 SXM. Draws larger than all its threads
+   * depend on them.
+   */
   readonly multiprocessors: number;
   /** Default 2048, as on V100, A100 and H100; 1536 on other GPUs since Ampere, 1024 on Turing. */
   readonly threadsPerMultiprocessor?: number;
@@ -29,9 +32,11 @@ const UNIT = 2 ** -32;
 const TURN = fround(UNIT * fround(2 * Math.PI));
 
 /**
- * The stream after `torch.manual_seed(seed)` on a CUDA GPU: `uniform` is torch.rand, `integers` torch.randint (for high − low
- * < 2²⁸), both the same bits; `normal` is torch.randn, to 1e-5, because CUDA takes a fast sine. `bernoulli` and `rademacher`
- * are made of those. @throws Error from `permutation`: torch.randperm sorts on the GPU
+ * The stream after `torch.manual_seed(seed)` on a CUDA GPU.
+ * - `uniform` is torch.rand and `integers` is torch.randint (for high − low < 2²⁸), with the same bits.
+ * - `normal` is torch.randn to 1e-5: CUDA computes a fast sine.
+ * - `bernoulli` and `rademacher` are made from those.
+ * - `permutation` throws: torch.randperm sorts on the GPU.
  * @param seed as for `randomStream`
  */
 export function torchCudaStream(seed: number | bigint, options: TorchCudaOptions): RandomStream {
@@ -54,7 +59,7 @@ function cudaSource(seed: readonly [number, number], maxBlocks: number, options:
   let key = seed;
   let offset = 0;
 
-  /** Each thread makes four numbers of four words at a time, for elements that lie one grid apart. */
+  /** Each thread makes four numbers from four words at a time, for elements that are one grid apart. */
   const fill = <Numbers extends Float32Array | Int32Array>(
     out: Numbers,
     make: (words: Words) => readonly number[],

@@ -1,4 +1,4 @@
-// PyTorch's CPU generator: the numbers of torch.manual_seed(seed) and torch.randn, rand, randint and randperm.
+// PyTorch's CPU generator: the numbers of torch.manual_seed(seed) with torch.randn, rand, randint and randperm.
 
 import { type HostSource, hostStream } from "./hostStream.ts";
 import { bigintOf, childKey, keyOf, type RandomState, type RandomStream, shuffled } from "./random.ts";
@@ -21,13 +21,15 @@ const SHIFT = 397;
 const TWO_PI = fround(2 * Math.PI);
 
 /**
- * The stream after `torch.manual_seed(seed)` on the CPU:
- * - `uniform` is torch.rand (`Tensor.uniform_`), `integers` torch.randint, `permutation` torch.randperm (n < 2³² / 20): the same bits
- *   (integers for high − low < 2²⁸, scaled uniforms where torch was compiled with fused multiply-add, as on x86-64);
- * - `normal` is torch.randn (`Tensor.normal_`), of which fewer than 16 numbers come from another algorithm than 16 and more.
- *   Torch's vector units round the logarithm and the cosine a little differently: results agree to 2e-6;
- * - `bernoulli` is torch.bernoulli of a tensor full of the probability, `rademacher` 2 · torch.randint(0, 2) − 1, `next` torch.rand of one.
- * Torch streams have no children; `split` gives the stream of a seed made of this one's and the label.
+ * The stream after `torch.manual_seed(seed)` on the CPU.
+ * - `uniform` is torch.rand, `integers` is torch.randint (for high − low < 2²⁸), and `permutation` is torch.randperm (n < 2³² /
+ *   20), with the same bits. Uniforms other than [0, 1) agree with a torch that was compiled with fused multiply-add, as on
+ * x86-64.
+ * - `normal` is torch.randn to 2e-6: torch's vector units round the logarithm and the cosine differently. As in torch, fewer
+ *   than 16 numbers come from another algorithm.
+ * - `bernoulli` is torch.bernoulli of a tensor filled with the probability, `rademacher` is 2 · torch.randint(0, 2) − 1, and
+ *   `next` is torch.rand of one number.
+ * - `split` makes a stream from this one's seed and the label: torch has no child streams.
  * @param seed as for `randomStream`
  */
 export function torchStream(seed: number | bigint): RandomStream {

@@ -4,7 +4,7 @@ import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "..
 import { decodeFloat8, encodeFloat8, type Float8, isFloat8 } from "./float8.ts";
 import { checkName, elementCount, type HeaderEntry, listText, quote } from "./header.ts";
 
-/** The array that holds each dtype in memory; the 16-bit and 8-bit floats widen to float32, exactly. */
+/** The array class of each element type in memory. 16-bit and 8-bit floats become float32, exactly. */
 export interface SafetensorsArrays extends Readonly<Record<Float8, Float32Array>> {
   readonly U64: BigUint64Array;
   readonly I64: BigInt64Array;
@@ -25,8 +25,8 @@ export interface SafetensorsArrays extends Readonly<Record<Float8, Float32Array>
 export type SafetensorsDtype = keyof SafetensorsArrays;
 
 /**
- * A tensor of a file: row-major `data` of the product of `shape` elements; BOOL is 0 or 1 in bytes. A file may hold dtypes that are
- * not read (F4, C64, …): they are listed with their names and shapes, and their `data` throws.
+ * A tensor of a file: `data` holds its elements in row-major order, those of BOOL as bytes 0 and 1. Element types that are not
+ * read (F4, C64, …) are listed with name and shape, and their `data` throws.
  */
 export type SafetensorsTensor = {
   [D in SafetensorsDtype]: {
@@ -43,7 +43,7 @@ interface ArrayClass {
   readonly BYTES_PER_ELEMENT: number;
 }
 
-// The element classes as stored, in the order in which the reference implementation lays out a file: alignment first.
+// The array classes as stored, in the reference implementation's file order: widest alignment first.
 const STORED: Readonly<Record<SafetensorsDtype, ArrayClass>> = {
   U64: BigUint64Array,
   I64: BigInt64Array,
@@ -67,15 +67,15 @@ const STORED: Readonly<Record<SafetensorsDtype, ArrayClass>> = {
 const DTYPES = Object.keys(STORED);
 
 /**
- * Where a dtype stands in the reference implementation's file order: widest alignment first.
- * @returns -1 for no dtype
+ * The place of an element type in the reference implementation's file order, widest alignment first.
+ * @returns -1 for what is not an element type
  */
 export function dtypeRank(dtype: string): number {
   return DTYPES.indexOf(dtype);
 }
 
 /**
- * Checks that dtype, shape and the number of data bytes agree, where the dtype is one that is read.
+ * Checks that the number of data bytes fits element type and shape. Types that are not read pass.
  * @throws Error naming the tensor
  */
 export function checkSize({ name, dtype, shape, begin, end }: HeaderEntry): void {
@@ -88,14 +88,15 @@ export function checkSize({ name, dtype, shape, begin, end }: HeaderEntry): void
   }
 }
 
+/** Whether an element type is read and written. */
 export function isDtype(dtype: string): dtype is SafetensorsDtype {
   return Object.hasOwn(STORED, dtype);
 }
 
 /**
  * The elements of a checked entry.
- * @param bytes its own, which the result may take over
- * @throws Error naming the tensor when its dtype is not read, or a BOOL is neither 0 nor 1
+ * @param bytes of that entry alone; the result may keep them
+ * @throws Error naming the tensor when its element type is not read, or a BOOL is neither 0 nor 1
  */
 export function elementsOf({ name, dtype }: HeaderEntry, bytes: Uint8Array<ArrayBuffer>): AnyArray {
   if (!isDtype(dtype)) throw new Error(`safetensors: tensor ${quote(name)}: ${unread(dtype)}`);
@@ -107,8 +108,8 @@ export function elementsOf({ name, dtype }: HeaderEntry, bytes: Uint8Array<Array
 }
 
 /**
- * The bytes of a tensor as a file holds them, without a copy where memory and file agree.
- * @throws Error naming the tensor when its name, dtype, shape and array do not fit together
+ * The bytes of a tensor in a file, without a copy where memory holds the same bytes.
+ * @throws Error naming the tensor when name, element type, shape and array do not fit together
  */
 export function storedBytes(name: string, tensor: SafetensorsTensor): Uint8Array {
   checkName(name, "tensor name");
@@ -139,7 +140,7 @@ function storedElements({ dtype, data }: SafetensorsTensor, what: string): AnyAr
   if (dtype === "BF16") return encodeBfloat16(data);
   if (!isFloat8(dtype)) return data;
   try {
-    return encodeFloat8(dtype, data as Float32Array); // which dtype and data were checked to be
+    return encodeFloat8(dtype, data as Float32Array); // dtype and data were checked
   } catch (error) {
     throw new Error(`safetensors: ${what}: ${(error as Error).message}`, { cause: error });
   }

@@ -1,9 +1,9 @@
-// A file of any size as bytes that are read in parts, where the runtime has Node's file system (Node, Deno, Bun).
+// A file of any size, read in parts. It needs Node's file system (Node, Deno, Bun).
 
 import { wrongArgument } from "../argument.ts";
 import type { ByteSource } from "./safetensors.ts";
 
-/** What is used of Node. */
+/** The parts of Node's file system that are used. */
 interface NodeFiles {
   statSync(path: string): { isFile(): boolean };
   openSync(path: string, flags: "r"): number;
@@ -12,21 +12,20 @@ interface NodeFiles {
   closeSync(file: number): void;
 }
 
-/** One read of Node takes less than 2 GiB. */
+/** Node reads less than 2 GiB at once. */
 const MOST = 2 ** 30;
 
 /**
- * A file to hand to `parseSafetensors`, also one above the 2 GiB that `readFile` takes. It is open during each read alone.
- * @throws Error where there is no file but a folder, pipe or device, or no file system; from `read` when the file has been replaced
+ * A file for `parseSafetensors`, of any size: `readFile` refuses 2 GiB and more. The file is open during each read alone.
+ * @throws Error for a folder, pipe or device, and without a file system; from `read` when the file was replaced
  */
 export function fileSource(path: string): ByteSource {
   if (typeof path !== "string") throw wrongArgument("fileSource", "path", path, "the path of a file");
   const node = (globalThis as { process?: { getBuiltinModule?(name: "node:fs"): NodeFiles } }).process;
   const fs = node?.getBuiltinModule?.("node:fs");
-  if (!fs)
-    throw new Error("fileSource: there is no file system here, want Node, Deno or Bun; give parseSafetensors bytes");
-  // A pipe would be waited for, and no signal ends a process that waits so.
-  if (!fs.statSync(path).isFile()) throw new Error(`fileSource: ${path} is no file, want one`);
+  if (!fs) throw new Error("fileSource: no file system, want Node, Deno or Bun (parseSafetensors takes bytes too)");
+  // Reading a pipe would wait, and no signal ends a process that waits so.
+  if (!fs.statSync(path).isFile()) throw new Error(`fileSource: ${path} is not a file, want one`);
   const opened = <T>(use: (file: number) => T): T => {
     const file = fs.openSync(path, "r");
     try {

@@ -1,6 +1,6 @@
-// The 8-bit floats of files, to and from float32, exactly. Not arithmetic: nothing computes in them here.
+// The 8-bit floats of files, to and from float32, exactly. Nothing computes in them here.
 
-/** The bits of a format, and what its extreme patterns stand for. */
+/** The bits of a format, and the meaning of its extreme patterns. */
 interface Format {
   readonly fraction: number;
   readonly bias: number;
@@ -17,21 +17,23 @@ const FORMATS = {
   F8_E5M2FNUZ: { fraction: 2, bias: 16, specials: "fnuz" },
 } satisfies Record<string, Format>;
 
+/** The names of the 8-bit float formats. */
 export type Float8 = keyof typeof FORMATS;
 
+/** Whether an element type is an 8-bit float. */
 export function isFloat8(name: string): name is Float8 {
   return Object.hasOwn(FORMATS, name);
 }
 
-/** Bit patterns as float32; exact. */
+/** Bit patterns as float32, exactly. */
 export function decodeFloat8(format: Float8, bytes: Uint8Array): Float32Array {
   const values = valuesOf(FORMATS[format]);
   return Float32Array.from(bytes, (byte) => values[byte]);
 }
 
 /**
- * float32 as bit patterns; every NaN becomes the same one.
- * @throws Error naming the first number that the format does not hold exactly
+ * float32 as bit patterns. Every NaN becomes the same one.
+ * @throws Error naming the first number that the format cannot hold exactly
  */
 export function encodeFloat8(format: Float8, values: Float32Array): Uint8Array {
   const bytes = new Map<number, number>();
@@ -45,7 +47,7 @@ export function encodeFloat8(format: Float8, values: Float32Array): Uint8Array {
   });
 }
 
-/** What each of the 256 patterns stands for. */
+/** The value of each of the 256 patterns. */
 function valuesOf({ fraction, bias, specials }: Format): Float32Array {
   return Float32Array.from({ length: 256 }, (_, byte) => {
     if (specials === "scale") return byte === 255 ? Number.NaN : 2 ** (byte - bias);

@@ -1,6 +1,6 @@
-// The JSON header of a safetensors file: text to checked entries. Not the file: lengths and data are safetensors.ts.
+// The JSON header of a safetensors file as checked entries. Lengths and data belong to safetensors.ts.
 
-/** What the header says of one tensor; `begin` and `end` are byte offsets into the data part. */
+/** What the header says about one tensor. `begin` and `end` are byte offsets in the data part. */
 export interface HeaderEntry {
   readonly name: string;
   readonly dtype: string;
@@ -10,10 +10,10 @@ export interface HeaderEntry {
 }
 
 /**
- * Parses a header, stricter than JSON.parse: duplicate keys and numbers that lose digits are refused. Fields of a tensor beside dtype,
- * shape and data_offsets are passed over, and metadata of null are none, as the reference implementation has it.
- * @returns the entries by ascending offset, the first at 0 and each where the one before ends, and the metadata
- * @throws Error for text that is no header, with the tensor's name where there is one
+ * Parses a header more strictly than JSON.parse: duplicate keys and numbers that lose digits are refused. Like the reference
+ * implementation it ignores further fields of a tensor, and reads metadata of null as no metadata.
+ * @returns the metadata, and the entries by ascending offset: the first at 0, each where the one before ends
+ * @throws Error for text that is not a header, naming the tensor at fault
  */
 export function parseHeader(text: string): { entries: HeaderEntry[]; metadata: Record<string, string> } {
   if (text[0] !== "{") throw new Error(`safetensors: header begins with ${quote(text[0] ?? "")}, want "{"`);
@@ -32,7 +32,7 @@ export function parseHeader(text: string): { entries: HeaderEntry[]; metadata: R
 
 /**
  * The number of elements of a shape.
- * @throws Error naming `what` when an extent is no whole number or the product passes 2^53
+ * @throws Error naming `what` when an extent is not an integer ≥ 0, or the product passes 2^53
  */
 export function elementCount(shape: readonly unknown[], what: string): number {
   let count = 1;
@@ -78,8 +78,8 @@ export function listText(values: readonly unknown[]): string {
   return values.length > 8 ? `[${shown}, … ${values.length} in all]` : `[${shown}]`;
 }
 
-// What JSON.parse lets pass: it keeps the last of duplicate keys, rounds long numbers, and spends a minute on 100 MB of
-// brackets. Runs before it, so `text` need not be JSON.
+// Refuses what JSON.parse accepts: duplicate keys, of which it keeps the last; long numbers, which it rounds; and 100 MB of
+// brackets, on which it spends a minute. It runs first, so `text` need not be JSON.
 function checkTokens(text: string): void {
   const scopes: Set<string>[] = [];
   for (let i = 0; i < text.length; i++) {
@@ -104,7 +104,7 @@ function addKey(keys: Set<string> | undefined, key: string): void {
   keys?.add(key);
 }
 
-// Other numbers than whole ones stay to be refused with the name of their tensor.
+// Numbers that are not integers are refused later, with the name of their tensor.
 function checkNumber(token: string): void {
   const value = Number(token);
   if (Number.isInteger(value) && String(value) !== token) {

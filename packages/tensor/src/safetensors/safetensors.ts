@@ -1,30 +1,33 @@
-// The safetensors file format: bytes to named typed arrays and back. No Tensor: plain arrays only.
+// The safetensors file format: bytes to named typed arrays and back. It knows no Tensor.
 import { wrongArgument } from "../argument.ts";
 import { checkSize, dtypeRank, elementsOf, isDtype, type SafetensorsTensor, storedBytes } from "./dtype.ts";
 import { checkName, checkText, type HeaderEntry, parseHeader, quote } from "./header.ts";
 
 export type { SafetensorsArrays, SafetensorsDtype, SafetensorsTensor } from "./dtype.ts";
 
-/** What a file holds, tensors in the order of their data. */
+/** The contents of a file. */
 export interface SafetensorsFile {
+  /** The tensors by name, in the order of their data. */
   readonly tensors: Map<string, SafetensorsTensor>;
+  /** Texts by key. */
   readonly metadata: Record<string, string>;
 }
 
 const HEADER_CAP = 100_000_000;
 
-/** Bytes that are read in parts: a file of any size. */
+/** Bytes that are read in parts, such as a large file. */
 export interface ByteSource {
+  /** The number of bytes. */
   readonly size: number;
-  /** Bytes [begin, end), in an array of their own. */
+  /** A new array with the bytes [begin, end). */
   read(begin: number, end: number): Uint8Array<ArrayBuffer>;
 }
 
 /**
  * Reads a safetensors file.
- * @param source the whole file, whose arrays are copied, aligned and independent of it; or where to read it (`fileSource(path)`), and
- * then `data` of a tensor is read each time that it is asked for, and what is not asked for takes no memory
- * @throws Error `safetensors: …` for every file that breaks the format
+ * @param source the bytes of the file, from which tensors are copied; or `fileSource(path)`, which reads a tensor each time its
+ * `data` is asked for and keeps nothing in memory
+ * @throws Error `safetensors: …` for a file that breaks the format
  */
 export function parseSafetensors(source: Uint8Array | ByteSource): SafetensorsFile {
   if (!ArrayBuffer.isView(source) && typeof source?.read !== "function") {
@@ -48,9 +51,9 @@ export function parseSafetensors(source: Uint8Array | ByteSource): SafetensorsFi
 }
 
 /**
- * Writes a safetensors file: the same bytes for the same content, whatever the order of the map. Tensors lie as the
- * reference implementation lays them (alignment, then name), metadata keys are sorted, no metadata writes none.
- * @throws Error `safetensors: …` when an array does not fit its dtype or shape, or a name cannot be written
+ * The bytes of a safetensors file. Equal contents give equal bytes: tensors lie in the reference implementation's order
+ * (alignment, then name), metadata keys are sorted, and empty metadata are not written.
+ * @throws Error `safetensors: …` when an array does not fit its element type or shape, or a name cannot be written
  */
 export function serializeSafetensors(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
@@ -66,7 +69,7 @@ export function serializeSafetensors(
   return bytes;
 }
 
-/** The same in parts, to be written one after another: files larger than one array may be. @throws as serializeSafetensors */
+/** The bytes of `serializeSafetensors` in parts, for files larger than one array can be. @throws as serializeSafetensors */
 export function safetensorsParts(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   metadata: Readonly<Record<string, string>> = {},

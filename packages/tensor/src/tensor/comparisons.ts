@@ -1,4 +1,4 @@
-// Methods of Tensor that give bools or choose by them.
+// Methods of Tensor that give bools, or choose by them.
 
 import * as ops from "../ops/index.ts";
 import { broadcastShapes } from "../shape.ts";

@@ -1,4 +1,4 @@
-// The root of the classes with the methods of Tensor: what they know of a tensor, and how they run an op. No storage and no graph.
+// The root of the classes that hold Tensor's methods: what they read of a tensor, and how they run an op. No storage, no graph.
 
 import type { Backend } from "../backend.ts";
 import type { Op } from "../op.ts";
@@ -8,7 +8,7 @@ import type { Tensor } from "../tensor.ts";
 /**
  * The root of the chain Handle ← Views ← Arithmetic ← Functions ← Comparisons ← Reductions ← Indexing ← Normalisation ← Products ←
  * Images ← Tensor. A family calls on `this` what stands before it in the chain, and every method on the tensors that these return.
- * Only Tensor has fields and a constructor: a chain of classes without them costs nothing when a tensor is made.
+ * Only Tensor has fields and a constructor, so the chain costs nothing when a tensor is made.
  */
 export abstract class Handle {
   /** Internal: where each element lies in the storage. */

@@ -28,7 +28,7 @@ export abstract class Products extends Normalisation {
     if (b.rank === 2 && this.rank > 2) {
       const rows = sizeOf(this.shape.slice(0, -1));
       const shape = [...this.shape.slice(0, -1), b.shape[1]];
-      // The reshape of a view that is stretched along several axes is a copy.
+      // Reshaping a view that repeats several axes copies it.
       const flat = bias && bias.rank > 1 ? bias.expand(shape).reshape([rows, b.shape[1]]) : bias;
       return this.reshape([rows, k]).matmul(b, { bias: flat }).reshape(shape);
     }

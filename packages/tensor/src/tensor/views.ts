@@ -1,4 +1,4 @@
-// Methods of Tensor that say anew how elements are read: shapes, axes, slices. `pad`, `contiguous` and `cast` write new ones.
+// Methods of Tensor for shapes, axes and slices. Most are views; `pad`, `contiguous` and `cast` write new elements.
 
 import { expectList } from "../argument.ts";
 import * as ops from "../ops/index.ts";

@@ -233,7 +233,7 @@ export function padding(shape: Shape, amounts: readonly (readonly [number, numbe
   expectList("pad", "amounts", amounts, "[before, after] for each axis, such as [[1, 1]]");
   if (amounts.length !== shape.length || !amounts.every(isPair)) {
     throw new ShapeError(
-      `pad: amounts ${JSON.stringify(amounts)} for ${formatShape(shape)}, want two integers ≥ 0 an axis`,
+      `pad: amounts ${JSON.stringify(amounts)} for ${formatShape(shape)}, want two integers ≥ 0 per axis`,
     );
   }
   return {

@@ -79,8 +79,9 @@ export interface Op<Attrs = undefined> {
   /**
    * For an op whose attributes change from step to step (draws, learning rates, a sampler's factors) all kernel parameters that follow
    * from them, by name: they alone are computed again. Nothing else of `webgpu` may follow from attributes, but for what outputs tell.
+   * @param call the index of the kernel call whose parameters are wanted
    */
-  readonly perStep?: (attrs: Attrs, inputs: readonly Spec[]) => NonNullable<KernelCall["params"]>;
+  readonly perStep?: (attrs: Attrs, inputs: readonly Spec[], call: number) => NonNullable<KernelCall["params"]>;
   /**
    * Cotangents of the inputs from those of the outputs, in differentiable Tensor methods. A null result stands for zero;
    * `needed` says whose cotangents will be used, for rules where the others cost time.

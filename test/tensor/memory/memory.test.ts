@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import {
   type Backend,
+  full,
   keep,
   liveTensors,
   OutOfMemoryError,
@@ -106,6 +107,19 @@ for (const { name, open, skip } of openers) {
       expect(small.memory()).toMatchObject({ buffers: before.buffers, bytes: before.bytes });
       expect(await x.sum().item()).toBe(2 ** 18);
       small.dispose();
+    });
+
+    test("rows of a tensor are read where they lie, unless a GPU cannot bind them there", async () => {
+      const own = await open({});
+      const x = full([1001, 100], 0.5, { backend: own }).contiguous();
+      const before = own.memory().bytes;
+      // 400,000 bytes, from byte 400 on.
+      const y = x.slice([1]).softmax();
+      const taken = own.memory().peakBytes - before;
+      if (own.name.startsWith("webgpu")) expect(taken).toBeGreaterThanOrEqual(800_000);
+      else expect(taken).toBeLessThan(401_000);
+      expect((await y.data()).every((v) => Math.abs(v - 0.01) < 1e-8)).toBe(true);
+      own.dispose();
     });
 
     test("what the budget does not hold is an OutOfMemoryError, after which work goes on", async () => {

@@ -93,9 +93,9 @@ test.each(changing)("of what $name dispatches, nothing but what perStep gives fo
   for (const given of op.cases) {
     const others = { ...given, attrs: withOtherNumbers(given.attrs) };
     const [calls, otherCalls] = [given, others].map((one) =>
-      kernelCalls(op, one, "tiled").map(({ params, ...call }) => {
+      kernelCalls(op, one, "tiled").map(({ params, ...call }, k) => {
         const fixed = { ...params };
-        for (const name in op.perStep?.(one.attrs, specsOf(one))) delete fixed[name];
+        for (const name in op.perStep?.(one.attrs, specsOf(one), k)) delete fixed[name];
         return { ...call, params: fixed };
       }),
     );

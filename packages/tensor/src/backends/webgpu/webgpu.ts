@@ -182,8 +182,9 @@ class Webgpu implements WebgpuBackend, Tunable {
         temporaries.push({ buffer: this.allocate(size, "float32", `${op.name} scratch`), base: 0 });
       }
       const places = [...inputs, ...outputs, ...temporaries] as Place[]; // a backend sees no buffers but its own
-      const run = { op, inputs, attrs, changing: op.perStep?.(attrs, inputs) };
-      for (const call of calls) this.dispatch(run, call, places);
+      for (let k = 0; k < calls.length; k++) {
+        this.dispatch({ op, inputs, attrs, call: k, changing: op.perStep?.(attrs, inputs, k) }, calls[k], places);
+      }
     } finally {
       for (const { buffer } of temporaries) this.give(buffer);
     }

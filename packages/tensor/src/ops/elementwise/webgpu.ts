@@ -9,7 +9,7 @@ import { collapse, isContiguous, isOneElement, perAxis, sizeOf } from "../../sha
 import type { Elementwise } from "./elementwise.ts";
 import type { SumWeightedAttrs } from "./weightedSum.ts";
 
-/** Tensors that one pass sums: every device binds eight storage buffers, and one is the result's. */
+/** Tensors that one pass adds up: every device binds eight storage buffers, and one is the result's. */
 const MAX_SUMMED = 7;
 
 /** The rule of an elementwise op. It takes inputs of any layout. */
@@ -76,23 +76,34 @@ export function scalarParams([s0 = 0, s1 = 0]: readonly number[]) {
 }
 
 export const sumWeightedWebgpu: WebgpuRule<SumWeightedAttrs> = {
-  calls({ inputs, outputs: [out], attrs }) {
+  calls({ inputs, outputs: [out], attrs, temporary }) {
     const quads = Math.ceil(sizeOf(out.shape) / 4);
-    // The kernel declares all inputs there may be; the first is bound in the place of those that are not there.
-    const operands = Array.from({ length: MAX_SUMMED }, (_, k) => inputs[k] ?? inputs[0]);
-    return [
-      {
+    const passes = 1 + Math.max(0, Math.ceil((inputs.length - MAX_SUMMED) / (MAX_SUMMED - 1)));
+    const sums = Array.from({ length: Math.min(2, passes - 1) }, () => temporary(4 * quads));
+    return Array.from({ length: passes }, (_, call) => {
+      const added = partOf(inputs, call);
+      const summed = call === 0 ? added : [sums[(call - 1) % 2], ...added];
+      // The kernel declares all inputs there may be; the first is bound in the place of those that are not there.
+      const operands = Array.from({ length: MAX_SUMMED }, (_, k) => summed[k] ?? summed[0]);
+      return {
         kernel: weightedSumKernel,
-        constants: { COUNT: `${inputs.length}u` },
-        params: { quads, ...weightParams(attrs) },
-        bindings: [...operands, out],
+        constants: { COUNT: `${summed.length}u` },
+        params: { quads, ...weightParams(attrs, call) },
+        bindings: [...operands, call === passes - 1 ? out : sums[call % 2]],
         grid: { threads: quads },
-      },
-    ];
+      };
+    });
   },
 };
 
-/** The parameters of the kernel that carry the weights. */
-export function weightParams({ weights }: SumWeightedAttrs) {
-  return { weights: [...weights, ...new Array<number>(MAX_SUMMED + 1 - weights.length).fill(0)] };
+/** The parameters of a pass that carry the weights: of its inputs, after 1 for the sum of the passes before. */
+export function weightParams({ weights }: SumWeightedAttrs, call: number) {
+  const used = call === 0 ? partOf(weights, call) : [1, ...partOf(weights, call)];
+  return { weights: [...used, ...new Array<number>(MAX_SUMMED + 1 - used.length).fill(0)] };
+}
+
+/** What a pass adds: as many as it takes, which is one fewer beside the sum of the passes before. */
+function partOf<T>(all: readonly T[], call: number): readonly T[] {
+  const end = MAX_SUMMED + call * (MAX_SUMMED - 1);
+  return all.slice(call === 0 ? 0 : end - (MAX_SUMMED - 1), end);
 }

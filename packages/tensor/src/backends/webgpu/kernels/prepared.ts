@@ -99,10 +99,9 @@ export class PreparedCalls {
       target: this.target,
       temporary: (size) => ({ temporary: scratch.push(size) - 1, size }),
     });
-    const changing = op.perStep?.(attrs, inputs) ?? {};
     return {
       scratch,
-      calls: calls.map((call) => {
+      calls: calls.map((call, k) => {
         const kernel = this.pipelines.get(op.name, call);
         const params = new Uint8Array(kernel.params?.bytes ?? 0);
         if (kernel.params) writeParams(new DataView(params.buffer), 0, kernel.params, call.params ?? {});
@@ -111,7 +110,7 @@ export class PreparedCalls {
           call,
           workgroups: dispatchSize(op.name, call.grid, kernel.workgroup),
           params,
-          changing: changingFields(op.name, kernel, call, changing),
+          changing: changingFields(op.name, kernel, call, op.perStep?.(attrs, inputs, k) ?? {}),
           bindings: call.bindings.map((binding) => {
             if ("temporary" in binding) return standIns.length + binding.temporary;
             const operand = binding as Operand; // views are the operands that the rule was given, or brought

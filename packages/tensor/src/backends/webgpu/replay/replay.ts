@@ -168,7 +168,8 @@ function transientsOf(tape: Tape, outputs: readonly number[], scratch: Scratch, 
 
 function liveParams({ dispatches }: Tape, slots: readonly number[]): LiveParams[] {
   return dispatches.flatMap(({ op, live, changing: fields }, k) => {
-    const values = () => op.perStep?.(live?.attrs, live?.inputs ?? []) ?? {};
-    return live ? [{ at: slots[k], fields, values }] : [];
+    if (!live) return [];
+    const values = () => op.perStep?.(live.attrs, live.inputs, live.call) ?? {};
+    return [{ at: slots[k], fields, values }];
   });
 }

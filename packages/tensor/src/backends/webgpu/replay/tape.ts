@@ -19,7 +19,7 @@ export interface NotedPlace extends Place {
 export interface Noted {
   readonly op: Op<unknown>;
   /** What the op's perStep rule gets, where the attributes are computed anew at every step. */
-  readonly live: { readonly attrs: unknown; readonly inputs: readonly Spec[] } | null;
+  readonly live: { readonly attrs: unknown; readonly inputs: readonly Spec[]; readonly call: number } | null;
   readonly kernel: Kernel;
   readonly params: NonNullable<KernelCall["params"]>;
   /** The parameters that the rule gives. */
@@ -41,7 +41,9 @@ export interface OpRun<Attrs> {
   readonly op: Op<Attrs>;
   readonly inputs: readonly Spec[];
   readonly attrs: Attrs;
-  /** What the op's perStep rule gives. */
+  /** The index of the kernel call among the op's. */
+  readonly call: number;
+  /** What the op's perStep rule gives for it. */
   readonly changing: KernelCall["params"];
 }
 
@@ -77,7 +79,7 @@ export class Tape implements Recording {
   }
 
   dispatched<Attrs>(
-    { op, inputs, attrs, changing: values = {} }: OpRun<Attrs>,
+    { op, inputs, attrs, call: index, changing: values = {} }: OpRun<Attrs>,
     { kernel, call, workgroups, changing }: PreparedCall,
     places: readonly Place[],
   ): void {
@@ -93,7 +95,9 @@ export class Tape implements Recording {
     });
     this.dispatches.push({
       op: op as Op<unknown>, // its perStep rule gets no attributes but its own
-      live: this.isLive(attrs) ? { attrs, inputs: inputs.map(({ shape, dtype }) => ({ shape, dtype })) } : null,
+      live: this.isLive(attrs)
+        ? { attrs, inputs: inputs.map(({ shape, dtype }) => ({ shape, dtype })), call: index }
+        : null,
       kernel,
       params: { ...call.params, ...Object.fromEntries(changing.map(({ name }) => [name, values[name]])) },
       changing,

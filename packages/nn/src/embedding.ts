@@ -45,7 +45,7 @@ export interface Embedding {
   forward(indices: readonly number[] | (() => readonly number[])): Tensor;
 }
 
-/** @throws Error from forward for an index outside of the table */
+/** A table of vectors, drawn by `fanInUniform`. @throws Error from forward for an index outside of the table */
 export function embedding(classes: number, channels: number, init: InitOptions): Embedding {
   expectCount("embedding", "classes", classes);
   expectCount("embedding", "channels", channels);

@@ -22,9 +22,12 @@ export interface MlpConfig {
 
 /** A multilayer perceptron; its fields are its state. */
 export interface Mlp {
+  /** The vectors of the classes, the last for "no class". */
   readonly classes?: Embedding;
+  /** The affine maps, first to last. */
   readonly layers: readonly Linear[];
   /**
+   * Applies the network.
    * @param x [batch, sizes[0]]
    * @param times one a sample, on the scale of 0 … 1000 (of noise levels something like 100 · ln σ); a network without `timeChannels`
    * does not see them
@@ -34,7 +37,7 @@ export interface Mlp {
   forward(x: Tensor, times?: readonly number[], conditioning?: Pick<Conditioning, "labels">): Tensor;
 }
 
-/** @throws Error naming the field when the configuration is impossible */
+/** A multilayer perceptron with drawn weights. @throws Error naming the field when the configuration is impossible */
 export function mlp(config: MlpConfig, init: InitOptions): Mlp {
   expectConfig("mlp", config);
   expectInit("mlp", init);

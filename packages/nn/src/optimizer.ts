@@ -68,7 +68,7 @@ export interface Optimizer {
   lossScale(): Tensor | undefined;
   /** The moments by "first.0", "second.0", …, and "lossScale" if there is one; with `steps` all that a resumed run needs. */
   state(): Map<string, Tensor>;
-  /** @throws ShapeError listing what does not fit, Error for `steps` that are no count; nothing is changed then */
+  /** Continues from a saved state. @throws ShapeError listing what does not fit, Error for a wrong `steps`; nothing changes then */
   load(state: StateDict, steps: number): void;
 }
 

@@ -64,6 +64,7 @@ export interface Unet {
   readonly norm: GroupNorm;
   readonly output: Conv2d;
   /**
+   * Applies the network.
    * @param x [batch, height, width, inChannels], any height and width
    * @param times one a sample, on the scale of 0 … 1000
    * @returns [batch, height, width, outChannels]

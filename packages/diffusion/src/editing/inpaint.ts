@@ -7,6 +7,7 @@ import type { NoiseSource, Sampler } from "../sampling/sampler.ts";
 import { endsAtData, stepLevels } from "../sampling/solvers/liveLevels.ts";
 import { noisedTo } from "./noisedTo.ts";
 
+/** What is known of the image, and how often to resample. */
 export interface InpaintOptions {
   /** The known data; it broadcasts to the batch. */
   readonly image: Tensor;

@@ -22,6 +22,7 @@ import { predictedPart } from "./predictedPart.ts";
  */
 export type LogProbability = (x: Tensor, times: readonly number[], labels: readonly number[]) => Tensor;
 
+/** The options of classifier guidance. */
 export interface ClassifierGuidanceOptions {
   /**
    * Where the model's times stand: its schedule, or what tells the level of a time: `path.at` for times that are σ,

@@ -13,6 +13,7 @@ export type GuidanceStrength =
   /** w of (1 + w) ε_c − w ε_u, as the paper has it: −1 unconditional, 0 conditional, more is guidance. */
   | { readonly weight: number; readonly scale?: undefined };
 
+/** The options of classifier-free guidance: its strength, and where it applies. */
 export type ClassifierFreeOptions = GuidanceStrength & {
   /** φ in [0, 1]: how much of the way back to the conditional prediction's standard deviation (Lin et al. 2024, who take 0.7). Default 0. */
   readonly rescale?: number;

@@ -1,6 +1,6 @@
 // What a covariance has to be, but for the rounding of its entries, which may have been added up in float32.
 
-/** @throws Error for entries that are not finite, or not those of a symmetric matrix; `name` is the covariance's */
+/** Refuses a covariance that is not symmetric, or has entries that are not finite. @throws Error with its `name` */
 export function checkSymmetric(name: string, covariance: readonly ArrayLike<number>[]): void {
   // Sums in another order leave (i, j) and (j, i) apart.
   const allowed = isSingle(covariance) ? 1e-3 : 1e-9;
@@ -25,13 +25,14 @@ export function roundingOf(covariance: readonly ArrayLike<number>[], values: Flo
   return isSingle(covariance) ? Math.max(ofHost, 4 * 2 ** -24 * trace) : ofHost;
 }
 
-/** @throws Error for eigenvalues below 0 by more than rounding */
+/** Refuses eigenvalues that are below 0 by more than rounding. */
 export function checkNoneNegative(name: string, covariance: readonly ArrayLike<number>[], values: Float64Array): void {
   const least = values.reduce((low, value) => Math.min(low, value), 0);
   const allowed = Math.max(16 * roundingOf(covariance, values), 1e-12 * covariance.length * largest(values));
   if (!(least >= -allowed)) throw new Error(`${name} has the eigenvalue ${least}, want none below 0`);
 }
 
+/** The largest of some values. */
 export function largest(values: Float64Array): number {
   return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }

@@ -29,6 +29,7 @@ export interface Spread {
   readonly std: number;
 }
 
+/** Mean and standard deviation of estimates. */
 export function spreadOf(values: readonly number[]): Spread {
   const mean = values.reduce((a, b) => a + b) / values.length;
   return { mean, std: Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length) };

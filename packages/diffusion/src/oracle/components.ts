@@ -29,7 +29,7 @@ export interface Component {
   readonly axes: readonly Float64Array[] | null;
 }
 
-/** @throws Error and ShapeError as `mixtureOracle` */
+/** The components of a mixture, checked. @throws Error and ShapeError as `mixtureOracle` */
 export function readMixture(name: string, parts: MixtureParts): { components: readonly Component[]; shape: Shape } {
   const { means, weights = means.map(() => 1), variances, covariances } = parts;
   if (means.length === 0) throw new Error(`${name}: no means, want at least one component`);

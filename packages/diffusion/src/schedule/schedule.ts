@@ -18,6 +18,7 @@ export interface Schedule {
   readonly noiseVariances: Float64Array;
 }
 
+/** How the tables of a schedule are computed. */
 export interface TableOptions {
   /**
    * How tables are rounded. Default "float64". "float32" rounds as PyTorch does, 1 − β and ᾱ (multiplied up in double precision) and
@@ -89,7 +90,7 @@ export function gammaAt(schedule: Schedule, t: number): number {
   return -logSnrAt(schedule, t);
 }
 
-/** @throws Error unless a schedule can have so many steps */
+/** Refuses a number of steps that no schedule can have. */
 export function checkSteps(name: string, steps: number): void {
   if (!(Number.isInteger(steps) && steps > 0)) throw new Error(`${name}: ${steps} steps, want a positive integer`);
 }

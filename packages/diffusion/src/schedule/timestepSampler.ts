@@ -42,7 +42,7 @@ export interface LossAwareSampler {
   update(times: readonly number[], losses: ArrayLike<number>): void;
   /** As plain JSON: `restore` goes on from there. */
   state(): LossHistory;
-  /** @throws Error for the state of another number of steps, or losses that are not finite */
+  /** Continues from a state. @throws Error for the state of another number of steps, or losses that are not finite */
   restore(state: LossHistory): void;
 }
 

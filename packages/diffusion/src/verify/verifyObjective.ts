@@ -23,6 +23,7 @@ export interface ObjectiveReport {
   readonly excess: Estimate;
 }
 
+/** Where an objective is measured, on how many samples, and at which noise. */
 export interface VerifyOptions {
   readonly backend: Backend;
   /** For denoising objectives: the σ of the noise. Without it the objective is of the data as they are. */

@@ -22,6 +22,7 @@ export interface SamplerRun extends Moments {
   readonly standardErrors?: Moments;
 }
 
+/** The results of `verifySampler`. */
 export interface SamplerReport {
   readonly runs: readonly SamplerRun[];
   /**
@@ -32,6 +33,7 @@ export interface SamplerReport {
   readonly order?: number;
 }
 
+/** How `verifySampler` runs the sampler. */
 export interface VerifySamplerOptions {
   /** What the sampler asks, `oracleModel`. Default: x ↦ x, for samplers on an `oraclePath`, which listen to nothing. */
   readonly model?: Model;

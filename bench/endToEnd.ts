@@ -1,6 +1,15 @@
 // Whole training steps and sampling of the U-Nets for MNIST and CIFAR-10, timed on each backend.
 import { contains } from "@pkg/command";
-import { cosine, ddim, finalSample, linear, noisePrediction, type Schedule, sample } from "@pkg/diffusion";
+import {
+  cosine,
+  ddim,
+  discretePath,
+  finalSample,
+  linear,
+  noisePrediction,
+  type Schedule,
+  sample,
+} from "@pkg/diffusion";
 import { adamW, ema, parameterCount, parameters, unet } from "@pkg/nn";
 import { type Backend, capture, randomStream, tidy, tune, type WebgpuBackend, type WebgpuCounters } from "@pkg/tensor";
 import { CIFAR_UNET, MNIST_UNET } from "./cases/training.ts";
@@ -144,7 +153,11 @@ export async function measureNetwork(
 
   const shape = [sampleBatch, side, side, config.inChannels];
   const draw = async (steps: number) =>
-    (await finalSample(sample(ddim(schedule, { steps, clip: true }), model, shape, rng, { captured: true }))).dispose();
+    (
+      await finalSample(
+        sample(ddim(discretePath(schedule, { steps, clip: true })), model, shape, rng, { captured: true }),
+      )
+    ).dispose();
   await draw(1);
   const began = performance.now();
   await draw(sampleSteps);

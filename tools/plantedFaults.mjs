@@ -284,8 +284,8 @@ export const faults = [
   {
     name: "a wrong step: Heun's correction at the level before",
     file: `${diffusion}/sampling/solvers/heun.ts`,
-    from: "noiseIn(euler, after, next)",
-    to: "noiseIn(euler, after, start.level)",
+    from: 'noiseIn("euler", "after", place.to)',
+    to: 'noiseIn("euler", "after", level)',
     tests: ["diffusion/sampling/samplers"],
   },
   {

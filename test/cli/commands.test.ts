@@ -1,7 +1,8 @@
 // The commands as people run them: what they write, how they stop and go on, and what they say to mistakes.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { solvers } from "@pkg/diffusion";
 import { parseSafetensors } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
@@ -48,6 +49,17 @@ test("without a checkpoint in --out, sample takes the one that comes with the pr
   expect(code).toBe(0);
   expect(said).toContain("sampling from a network of 267313 weights after 6611 steps: docs/mnist.safetensors");
   expect(existsSync(join(out, "samples-ancestral.png"))).toBe(true);
+});
+
+test("sample --sampler draws one grid by the sampler of that name, and --help lists the names", async () => {
+  const out = join(work, "named");
+  const flags = ["--sampler", "dpmSolverPlusPlus", "--steps", "3", "--count", "1", "--backend", "wasm", "--out", out];
+  const { code, out: said } = await tweedie("sample", ...flags);
+  expect(code).toBe(0);
+  expect(said).toContain("1 samples by dpmSolverPlusPlus in 3 steps");
+  expect(readdirSync(out)).toEqual(["samples-dpmSolverPlusPlus.png"]);
+  const { out: help } = await tweedie("sample", "--help");
+  expect(help).toContain(`--sampler <${solvers.map(({ name }) => name).join("|")}>`);
 });
 
 test("sample draws the same images again from the same seed, and others from another", async () => {
@@ -283,6 +295,13 @@ test("mistakes get one line and exit code 2, before anything is written", async 
       ["sample", "--ddim-steps", "0", "--ancestral-steps", "0"],
       /--ddim-steps 0 and --ancestral-steps 0: want one of them above 0/,
     ],
+    [
+      ["sample", "--sampler", "nonsense"],
+      new RegExp(`--sampler nonsense: want ${solvers.map(({ name }) => name).join(" or ")}`),
+    ],
+    [["sample", "--steps", "5"], /--steps 5: want --sampler with it/],
+    [["sample", "--sampler", "heun", "--ddim-steps", "5"], /--ddim-steps 5: want --steps with --sampler/],
+    [["sample", "--sampler", "heun", "--steps", "2000"], /--steps 2000: want at most the schedule's 1000/],
     [["train", "--label-dropout", "0.2"], /--label-dropout 0.2: want --labels with it/],
     [["sample", "--guidance", "3"], /--guidance 3: want --label with it/],
     [

@@ -1,6 +1,7 @@
 // Grids of many images: drawn some at a time, in bounded memory, and left when a signal says so.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { solvers } from "@pkg/diffusion";
 import { cpu } from "@pkg/tensor";
 import { expect, test } from "vitest";
 import { averagedModel, writeGrid } from "../../packages/cli/src/sampleGrid.ts";
@@ -11,13 +12,13 @@ import { SMALL, smallRun } from "./smallRun.ts";
 const image = { height: 8, width: 8 };
 
 /** Draws a grid, aborted after some steps if need be. */
-async function draw(count: number, stopAfter = Number.POSITIVE_INFINITY) {
+async function draw(count: number, stopAfter = Number.POSITIVE_INFINITY, sampler = "ddim") {
   const backend = cpu();
   const model = averagedModel(SMALL, smallRun(backend).average.state(), backend);
   const path = join(temporaryDirectory(), "grid.png");
   const stop = new AbortController();
   const seen: string[] = [];
-  const request = { sampler: "ddim", steps: 2, count, seed: 5, labels: [1, 2, 3], guidance: 1, path } as const;
+  const request = { sampler, steps: 2, count, seed: 5, labels: [1, 2, 3], guidance: 1, path } as const;
   const stopped = await writeGrid(model, SMALL, image, request, stop.signal, (step, steps) => {
     seen.push(`${step}/${steps}`);
     if (seen.length >= stopAfter) stop.abort("SIGINT");
@@ -40,6 +41,13 @@ test("300 images take the memory of 256, begin with theirs, and differ all", asy
   const drawn = firstRows(many.path, 18, 300);
   expect(drawn.slice(0, 256)).toEqual(firstRows(some.path, 16, 256));
   expect(new Set(drawn).size).toBe(300);
+});
+
+test.each(solvers.map(({ name }) => name))("every sampler of the list draws, each something else: %s", async (name) => {
+  const { seen, path } = await draw(4, undefined, name);
+  expect(seen).toEqual(["1/2", "2/2"]);
+  const drawn = firstRows(path, 2, 4);
+  expect(new Set(drawn).size).toBe(4);
 });
 
 test("a signal between two rounds leaves nothing", async () => {

@@ -175,7 +175,13 @@ for (const { name, open, skip } of openers) {
       const guided = classifierFree(trained(backend), { scale: 2 });
       const draw = async (captured: boolean) => {
         const options = { labels: [2, 0], captured };
-        const run = sample(ddim(schedule, { steps: 7, eta: 0.5 }), guided, [BATCH, 8, 8, 1], randomStream(4), options);
+        const run = sample(
+          ddim(discretePath(schedule, { steps: 7 }), { eta: 0.5 }),
+          guided,
+          [BATCH, 8, 8, 1],
+          randomStream(4),
+          options,
+        );
         return (await finalSample(run)).data();
       };
       expect(await draw(true)).toEqual(await draw(false));

@@ -37,7 +37,7 @@ const row = (...values: number[]) => tensor(Float64Array.from(values), { backend
 const ramp: Model = { forward: (x, [t]) => x.mul(t / (t + 1)) };
 
 describe("image to image", () => {
-  const sampler = ddim(schedule, { steps: 10 });
+  const sampler = ddim(discretePath(schedule, { steps: 10 }));
 
   test.each([
     [{ strength: 1 }, 0],
@@ -66,7 +66,7 @@ describe("image to image", () => {
         return x.mul(noise / (signal ** 2 / 4 + noise ** 2));
       },
     };
-    const whole = ddim(schedule, { steps: 100 });
+    const whole = ddim(discretePath(schedule, { steps: 100 }));
     for (const strength of [0.2, 0.6]) {
       const from = startFrom(whole, row(1), silent, { strength });
       const kept = await (await finalSample(sample(whole, model, [1, 1], silent, { from }))).item();
@@ -109,7 +109,12 @@ describe("inpainting", () => {
           { backend, shape: [4, 4, 1], dtype: "bool" },
         );
         const path = discretePath(schedule, { steps: 5 });
-        for (const sampler of [ancestral(schedule, { steps: 5 }), euler(path), dpmSolverPlusPlus(path), uniPc(path)]) {
+        for (const sampler of [
+          ancestral(discretePath(schedule, { steps: 5 })),
+          euler(path),
+          dpmSolverPlusPlus(path),
+          uniPc(path),
+        ]) {
           const edit = inpaint(sampler, { image, keep, resample: { times: 2 } });
           const x = await finalSample(sample(edit, ramp, [2, 4, 4, 1], randomStream(1), { backend }));
           const [found, known] = [await x.data(), await image.data()];
@@ -123,7 +128,7 @@ describe("inpainting", () => {
   }
 
   test("of nothing known is the sampler itself, and of everything the image at each level", async () => {
-    const sampler = ddim(schedule, { steps: 6 });
+    const sampler = ddim(discretePath(schedule, { steps: 6 }));
     const from = { x: row(0.3, -0.7, 1.1) };
     const image = row(1, 2, 3);
     const run = (keep: number) =>
@@ -139,7 +144,7 @@ describe("inpainting", () => {
   });
 
   test("walks each stretch so many times, and asks the model in its down steps alone", async () => {
-    const sampler = ddim(schedule, { steps: 5 });
+    const sampler = ddim(discretePath(schedule, { steps: 5 }));
     const visits = (length: number, times: number) =>
       inpaint(sampler, { image: row(0), keep: row(0), resample: { length, times } }).levels.map((level) =>
         sampler.levels.indexOf(level),
@@ -161,7 +166,7 @@ describe("inpainting", () => {
   });
 
   test("jumps back by the forward process, and forgets what multistep methods remember", async () => {
-    const sampler = ddim(schedule, { steps: 5 });
+    const sampler = ddim(discretePath(schedule, { steps: 5 }));
     const edit = inpaint(sampler, { image: row(0), keep: row(0), resample: { length: 2, times: 2 } });
     const [a, b] = [sampler.levels[2], sampler.levels[0]];
     const jump = (x: Tensor, rng: NoiseSource) =>
@@ -193,7 +198,7 @@ describe("inpainting", () => {
         return x.matmul(inverse).mul(noise / determinant);
       },
     };
-    const sampler = ancestral(schedule, { steps: 100 });
+    const sampler = ancestral(discretePath(schedule, { steps: 100 }));
     const errors: number[] = [];
     for (const times of [1, 2, 4, 8, 16]) {
       const edit = inpaint(sampler, { image: row(2, 0), keep: row(1, 0), resample: { times, length: 5 } });
@@ -206,7 +211,7 @@ describe("inpainting", () => {
   });
 
   test("refuses stretches that are none, and images of another shape", () => {
-    const sampler = ddim(schedule, { steps: 5 });
+    const sampler = ddim(discretePath(schedule, { steps: 5 }));
     const [image, keep] = [row(0, 0), row(1, 1)];
     expect(() => inpaint(sampler, { image, keep, resample: { times: 0 } })).toThrow("inpaint: resample.times is 0");
     expect(() => inpaint(sampler, { image, keep, resample: { times: 2, length: 1.5 } })).toThrow("length is 1.5, want");

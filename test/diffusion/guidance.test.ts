@@ -311,15 +311,17 @@ test("strong guidance ends at its label when ε̂ follows the clipped x̂₀, an
   };
   const path = discretePath(schedule, { steps: 20, clip: true });
   for (const sampler of [
-    ancestral(schedule, { steps: 50, clip: true }),
-    ddim(schedule, { steps: 20, clip: true }),
-    ddim(schedule, { steps: 20 }),
+    ancestral(discretePath(schedule, { steps: 50, clip: true })),
+    ddim(discretePath(schedule, { steps: 20, clip: true })),
+    ddim(discretePath(schedule, { steps: 20 })),
     euler(path),
     dpmSolverPlusPlus(path),
   ]) {
     expect(await rightBy(sampler)).toBe(100);
   }
-  expect(await rightBy(ddim(schedule, { steps: 20, clip: true, rederiveNoise: false }))).toBeLessThan(50);
+  expect(await rightBy(ddim(discretePath(schedule, { steps: 20, clip: true }), { rederiveNoise: false }))).toBeLessThan(
+    50,
+  );
 });
 
 const backends = [
@@ -344,9 +346,15 @@ for (const { name, open, skip } of backends) {
     expect(await guided.sub(wanted).abs().max().item()).toBeLessThan(1e-4);
     expect(await with_.sub(without).abs().max().item()).toBeGreaterThan(1e-2);
     const samples = await finalSample(
-      sample(ddim(schedule, { steps: 2 }), classifierFree(model, { scale: 3 }), x.shape, randomStream(5), {
-        labels: [1, 2],
-      }),
+      sample(
+        ddim(discretePath(schedule, { steps: 2 })),
+        classifierFree(model, { scale: 3 }),
+        x.shape,
+        randomStream(5),
+        {
+          labels: [1, 2],
+        },
+      ),
     );
     expect(samples.shape).toEqual([2, 8, 8, 1]);
     expect(samples.backend).toBe(backend);
@@ -410,7 +418,7 @@ describe("classifier guidance", () => {
     }
     const start = tensor(Float64Array.of(1, 2, 3, 4, 5), { backend: exact });
     for (const at of ["x", "mean"] as const) {
-      const sampler = ancestral(schedule, {
+      const sampler = ancestral(discretePath(schedule), {
         variance,
         shift: classifierShift(slope, { scale: gamma, at }),
       });
@@ -501,9 +509,15 @@ describe("dynamic thresholding", () => {
 
   test("is a sampler's clip", async () => {
     const wild: Model = { forward: (x) => x.mul(-3) };
-    const run = sample(ddim(schedule, { steps: 3, clip: dynamicThreshold() }), wild, [2, 8], randomStream(1), {
-      backend: exact,
-    });
+    const run = sample(
+      ddim(discretePath(schedule, { steps: 3, clip: dynamicThreshold() })),
+      wild,
+      [2, 8],
+      randomStream(1),
+      {
+        backend: exact,
+      },
+    );
     for await (const { denoised } of run) expect(await denoised.abs().max().item()).toBeLessThanOrEqual(1 + 1e-12);
   });
 

@@ -132,7 +132,10 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
     });
 
     test.each([true, false])("samplers with clip %s name the step and the number", async (clip) => {
-      for (const sampler of [ddim(schedule, { steps: 20, clip }), ancestral(schedule, { clip })]) {
+      for (const sampler of [
+        ddim(discretePath(schedule, { steps: 20, clip })),
+        ancestral(discretePath(schedule, { clip })),
+      ]) {
         const run = sample(sampler, failing(value, 19), [2, 4], randomStream(0), { backend });
         await expect(finalSample(run)).rejects.toThrow(named("sample", "step 0 (t = 19)"));
       }
@@ -142,7 +145,7 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
       const slope = (x: Tensor, times: readonly number[]) => x.mul(failing(value, 0).forward(x, times)).sum(1);
       const labels = [0, 0];
       const guided = classifierGuidance(healthy, slope, { levels: schedule });
-      const run = sample(ddim(schedule, { steps: 20, clip: true }), guided, [2, 4], randomStream(0), {
+      const run = sample(ddim(discretePath(schedule, { steps: 20, clip: true })), guided, [2, 4], randomStream(0), {
         backend,
         labels,
       });
@@ -150,10 +153,16 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
         /^sample: the model's output at step 0 \(t = 19\) has [1-8] elements/,
       );
       const last = (x: Tensor, times: readonly number[]) => (times[0] === 0 ? slope(x, times) : x.sum(1));
-      const shifted = sample(ancestral(schedule, { shift: classifierShift(last) }), healthy, [2, 4], randomStream(0), {
-        backend,
-        labels,
-      });
+      const shifted = sample(
+        ancestral(discretePath(schedule), { shift: classifierShift(last) }),
+        healthy,
+        [2, 4],
+        randomStream(0),
+        {
+          backend,
+          labels,
+        },
+      );
       await expect(finalSample(shifted)).rejects.toThrow(/^sample: [1-8] elements of the samples are NaN or infinite/);
     });
 
@@ -178,7 +187,7 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
       const model: Model = { forward: (x) => concat([x.slice([0, 1]).mul(value), x.slice([1])]) };
       const options = { model, draws: 4, steps: [4], backend };
       const run = verifySampler(
-        (steps) => ddim(schedule, { steps, clip: true }),
+        (steps) => ddim(discretePath(schedule, { steps, clip: true })),
         gaussianOracle({ mean: [0], variance: 1 }),
         options,
       );

@@ -26,9 +26,7 @@ test.each<[string, () => unknown]>([
   ['sdePath: end is "nonsense", want data or smallest time', () => diffusion.sdePath(sde, { end: word })],
   ['schedule: precision is "nonsense", want float64 or float32', () => diffusion.cosine(10, { precision: word })],
   ['discretisedDecoder: cdf is "nonsense", want exact or tanh', () => diffusion.discretisedDecoder({ cdf: word })],
-  ['ddim: prediction is "nonsense"', () => diffusion.ddim(schedule, { prediction: word })],
-  ['ancestral: prediction is "nonsense"', () => diffusion.ancestral(schedule, { prediction: word })],
-  ['ancestral: mean is "nonsense", want data or noise', () => diffusion.ancestral(schedule, { mean: word })],
+  ['ancestral: mean is "nonsense", want data or noise', () => diffusion.ancestral(path, { mean: word })],
   ['pndm: start is "nonsense", want runge-kutta or heun', () => diffusion.pndm(path, { start: word })],
   ['uniPc: form is "nonsense", want bh1 or bh2', () => diffusion.uniPc(path, { form: word })],
   ['deis: over is "nonsense", want time or log sigma', () => diffusion.deis(path, { over: word })],
@@ -58,8 +56,6 @@ test.each<[string, () => unknown]>([
 });
 
 test.each<[string, (clip: never) => unknown]>([
-  ["ddim", (clip) => diffusion.ddim(schedule, { clip })],
-  ["ancestral", (clip) => diffusion.ancestral(schedule, { clip })],
   ["discretePath", (clip) => diffusion.discretePath(schedule, { clip })],
   ["sigmaPath", (clip) => diffusion.sigmaPath([1], { clip })],
   ["sdePath", (clip) => diffusion.sdePath(sde, { clip })],

@@ -6,6 +6,7 @@ import {
   cosine,
   type Density,
   ddim,
+  discretePath,
   eightGaussians,
   euler,
   exactDivergence,
@@ -413,7 +414,7 @@ describe("as a model", () => {
     const one = tensor([[1]], { backend: exact });
     const schedule = linear(1000);
     for (const prediction of KINDS) {
-      const sampler = ddim(schedule, { steps: 10, prediction });
+      const sampler = ddim(discretePath(schedule, { steps: 10, prediction }));
       const run = sample(sampler, oracleModel(gaussian, schedule, prediction), [1, 1], randomStream(0), {
         from: { x: one },
       });

@@ -35,10 +35,17 @@ function rowsOf(section: string): Row[] {
     });
 }
 
+/** The names that a file exports, and those of the lists that it passes on. */
+function exportedFrom(path: string): string[] {
+  const source = read(path);
+  const own = [...source.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].flatMap(([, list]) => list.split(","));
+  const lists = [...source.matchAll(/^export \* from "\.\/(.*)";/gm)].map(([, file]) => path.replace(/[^/]*$/, file));
+  return [...own.map((item) => item.replace("type ", "").trim()), ...lists.flatMap(exportedFrom)];
+}
+
 const packages = Object.fromEntries(
   ["tensor", "nn", "diffusion"].map((name) => {
-    const exported = read(`packages/${name}/src/index.ts`).matchAll(/^export (?:type )?\{([^}]*)\}/gm);
-    const names = [...exported].flatMap(([, list]) => list.split(",").map((item) => item.replace("type ", "").trim()));
+    const names = exportedFrom(`packages/${name}/src/index.ts`);
     const folder = fileURLToPath(new URL(`../../packages/${name}/src`, import.meta.url));
     const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
     const words = files.flatMap((file) => read(`packages/${name}/src/${file}`).match(/\w+/g) ?? []);

@@ -11,7 +11,7 @@ import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
 import { checkpointIn, makeDirectory } from "./outDirectory.ts";
 import { isRegularFile } from "./regularFile.ts";
-import { averagedModel, type GridRequest, type SamplerName, writeGrid } from "./sampleGrid.ts";
+import { averagedModel, type GridRequest, writeGrid } from "./sampleGrid.ts";
 import { say } from "./say.ts";
 import type { Settings } from "./settings.ts";
 import { trainRun } from "./trainRun.ts";
@@ -49,6 +49,9 @@ export const SAMPLE_FLAGS = [
   "ancestral-steps",
 ] as const satisfies FlagName[];
 
+/** What --sampler takes without --steps. */
+const SAMPLER_STEPS = 25;
+
 /** A network that was trained longer than anybody wants to wait for, as `export` wrote it; README names the command. */
 const PRETRAINED = "docs/mnist.safetensors";
 
@@ -83,6 +86,8 @@ export async function sampleOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
   const path = checkpointFrom(flags);
   // All refused before a backend is opened.
+  if (flags.given("steps") !== undefined && flags.given("sampler") === undefined)
+    throw new InputError(`--steps ${flags.given("steps")}: want --sampler with it`);
   const checkpoint = loadCheckpoint(path, "draw");
   if (gridRequests(flags, checkpoint.header.settings).length === 0) {
     throw new InputError("--ddim-steps 0 and --ancestral-steps 0: want one of them above 0");
@@ -147,12 +152,7 @@ async function writeGrids(
 function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridRequest[] {
   const { diffusionSteps, seed } = settings;
   const labels = labelsFrom(flags, settings);
-  const samplers: [SamplerName, FlagName][] = [
-    ["ddim", "ddim-steps"],
-    ["ancestral", "ancestral-steps"],
-  ];
-  return samplers.flatMap(([sampler, flag]) => {
-    const wanted = flags.number(flag);
+  return samplersFrom(flags).flatMap(([sampler, flag, wanted]) => {
     if (flags.given(flag) && wanted > diffusionSteps) {
       throw new InputError(`--${flag} ${wanted}: want at most the schedule's ${diffusionSteps}`);
     }
@@ -171,6 +171,17 @@ function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridR
   });
 }
 
+/** The samplers to draw by, with their steps and the flag that says them. @throws InputError for flags that exclude each other */
+function samplersFrom(flags: FlagValues): [sampler: string, flag: FlagName, steps: number][] {
+  const grids = (["ddim", "ancestral"] as const).map((name) => [name, `${name}-steps`] as const);
+  const chosen = flags.given("sampler");
+  if (chosen === undefined) return grids.map(([sampler, flag]) => [sampler, flag, flags.number(flag)]);
+  for (const [, flag] of grids)
+    if (flags.given(flag) !== undefined)
+      throw new InputError(`--${flag} ${flags.given(flag)}: want --steps with --sampler`);
+  return [[chosen, "steps", flags.given("steps") === undefined ? SAMPLER_STEPS : flags.number("steps")]];
+}
+
 /** The labels to draw. @throws InputError when the network knows no such labels, or --guidance has nothing to go towards */
 function labelsFrom(flags: FlagValues, { model: { classes } }: Settings): number[] | undefined {
   const [given, guidance] = [flags.given("label"), flags.given("guidance")];
@@ -186,7 +197,7 @@ function labelsFrom(flags: FlagValues, { model: { classes } }: Settings): number
 }
 
 /** One line on a terminal that is written over; nothing elsewhere. */
-function showSampling(sampler: SamplerName): (step: number, steps: number) => void {
+function showSampling(sampler: string): (step: number, steps: number) => void {
   return (step, steps) => {
     if (process.stderr.isTTY)
       process.stderr.write(`\r${sampler}: step ${step} of ${steps}${step === steps ? "\n" : ""}`);

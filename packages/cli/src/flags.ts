@@ -1,6 +1,7 @@
 // The flags of start, train, sample and export: one table with unit, default and range, from which help and checks follow.
 
-import type { FlagTable, FlagValues as FlagValuesOf } from "@pkg/command";
+import type { Flag, FlagTable, FlagValues as FlagValuesOf } from "@pkg/command";
+import { solvers } from "@pkg/diffusion";
 import { MNIST_LABELS } from "./mnist.ts";
 
 const COUNT = [1, Number.MAX_SAFE_INTEGER] as const;
@@ -67,7 +68,18 @@ export const FLAGS = {
     range: [0, 1e6],
     integer: true,
   },
+  sampler: {
+    help: "draw one grid by this sampler instead, in --steps steps; docs/samplers.md compares them",
+    choices: solvers.map(({ name }) => name),
+  },
 } as const satisfies FlagTable;
+
+/** --steps of `sample`, which trains nothing. */
+export const SAMPLER_STEPS: Flag = {
+  help: "with --sampler: its steps, at most those of the noise schedule; by default 25",
+  range: COUNT,
+  integer: true,
+};
 
 export type FlagName = keyof typeof FLAGS;
 

@@ -1,6 +1,6 @@
 // Draws images from trained weights and writes them as one PNG.
 
-import { ancestral, classifierFree, ddim, type Sampler, sample } from "@pkg/diffusion";
+import { classifierFree, discretePath, sample, solverNamed } from "@pkg/diffusion";
 import { loadStateDict, type StateDict, type Unet, unet } from "@pkg/nn";
 import { type Backend, randomStream, type Tensor } from "@pkg/tensor";
 import { writeFileAtomic } from "./atomicFile.ts";
@@ -8,10 +8,9 @@ import { gridPng } from "./imageGrid.ts";
 import { readingInput } from "./inputError.ts";
 import { type Settings, scheduleOf } from "./settings.ts";
 
-export type SamplerName = "ddim" | "ancestral";
-
 export interface GridRequest {
-  readonly sampler: SamplerName;
+  /** A name of the list of solvers. */
+  readonly sampler: string;
   /** Steps of the sampler, in [1, settings.diffusionSteps]. */
   readonly steps: number;
   /** Images. */
@@ -53,10 +52,7 @@ export async function writeGrid(
   const size = [image.height, image.width, settings.model.inChannels];
   const pixels = new Float32Array(size.reduce((product, extent) => product * extent, count));
   const schedule = scheduleOf(settings);
-  const samplers: Record<SamplerName, Sampler> = {
-    ddim: ddim(schedule, { steps, clip: true }),
-    ancestral: ancestral(schedule, { steps, clip: true }),
-  };
+  const drawn = solverNamed(sampler)(discretePath(schedule, { steps, clip: true }));
   const guided = labels ? classifierFree(model, { scale: guidance }) : model;
   const root = randomStream(seed).split("samples");
   const rounds = Math.ceil(count / AT_ONCE);
@@ -66,7 +62,7 @@ export async function writeGrid(
     const asked = labels && Array.from({ length: here }, (_, k) => labels[(first + k) % labels.length]);
     const rng = round === 0 ? root : root.split(round);
     let last: Tensor | undefined;
-    for await (const { x, step } of sample(samplers[sampler], guided, [here, ...size], rng, {
+    for await (const { x, step } of sample(drawn, guided, [here, ...size], rng, {
       labels: asked,
       captured: true,
     })) {

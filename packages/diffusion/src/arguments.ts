@@ -30,10 +30,10 @@ const NAMED = {
   },
   sampler: {
     is: (value) => fields("levels")(value) && methods("step")(value),
-    wanted: "a sampler, such as ddim(schedule) or heun(path)",
+    wanted: "a sampler, such as ddim(path) or heun(path)",
     insteadOf: {
       "noise path": "a sampler on it, such as heun(path)",
-      schedule: "a sampler, such as ddim(schedule) or heun(discretePath(schedule, { steps }))",
+      schedule: "a sampler, such as ddim(discretePath(schedule, { steps }))",
     },
   },
   model: {
@@ -116,7 +116,14 @@ const KINDS = {
   logDensity: FUNCTION,
   objective: FUNCTION,
   weight: FUNCTION,
-  samplerOf: FUNCTION,
+  definition: {
+    is: (value) => fields("name", "source", "order", "calls")(value) && methods("table")(value),
+    wanted: "a definition of a solver: { name, source, order, calls, table: (path, options) => (place) => step }",
+  },
+  samplerOf: {
+    is: (value) => typeof value === "function" || NAMED.sampler.is(value),
+    wanted: "a sampler, or a function of a number of steps: (steps) => heun(path(steps))",
+  },
   options: OPTIONS,
   known: OPTIONS,
   probes: {
@@ -146,6 +153,19 @@ const KINDS = {
   run: {
     is: (value) => fields()(value) && Symbol.asyncIterator in (value as object),
     wanted: "a run: what sample(…) or sampleFlow(…) gave",
+  },
+  discretePath: {
+    is: fields("schedule", "levels"),
+    wanted: "a path of a schedule's steps: discretePath(schedule, { steps })",
+    insteadOf: {
+      schedule: "a path of its steps: discretePath(schedule, { steps })",
+      "noise path": "a path of a schedule's steps: discretePath(schedule, { steps })",
+    },
+  },
+  timedPath: {
+    is: (value) => fields("sde", "times", "levels")(value) || fields("schedule", "levels")(value),
+    wanted:
+      "a path with an SDE, or of a schedule's steps: sdePath(sde, { steps }) or discretePath(schedule, { steps })",
   },
   sdePath: { is: fields("sde", "times", "levels"), wanted: "a path with an SDE: sdePath(sde, { steps })" },
   respaced: { is: fields("pairs"), wanted: "a respaced schedule: respace(schedule, times)" },

@@ -3,21 +3,16 @@
  * @module \@pkg/diffusion
  */
 
+export { ddimInversion } from "./editing/ddimInversion.ts";
 export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
 export { dequantise, dequantisedBits } from "./forward/dequantise.ts";
+export { type DiscretePath, type DiscretePathOptions, discretePath } from "./forward/discretePath.ts";
 export { forwardChain, forwardStep, qSample } from "./forward/forward.ts";
 export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./forward/level.ts";
 export { noiseEnergies } from "./forward/noiseEnergies.ts";
-export {
-  type Clip,
-  type DiscretePathOptions,
-  discretePath,
-  type NoisePath,
-  type PathOptions,
-  sigmaPath,
-} from "./forward/path.ts";
+export type { Clip, NoisePath, PathOptions } from "./forward/path.ts";
 export {
   type FirstVariance,
   type Posterior,
@@ -27,6 +22,7 @@ export {
 } from "./forward/posterior.ts";
 export { type BetaEnds, type Sde, subVpSde, veSde, vpSde } from "./forward/sde.ts";
 export { type SdePath, type SdePathOptions, type SdeSpacing, sdePath } from "./forward/sdePath.ts";
+export { sigmaPath } from "./forward/sigmaPath.ts";
 export {
   type ClassifierGuidanceOptions,
   classifierGuidance,
@@ -130,8 +126,10 @@ export { oracleModel } from "./oracle/model.ts";
 export { type Density, type Noising, type Oracle, oracleScore } from "./oracle/oracle.ts";
 export { oraclePath } from "./oracle/path.ts";
 export { banana, type CircleOptions, checkerboard, eightGaussians, ring } from "./oracle/planar.ts";
+export { solverNamed, solvers } from "./sampling/namedSolvers.ts";
 export {
   finalSample,
+  finalState,
   type NoiseSource,
   type SampleOptions,
   type Sampler,
@@ -142,25 +140,13 @@ export {
   sample,
 } from "./sampling/sampler.ts";
 export { parseSampleState, serializeSampleState } from "./sampling/sampleState.ts";
-export { type AncestralOptions, ancestral, type MeanShift } from "./sampling/solvers/ancestral.ts";
-export type { AncestralNoise } from "./sampling/solvers/ancestralNoise.ts";
-export type { Churn } from "./sampling/solvers/churn.ts";
-export { type DdimOptions, ddim } from "./sampling/solvers/ddim.ts";
-export { ddimInversion } from "./sampling/solvers/ddimInversion.ts";
-export { type DeisOptions, deis } from "./sampling/solvers/deis.ts";
-export { dpm2, dpm2Ancestral } from "./sampling/solvers/dpm2.ts";
-export { type DpmSolverOptions, dpmSolver } from "./sampling/solvers/dpmSolver.ts";
-export { type DpmSolverPlusPlusOptions, dpmSolverPlusPlus } from "./sampling/solvers/dpmSolverPlusPlus.ts";
-export { euler } from "./sampling/solvers/euler.ts";
-export { eulerAncestral } from "./sampling/solvers/eulerAncestral.ts";
-export { eulerMaruyama } from "./sampling/solvers/eulerMaruyama.ts";
-export type { Integrand } from "./sampling/solvers/exponential.ts";
-export { heun } from "./sampling/solvers/heun.ts";
-export { lms } from "./sampling/solvers/lms.ts";
-export { type PndmOptions, pndm } from "./sampling/solvers/pndm.ts";
-export { reverseDiffusion } from "./sampling/solvers/reverseDiffusion.ts";
-export { rungeKutta } from "./sampling/solvers/rungeKutta.ts";
-export { type UniPcOptions, uniPc } from "./sampling/solvers/uniPc.ts";
+export * from "./sampling/solvers/index.ts";
+export type { AncestralNoise } from "./sampling/table/ancestralNoise.ts";
+export type { Churn } from "./sampling/table/churn.ts";
+export type { Integrand } from "./sampling/table/exponential.ts";
+export { defineSolver, type Solver, type SolverVariant } from "./sampling/table/solver.ts";
+export type { Ask, Draw, Row, SolverStep, StepPlace, StepTable, Sum, Terms } from "./sampling/table/step.ts";
+export type { AncestralOptions, MeanShift } from "./sampling/walks/ancestralWalk.ts";
 export { type AnnealedLangevinOptions, annealedLangevin } from "./sampling/walks/annealedLangevin.ts";
 export { gradientAscent, langevin, type ScoreWalkOptions } from "./sampling/walks/langevin.ts";
 export { acceptance, type MetropolisOptions, metropolis } from "./sampling/walks/metropolis.ts";

@@ -42,7 +42,7 @@ function classifier(backend: Backend): LogProbability {
 
 function guided(prediction: Exclude<Prediction, "mean">): BitCase {
   return run((backend) => ({
-    sampler: ddim(schedule, { steps: 6, prediction }),
+    sampler: ddim(discretePath(schedule, { steps: 6, prediction })),
     model: classifierGuidance(labelledNet(backend), classifier(backend), {
       levels: schedule,
       scale: 2,
@@ -55,7 +55,9 @@ function guided(prediction: Exclude<Prediction, "mean">): BitCase {
 
 function shifted(at: "x" | "mean"): BitCase {
   return run((backend) => ({
-    sampler: ancestral(schedule, { steps: 6, shift: classifierShift(classifier(backend), { scale: 3, at }) }),
+    sampler: ancestral(discretePath(schedule, { steps: 6 }), {
+      shift: classifierShift(classifier(backend), { scale: 3, at }),
+    }),
     model: labelledNet(backend),
     options: { labels: CLASSES },
   }));
@@ -99,11 +101,11 @@ function resumed(sampler: Sampler): BitCase {
 
 export const editing: BitCases = {
   "classifier-free, scale 3": labelled(
-    () => ddim(schedule, { steps: 6 }),
+    () => ddim(discretePath(schedule, { steps: 6 })),
     (net) => classifierFree(net, { scale: 3 }),
   ),
   "classifier-free, scale 0": labelled(
-    () => ddim(schedule, { steps: 6 }),
+    () => ddim(discretePath(schedule, { steps: 6 })),
     (net) => classifierFree(net, { scale: 0 }),
   ),
   "classifier-free, weight 2, rescaled": labelled(
@@ -119,7 +121,7 @@ export const editing: BitCases = {
     (net) => classifierFree(preconditioned(net), { scale: 2, interval: [0.1, 10] }),
   ),
   "classifier-free, unet": run((backend) => ({
-    sampler: ddim(schedule, { steps: 5, clip: true }),
+    sampler: ddim(discretePath(schedule, { steps: 5, clip: true })),
     model: classifierFree(imageNet(backend), { scale: 2, rescale: 0.5 }),
     shape: [3, 4, 4, 1],
     options: { labels: IMAGE_LABELS },
@@ -129,21 +131,21 @@ export const editing: BitCases = {
   "classifier guidance of velocity": guided("velocity"),
   "classifier guidance of scores": guided("score"),
   "classifier guidance, levels of an sde": run((backend) => ({
-    sampler: ddim(schedule, { steps: 6 }),
+    sampler: ddim(discretePath(schedule, { steps: 6 })),
     model: classifierGuidance(labelledNet(backend), classifier(backend), { levels: (t) => vpSde().level(t / 999) }),
     options: { labels: CLASSES },
   })),
   "classifier shift at x": shifted("x"),
   "classifier shift at the mean": shifted("mean"),
-  "inpaint, ddim": inpainted(ddim(schedule, { steps: 6 })),
-  "inpaint, ancestral, resampled": inpainted(ancestral(schedule, { steps: 6 }), { length: 2, times: 2 }),
+  "inpaint, ddim": inpainted(ddim(discretePath(schedule, { steps: 6 }))),
+  "inpaint, ancestral, resampled": inpainted(ancestral(discretePath(schedule, { steps: 6 })), { length: 2, times: 2 }),
   "inpaint, euler": inpainted(euler(path())),
   "inpaint, eulerAncestral, resampled": inpainted(eulerAncestral(path()), { times: 2 }),
-  "start at strength 0.6, ddim": started(ddim(schedule, { steps: 6 }), { strength: 0.6 }),
-  "start at step 2, ancestral": started(ancestral(schedule, { steps: 6 }), { step: 2 }),
+  "start at strength 0.6, ddim": started(ddim(discretePath(schedule, { steps: 6 })), { strength: 0.6 }),
+  "start at step 2, ancestral": started(ancestral(discretePath(schedule, { steps: 6 })), { step: 2 }),
   "start at strength 0.5, dpmSolverPlusPlus": started(dpmSolverPlusPlus(path()), { strength: 0.5 }),
   "resumed dpmSolverPlusPlus, order 3": resumed(dpmSolverPlusPlus(path(), { order: 3 })),
-  "resumed ancestral": resumed(ancestral(schedule, { steps: 6 })),
+  "resumed ancestral": resumed(ancestral(discretePath(schedule, { steps: 6 }))),
   slerp: async (backend) => {
     const rng = stream();
     const [a, b] = [rng.normal([5, 2], { backend }), rng.normal([5, 2], { backend })];

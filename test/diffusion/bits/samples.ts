@@ -164,31 +164,32 @@ function onSdes(): BitCases {
 }
 
 const ancestrals: Readonly<Record<string, () => Sampler>> = {
-  "ddim, 50 steps": () => ddim(schedule),
-  "ddim, eta 1": () => ddim(schedule, { steps: 6, eta: 1 }),
-  "ddim, eta 0.5, trailing": () => ddim(schedule, { steps: 6, eta: 0.5, spacing: "trailing" }),
-  "ddim, clipped": () => ddim(schedule, { steps: 6, clip: true }),
-  "ddim, clipped, the model's noise": () => ddim(schedule, { steps: 6, clip: true, rederiveNoise: false }),
+  "ddim, 50 steps": () => ddim(discretePath(schedule, { steps: 50 })),
+  "ddim, eta 1": () => ddim(discretePath(schedule, { steps: 6 }), { eta: 1 }),
+  "ddim, eta 0.5, trailing": () => ddim(discretePath(schedule, { steps: 6, spacing: "trailing" }), { eta: 0.5 }),
+  "ddim, clipped": () => ddim(discretePath(schedule, { steps: 6, clip: true })),
+  "ddim, clipped, the model's noise": () =>
+    ddim(discretePath(schedule, { steps: 6, clip: true }), { rederiveNoise: false }),
   "ddim, no signal at the start": () =>
-    ddim(zeroTerminalSnr(schedule), { steps: 6, spacing: "trailing", prediction: "velocity" }),
-  "ddim, all of 8 steps": () => ddim(linear(8)),
-  "ancestral, all of 8 steps": () => ancestral(linear(8)),
-  "ancestral, fixedSmall": () => ancestral(schedule, { steps: 6, variance: fixedSmall() }),
+    ddim(discretePath(zeroTerminalSnr(schedule), { steps: 6, spacing: "trailing", prediction: "velocity" })),
+  "ddim, all of 8 steps": () => ddim(discretePath(linear(8))),
+  "ancestral, all of 8 steps": () => ancestral(discretePath(linear(8))),
+  "ancestral, fixedSmall": () => ancestral(discretePath(schedule, { steps: 6 }), { variance: fixedSmall() }),
   "ancestral, fixedSmall, clamped at first": () =>
-    ancestral(schedule, { steps: 6, variance: fixedSmall({ first: "clamp" }) }),
-  "ancestral, fixedLarge": () => ancestral(schedule, { steps: 6, variance: fixedLarge() }),
-  "ancestral, clipped": () => ancestral(schedule, { steps: 6, clip: true }),
-  "ancestral, mean of noise": () => ancestral(schedule, { steps: 6, mean: "noise" }),
-  "ancestral, trailing": () => ancestral(schedule, { steps: 6, spacing: "trailing" }),
-  "ancestral, dynamic threshold": () => ancestral(schedule, { steps: 6, clip: dynamicThreshold() }),
+    ancestral(discretePath(schedule, { steps: 6 }), { variance: fixedSmall({ first: "clamp" }) }),
+  "ancestral, fixedLarge": () => ancestral(discretePath(schedule, { steps: 6 }), { variance: fixedLarge() }),
+  "ancestral, clipped": () => ancestral(discretePath(schedule, { steps: 6, clip: true })),
+  "ancestral, mean of noise": () => ancestral(discretePath(schedule, { steps: 6 }), { mean: "noise" }),
+  "ancestral, trailing": () => ancestral(discretePath(schedule, { steps: 6, spacing: "trailing" })),
+  "ancestral, dynamic threshold": () => ancestral(discretePath(schedule, { steps: 6, clip: dynamicThreshold() })),
 };
 
 function onSchedules(): BitCases {
   const cases: Record<string, BitCase> = {};
   for (const [name, sampler] of Object.entries(ancestrals)) cases[name] = labelled(sampler);
   for (const prediction of ["data", "velocity", "score", "mean"] satisfies Prediction[]) {
-    cases[`ddim, ${prediction}`] = labelled(() => ddim(schedule, { steps: 6, prediction }));
-    cases[`ancestral, ${prediction}`] = labelled(() => ancestral(schedule, { steps: 6, prediction }));
+    cases[`ddim, ${prediction}`] = labelled(() => ddim(discretePath(schedule, { steps: 6, prediction })));
+    cases[`ancestral, ${prediction}`] = labelled(() => ancestral(discretePath(schedule, { steps: 6, prediction })));
   }
   return cases;
 }
@@ -196,7 +197,7 @@ function onSchedules(): BitCases {
 /** The U-Net's second channel is the variance. */
 function ofImages(variance: ReverseVariance, clip: Clip): BitCase {
   return run((backend) => ({
-    sampler: ancestral(schedule, { steps: 5, variance, clip }),
+    sampler: ancestral(discretePath(schedule, { steps: 5, clip }), { variance }),
     model: imageNet(backend, { outChannels: variance.isLearned ? 2 : 1 }),
     shape: [3, 4, 4, 1],
     options: { labels: IMAGE_LABELS },
@@ -217,7 +218,7 @@ export const samples: BitCases = {
   ...onSdes(),
   ...onSchedules(),
   "ddim, unet": run((backend) => ({
-    sampler: ddim(schedule, { steps: 5 }),
+    sampler: ddim(discretePath(schedule, { steps: 5 })),
     model: imageNet(backend),
     shape: [3, 4, 4, 1],
     options: { labels: IMAGE_LABELS },
@@ -229,14 +230,14 @@ export const samples: BitCases = {
     const model = planeNet(backend);
     const short = linear(8);
     const energies = await noiseEnergies(model, short, points(backend), stream());
-    return { sampler: ancestral(short, { variance: analytic(energies, { range: [-1, 1] }) }), model };
+    return { sampler: ancestral(discretePath(short), { variance: analytic(energies, { range: [-1, 1] }) }), model };
   }),
   "ddim, respaced": labelled(
-    () => ddim(respaced),
+    () => ddim(discretePath(respaced)),
     (net) => respacedModel(net, respaced),
   ),
   "ancestral, respaced": labelled(
-    () => ancestral(respaced),
+    () => ancestral(discretePath(respaced)),
     (net) => respacedModel(net, respaced),
   ),
   "heun on steps, oracle": run(() => {

@@ -95,7 +95,7 @@ describe.each(sdes)("%s", (_, sde) => {
 
 test("one step of Euler and Maruyama's method is the formula's", async () => {
   const path = gaussianPath(vpSde(), { steps: 2, end: "smallest time", smallestTime: 0.2 });
-  const { runs } = await verifySampler(() => eulerMaruyama(path), data, { steps: [2] });
+  const { runs } = await verifySampler(eulerMaruyama(path), data);
   let [mean, variance] = [0, 1];
   for (const [t, next] of [
     [1, 0.6],
@@ -119,7 +119,7 @@ test("reverse diffusion on σ-levels is x + (σ² − σ′²) s + √(σ² − 
     end: "smallest time",
     smallestTime: 0.5,
   });
-  const { runs } = await verifySampler(() => reverseDiffusion(path), data, { steps: [1] });
+  const { runs } = await verifySampler(reverseDiffusion(path), data);
   const factor = 1 - (16 - 4) / (0.25 + 16);
   expect(runs[0].variance).toBeCloseTo(factor ** 2 * 16 + 12, 12);
   expect(runs[0].mean).toBeCloseTo((12 / 16.25) * 0.3, 12);
@@ -163,7 +163,7 @@ test("a corrector brings the predictor's samples nearer to the data", async () =
   const draws = 20_000;
   const fast = await wasm();
   const measure = async (sampler: ReturnType<typeof euler>) => {
-    const { runs } = await verifySampler(() => sampler, data, { steps: [20], draws, backend: fast });
+    const { runs } = await verifySampler(sampler, data, { draws, backend: fast });
     return runs[0];
   };
   const predictor = reverseDiffusion(path);

@@ -7,6 +7,7 @@ import {
   convertWeight,
   cosine,
   ddim,
+  discretePath,
   finalSample,
   gammaAt,
   type LossWeight,
@@ -72,7 +73,9 @@ test("samplers draw the same from a model that predicts any kind", async () => {
     const draw = async (prediction: Prediction) =>
       (
         await finalSample(
-          sample(make(schedule, { steps: 20, prediction }), model(prediction), [64], randomStream(5), { backend }),
+          sample(make(discretePath(schedule, { steps: 20, prediction })), model(prediction), [64], randomStream(5), {
+            backend,
+          }),
         )
       ).data();
     const wanted = await draw("noise");

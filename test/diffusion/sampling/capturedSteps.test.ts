@@ -91,29 +91,35 @@ const denoiser = (sampler: Sampler): Run => ({ sampler: () => sampler, model: (n
 const guided = (sampler: Sampler, model?: Run["model"]): Run => ({ sampler: () => sampler, model, labels: [0, 1, 1] });
 
 const RUNS: Readonly<Record<string, Run>> = {
-  ddim: on(ddim(schedule, { steps: STEPS })),
-  "ddim with a clip": on(ddim(schedule, { steps: STEPS, clip: true, rederiveNoise: false })),
-  "ddim with noise and derived ε̂": on(ddim(schedule, { steps: STEPS, eta: 0.5, clip: true })),
-  "ddim of velocity": on(ddim(schedule, { steps: STEPS, prediction: "velocity" })),
-  ancestral: on(ancestral(schedule, { steps: STEPS })),
-  "ancestral with a clip": on(ancestral(schedule, { steps: STEPS, clip: true })),
-  "ancestral with PyTorch's draws": { ...on(ancestral(schedule, { steps: STEPS })), streams: torchStream },
-  "ancestral of the posterior's mean": on(ancestral(schedule, { steps: STEPS, prediction: "mean" })),
-  "ancestral by ε̂": on(ancestral(schedule, { steps: STEPS, mean: "noise" })),
+  ddim: on(ddim(discretePath(schedule, { steps: STEPS }))),
+  "ddim with a clip": on(ddim(discretePath(schedule, { steps: STEPS, clip: true }), { rederiveNoise: false })),
+  "ddim with noise and derived ε̂": on(ddim(discretePath(schedule, { steps: STEPS, clip: true }), { eta: 0.5 })),
+  "ddim of velocity": on(ddim(discretePath(schedule, { steps: STEPS, prediction: "velocity" }))),
+  ancestral: on(ancestral(discretePath(schedule, { steps: STEPS }))),
+  "ancestral with a clip": on(ancestral(discretePath(schedule, { steps: STEPS, clip: true }))),
+  "ancestral with PyTorch's draws": {
+    ...on(ancestral(discretePath(schedule, { steps: STEPS }))),
+    streams: torchStream,
+  },
+  "ancestral of the posterior's mean": on(ancestral(discretePath(schedule, { steps: STEPS, prediction: "mean" }))),
+  "ancestral by ε̂": on(ancestral(discretePath(schedule, { steps: STEPS }), { mean: "noise" })),
   "ancestral with learned variances": {
-    ...on(ancestral(schedule, { steps: STEPS, variance: learnedRange() })),
+    ...on(ancestral(discretePath(schedule, { steps: STEPS }), { variance: learnedRange() })),
     learned: true,
   },
   "ancestral of a respaced model": {
-    sampler: () => ancestral(respace(schedule, [5, 15, 25, 35, 45, 55, 65, 75, 85, 95])),
+    sampler: () => ancestral(discretePath(respace(schedule, [5, 15, 25, 35, 45, 55, 65, 75, 85, 95]))),
     model: (network) => respacedModel(network, respace(schedule, [5, 15, 25, 35, 45, 55, 65, 75, 85, 95])),
   },
   "ancestral, its mean shifted by a classifier at x": guided(
-    ancestral(schedule, { steps: STEPS, shift: classifierShift(half, { scale: 2 }) }),
+    ancestral(discretePath(schedule, { steps: STEPS }), { shift: classifierShift(half, { scale: 2 }) }),
   ),
   "ancestral, its mean shifted by a classifier at μ": {
     ...guided(
-      ancestral(schedule, { steps: STEPS, variance: learnedRange(), shift: classifierShift(half, { at: "mean" }) }),
+      ancestral(discretePath(schedule, { steps: STEPS }), {
+        variance: learnedRange(),
+        shift: classifierShift(half, { at: "mean" }),
+      }),
     ),
     learned: true,
   },
@@ -148,11 +154,11 @@ const RUNS: Readonly<Record<string, Run>> = {
   annealedLangevin: on(annealedLangevin(sigmaPath([2, 1, 0.5], { prediction: "score" }), { stepSize: 0.01 })),
   metropolis: on(metropolis({ steps: STEPS, stepSize: 0.5, logDensity: (x) => x.square().sum(1).mul(-0.5) })),
   ddimInversion: { ...on(ddimInversion(discrete, { iterations: 2 })), fromData: true },
-  "guided by labels": guided(ddim(schedule, { steps: STEPS, clip: true }), (network) =>
+  "guided by labels": guided(ddim(discretePath(schedule, { steps: STEPS, clip: true })), (network) =>
     classifierFree(network, { scale: 3 }),
   ),
   "guided by labels, rescaled, with dynamic thresholds": guided(
-    ddim(schedule, { steps: STEPS, clip: dynamicThreshold({ quantile: 0.5, max: 1.5 }) }),
+    ddim(discretePath(schedule, { steps: STEPS, clip: dynamicThreshold({ quantile: 0.5, max: 1.5 }) })),
     (network) => classifierFree(network, { weight: 4, rescale: 0.7 }),
   ),
   "guided by a classifier": guided(heun(discrete), (network) =>
@@ -160,7 +166,7 @@ const RUNS: Readonly<Record<string, Run>> = {
   ),
   "inpainting, with jumps back": {
     sampler: (backend) =>
-      inpaint(ancestral(schedule, { steps: STEPS }), {
+      inpaint(ancestral(discretePath(schedule, { steps: STEPS })), {
         image: tensor([[0.5, 0]], { backend }),
         keep: tensor([[1, 0]], { backend }),
         resample: { length: 2, times: 3 },
@@ -272,7 +278,7 @@ for (const { name, open, skip } of openers) {
       );
       const timed: Run["model"] = (own) => ({ forward: (x, at) => own.forward(x, at).mul(at[0]) });
       await expect(last({ ...RUNS.ddim, model: timed })).rejects.toThrow("capture: 0 of a value of each step is read");
-      const limited = guided(ddim(schedule, { steps: STEPS }), (own) =>
+      const limited = guided(ddim(discretePath(schedule, { steps: STEPS })), (own) =>
         classifierFree(own, { scale: 3, interval: [20, 60] }),
       );
       await expect(last(limited)).rejects.toThrow("capture: 0 of a value of each step is read");
@@ -291,7 +297,9 @@ for (const { name, open, skip } of openers) {
 
     test("guidance in an interval is captured around its network", async () => {
       const run = (of: (own: Model) => Model): Run =>
-        guided(ddim(schedule, { steps: STEPS }), (own) => classifierFree(of(own), { scale: 3, interval: [20, 60] }));
+        guided(ddim(discretePath(schedule, { steps: STEPS })), (own) =>
+          classifierFree(of(own), { scale: 3, interval: [20, 60] }),
+        );
       const before = replays();
       const captured: CapturedModel<Model>[] = [];
       const found = await statesOf(

@@ -1,10 +1,11 @@
 // The forward chain step by step, and the reverse step in its two forms.
 import {
-  type AncestralOptions,
   alphaBarAt,
   ancestral,
   convertPrediction,
   cosine,
+  type DiscretePathOptions,
+  discretePath,
   finalSample,
   forwardChain,
   forwardStep,
@@ -115,7 +116,7 @@ test("the documents' sampling algorithm, written out, is ancestral sampling with
     x = t === 0 ? mean : mean.add(rng.normal([3, 4], { backend: exact }).mul(sigma));
   }
   const model = { forward: (noisy: Tensor, [t]: readonly number[]) => predict(noisy, t) };
-  const run = sample(ancestral(short), model, [3, 4], randomStream(6), { backend: exact });
+  const run = sample(ancestral(discretePath(short)), model, [3, 4], randomStream(6), { backend: exact });
   expect(await farthest(await finalSample(run), x)).toBeLessThan(1e-10);
 });
 
@@ -123,11 +124,13 @@ test("sampling a respaced schedule is sampling the steps of the original", async
   const model = { forward: (x: Tensor, [t]: readonly number[]) => x.mul(t / (t + 1)) };
   const start = randomStream(1).normal([2, 5], { backend: exact });
   const wanted = await finalSample(
-    sample(ancestral(schedule, { steps: 20 }), model, [2, 5], randomStream(2), { from: { x: start } }),
+    sample(ancestral(discretePath(schedule, { steps: 20 })), model, [2, 5], randomStream(2), { from: { x: start } }),
   );
   const respaced = respace(schedule, spacedTimes(1000, 20));
   const found = await finalSample(
-    sample(ancestral(respaced), respacedModel(model, respaced), [2, 5], randomStream(2), { from: { x: start } }),
+    sample(ancestral(discretePath(respaced)), respacedModel(model, respaced), [2, 5], randomStream(2), {
+      from: { x: start },
+    }),
   );
   expect(await farthest(found, wanted)).toBe(0);
 });
@@ -141,11 +144,17 @@ const backends = [
 describe.each(backends.filter(({ skip }) => !skip))("float32 tables on $name", ({ open }) => {
   const ramp = { forward: (x: Tensor, [t]: readonly number[]) => x.mul(t / (t + 1)) };
   const values = Float64Array.from({ length: 768 }, (_, i) => ((i % 192) * 4 + Math.floor(i / 192)) / 768);
-  const sum = async (schedule: Schedule, options: Partial<AncestralOptions> = {}) => {
+  const sum = async (schedule: Schedule, options: DiscretePathOptions = {}) => {
     const x = tensor(values, { backend: await open(), shape: [4, 3, 8, 8] });
-    const run = sample(ancestral(schedule, { clip: true, ...options }), ramp, [4, 3, 8, 8], torchStream(0), {
-      from: { x },
-    });
+    const run = sample(
+      ancestral(discretePath(schedule, { clip: true, ...options })),
+      ramp,
+      [4, 3, 8, 8],
+      torchStream(0),
+      {
+        from: { x },
+      },
+    );
     return (await finalSample(run)).abs().sum().item();
   };
 

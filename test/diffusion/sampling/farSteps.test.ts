@@ -18,7 +18,7 @@ import {
 import { type Backend, cpu, randomStream, tensor } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
-import { solvers } from "./samplerTable.ts";
+import { solverCases } from "./solverCases.ts";
 
 const exact = cpu({ precision: "float64" });
 const single = cpu();
@@ -69,9 +69,9 @@ describe.each(schedules)("%s", (_, schedule, prediction) => {
     const path = { ...whole, levels: whole.levels.slice(0, 4) };
     const wanted = flowed([path.levels[0], path.levels[3]]);
 
-    test.each(solvers.map(([name, solver, , isNoisy]) => ({ name, solver, isNoisy })))(
+    test.each(solverCases)(
       "the first steps of $name are in float32 those in float64, and within half a deviation of the flow",
-      async ({ solver, isNoisy }) => {
+      async ({ of: solver, isNoisy }) => {
         const found = await ends(solver(path), exact);
         expect(farthest(await ends(solver(path), single), found)).toBeLessThan(rounding(path.levels));
         if (isNoisy) return;
@@ -82,7 +82,7 @@ describe.each(schedules)("%s", (_, schedule, prediction) => {
 });
 
 describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
-  test.each(solvers.map(([name, solver]) => ({ name, solver })))("$name on a cosine schedule", async ({ solver }) => {
+  test.each(solverCases)("$name on a cosine schedule", async ({ of: solver }) => {
     const backend = await open();
     const { path, ends } = setting(cosine(1000), "noise", "trailing", 20);
     const apart = farthest(await ends(solver(path), backend), await ends(solver(path), exact));

@@ -4,32 +4,24 @@ import {
   ancestral,
   annealedLangevin,
   ddim,
-  deis,
-  dpm2,
-  dpm2Ancestral,
-  dpmSolver,
-  dpmSolverPlusPlus,
+  discretePath,
   euler,
   eulerAncestral,
   eulerMaruyama,
   exponential,
   fixedLarge,
   gaussianOracle,
-  heun,
   karras,
   langevin,
   linear,
-  lms,
   metropolis,
   mixtureOracle,
   type NoiseLevel,
   type NoisePath,
   oracleModel,
   oraclePath,
-  pndm,
   predictorCorrector,
   reverseDiffusion,
-  rungeKutta,
   type Sampler,
   type SamplerReport,
   type SamplerRun,
@@ -40,12 +32,13 @@ import {
   sdePath,
   sigmaPath,
   subVpSde,
-  uniPc,
   verifySampler,
   veSde,
   vpSde,
 } from "@pkg/diffusion";
 import { cpu, randomStream, type Tensor, tensor, wasm } from "@pkg/tensor";
+import { pathOfSigmas } from "./knownFlow.ts";
+import { solverCases } from "./solverCases.ts";
 
 const MEAN = 0.1;
 const VARIANCE = 0.25;
@@ -62,6 +55,7 @@ function answered<Path extends NoisePath>(path: Path): Path {
       return x.affine(gain, MEAN * (1 - gain * level.signal));
     },
     score: (_, x, level) => x.affine(-1 / total(level), (level.signal * MEAN) / total(level)),
+    noise: (_, x, level) => x.affine(level.noise / total(level), (-level.noise * level.signal * MEAN) / total(level)),
   };
 }
 
@@ -75,63 +69,34 @@ export async function samplerTables(): Promise<Record<string, string>> {
   };
 }
 
-const full = { lowerOrderFinal: false };
-/** Every solver on a path, with the calls of a step, and whether it adds noise of its own. */
-export const solvers: readonly (readonly [
-  name: string,
-  of: (path: NoisePath) => Sampler,
-  calls: number,
-  noisy?: true,
-])[] = [
-  ["`euler`", euler, 1],
-  ["`heun`", heun, 2],
-  ["`dpm2`", dpm2, 2],
-  ["`rungeKutta`", rungeKutta, 4],
-  ["`lms`, order 2", (path) => lms(path, { order: 2 }), 1],
-  ["`lms`, order 4", lms, 1],
-  ["`pndm`", pndm, 1],
-  ["`deis`, order 2", (path) => deis(path, { order: 2, ...full }), 1],
-  ["`deis`, order 3", (path) => deis(path, full), 1],
-  ["`dpmSolver`, order 2", (path) => dpmSolver(path, { order: 2 }), 2],
-  ["`dpmSolver`, order 3", dpmSolver, 3],
-  ["`dpmSolver` of data, order 2", (path) => dpmSolver(path, { order: 2, of: "data" }), 2],
-  ["`dpmSolver` of data, order 3", (path) => dpmSolver(path, { of: "data" }), 3],
-  ["`dpmSolverPlusPlus`, order 2", (path) => dpmSolverPlusPlus(path, full), 1],
-  ["`dpmSolverPlusPlus`, order 3", (path) => dpmSolverPlusPlus(path, { order: 3, ...full }), 1],
-  ["`uniPc`, order 2", (path) => uniPc(path, full), 1],
-  ["`uniPc`, order 3", (path) => uniPc(path, { order: 3, ...full }), 1],
-  ["`eulerAncestral`", eulerAncestral, 1, true],
-  ["`dpm2Ancestral`", dpm2Ancestral, 2, true],
-  ["`dpmSolverPlusPlus`, eta 1", (path) => dpmSolverPlusPlus(path, { eta: 1, ...full }), 1, true],
-  ["`euler`, churn 5", (path) => euler(path, { churn: 5 }), 1, true],
-  ["`heun`, churn 5", (path) => heun(path, { churn: 5 }), 2, true],
-  ["`reverseDiffusion`", reverseDiffusion, 1, true],
-];
-
 /** Orders on even log σ, the ODE's also on the mixture; biases on Karras' levels. */
 async function pathTable(): Promise<string> {
-  const even = (steps: number) => sigmaPath(exponential(steps + 1, { min: 0.05, max: 10 }));
+  const even = (steps: number) => pathOfSigmas(exponential(steps + 1, { min: 0.05, max: 10 }));
   const rows: string[][] = [];
-  for (const [name, solver, calls, noisy] of solvers) {
-    const { order } = await verifySampler((steps) => solver(answered(even(steps))), gaussian, {
+  for (const { name, of, calls, isNoisy } of solverCases) {
+    const { order } = await verifySampler((steps) => of(answered(even(steps))), gaussian, {
       steps: [32, 64, 128, 256],
     });
-    const strong = noisy
+    const strong = isNoisy
       ? undefined
-      : await verifySampler((steps) => solver(oraclePath(even(steps), mixture)), mixture, {
+      : await verifySampler((steps) => of(oraclePath(even(steps), mixture)), mixture, {
           steps: [64, 128, 256],
           draws: 64,
         });
-    const { runs } = await verifySampler((steps) => solver(answered(sigmaPath(karras(steps)))), gaussian, {
+    const { runs } = await verifySampler((steps) => of(answered(pathOfSigmas(karras(steps)))), gaussian, {
       steps: [10, 20, 50],
     });
-    rows.push([name, `${calls}`, rounded(order), strong ? rounded(strong.order) : "", ...runs.map(biasOf)]);
+    const label = name.replace(/^\w+/, "`$&`");
+    rows.push([label, `${calls}`, rounded(order), strong ? rounded(strong.order) : "", ...runs.map(biasOf)]);
   }
   const [loose, close, closest] = [await adaptive(1e-5), await adaptive(1e-7), await adaptive(1e-10)];
   const order = Math.log(1e-7 / 1e-10) / Math.log(closest.calls / close.calls);
   const name = `\`sampleFlow\`, 1e-5: ${loose.calls} calls`;
   rows.push([name, "6", rounded(order), "", "", "", scientific(loose.error)]);
-  return table(["sampler", "calls a step", "order", "order, mixture", "error, 10 steps", "20 steps", "50 steps"], rows);
+  return table(
+    ["solver", "calls per step", "order", "order, mixture", "error, 10 steps", "20 steps", "50 steps"],
+    rows,
+  );
 }
 
 /** What adaptive steps make of the Gaussian on the same ends: the error, and at how many calls of the model. */
@@ -185,10 +150,13 @@ async function scheduleTable(): Promise<string> {
   const model = oracleModel(gaussian, schedule);
   const options = { spacing: "trailing" } as const;
   const cases: [string, (steps: number) => Sampler][] = [
-    ["`ddim`", (steps) => ddim(schedule, { steps, ...options })],
-    ["`ddim`, eta 1", (steps) => ddim(schedule, { steps, eta: 1, ...options })],
-    ["`ancestral`, `fixedSmall`", (steps) => ancestral(schedule, { steps, ...options })],
-    ["`ancestral`, `fixedLarge`", (steps) => ancestral(schedule, { steps, variance: fixedLarge(), ...options })],
+    ["`ddim`", (steps) => ddim(discretePath(schedule, { steps, ...options }))],
+    ["`ddim`, eta 1", (steps) => ddim(discretePath(schedule, { steps, ...options }), { eta: 1 })],
+    ["`ancestral`, `fixedSmall`", (steps) => ancestral(discretePath(schedule, { steps, ...options }))],
+    [
+      "`ancestral`, `fixedLarge`",
+      (steps) => ancestral(discretePath(schedule, { steps, ...options }), { variance: fixedLarge() }),
+    ],
   ];
   const rows: string[][] = [];
   for (const [name, sampler] of cases) {

@@ -84,10 +84,10 @@ const gaussianDenoiser = (variance: number): Model => ({
 
 describe("on data from N(0, 1/4) with the exact noise prediction the samples' variance is", () => {
   test.each([
-    ["ancestral, small variance", ancestral(schedule), 0.2461252114],
-    ["ancestral, large variance", ancestral(schedule, { variance: fixedLarge() }), 0.250752075],
-    ["DDIM of 10 steps", ddim(schedule, { steps: 10 }), 0.1399721299],
-    ["DDIM of 1,000 steps", ddim(schedule, { steps: 1000 }), 0.2484975472],
+    ["ancestral, small variance", ancestral(discretePath(schedule)), 0.2461252114],
+    ["ancestral, large variance", ancestral(discretePath(schedule), { variance: fixedLarge() }), 0.250752075],
+    ["DDIM of 10 steps", ddim(discretePath(schedule, { steps: 10 })), 0.1399721299],
+    ["DDIM of 1,000 steps", ddim(discretePath(schedule, { steps: 1000 })), 0.2484975472],
   ])("%s: %#", async (_, sampler, wanted) => {
     expect(await finalVariance(sampler)).toBeCloseTo(wanted, 8);
   });
@@ -104,7 +104,7 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
     ["of range at its upper end", learnedRange(), () => 1, fixedLarge()],
     ["of a constant", learned(), () => Math.log(0.01), constantVariance],
   ])("ancestral with a learned variance %s: that of the fixed one", async (_, variance, raw, fixed) => {
-    const of = (rule: ReverseVariance) => ancestral(schedule, { steps: 50, variance: rule });
+    const of = (rule: ReverseVariance) => ancestral(discretePath(schedule, { steps: 50 }), { variance: rule });
     const wanted = await finalVariance(of(fixed));
     expect(await finalVariance(of(variance), withChannel(gaussianModel(0.25), raw))).toBeCloseTo(wanted, 12);
   });
@@ -117,7 +117,9 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
         const [alphaBar, noise] = [alphaBarAt(schedule, t), noiseVarianceAt(schedule, t)];
         return noise / (alphaBar * 0.25 + noise);
       });
-      const sampler = ancestral(schedule, { steps, variance: analytic(energies, { range: [-1, 1] }) });
+      const sampler = ancestral(discretePath(schedule, { steps }), {
+        variance: analytic(energies, { range: [-1, 1] }),
+      });
       // The last step ends at E[x₀ | x_0]; the start is N(0, 1), not the last marginal, whose variance is less by 3/4 ᾱ.
       const unknown = 0.25 * energies[0];
       const leak = alphaBarAt(schedule, sampler.levels[0].t);
@@ -126,8 +128,8 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
   );
 
   test("that of ancestral without clipping, when the mean is found from the noise", async () => {
-    const direct = ancestral(schedule, { steps: 50, mean: "noise" });
-    const plain = ancestral(schedule, { steps: 50 });
+    const direct = ancestral(discretePath(schedule, { steps: 50 }), { mean: "noise" });
+    const plain = ancestral(discretePath(schedule, { steps: 50 }));
     expect(await finalVariance(direct)).toBeCloseTo(await finalVariance(plain), 12);
     // Data wider than the clip.
     const x = tensor([2, -1.5], { backend: exact, shape: [2, 1] });
@@ -136,20 +138,20 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
     const [a, b, clipped] = [
       await end(direct),
       await end(plain),
-      await end(ancestral(schedule, { steps: 50, clip: true })),
+      await end(ancestral(discretePath(schedule, { steps: 50, clip: true }))),
     ];
     expect(Math.abs(a[0] / b[0] - 1)).toBeLessThan(1e-9);
     expect(Math.abs(a[0] - clipped[0])).toBeGreaterThan(1);
   });
 
   test("Euler's method on the schedule's own levels is DDIM", async () => {
-    const wanted = await finalVariance(ddim(schedule, { steps: 10 }));
+    const wanted = await finalVariance(ddim(discretePath(schedule, { steps: 10 })));
     expect(await finalVariance(euler(discretePath(schedule, { steps: 10 })))).toBeCloseTo(wanted, 12);
   });
 
   test("DDIM with eta 1 is ancestral sampling with the small variance", async () => {
-    const noisy = await finalVariance(ddim(schedule, { steps: 50, eta: 1 }));
-    expect(noisy).toBeCloseTo(await finalVariance(ancestral(schedule, { steps: 50 })), 10);
+    const noisy = await finalVariance(ddim(discretePath(schedule, { steps: 50 }), { eta: 1 }));
+    expect(noisy).toBeCloseTo(await finalVariance(ancestral(discretePath(schedule, { steps: 50 }))), 10);
   });
 });
 
@@ -176,8 +178,8 @@ const backends = [
 for (const { name, open, skip } of backends) {
   describe.skipIf(skip)(`diffusers' sums on ${name}`, () => {
     test.each([
-      ["DDIM of 10 steps", ddim(schedule, { steps: 10, clip: true, rederiveNoise: false }), 172.0067],
-      ["ancestral with torch's noise of seed 0", ancestral(schedule, { clip: true }), 258.9606],
+      ["DDIM of 10 steps", ddim(discretePath(schedule, { steps: 10, clip: true }), { rederiveNoise: false }), 172.0067],
+      ["ancestral with torch's noise of seed 0", ancestral(discretePath(schedule, { clip: true })), 258.9606],
     ])("%s", async (_, sampler, wanted) => {
       const backend = await open();
       const x = await finalSample(sample(sampler, ramp, SHAPE, torchStream(0), { from: { x: rampStart(backend) } }));
@@ -195,7 +197,7 @@ test.each([
     const tables = linear(100, { start: 1e-3, end: 0.2 });
     const model = oracleModel(eightGaussians({ radius: 2 }), tables);
     const radius = async (options: { readonly clip?: Clip }) => {
-      const run = sample(make(tables, { steps: 100, ...options }), model, [400, 2], randomStream(3), {
+      const run = sample(make(discretePath(tables, options)), model, [400, 2], randomStream(3), {
         backend: exact,
       });
       const x = await finalSample(run);
@@ -208,9 +210,15 @@ test.each([
 
 test("every step can be watched, and a run can be left", async () => {
   const seen: number[] = [];
-  for await (const { step, steps, denoised, x } of sample(ddim(schedule, { steps: 20 }), ramp, [2, 3], torchStream(0), {
-    backend: exact,
-  })) {
+  for await (const { step, steps, denoised, x } of sample(
+    ddim(discretePath(schedule, { steps: 20 })),
+    ramp,
+    [2, 3],
+    torchStream(0),
+    {
+      backend: exact,
+    },
+  )) {
     seen.push(step);
     expect([steps, denoised.shape, x.shape]).toEqual([20, [2, 3], [2, 3]]);
     if (step === 7) break;
@@ -220,7 +228,7 @@ test("every step can be watched, and a run can be left", async () => {
 
 test("a run goes on from any of its states, with the same bits", async () => {
   const rng = randomStream(7);
-  const sampler = ancestral(schedule, { steps: 20 });
+  const sampler = ancestral(discretePath(schedule, { steps: 20 }));
   const whole = await (await finalSample(sample(sampler, ramp, [2, 3], rng, { backend: exact }))).data();
   const again = randomStream(7);
   for await (const { x, step, memory } of sample(sampler, ramp, [2, 3], again, { backend: exact })) {
@@ -233,7 +241,7 @@ test("a run goes on from any of its states, with the same bits", async () => {
 
 test("a model that gives NaN is named with the step", async () => {
   const broken: Model = { forward: (x, [t]) => (t === 500 ? x.mul(0).div(0) : x) };
-  const run = sample(ddim(schedule, { steps: 10 }), broken, [2, 3], torchStream(0), { backend: exact });
+  const run = sample(ddim(discretePath(schedule, { steps: 10 })), broken, [2, 3], torchStream(0), { backend: exact });
   await expect(finalSample(run)).rejects.toThrow(
     "sample: the model's output at step 4 (t = 500) has 6 elements that are NaN or infinite, want finite ones",
   );
@@ -242,19 +250,23 @@ test("a model that gives NaN is named with the step", async () => {
 test("a run cannot start from what does not fit it", async () => {
   const x = tensor([1, 2], { backend: exact });
   const from = (state: { x: Tensor; step?: number }, shape = [2]) =>
-    finalSample(sample(ddim(schedule, { steps: 10 }), ramp, shape, torchStream(0), { from: state }));
+    finalSample(sample(ddim(discretePath(schedule, { steps: 10 })), ramp, shape, torchStream(0), { from: state }));
   await expect(from({ x }, [3])).rejects.toThrow("sample: from.x has shape [2], want [3]");
   await expect(from({ x, step: 11 })).rejects.toThrow("sample: from.step is 11, want an integer in [0, 10]");
 });
 
 test("bad options are refused", async () => {
-  expect(() => ddim(schedule, { eta: -0.1 })).toThrow("ddim: eta is -0.1, want a number in [0, 1]");
-  expect(() => ancestral(schedule, { steps: 1001 })).toThrow("spacedTimes: 1001 steps of a schedule of 1000");
-  const single = sample(ancestral(schedule, { variance: learnedRange() }), ramp, [2, 3], torchStream(0), {
+  expect(() => ddim(discretePath(schedule, { steps: 50 }), { eta: -0.1 })).toThrow(
+    "ddim: eta is -0.1, want a number in [0, 1]",
+  );
+  expect(() => ancestral(discretePath(schedule, { steps: 1001 }))).toThrow(
+    "spacedTimes: 1001 steps of a schedule of 1000",
+  );
+  const single = sample(ancestral(discretePath(schedule), { variance: learnedRange() }), ramp, [2, 3], torchStream(0), {
     backend: exact,
   });
   await expect(finalSample(single)).rejects.toThrow("want [2,6]");
-  const run = sample(ddim(schedule), ramp, [1], torchStream(0));
+  const run = sample(ddim(discretePath(schedule, { steps: 50 })), ramp, [1], torchStream(0));
   await expect(finalSample(run)).rejects.toThrow(
     "sample: the model has no parameters to tell its backend, want the backend option",
   );

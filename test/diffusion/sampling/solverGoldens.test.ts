@@ -136,13 +136,13 @@ const clippedAsDiffusers = { clip: true, rederiveNoise: false } as const;
 const goldens: Golden[] = [
   {
     name: "DDIM of velocity",
-    sampler: ddim(schedule, { steps: 10, prediction: "velocity", ...clippedAsDiffusers }),
+    sampler: ddim(discretePath(schedule, { steps: 10, prediction: "velocity", ...clippedAsDiffusers })),
     sum: 52.5302,
     within: 1e-2,
   },
   {
     name: "DDIM from noised data",
-    sampler: ddim(schedule, { steps: 10, ...clippedAsDiffusers }),
+    sampler: ddim(discretePath(schedule, { steps: 10, ...clippedAsDiffusers })),
     sum: 354.5418,
     within: 1e-2,
     from: noised(discretePath(schedule, { steps: 10 }), 8),

@@ -153,7 +153,7 @@ describe("the same under two names:", () => {
     await expectSame(dpmSolver(path, { order: 1, of: "data" }), plain);
     await expectSame(dpmSolverPlusPlus(path, { order: 1 }), plain);
     await expectSame(uniPc(path, { order: 1, corrector: false }), plain);
-    await expectSame(ddim(schedule, { steps: 12 }), plain);
+    await expectSame(ddim(discretePath(schedule, { steps: 12 })), plain);
   });
 
   test("DPM2 is DPM-Solver-2", () => expectSame(dpm2(path), dpmSolver(path, { order: 2 })));
@@ -180,7 +180,7 @@ describe("the same under two names:", () => {
   });
 
   test.each([0, 0.4, 1])("Euler-ancestral is DDIM with the same eta, %d", (eta) =>
-    expectSame(eulerAncestral(path, { eta }), ddim(schedule, { steps: 12, eta })),
+    expectSame(eulerAncestral(path, { eta }), ddim(discretePath(schedule, { steps: 12 }), { eta })),
   );
 
   test("SDE-DPM-Solver++(1) is ancestral sampling, on either scale", async () => {
@@ -190,8 +190,8 @@ describe("the same under two names:", () => {
 
   test("DDIM that derives ε̂ again from a clipped estimate is Euler's method with that clip, and not DDIM's own", async () => {
     const clip = true;
-    const own = await run(ddim(schedule, { steps: 12, clip, rederiveNoise: false }));
-    const again = ddim(schedule, { steps: 12, clip });
+    const own = await run(ddim(discretePath(schedule, { steps: 12, clip }), { rederiveNoise: false }));
+    const again = ddim(discretePath(schedule, { steps: 12, clip }));
     await expectSame(again, euler(discretePath(schedule, { steps: 12, clip })));
     expect(Math.max(...(await run(again)).map((value, i) => Math.abs(value - own[i])))).toBeGreaterThan(1e-3);
   });

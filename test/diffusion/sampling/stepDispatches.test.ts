@@ -19,10 +19,10 @@ const path = discretePath(schedule, { steps: 6 });
 
 describe.skipIf(!gpuAvailable)("dispatches of a step besides the network's", () => {
   test.each<[name: string, sampler: Sampler, dispatches: number]>([
-    ["DDIM", ddim(schedule, { steps: 6 }), 4],
-    ["DDIM with a clip", ddim(schedule, { steps: 6, clip: true }), 6],
-    ["ancestral", ancestral(schedule, { steps: 6 }), 6],
-    ["ancestral with a clip", ancestral(schedule, { steps: 6, clip: true }), 7],
+    ["DDIM", ddim(discretePath(schedule, { steps: 6 })), 4],
+    ["DDIM with a clip", ddim(discretePath(schedule, { steps: 6, clip: true })), 6],
+    ["ancestral", ancestral(discretePath(schedule, { steps: 6 })), 6],
+    ["ancestral with a clip", ancestral(discretePath(schedule, { steps: 6, clip: true })), 7],
     ["Euler", euler(path), 4],
     ["Heun", heun(path), 9],
     ["DPM-Solver++(2M) with noise", dpmSolverPlusPlus(path, { eta: 1 }), 6],

@@ -1,5 +1,5 @@
 // What throws in the middle leaves nothing behind: gradients, pullbacks, captured functions and runs of samplers, on every backend.
-import { cosine, ddim, finalSample, sample } from "@pkg/diffusion";
+import { cosine, ddim, discretePath, finalSample, sample } from "@pkg/diffusion";
 import { mlp, parameters } from "@pkg/nn";
 import {
   addNoise,
@@ -179,7 +179,9 @@ for (const { name, open, skip } of openers) {
         await collected();
         const network = mlp({ sizes: [2, 4, 2], timeChannels: 2 }, { backend, rng: randomStream(0) });
         const run = (rng: ReturnType<typeof randomStream>) =>
-          finalSample(sample(ddim(cosine(50), { steps: 5, eta: 1 }), network, [2, 2], rng, { captured }));
+          finalSample(
+            sample(ddim(discretePath(cosine(50), { steps: 5 }), { eta: 1 }), network, [2, 2], rng, { captured }),
+          );
         const wanted = await run(randomStream(9));
         const bits = [...(await wanted.data())];
         wanted.dispose();

@@ -4,7 +4,7 @@ import { perStep, type Tensor, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../forward/level.ts";
 import type { NoiseSource, Sampler } from "../sampling/sampler.ts";
-import { endsAtData, stepLevels } from "../sampling/solvers/liveLevels.ts";
+import { stepLevels } from "../sampling/walks/liveLevels.ts";
 import { noisedTo } from "./noisedTo.ts";
 
 /** What is known of the image, and how often to resample. */
@@ -41,7 +41,7 @@ export function inpaint(sampler: Sampler, options: InpaintOptions): Sampler {
   const visits = visited(sampler.levels.length - 1, length, times);
   const levels = visits.map((visit) => sampler.levels[visit]);
   const isJump = (index: number) => visits[index + 1] < visits[index];
-  const isLast = endsAtData(levels);
+  const isLast = (index: number) => levels[index + 1].noise === 0;
   return {
     levels,
     prior,

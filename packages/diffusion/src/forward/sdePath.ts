@@ -1,10 +1,10 @@
 // The way of a diffusion in continuous time from noise to data, at chosen times.
 
 import { expectArguments } from "../arguments.ts";
-import { convertAtLevel, type Prediction } from "../model/parameterization.ts";
+import type { Prediction } from "../model/parameterization.ts";
 import { expectClip, expectPrediction, expectWord } from "../optionWords.ts";
 import type { NoiseLevel } from "./level.ts";
-import { type Clip, clipped, type NoisePath, scoreReader } from "./path.ts";
+import { type Clip, levelReadings, type NoisePath } from "./path.ts";
 import type { Sde } from "./sde.ts";
 
 /** A path whose levels are times of an SDE. */
@@ -60,9 +60,7 @@ export function sdePath(sde: Sde, options: SdePathOptions = {}): SdePath {
     levels: end === "data" ? [...noisy.map(sde.level), data] : noisy.map(sde.level),
     prior: sde.prior,
     at: (sigma) => sde.level(sde.time(sigma)),
-    score: scoreReader(prediction, clip),
-    denoise: (predicted, x, level) =>
-      clipped(convertAtLevel(level, predicted, { from: prediction, to: "data", x }), clip),
+    ...levelReadings(prediction, clip),
   };
 }
 

@@ -8,7 +8,7 @@ import type { Model } from "../model/model.ts";
 import { type Prediction, velocityScale } from "../model/parameterization.ts";
 import { checkPerSample, perSample } from "../objective/perSample.ts";
 import { expectPrediction, expectWord } from "../optionWords.ts";
-import type { MeanShift } from "../sampling/solvers/ancestral.ts";
+import type { MeanShift } from "../sampling/walks/ancestralWalk.ts";
 import type { Schedule } from "../schedule/schedule.ts";
 import { predictedPart } from "./predictedPart.ts";
 

@@ -78,6 +78,8 @@ export interface SampleStep extends SamplerState {
 export interface SampleOptions extends Pick<Conditioning, "labels"> {
   /** Where to go on, or from which x to start instead of noise drawn from rng. */
   readonly from?: Pick<SamplerState, "x"> & Partial<SamplerState>;
+  /** How many steps are to be done when the run ends, counted from the sampler's first. Default: all. Go on with `finalState(run)` as `from`. */
+  readonly until?: number;
   /** Where to compute. Default: where the model's parameters are. */
   readonly backend?: Backend;
   /**
@@ -107,14 +109,16 @@ export async function* sample(
   const { labels, from, backend = from?.x.backend ?? backendOf(model) ?? defaultBackend(), captured = false } = options;
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;
+  const { until = steps } = options;
   checkStart(shape, sampler, from, backend);
+  checkUntil(until, from?.step ?? 0, steps);
   let x = from ? from.x.detach() : allOrNothing(() => rng.normal(shape, { backend }).mul(sampler.prior));
   let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
   let denoised: Tensor | undefined;
   const stepper = (captured ? capturedSteps : plainSteps)({ sampler, model, rng, labels });
   try {
-    for (let index = from?.step ?? 0; index < steps; index++) {
+    for (let index = from?.step ?? 0; index < until; index++) {
       const { faulty, ...next } = stepper.step({ step: index, x, memory });
       const kept = new Set([next.x, ...next.memory]);
       for (const tensor of [x, ...memory]) if (!kept.has(tensor) && tensor !== next.denoised) tensor.dispose();
@@ -124,7 +128,7 @@ export async function* sample(
       inFlight = settle(backend, faulty[0], sampler.levels[index], index);
       inFlight.catch(() => {}); // awaited below, or one step later
       await before;
-      if (index === steps - 1) {
+      if (index === until - 1) {
         await inFlight; // the model's fault first
         await checkSamples(x);
       }
@@ -152,6 +156,16 @@ export async function finalSample(run: AsyncIterable<Pick<SampleStep, "x"> & Par
   return last.x;
 }
 
+/** The state after the last step of a run, to be given to `sample` as `from` when the run was ended by `until`. */
+export async function finalState(run: AsyncIterable<SampleStep>): Promise<SamplerState> {
+  expectArguments("finalState", { run });
+  let last: SampleStep | undefined;
+  for await (const step of run) last = step;
+  if (!last) throw new Error("finalState: the run has no steps, want at least one");
+  const { step, x, memory } = last;
+  return { step, x, memory };
+}
+
 /** Waits for a step, and looks at what the model gave in it. */
 async function settle(backend: Backend, faulty: Tensor | undefined, { t }: NoiseLevel, index: number): Promise<void> {
   if (!faulty) return backend.settled();
@@ -164,6 +178,11 @@ async function checkSamples(x: Tensor): Promise<void> {
   const faulty = nonFiniteCount([x]);
   const count = await faulty.item().finally(() => faulty.dispose());
   if (count > 0) throw new Error(`sample: ${count} elements of the samples are NaN or infinite, want finite ones`);
+}
+
+function checkUntil(until: number, done: number, steps: number): void {
+  if (!(Number.isInteger(until) && until >= done && until <= steps))
+    throw new Error(`sample: until is ${until}, want an integer in [${done}, ${steps}]`);
 }
 
 function checkStart(shape: Shape, { levels, prior }: Sampler, from: SampleOptions["from"], backend: Backend): void {

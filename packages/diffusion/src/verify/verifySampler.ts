@@ -35,9 +35,9 @@ export interface SamplerReport {
 
 /** How `verifySampler` runs the sampler. */
 export interface VerifySamplerOptions {
-  /** What the sampler asks, `oracleModel`. Default: x ↦ x, for samplers on an `oraclePath`, which listen to nothing. */
+  /** What the sampler asks, `oracleModel`. Default: x ↦ x, for samplers on an `oraclePath`, which read nothing of it. */
   readonly model?: Model;
-  /** Each the same multiple of the one before. Default 16, 32, 64, 128. */
+  /** Each the same multiple of the one before. Default 16, 32, 64, 128; of one sampler its own number of steps. */
   readonly steps?: readonly number[];
   /**
    * How many samples to draw and estimate the moments from: for samplers or data that are not Gaussian. Default: none; the moments are
@@ -51,24 +51,24 @@ export interface VerifySamplerOptions {
 }
 
 /**
- * Runs a sampler at growing numbers of steps on data that are known.
+ * Runs a sampler on data that are known: one as it is, or samplers of growing numbers of steps, whose order it fits.
  *
  * On Gaussian data samplers without thresholds are affine in what they start from and in their noise; then mean and variance come
  * without any chance. Else give `draws`: the estimates come with standard errors, and the order, of samplers without noise of their
  * own, from the root mean square between samples of the same start.
- * @param samplerOf the sampler of a number of steps
+ * @param samplerOf a sampler, or the sampler of a number of steps
  * @param oracle of one dimension
  * @throws Error for a sampler that is not affine when no draws are given, and for steps that do not rise
  */
 export async function verifySampler(
-  samplerOf: (steps: number) => Sampler,
+  samplerOf: Sampler | ((steps: number) => Sampler),
   oracle: Oracle,
   options: VerifySamplerOptions = {},
 ): Promise<SamplerReport> {
   expectArguments("verifySampler", { samplerOf, oracle, options });
   const {
     model = UNHEARD,
-    steps = [16, 32, 64, 128],
+    steps = typeof samplerOf === "function" ? [16, 32, 64, 128] : [samplerOf.levels.length - 1],
     draws,
     seed = 0,
     backend = cpu({ precision: "float64" }),
@@ -83,7 +83,7 @@ export async function verifySampler(
   const differences: number[] = [];
   let before: Outcome | undefined;
   for (const count of steps) {
-    const sampler = samplerOf(count);
+    const sampler = typeof samplerOf === "function" ? samplerOf(count) : samplerOf;
     const outcome = draws
       ? await estimated(sampler, model, draws, seed, backend)
       : await affineMoments(sampler, model, backend);

@@ -1,6 +1,6 @@
 // The two algorithms of the documents on four point clouds: train, sample, compare.
 
-import { ancestral, cosine, finalSample, noisePrediction, sample } from "@pkg/diffusion";
+import { ancestral, cosine, discretePath, finalSample, noisePrediction, sample } from "@pkg/diffusion";
 import { clouds } from "../charts.ts";
 import { checkerboard, eightGaussians, swissRoll, twoMoons } from "../data.ts";
 import { energyDistance } from "../distance.ts";
@@ -26,7 +26,7 @@ export const dataSets: Experiment = {
       const loss = await train(network, (batch) =>
         noisePrediction(network, schedule, pointsOf(cloud, batch, draws, backend), draws),
       );
-      const sampler = ancestral(schedule, { clip: (data) => data.clamp(-3, 3) });
+      const sampler = ancestral(discretePath(schedule, { clip: (data) => data.clamp(-3, 3) }));
       const run = sample(sampler, network, [SAMPLES, 2], streams.split("sampling"));
       const drawn = await (await finalSample(run)).data();
       const [real, other] = ["real", "other"].map((label) => cloud(SAMPLES, streams.split(label)));

@@ -1,6 +1,15 @@
 // The guidance scale: what it gains in fidelity and loses in diversity.
 
-import { classifierFree, cosine, ddim, dropLabels, finalSample, noisePrediction, sample } from "@pkg/diffusion";
+import {
+  classifierFree,
+  cosine,
+  ddim,
+  discretePath,
+  dropLabels,
+  finalSample,
+  noisePrediction,
+  sample,
+} from "@pkg/diffusion";
 import { tensor } from "@pkg/tensor";
 import { clouds } from "../charts.ts";
 import type { Experiment } from "../experiment.ts";
@@ -40,7 +49,7 @@ export const guidance: Experiment = {
     const rows: string[][] = [];
     for (const scale of SCALES) {
       const run = sample(
-        ddim(schedule, { steps: 50 }),
+        ddim(discretePath(schedule, { steps: 50 })),
         classifierFree(network, { scale }),
         [SAMPLES, 2],
         rng.split("sampling"),

@@ -2,6 +2,7 @@
 
 import {
   ancestral,
+  discretePath,
   finalSample,
   type LossWeight,
   linear,
@@ -52,7 +53,7 @@ export const parameterization: Experiment = {
         predictionLoss(network, schedule, pointsOf(swissRoll, batch, draws, backend), draws, { prediction, weight }),
       );
       const run = sample(
-        ancestral(schedule, { prediction, clip: (data) => data.clamp(-3, 3) }),
+        ancestral(discretePath(schedule, { prediction, clip: (data) => data.clamp(-3, 3) })),
         network,
         [SAMPLES, 2],
         rng.split("sampling"),

@@ -1,17 +1,16 @@
 // DEIS: exponential integrators with polynomials of ε̂ in the path's own time, or in log σ.
 
-import { weightedSum } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
 import { lambdaOf, type NoiseLevel, sigmaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
-import type { Sampler } from "../sampler.ts";
-import { along, noiseIn } from "./along.ts";
-import { checkOrder } from "./checkOptions.ts";
-import { exponentialStep } from "./exponential.ts";
-import { endsAtData, fallsFar, stepLevels } from "./liveLevels.ts";
-import { newest, orderAt, places } from "./multistep.ts";
-import { interpolatoryWeights } from "./weights.ts";
+import { checkOrder } from "../table/checkOptions.ts";
+import { exponentialStep } from "../table/exponential.ts";
+import { endsAtData, fallsFar } from "../table/levels.ts";
+import { newest, orderAt, places } from "../table/multistep.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask } from "../table/step.ts";
+import { along, noiseIn, weighted } from "../table/terms.ts";
+import { interpolatoryWeights } from "../table/weights.ts";
 
 export interface DeisOptions {
   /** How many estimates a step has, in [1, 4]: order 1 is DDIM. Default 3. */
@@ -28,40 +27,39 @@ export interface DeisOptions {
  * Memory: earlier ε̂, the newest first.
  * @throws Error for another order
  */
-export function deis(path: NoisePath, options: DeisOptions = {}): Sampler {
-  expectArguments("deis", { path, options });
-  const { order = 3, over = "time", lowerOrderFinal = true } = options;
-  checkOrder("deis", order, 4);
-  const { levels, prior } = path;
-  const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
-  const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
-  expectWord("deis", "over", over, ["time", "log sigma"]);
-  return {
-    levels,
-    prior,
-    form: (index, done) => (isLast(index) ? "last" : `${isFar(index)} ${orderOf(index, done)}`),
-    step({ x, index, live, memory, predict }) {
-      const [level, next] = stepLevels(levels, live);
-      const denoised = path.denoise(predict(x, level), x, level);
-      if (isLast(index)) return { x: along(x, denoised, level, next), denoised };
-      const noises = newest(noiseIn(x, denoised, level), memory, order);
-      const count = orderOf(index, memory.length);
+export const deis = defineSolver({
+  name: "deis",
+  source: "Zhang & Chen 2023, eq. 14 and 15",
+  order: 3,
+  calls: 1,
+  variants: {
+    "order 2": { options: { order: 2 }, order: 2 },
+    "over log sigma": { options: { over: "log sigma" } },
+  },
+  table(path: NoisePath, { order = 3, over = "time", lowerOrderFinal = true }: DeisOptions) {
+    checkOrder("deis", order, 4);
+    expectWord("deis", "over", over, ["time", "log sigma"]);
+    const { levels } = path;
+    return (place) => {
+      const { index, from, to, remembered } = place;
+      const data = ask("x", from);
+      if (endsAtData(place)) return { rows: { data, next: along("x", "data", from, to) } };
+      const found = { data, noise: noiseIn("x", "data", from) };
+      const noises = newest("noise", place, order);
+      const keep = noises.slice(0, order - 1);
+      if (fallsFar(place)) return { rows: { ...found, next: along("x", "data", from, to) }, keep };
+      const count = orderAt(levels, index, { order, done: remembered, lowerOrderFinal });
       const used = noises.slice(0, count);
-      const left = noises.slice(0, order - 1);
-      if (isFar(index)) return { x: along(x, denoised, level, next), denoised, memory: left };
       if (over === "log sigma") {
-        const nodes = () => places(levels, live.index, count, lambdaOf);
-        return { x: exponentialStep(x, used, { from: level, to: next, nodes, of: "noise" }), denoised, memory: left };
+        const nodes = places(levels, index, count, lambdaOf);
+        return { rows: { ...found, next: exponentialStep("x", used, { from, to, nodes, of: "noise" }) }, keep };
       }
-      const weights = () => {
-        const nodes = places(levels, live.index, count, ({ t }) => t);
-        const integrated = interpolatoryWeights(nodes, timeMoments(path, level, next, count));
-        return [next.signal / level.signal, ...integrated.map((weight) => next.signal * weight)];
-      };
-      return { x: weightedSum([x, ...used], weights), denoised, memory: left };
-    },
-  };
-}
+      const nodes = places(levels, index, count, ({ t }) => t);
+      const weights = interpolatoryWeights(nodes, timeMoments(path, from, to, count)).map((w) => to.signal * w);
+      return { rows: { ...found, next: weighted(["x", ...used], [to.signal / from.signal, ...weights]) }, keep };
+    };
+  },
+});
 
 /** How finely a step is divided: each panel is exact for polynomials of degree 5, and paths are smooth or nearly so. */
 const PANELS = 32;

@@ -1,18 +1,17 @@
 // DPM-Solver and DPM-Solver++ as singlestep methods: intermediate levels within each step, nothing remembered between steps.
 
-import type { Tensor } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
 import { lambdaOf, type NoiseLevel } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
-import type { Sampler } from "../sampler.ts";
-import { along, noiseIn } from "./along.ts";
-import { checkOrder } from "./checkOptions.ts";
-import { exponentialStep, type Integrand } from "./exponential.ts";
-import { isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts";
+import { checkOrder } from "../table/checkOptions.ts";
+import { exponentialStep, type Integrand } from "../table/exponential.ts";
+import { isEulerStep } from "../table/levels.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask, type Row } from "../table/step.ts";
+import { along, noiseIn } from "../table/terms.ts";
 
 export interface DpmSolverOptions {
-  /** As many calls of the model a step, in [1, 3]. Default 3. */
+  /** As many calls of the model per step, in [1, 3]. Default 3. */
   readonly order?: number;
   /** What is taken to be a polynomial in λ: ε̂ (DPM-Solver; default), or x̂₀ (DPM-Solver++, which stays stable under guidance). */
   readonly of?: Integrand;
@@ -24,36 +23,49 @@ export interface DpmSolverOptions {
  * in which σ falls far.
  * @throws Error for another order
  */
-export function dpmSolver(path: NoisePath, options: DpmSolverOptions = {}): Sampler {
-  expectArguments("dpmSolver", { path, options });
-  const { order = 3, of = "noise" } = options;
-  checkOrder("dpmSolver", order, 3);
-  const { levels, prior } = path;
-  const isEuler = isEulerStep(levels);
-  expectWord("dpmSolver", "of", of, ["noise", "data"]);
-  return {
-    levels,
-    prior,
-    form: isEuler,
-    step({ x, index, live, predict }) {
-      const [from, next] = stepLevels(levels, live);
-      const denoised = path.denoise(predict(x, from), x, from);
-      if (order === 1 || isEuler(index)) return { x: along(x, denoised, from, next), denoised };
-      const estimate = (data: Tensor, x: Tensor, level: NoiseLevel) => (of === "data" ? data : noiseIn(x, data, level));
-      const at = (x: Tensor, level: NoiseLevel) => estimate(path.denoise(predict(x, level), x, level), x, level);
-      const between = (share: number) =>
-        liveLevel(() => path.at(Math.exp(-lambdaOf(from) - share * (lambdaOf(next) - lambdaOf(from)))));
-
-      const first = estimate(denoised, x, from);
+export const dpmSolver = defineSolver({
+  name: "dpmSolver",
+  source: "Lu et al. 2022, algorithms 1 and 2; Lu et al. 2022b, algorithm 1",
+  order: 3,
+  calls: 3,
+  variants: {
+    "order 2": { options: { order: 2 }, order: 2, calls: 2 },
+    "of data": { options: { of: "data" } },
+    "of data, order 2": { options: { of: "data", order: 2 }, order: 2, calls: 2 },
+  },
+  table(path: NoisePath, { order = 3, of = "noise" }: DpmSolverOptions) {
+    checkOrder("dpmSolver", order, 3);
+    expectWord("dpmSolver", "of", of, ["noise", "data"]);
+    return (place) => {
+      const { from, to } = place;
+      const data = ask("x", from);
+      if (order === 1 || isEulerStep(place)) return { rows: { data, next: along("x", "data", from, to) } };
+      /** The estimate beside x̂₀ of a quantity, under a name of its own: x̂₀ itself, or its ε̂. */
+      const estimate = (name: string, x: string, data: string, at: NoiseLevel): Readonly<Record<string, Row>> => ({
+        [name]: of === "data" ? data : noiseIn(x, data, at),
+      });
+      const between = (share: number) => path.at(Math.exp(-lambdaOf(from) - share * (lambdaOf(to) - lambdaOf(from))));
       const inner = between(1 / order);
-      const second = at(along(x, denoised, from, inner), inner);
-      if (order === 2) {
-        const step = { from, to: next, of, nodes: () => [0, 1 / 2], slope: "bh2" } as const;
-        return { x: exponentialStep(x, [first, second], step), denoised };
-      }
+      const second = {
+        data,
+        ...estimate("first", "x", "data", from),
+        x2: along("x", "data", from, inner),
+        data2: ask("x2", inner),
+        ...estimate("second", "x2", "data2", inner),
+      };
+      const reached = (estimate: string, to: NoiseLevel, nodes: readonly number[], slope?: "bh2") =>
+        exponentialStep("x", ["first", estimate], { from, to, of, nodes, slope });
+      if (order === 2) return { rows: { ...second, next: reached("second", to, [0, 1 / 2], "bh2") } };
       const outer = between(2 / 3);
-      const third = at(exponentialStep(x, [first, second], { from, to: outer, of, nodes: () => [0, 1 / 2] }), outer);
-      return { x: exponentialStep(x, [first, third], { from, to: next, of, nodes: () => [0, 2 / 3] }), denoised };
-    },
-  };
-}
+      return {
+        rows: {
+          ...second,
+          x3: reached("second", outer, [0, 1 / 2]),
+          data3: ask("x3", outer),
+          ...estimate("third", "x3", "data3", outer),
+          next: reached("third", to, [0, 2 / 3]),
+        },
+      };
+    };
+  },
+});

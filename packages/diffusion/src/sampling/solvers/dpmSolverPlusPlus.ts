@@ -1,16 +1,15 @@
-// DPM-Solver++ as a multistep method, and SDE-DPM-Solver++: one call of the model a step.
+// DPM-Solver++ as a multistep method, and SDE-DPM-Solver++: one call of the model per step.
 
-import { weightedSum } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
 import { lambdaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
-import type { Sampler } from "../sampler.ts";
-import { along } from "./along.ts";
-import { checkNonNegative, checkOrder } from "./checkOptions.ts";
-import { exponentialStep } from "./exponential.ts";
-import { endsAtData, stepLevels } from "./liveLevels.ts";
-import { newest, orderAt, places } from "./multistep.ts";
+import { checkNonNegative, checkOrder } from "../table/checkOptions.ts";
+import { exponentialStep } from "../table/exponential.ts";
+import { endsAtData } from "../table/levels.ts";
+import { newest, orderAt, places } from "../table/multistep.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask, draw, sum } from "../table/step.ts";
+import { along } from "../table/terms.ts";
 
 export interface DpmSolverPlusPlusOptions {
   /** How many estimates a step has, in [1, 3]: order 1 is DDIM. Default 2. */
@@ -32,33 +31,33 @@ export interface DpmSolverPlusPlusOptions {
  * Memory: earlier x̂₀, the newest first.
  * @throws Error for another order, or eta or scale below 0
  */
-export function dpmSolverPlusPlus(path: NoisePath, options: DpmSolverPlusPlusOptions = {}): Sampler {
-  expectArguments("dpmSolverPlusPlus", { path, options });
-  const { order = 2, form = "midpoint", eta = 0, scale = 1, lowerOrderFinal = true } = options;
-  checkOrder("dpmSolverPlusPlus", order, 3);
-  checkNonNegative("dpmSolverPlusPlus", { eta, scale });
-  const { levels, prior } = path;
-  const isLast = endsAtData(levels);
-  const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
-  expectWord("dpmSolverPlusPlus", "form", form, ["midpoint", "heun"]);
-  return {
-    levels,
-    prior,
-    form: (index, done) => (isLast(index) ? "last" : orderOf(index, done)),
-    step({ x, index, live, memory, predict, rng }) {
-      const [from, to] = stepLevels(levels, live);
-      const denoised = path.denoise(predict(x, from), x, from);
-      if (isLast(index)) return { x: along(x, denoised, from, to), denoised };
-      const estimates = newest(denoised, memory, order);
-      const count = orderOf(index, memory.length);
-      const nodes = () => places(levels, live.index, count, lambdaOf);
+export const dpmSolverPlusPlus = defineSolver({
+  name: "dpmSolverPlusPlus",
+  source: "Lu et al. 2022b, algorithm 2 and section 6",
+  order: 2,
+  calls: 1,
+  variants: {
+    "order 3": { options: { order: 3 }, order: 3 },
+    "eta 1": { options: { eta: 1 } },
+  },
+  table({ levels }: NoisePath, options: DpmSolverPlusPlusOptions) {
+    const { order = 2, form = "midpoint", eta = 0, scale = 1, lowerOrderFinal = true } = options;
+    checkOrder("dpmSolverPlusPlus", order, 3);
+    checkNonNegative("dpmSolverPlusPlus", { eta, scale });
+    expectWord("dpmSolverPlusPlus", "form", form, ["midpoint", "heun"]);
+    return (place) => {
+      const { index, from, to, remembered } = place;
+      const data = ask("x", from);
+      if (endsAtData(place)) return { rows: { data, next: along("x", "data", from, to) } };
+      const estimates = newest("data", place, order);
+      const keep = estimates.slice(0, order - 1);
+      const count = orderAt(levels, index, { order, done: remembered, lowerOrderFinal });
+      const nodes = places(levels, index, count, lambdaOf);
       const slope = count === 2 && form === "midpoint" ? "bh2" : "exact";
-      const mean = exponentialStep(x, estimates.slice(0, count), { from, to, nodes, of: "data", slope, eta });
-      const left = estimates.slice(0, order - 1);
-      if (eta === 0 || scale === 0) return { x: mean, denoised, memory: left };
-      const noise = rng.normal(x.shape, { backend: x.backend });
-      const added = () => scale * to.noise * Math.sqrt(-Math.expm1(-2 * eta * (lambdaOf(to) - lambdaOf(from))));
-      return { x: weightedSum([mean, noise], () => [1, added()]), denoised, memory: left };
-    },
-  };
-}
+      const mean = exponentialStep("x", estimates.slice(0, count), { from, to, nodes, of: "data", slope, eta });
+      if (eta === 0 || scale === 0) return { rows: { data, next: mean }, keep };
+      const added = scale * to.noise * Math.sqrt(-Math.expm1(-2 * eta * (lambdaOf(to) - lambdaOf(from))));
+      return { rows: { data, mean, noise: draw, next: sum({ mean: 1, noise: added }) }, keep };
+    };
+  },
+});

@@ -1,30 +1,27 @@
 // Euler's method on the probability-flow ODE.
 
-import { expectArguments } from "../../arguments.ts";
 import type { NoisePath } from "../../forward/path.ts";
-import type { Sampler } from "../sampler.ts";
-import { along } from "./along.ts";
-import { type Churn, churner } from "./churn.ts";
-import { stepLevels } from "./liveLevels.ts";
+import { type Churn, churner } from "../table/churn.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask } from "../table/step.ts";
+import { along } from "../table/terms.ts";
 
 /**
  * Euler's method for dx/dσ = (x − D(x; σ)) / σ in x / signal (Karras et al. 2022, algorithm 2 without its correction): DDIM with
  * η = 0, on any path. Of order 1.
  * @throws Error for churn, scale or bounds below 0
  */
-export function euler(path: NoisePath, churn: Churn = {}): Sampler {
-  expectArguments("euler", { path });
-  const { levels, prior } = path;
-  const churned = churner("euler", path, churn);
-  return {
-    levels,
-    prior,
-    form: churned.isChurned,
-    step({ x, index, live, predict, rng }) {
-      const [level, next] = stepLevels(levels, live);
-      const start = churned.apply(x, level, index, rng);
-      const denoised = path.denoise(predict(start.x, start.level), start.x, start.level);
-      return { x: along(start.x, denoised, start.level, next), denoised };
-    },
-  };
-}
+export const euler = defineSolver({
+  name: "euler",
+  source: "Karras et al. 2022, algorithm 2 without its correction",
+  order: 1,
+  calls: 1,
+  variants: { "churn 5": { options: { churn: 5 } } },
+  table(path: NoisePath, options: Churn) {
+    const begin = churner("euler", path, options);
+    return ({ from, to }) => {
+      const { rows, x, level } = begin(from);
+      return { rows: { ...rows, data: ask(x, level), next: along(x, "data", level, to) } };
+    };
+  },
+});

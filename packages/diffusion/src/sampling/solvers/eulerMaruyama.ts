@@ -1,38 +1,57 @@
 // The reverse-time SDE by Euler and Maruyama's method.
 
-import { weightedSum } from "@pkg/tensor";
 import { expectKind } from "../../arguments.ts";
-import { readScore } from "../../forward/path.ts";
+import type { DiscretePath } from "../../forward/discretePath.ts";
 import type { SdePath } from "../../forward/sdePath.ts";
-import type { Sampler } from "../sampler.ts";
-import { endsAtData, liveLevel } from "./liveLevels.ts";
+import { endsAtData } from "../table/levels.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask, draw, sum } from "../table/step.ts";
 
 /**
  * x′ = x − (f(t) x − g(t)² s(x, t)) Δt + g(t) √Δt z, for VP, sub-VP and VE alike (Song et al. 2021, eq. 6 and appendix D). Of weak
- * order 1. A last step to the data is x̂₀; noise enters all others.
+ * order 1. A last step to the data is x̂₀; noise enters all others. On the steps of a schedule the SDE is the variance-preserving one
+ * whose β is −log(1 − β_t) per step.
+ * @param path of an SDE, or of whole steps of a schedule
  */
-export function eulerMaruyama(path: SdePath): Sampler {
-  expectKind("eulerMaruyama", "sdePath", path, "path");
-  const { sde, levels, times, prior } = path;
-  const isLast = endsAtData(levels);
-  return {
-    levels,
-    prior,
-    form: isLast,
-    step({ x, index, live, predict, rng }) {
-      const level = liveLevel(() => levels[live.index]);
-      const predicted = predict(x, level);
-      const denoised = path.denoise(predicted, x, level);
-      if (isLast(index)) return { x: denoised, denoised };
-      const score = readScore(path, predicted, x, level);
-      const noise = rng.normal(x.shape, { backend: x.backend });
-      const weights = () => {
-        const t = times[live.index];
-        const step = t - times[live.index + 1];
-        const diffusion = sde.diffusion(t);
-        return [1 - sde.drift(t) * step, diffusion ** 2 * step, diffusion * Math.sqrt(step)];
-      };
-      return { x: weightedSum([x, score, noise], weights), denoised };
-    },
+export const eulerMaruyama = defineSolver({
+  name: "eulerMaruyama",
+  source: "Song et al. 2021, eq. 6 and appendix D",
+  order: 1,
+  calls: 1,
+  table(path: SdePath | DiscretePath) {
+    expectKind("eulerMaruyama", "timedPath", path, "path");
+    const ratesAt = "sde" in path ? sdeRates(path) : scheduleRates(path);
+    return (place) => {
+      const { index, from } = place;
+      if (endsAtData(place)) return { rows: { data: ask("x", from), next: "data" } };
+      const { step, drift, diffusion } = ratesAt(index);
+      const weights = { x: 1 - drift * step, "data.score": diffusion ** 2 * step, noise: diffusion * Math.sqrt(step) };
+      return { rows: { data: ask("x", from, "score"), noise: draw, next: sum(weights) } };
+    };
+  },
+});
+
+/** Δt, f(t) and g(t) of a step. */
+interface Rates {
+  readonly step: number;
+  readonly drift: number;
+  readonly diffusion: number;
+}
+
+function sdeRates({ sde, times }: SdePath): (index: number) => Rates {
+  return (index) => {
+    const t = times[index];
+    return { step: t - times[index + 1], drift: sde.drift(t), diffusion: sde.diffusion(t) };
+  };
+}
+
+/** The time is the step itself. @throws Error for a level between steps */
+function scheduleRates({ schedule, levels }: DiscretePath): (index: number) => Rates {
+  return (index) => {
+    const [{ t }, { t: next }] = [levels[index], levels[index + 1]];
+    if (!Number.isInteger(t))
+      throw new Error(`eulerMaruyama: the path asks at step ${t}, want whole steps of the schedule`);
+    const beta = -Math.log1p(-schedule.betas[t]);
+    return { step: t - next, drift: -beta / 2, diffusion: Math.sqrt(beta) };
   };
 }

@@ -1,15 +1,14 @@
 // PNDM: pseudo linear multistep steps after a start with Runge and Kutta's, or with Heun's.
 
-import type { Tensor } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
 import { type NoiseLevel, sigmaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
-import type { Sampler } from "../sampler.ts";
-import { along, alongNoise, noiseIn } from "./along.ts";
-import { endsAtData, fallsFar, liveLevel, stepLevels } from "./liveLevels.ts";
-import { newest } from "./multistep.ts";
-import { evenMoments, interpolatoryWeights } from "./weights.ts";
+import { endsAtData, fallsFar } from "../table/levels.ts";
+import { newest } from "../table/multistep.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask, type Row } from "../table/step.ts";
+import { along, alongNoise, noiseIn } from "../table/terms.ts";
+import { evenMoments, interpolatoryWeights } from "../table/weights.ts";
 
 export interface PndmOptions {
   /**
@@ -24,41 +23,53 @@ export interface PndmOptions {
  * along as DDIM does; steps in which σ falls far are DDIM's own. Of order 2 (of order 4 where the levels are even in σ).
  * Memory: the ε̂ of earlier steps, the newest first.
  */
-export function pndm(path: NoisePath, options: PndmOptions = {}): Sampler {
-  expectArguments("pndm", { path, options });
-  const { start = "runge-kutta" } = options;
-  const { levels, prior } = path;
-  const [isLast, isFar] = [endsAtData(levels), fallsFar(levels)];
-  expectWord("pndm", "start", start, ["runge-kutta", "heun"]);
-  return {
-    levels,
-    prior,
-    form: (index) => `${isLast(index)} ${isFar(index)}`,
-    step({ x, index, live, memory, predict }) {
-      const [level, next] = stepLevels(levels, live);
-      const read = (x: Tensor, at: NoiseLevel) => {
-        const denoised = path.denoise(predict(x, at), x, at);
-        return { denoised, noise: noiseIn(x, denoised, at) };
-      };
-      const { denoised, noise: first } = read(x, level);
-      const noises = newest(first, memory, 4);
-      const moved = (x: Tensor) => ({ x, denoised, memory: noises.slice(0, 3) });
-      if (isFar(index)) return moved(along(x, denoised, level, next));
-      const result = (of: readonly Tensor[], shares: readonly number[]) =>
-        moved(alongNoise(x, of, level, next, shares));
+export const pndm = defineSolver({
+  name: "pndm",
+  source: "Liu et al. 2022, eq. 9 to 13",
+  order: 2,
+  calls: 1,
+  variants: { "Heun's start": { options: { start: "heun" } } },
+  table(path: NoisePath, { start = "runge-kutta" }: PndmOptions) {
+    expectWord("pndm", "start", start, ["runge-kutta", "heun"]);
+    return (place) => {
+      const { from, to } = place;
+      const found = { data: ask("x", from), noise: noiseIn("x", "data", from) };
+      const noises = newest("noise", place, 4);
+      const keep = noises.slice(0, 3);
+      const moved = (of: readonly string[], shares: readonly number[]) => alongNoise("x", of, from, to, shares);
+      if (fallsFar(place)) return { rows: { ...found, next: along("x", "data", from, to) }, keep };
       if (noises.length === 4 || (start === "heun" && noises.length > 1)) {
         const nodes = noises.map((_, k) => -k);
-        return result(noises, interpolatoryWeights(nodes, evenMoments(noises.length)));
+        const shares = interpolatoryWeights(nodes, evenMoments(noises.length));
+        return { rows: { ...found, next: moved(noises, shares) }, keep };
       }
-      if (isLast(index)) return result([first], [1]);
-      if (start === "heun") return result([first, read(alongNoise(x, [first], level, next), next).noise], [0.5, 0.5]);
-      const middle = liveLevel(() => inTheMiddle(path, level, next));
-      const second = read(alongNoise(x, [first], level, middle), middle).noise;
-      const third = read(alongNoise(x, [second], level, middle), middle).noise;
-      const fourth = read(alongNoise(x, [third], level, next), next).noise;
-      return result([first, second, third, fourth], [1 / 6, 1 / 3, 1 / 3, 1 / 6]);
-    },
+      if (endsAtData(place)) return { rows: { ...found, next: moved(["noise"], [1]) }, keep };
+      const stages = start === "heun" ? heunStages(from, to) : rungeKuttaStages(path, from, to);
+      const shares = start === "heun" ? [1 / 2, 1 / 2] : [1 / 6, 1 / 3, 1 / 3, 1 / 6];
+      const ofStages = ["noise", "noise2", "noise3", "noise4"].slice(0, shares.length);
+      return { rows: { ...found, ...stages, next: moved(ofStages, shares) }, keep };
+    };
+  },
+});
+
+type Stages = Readonly<Record<string, Row>>;
+
+/** A further ε̂: of x moved by an earlier one. */
+function stage(k: number, noise: string, from: NoiseLevel, to: NoiseLevel): Stages {
+  return {
+    [`x${k}`]: alongNoise("x", [noise], from, to),
+    [`data${k}`]: ask(`x${k}`, to),
+    [`noise${k}`]: noiseIn(`x${k}`, `data${k}`, to),
   };
+}
+
+function heunStages(from: NoiseLevel, to: NoiseLevel): Stages {
+  return stage(2, "noise", from, to);
+}
+
+function rungeKuttaStages(path: NoisePath, from: NoiseLevel, to: NoiseLevel): Stages {
+  const middle = inTheMiddle(path, from, to);
+  return { ...stage(2, "noise", from, middle), ...stage(3, "noise2", from, middle), ...stage(4, "noise3", from, to) };
 }
 
 /** The level whose t is half way between those of two levels, found by halving the interval of log σ. */

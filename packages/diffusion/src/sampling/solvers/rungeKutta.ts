@@ -1,46 +1,49 @@
 // The classical Runge–Kutta method on the probability-flow ODE.
 
-import { type Tensor, weightedSum } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
 import { type NoiseLevel, sigmaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
-import type { Sampler } from "../sampler.ts";
-import { along } from "./along.ts";
-import { endsAtData, isEulerStep, liveLevel, stepLevels } from "./liveLevels.ts";
+import { isEulerStep } from "../table/levels.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask, sum } from "../table/step.ts";
+import { along, weighted } from "../table/terms.ts";
 
 /**
  * RK4 for dy/d log σ = y − D(y; σ) in y = x / signal, the ODE of Karras et al. 2022, eq. 1, with log σ for its time: even levels of
- * `exponential` are even steps. Of order 4; four calls of the model a step. A last step to the data is x̂₀, and one in
+ * `exponential` are even steps. Of order 4; four calls of the model per step. A last step to the data is x̂₀, and one in
  * which σ falls far DDIM's.
  */
-export function rungeKutta(path: NoisePath): Sampler {
-  expectArguments("rungeKutta", { path });
-  const { levels, prior } = path;
-  const [isLast, isEuler] = [endsAtData(levels), isEulerStep(levels)];
-  return {
-    levels,
-    prior,
-    form: (index) => `${isLast(index)} ${isEuler(index)}`,
-    step({ x, index, live, predict }) {
-      const [level, next] = stepLevels(levels, live);
-      const denoised = path.denoise(predict(x, level), x, level);
-      if (isLast(index)) return { x: denoised, denoised };
-      if (isEuler(index)) return { x: along(x, denoised, level, next), denoised };
-      const middle = liveLevel(() => path.at(Math.sqrt(sigmaOf(level) * sigmaOf(next))));
-      /** y − D at a place. */
-      const slope = (x: Tensor, at: NoiseLevel, denoised = path.denoise(predict(x, at), x, at)) =>
-        weightedSum([x, denoised], () => [1 / at.signal, -1]);
-      /** x at a level, where y has moved by shares of the step times slopes. */
-      const moved = (slopes: readonly Tensor[], to: NoiseLevel, shares: readonly number[]) =>
-        weightedSum([x, ...slopes], () => {
-          const step = Math.log(sigmaOf(next) / sigmaOf(level));
-          return [to.signal / level.signal, ...shares.map((share) => to.signal * step * share)];
-        });
-      const k1 = slope(x, level, denoised);
-      const k2 = slope(moved([k1], middle, [1 / 2]), middle);
-      const k3 = slope(moved([k2], middle, [1 / 2]), middle);
-      const k4 = slope(moved([k3], next, [1]), next);
-      return { x: moved([k1, k2, k3, k4], next, [1 / 6, 1 / 3, 1 / 3, 1 / 6]), denoised };
-    },
-  };
-}
+export const rungeKutta = defineSolver({
+  name: "rungeKutta",
+  source: "Kutta 1901, on Karras et al. 2022, eq. 1",
+  order: 4,
+  calls: 4,
+  table: (path: NoisePath) => (place) => {
+    const { from, to } = place;
+    const data = ask("x", from);
+    if (to.noise === 0) return { rows: { data, next: "data" } };
+    if (isEulerStep(place)) return { rows: { data, next: along("x", "data", from, to) } };
+    const middle = path.at(Math.sqrt(sigmaOf(from) * sigmaOf(to)));
+    const step = Math.log(sigmaOf(to) / sigmaOf(from));
+    /** y − D at a level. */
+    const slope = (x: string, data: string, at: NoiseLevel) => sum({ [x]: 1 / at.signal, [data]: -1 });
+    /** x at a level to which y moved by shares of the step times slopes. */
+    const moved = (slopes: readonly string[], at: NoiseLevel, shares: readonly number[]) =>
+      weighted(["x", ...slopes], [at.signal / from.signal, ...shares.map((share) => at.signal * step * share)]);
+    return {
+      rows: {
+        data,
+        slope1: slope("x", "data", from),
+        x2: moved(["slope1"], middle, [1 / 2]),
+        data2: ask("x2", middle),
+        slope2: slope("x2", "data2", middle),
+        x3: moved(["slope2"], middle, [1 / 2]),
+        data3: ask("x3", middle),
+        slope3: slope("x3", "data3", middle),
+        x4: moved(["slope3"], to, [1]),
+        data4: ask("x4", to),
+        slope4: slope("x4", "data4", to),
+        next: moved(["slope1", "slope2", "slope3", "slope4"], to, [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
+      },
+    };
+  },
+});

@@ -1,16 +1,15 @@
 // UniPC: a multistep predictor, corrected when the model was asked at the place it predicted.
 
-import type { Tensor } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
 import { lambdaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
-import type { Sampler } from "../sampler.ts";
-import { along } from "./along.ts";
-import { checkOrder } from "./checkOptions.ts";
-import { exponentialStep } from "./exponential.ts";
-import { endsAtData, liveLevel, stepLevels } from "./liveLevels.ts";
-import { orderAt, places } from "./multistep.ts";
+import { checkOrder } from "../table/checkOptions.ts";
+import { exponentialStep } from "../table/exponential.ts";
+import { endsAtData } from "../table/levels.ts";
+import { orderAt, places } from "../table/multistep.ts";
+import { defineSolver } from "../table/solver.ts";
+import { ask, kept } from "../table/step.ts";
+import { along } from "../table/terms.ts";
 
 export interface UniPcOptions {
   /** p of UniP-p and UniC-p, in [1, 3]. Default 2. */
@@ -30,47 +29,44 @@ export interface UniPcOptions {
  * Memory: the corrected x of the step before, and earlier x̂₀, the newest first.
  * @throws Error for another order
  */
-export function uniPc(path: NoisePath, options: UniPcOptions = {}): Sampler {
-  expectArguments("uniPc", { path, options });
-  const { order = 2, form = "bh2", corrector = true, lowerOrderFinal = true } = options;
-  checkOrder("uniPc", order, 3);
-  const { levels, prior } = path;
-  const nodesAt = (index: number, count: number) => places(levels, index, count, lambdaOf);
-  const isLast = endsAtData(levels);
-  const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
-  /** How many estimates the correction and the step take, where `earlier` ones are remembered. */
-  const counts = (index: number, earlier: number) =>
-    [orderOf(index - 1, earlier - 1), orderOf(index, earlier)] as const;
-  expectWord("uniPc", "form", form, ["bh1", "bh2"]);
-  return {
-    levels,
-    prior,
-    form: (index, remembered) => `${isLast(index)} ${counts(index, remembered - 1)}`,
-    step({ x: predicted, index, live, memory, predict }) {
-      const [from, to] = stepLevels(levels, live);
-      const denoised = path.denoise(predict(predicted, from), predicted, from);
-      const [before, ...earlier] = memory;
-      const [correction, count] = counts(index, earlier.length);
-
-      const corrected = (): Tensor =>
-        exponentialStep(before, [denoised, ...earlier.slice(0, correction)], {
-          from: liveLevel(() => levels[live.index - 1]),
-          to: from,
-          nodes: () => [1, ...nodesAt(live.index - 1, correction)],
-          of: "data",
-          slope: correction === 1 ? form : "exact",
-        });
-      const x = corrector && before ? corrected() : predicted;
-      if (isLast(index)) return { x: along(x, denoised, from, to), denoised };
-
-      const next = exponentialStep(x, [denoised, ...earlier.slice(0, count - 1)], {
-        from,
-        to,
-        nodes: () => nodesAt(live.index, count),
-        of: "data",
-        slope: count === 2 ? form : "exact",
-      });
-      return { x: next, denoised, memory: [x, denoised, ...earlier.slice(0, order - 1)] };
-    },
-  };
-}
+export const uniPc = defineSolver({
+  name: "uniPc",
+  source: "Zhao et al. 2023, algorithms 1, 2 and 8",
+  order: 3,
+  calls: 1,
+  variants: {
+    "order 3": { options: { order: 3 }, order: 4 },
+    "without corrector": { options: { corrector: false }, order: 2 },
+  },
+  table({ levels }: NoisePath, options: UniPcOptions) {
+    const { order = 2, form = "bh2", corrector = true, lowerOrderFinal = true } = options;
+    checkOrder("uniPc", order, 3);
+    expectWord("uniPc", "form", form, ["bh1", "bh2"]);
+    const orderOf = (index: number, done: number) => orderAt(levels, index, { order, done, lowerOrderFinal });
+    /** x at a level, integrated to the next one. */
+    const integrated = (x: string, index: number, estimates: readonly string[], nodes: readonly number[]) => {
+      const slope = estimates.length === 2 ? form : "exact";
+      return exponentialStep(x, estimates, { from: levels[index], to: levels[index + 1], nodes, of: "data", slope });
+    };
+    return (place) => {
+      const { index, from, to, remembered } = place;
+      const earlier = Array.from({ length: Math.max(0, remembered - 1) }, (_, k) => kept(k + 1));
+      const nodesAt = (at: number, count: number) => places(levels, at, count, lambdaOf);
+      const data = ask("x", from);
+      const correction = orderOf(index - 1, earlier.length - 1);
+      const isCorrected = corrector && remembered > 0;
+      const corrected = () => {
+        const nodes = [1, ...nodesAt(index - 1, correction)];
+        return integrated(kept(0), index - 1, ["data", ...earlier.slice(0, correction)], nodes);
+      };
+      const found = { data, corrected: isCorrected ? corrected() : "x" };
+      if (endsAtData(place)) return { rows: { ...found, next: along("corrected", "data", from, to) } };
+      const count = orderOf(index, earlier.length);
+      const used = ["data", ...earlier.slice(0, count - 1)];
+      return {
+        rows: { ...found, next: integrated("corrected", index, used, nodesAt(index, count)) },
+        keep: ["corrected", "data", ...earlier.slice(0, order - 1)],
+      };
+    };
+  },
+});

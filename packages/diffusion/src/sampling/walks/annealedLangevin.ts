@@ -3,8 +3,8 @@
 import { expectArguments } from "../../arguments.ts";
 import { type NoisePath, readScore } from "../../forward/path.ts";
 import type { Sampler } from "../sampler.ts";
-import { liveLevel } from "../solvers/liveLevels.ts";
 import { checkStepSize, langevinStep } from "./langevin.ts";
+import { liveLevel } from "./liveLevels.ts";
 
 export interface AnnealedLangevinOptions {
   /** ε, the step at the last level σ_L, of x's unit squared; see `annealedStep` for how to choose it. */

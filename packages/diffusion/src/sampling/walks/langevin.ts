@@ -5,7 +5,7 @@ import { expectArguments } from "../../arguments.ts";
 import type { NoiseLevel } from "../../forward/level.ts";
 import { convertAtLevel, type Prediction } from "../../model/parameterization.ts";
 import type { Sampler, SamplerCall } from "../sampler.ts";
-import { liveLevel } from "../solvers/liveLevels.ts";
+import { liveLevel } from "./liveLevels.ts";
 
 export interface ScoreWalkOptions {
   readonly steps: number;

@@ -6,7 +6,7 @@ import type { NoiseLevel } from "../../forward/level.ts";
 import { type NoisePath, readScore } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
 import type { NoiseSource, Sampler } from "../sampler.ts";
-import { endsAtData, liveLevel } from "../solvers/liveLevels.ts";
+import { liveLevel } from "./liveLevels.ts";
 
 export interface CorrectorOptions {
   /** Langevin steps a level. Default 1. */
@@ -36,7 +36,7 @@ export function predictorCorrector(predictor: Sampler, path: NoisePath, options:
   const { levels, prior } = predictor;
   if (levels.length !== path.levels.length || levels.some(({ noise }, k) => noise !== path.levels[k].noise))
     throw new Error("predictorCorrector: the predictor visits other levels than the path, want the same");
-  const isLast = endsAtData(levels);
+  const isLast = (index: number) => levels[index + 1].noise === 0;
   expectWord("predictorCorrector", "norms", norms, ["batch", "sample"]);
   return {
     levels,

@@ -1,12 +1,11 @@
 // DDIM inversion: the probability-flow ODE from data to the noise that leads there.
 
-import { weightedSum } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
-import type { NoiseLevel } from "../../forward/level.ts";
-import type { NoisePath } from "../../forward/path.ts";
-import type { Sampler } from "../sampler.ts";
-import { alongNoise, noiseIn } from "./along.ts";
-import { stepLevels } from "./liveLevels.ts";
+import { expectArguments } from "../arguments.ts";
+import type { NoisePath } from "../forward/path.ts";
+import type { Sampler } from "../sampling/sampler.ts";
+import { ask, type Row, sum } from "../sampling/table/step.ts";
+import { tableSampler } from "../sampling/table/tableSampler.ts";
+import { alongNoise, noiseIn } from "../sampling/table/terms.ts";
 
 /**
  * From data to noise: x′ = signal′ x̂₀ + noise′ ε̂ (Song et al. 2021, section 4.3; Dhariwal & Nichol 2021, appendix F). ε̂ is the
@@ -14,7 +13,7 @@ import { stepLevels } from "./liveLevels.ts";
  * with more iterations, from the x′ of the one before. Their fixed point is what `euler` (DDIM) on the path takes back to x exactly.
  * Give the data as `from`.
  * @param path the way of the samples; it is gone backwards
- * @param options iterations: calls of the model a step, by default 1
+ * @param options iterations: calls of the model per step, by default 1
  * @throws Error unless iterations is a positive integer
  */
 export function ddimInversion(path: NoisePath, options: { readonly iterations?: number } = {}): Sampler {
@@ -22,22 +21,20 @@ export function ddimInversion(path: NoisePath, options: { readonly iterations?: 
   const { iterations = 1 } = options;
   if (!(Number.isInteger(iterations) && iterations >= 1))
     throw new Error(`ddimInversion: iterations is ${iterations}, want a positive integer`);
-  const levels: readonly NoiseLevel[] = path.levels.toReversed();
-  return {
-    levels,
+  return tableSampler("ddimInversion", {
+    levels: path.levels.toReversed(),
+    path,
     prior: 0,
-    form: () => "inversion",
-    step({ x, live, predict }) {
-      const [level, next] = stepLevels(levels, live);
-      let guess = x;
-      let denoised = x;
-      for (let k = 0; k < iterations; k++) {
-        const data = path.denoise(predict(guess, next), guess, next);
-        const noise = noiseIn(guess, data, next);
-        guess = alongNoise(x, [noise], level, next);
-        denoised = weightedSum([x, noise], () => [1 / level.signal, -level.noise / level.signal]);
+    table({ from, to }) {
+      const rows: Record<string, Row> = {};
+      for (let k = 1; k <= iterations; k++) {
+        const guess = k === 1 ? "x" : `x${k - 1}`;
+        rows[`data${k}`] = ask(guess, to);
+        rows[`noise${k}`] = noiseIn(guess, `data${k}`, to);
+        rows[`x${k}`] = alongNoise("x", [`noise${k}`], from, to);
       }
-      return { x: guess, denoised };
+      const data = sum({ x: 1 / from.signal, [`noise${iterations}`]: -from.noise / from.signal });
+      return { rows: { ...rows, data, next: `x${iterations}` } };
     },
-  };
+  });
 }

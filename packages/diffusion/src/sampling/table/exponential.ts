@@ -1,7 +1,8 @@
 // A step of an exponential integrator in λ: exact for estimates that are a polynomial in λ.
 
-import { type Tensor, weightedSum } from "@pkg/tensor";
 import { lambdaOf, type NoiseLevel } from "../../forward/level.ts";
+import type { Sum } from "./step.ts";
+import { weighted } from "./terms.ts";
 import { exponentialMoments, interpolatoryWeights } from "./weights.ts";
 
 /**
@@ -20,7 +21,7 @@ export interface ExponentialStep {
   readonly from: NoiseLevel;
   readonly to: NoiseLevel;
   /** Where the estimates are, in units of the step in λ: 0 is at `from`, 1 at `to`. */
-  readonly nodes: () => readonly number[];
+  readonly nodes: readonly number[];
   readonly of: Integrand;
   /** Default "exact". */
   readonly slope?: SlopeMoment;
@@ -33,18 +34,16 @@ export interface ExponentialStep {
  * of noise: signal′/signal x + noise′ Σ_j w_j(−h) ε̂_j (Lu et al. 2022, eq. 3.4; Lu et al. 2022b, eq. 9).
  */
 export function exponentialStep(
-  x: Tensor,
-  estimates: readonly Tensor[],
+  x: string,
+  estimates: readonly string[],
   { from, to, nodes, of, slope = "exact", eta = 0 }: ExponentialStep,
-): Tensor {
-  return weightedSum([x, ...estimates], () => {
-    const h = lambdaOf(to) - lambdaOf(from);
-    const [scale, size, length] =
-      of === "data"
-        ? [(to.noise / from.noise) * Math.exp(-eta * h), to.signal, (1 + eta) * h]
-        : [to.signal / from.signal, to.noise, -h];
-    const moments = exponentialMoments(length, estimates.length);
-    if (slope !== "exact") moments[1] = (slope === "bh1" ? length : moments[0]) / 2;
-    return [scale, ...interpolatoryWeights(nodes(), moments).map((weight) => size * weight)];
-  });
+): Sum {
+  const h = lambdaOf(to) - lambdaOf(from);
+  const [scale, size, length] =
+    of === "data"
+      ? [(to.noise / from.noise) * Math.exp(-eta * h), to.signal, (1 + eta) * h]
+      : [to.signal / from.signal, to.noise, -h];
+  const moments = exponentialMoments(length, estimates.length);
+  if (slope !== "exact") moments[1] = (slope === "bh1" ? length : moments[0]) / 2;
+  return weighted([x, ...estimates], [scale, ...interpolatoryWeights(nodes, moments).map((weight) => size * weight)]);
 }

@@ -1,11 +1,11 @@
 // What solvers that look back have in common: the estimates that steps hand on, and how many of them a step may use.
 
-import type { Tensor } from "@pkg/tensor";
 import type { NoiseLevel } from "../../forward/level.ts";
+import { kept, type StepPlace } from "./step.ts";
 
-/** The newest estimates, the newest first. What is kept of them is the memory of the step. */
-export function newest(estimate: Tensor, memory: readonly Tensor[], count: number): Tensor[] {
-  return [estimate, ...memory].slice(0, count);
+/** The names of the newest estimates, the newest first: the step's own, and what is remembered. The next step is to get these. */
+export function newest(estimate: string, { remembered }: StepPlace, count: number): string[] {
+  return [estimate, ...Array.from({ length: remembered }, (_, k) => kept(k))].slice(0, count);
 }
 
 /** The places of the newest `count` levels up to `index`, the newest first, on a scale where that is 0 and the next level 1. */

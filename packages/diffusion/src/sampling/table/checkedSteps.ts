@@ -1,0 +1,74 @@
+// The steps of a table, each made once and checked: every row takes what is there, by weights that are numbers.
+
+import type { NoiseLevel } from "../../forward/level.ts";
+import { kept, type Row, type SolverStep, type StepTable } from "./step.ts";
+
+/** A step whose rows all take what is there. */
+export interface CheckedStep {
+  readonly rows: Readonly<Record<string, Row>>;
+  readonly keep: readonly string[];
+}
+
+/** The step at an index, where so many tensors are remembered. */
+export type StepAt = (index: number, remembered: number) => CheckedStep;
+
+/**
+ * Makes and checks all steps of a run from the first one on. A run that starts elsewhere, with less memory, has its steps made as it
+ * gets to them.
+ * @throws Error for a row that takes what is not there or weighs it by no number, naming the step, the row and the quantity
+ */
+export function checkedSteps(name: string, levels: readonly NoiseLevel[], table: StepTable): StepAt {
+  const made = new Map<string, CheckedStep>();
+  const stepAt: StepAt = (index, remembered) => {
+    const key = `${index} ${remembered}`;
+    const known = made.get(key);
+    if (known) return known;
+    const step = withoutZeros(table({ index, from: levels[index], to: levels[index + 1], remembered }));
+    checkStep(`${name}: step ${index}`, step, remembered);
+    made.set(key, step);
+    return step;
+  };
+  let remembered = 0;
+  for (let index = 0; index < levels.length - 1; index++) remembered = stepAt(index, remembered).keep.length;
+  return stepAt;
+}
+
+/** The step without terms of weight 0, which would make NaN of a quantity that is infinite. */
+function withoutZeros({ rows, keep = [] }: SolverStep): CheckedStep {
+  const used = Object.entries(rows).flatMap(([quantity, row]): (readonly [string, Row])[] => {
+    if (row === undefined) return [];
+    if (typeof row === "string" || !("sum" in row)) return [[quantity, row]];
+    return [[quantity, { sum: Object.fromEntries(Object.entries(row.sum).filter(([, weight]) => weight !== 0)) }]];
+  });
+  return { rows: Object.fromEntries(used), keep };
+}
+
+function checkStep(place: string, { rows, keep }: CheckedStep, remembered: number): void {
+  const known = new Set(["x", ...Array.from({ length: remembered }, (_, k) => kept(k))]);
+  const expectKnown = (what: string, quantity: string) => {
+    if (!known.has(quantity)) throw new Error(`${place}: ${what} ${quantity}, want one of ${[...known].join(", ")}`);
+  };
+  for (const [quantity, row] of Object.entries(rows)) {
+    if (known.has(quantity)) throw new Error(`${place}: row ${quantity} is there already, want another name`);
+    for (const taken of takenBy(row)) expectKnown(`row ${quantity} takes`, taken);
+    if (typeof row !== "string" && "sum" in row) checkWeights(`${place}: row ${quantity}`, row.sum);
+    known.add(quantity);
+    if (typeof row !== "string" && "ask" in row && row.reads) known.add(`${quantity}.${row.reads}`);
+  }
+  for (const needed of ["data", "next"])
+    if (!(needed in rows)) throw new Error(`${place}: no row ${needed}, want data, which is x̂₀, and next, the next x`);
+  for (const quantity of keep) expectKnown("keeps", quantity);
+}
+
+function takenBy(row: Row): readonly string[] {
+  if (typeof row === "string") return [row];
+  if ("ask" in row) return [row.ask];
+  return "sum" in row ? Object.keys(row.sum) : [];
+}
+
+function checkWeights(row: string, sum: Readonly<Record<string, number>>): void {
+  const weights = Object.entries(sum);
+  if (weights.length === 0) throw new Error(`${row} is a sum of nothing, want a weight that is not 0`);
+  const wrong = weights.find(([, weight]) => !Number.isFinite(weight));
+  if (wrong) throw new Error(`${row} weighs ${wrong[0]} by ${wrong[1]}, want a finite number`);
+}

@@ -1,0 +1,68 @@
+// What a solver is: its name, source and order, and the table of its steps. From the list of them (solvers/index.ts) follow tests and tables.
+
+import { expectArguments } from "../../arguments.ts";
+import type { DiscretePath } from "../../forward/discretePath.ts";
+import type { NoiseLevel } from "../../forward/level.ts";
+import type { NoisePath } from "../../forward/path.ts";
+import type { Sampler } from "../sampler.ts";
+import type { StepTable } from "./step.ts";
+import { tableSampler } from "./tableSampler.ts";
+
+/** What a solver declares of itself, for its default options or for others. */
+interface Declared {
+  /** p, where the error falls as steps^−p: of samples of one start, or of the variance where steps add noise. */
+  readonly order: number;
+  /** Calls of the model per step, once earlier estimates are there. */
+  readonly calls: number;
+}
+
+/** Options that are measured and tested as the defaults are. */
+export interface SolverVariant<Options extends object> extends Partial<Declared> {
+  readonly options: Options;
+}
+
+/** How a solver is defined. */
+interface SolverDefinition<Path extends NoisePath, Options extends object> extends Declared {
+  readonly name: string;
+  /** Author, year, and the place in their text. */
+  readonly source: string;
+  /** Other options worth measuring, by a name: "order 2". */
+  readonly variants?: Readonly<Record<string, SolverVariant<NoInfer<Options>>>>;
+  /** The levels to visit. Default: those of the path. */
+  levels?(path: Path): readonly NoiseLevel[];
+  /** @throws Error for bad options */
+  table(path: Path, options: Options): StepTable;
+  /** A sampler for options that have no table, such as a variance that the model tells. */
+  instead?(path: Path, options: NoInfer<Options>): Sampler | undefined;
+}
+
+/** A solver: call it with a path for a sampler. By default on paths of a schedule's steps, which every solver takes. */
+export interface Solver<Path extends NoisePath = DiscretePath, Options extends object = object> extends Declared {
+  (path: Path, options?: Options): Sampler;
+  readonly name: string;
+  readonly source: string;
+  readonly variants: Readonly<Record<string, SolverVariant<Options>>>;
+  /** The steps as data. */
+  table(path: Path, options?: Options): StepTable;
+}
+
+/**
+ * Makes a solver of its table.
+ * @returns a function of a path and options, which throws Error for a path of another kind, bad options, and a row that takes what is
+ * not there
+ */
+export function defineSolver<Path extends NoisePath, Options extends object>(
+  definition: SolverDefinition<Path, Options>,
+): Solver<Path, Options> {
+  expectArguments("defineSolver", { definition });
+  const { name, source, order, calls, variants = {}, levels = (path: Path) => path.levels } = definition;
+  const defaults = {} as Options; // every option of a solver has a default
+  const solver = (path: Path, options: Options = defaults): Sampler => {
+    expectArguments(name, { path, options });
+    const sampler = definition.instead?.(path, options);
+    return sampler ?? tableSampler(name, { levels: levels(path), path, table: definition.table(path, options) });
+  };
+  const table = (path: Path, options: Options = defaults) => definition.table(path, options);
+  Object.defineProperty(solver, "name", { value: name });
+  return Object.assign(solver, { source, order, calls, variants, table });
+}

@@ -1,0 +1,71 @@
+// A step of a solver as data: which quantities it finds, in order, and which of them are the next x and the memory.
+
+import type { NoiseLevel } from "../../forward/level.ts";
+
+/** Σ weight · quantity by the quantities' names, added in this order: { x: 0.9, data: 0.1 }. Terms of weight 0 are left out. */
+export type Terms = Readonly<Record<string, number>>;
+
+/** A call of the model: x̂₀ of a quantity at a level. With `reads`, also ε̂ or the score of the same call, as `<name>.noise`, `<name>.score`. */
+export interface Ask {
+  /** The quantity that stands at the level, by its name. */
+  readonly ask: string;
+  readonly at: NoiseLevel;
+  readonly reads?: "noise" | "score";
+}
+
+/** A weighted sum of quantities that are known. */
+export interface Sum {
+  readonly sum: Terms;
+}
+
+/** New noise of x's shape, drawn where it stands among the rows. */
+export interface Draw {
+  readonly draw: "normal";
+}
+
+/** How a quantity is found; a name stands for the quantity of that name. */
+export type Row = Ask | Sum | Draw | string;
+
+/**
+ * One step of a general linear method (Butcher 2006), with noise. Each row finds a quantity from x, memory[0], memory[1], … and the rows
+ * above it. Rows become one dispatch each, with the roundings of one, so a table says what is computed to the last bit.
+ */
+export interface SolverStep {
+  readonly rows: {
+    /** x̂₀, the estimate of the data that the step shows. */
+    readonly data: Row;
+    /** x at the next level. */
+    readonly next: Row;
+    /** Rows that are undefined are left out. */
+    readonly [name: string]: Row | undefined;
+  };
+  /** What the next step finds as memory[0], memory[1], …, by name. Default: nothing. */
+  readonly keep?: readonly string[];
+}
+
+/** Where a step stands. */
+export interface StepPlace {
+  readonly index: number;
+  readonly from: NoiseLevel;
+  readonly to: NoiseLevel;
+  /** How many tensors the step before kept: 0 at the first step, and where a run starts or jumps without memory. */
+  readonly remembered: number;
+}
+
+/** The steps of a solver on a path: a pure function of the place. */
+export type StepTable = (place: StepPlace) => SolverStep;
+
+export function ask(quantity: string, at: NoiseLevel, reads?: Ask["reads"]): Ask {
+  return reads ? { ask: quantity, at, reads } : { ask: quantity, at };
+}
+
+export function sum(terms: Terms): Sum {
+  return { sum: terms };
+}
+
+export const draw: Draw = { draw: "normal" };
+
+/** The name of what was kept k-th. */
+export function kept(k: number): string {
+  return `memory[${k}]`;
+}

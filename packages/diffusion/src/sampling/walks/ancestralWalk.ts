@@ -1,0 +1,106 @@
+// Ancestral sampling where the model tells the variance of a step, or something moves its mean: no table of numbers covers these.
+
+import type { Conditioning } from "@pkg/nn";
+import { perStep, type Tensor, tensor, weightedSum } from "@pkg/tensor";
+import { type DiscretePath, scheduledLevels } from "../../forward/discretePath.ts";
+import type { NoiseLevel } from "../../forward/level.ts";
+import { readNoise } from "../../forward/path.ts";
+import { meanFromNoise, posterior } from "../../forward/posterior.ts";
+import { fixedSmall, type ReverseVariance, splitVariance } from "../../model/variance.ts";
+import type { Schedule } from "../../schedule/schedule.ts";
+import type { Sampler } from "../sampler.ts";
+import { stepLevels } from "./liveLevels.ts";
+
+/**
+ * What is added to the mean of a step, of x's shape: how a classifier guides it (`classifierShift`). In captured steps the numbers of
+ * the levels may be read in `perStep` alone.
+ */
+export type MeanShift = (step: {
+  readonly x: Tensor;
+  /** Where x stands, and where the step leads. */
+  readonly level: NoiseLevel;
+  readonly next: NoiseLevel;
+  readonly mean: Tensor;
+  /** σ² of the step, of x's shape or to be broadcast to it. */
+  readonly variance: Tensor;
+  readonly labels?: Conditioning["labels"];
+}) => Tensor;
+
+export interface AncestralOptions {
+  /**
+   * The variance of the reverse steps. A learned one takes the second half of the model's channels. Default: β̃_t, and nothing in the
+   * step to the data, which only `shift` could notice.
+   */
+  readonly variance?: ReverseVariance;
+  /**
+   * How μ is found: from x̂₀, clipped if the path clips, and x_t ("data"; default, as Ho et al.'s code does it), or from ε̂ as their
+   * algorithm 2 states it, where clipping has no part ("noise").
+   */
+  readonly mean?: "data" | "noise";
+  /** Default: none. */
+  readonly shift?: MeanShift;
+}
+
+/** The sampler of such options, which are checked. */
+export function ancestralWalk(path: DiscretePath, options: AncestralOptions): Sampler {
+  const { variance = fixedSmall({ first: "clamp" }), mean: of = "data", shift } = options;
+  const { schedule, prior } = path;
+  const levels = scheduledLevels(path);
+  const isLast = (index: number) => levels[index + 1].noise === 0;
+  return {
+    levels,
+    prior,
+    form: isLast,
+    step({ x, index, live, predict, rng, labels }) {
+      const [level, next] = stepLevels(levels, live);
+      const { prediction, raw } = splitVariance(predict(x, level), variance, x.shape);
+      const denoised = path.denoise(prediction, x, level);
+      const unshifted =
+        of === "data"
+          ? weightedSum([denoised, x], () => {
+              const { fromData, fromNoisy } = posterior(schedule, level.t, next.t);
+              return [fromData, fromNoisy];
+            })
+          : weightedSum([x, readNoise(path, prediction, x, level)], () => meanFromNoise(schedule, level.t, next.t));
+      const spread = spreadOf(variance, { schedule, x, level, next, raw });
+      const mean = shift
+        ? unshifted.add(shift({ x, level, next, mean: unshifted, variance: spread.variance(), labels }))
+        : unshifted;
+      if (isLast(index)) return { x: mean, denoised };
+      return { x: spread.around(mean, rng.normal(x.shape, { backend: x.backend })), denoised };
+    },
+  };
+}
+
+/** The variance of a step, and what a step adds to its mean: by a number where the model has no say in it. */
+function spreadOf(
+  rule: ReverseVariance,
+  {
+    schedule,
+    x,
+    level,
+    next,
+    raw,
+  }: {
+    readonly schedule: Schedule;
+    readonly x: Tensor;
+    readonly level: NoiseLevel;
+    readonly next: NoiseLevel;
+    readonly raw?: Tensor;
+  },
+): { variance(): Tensor; around(mean: Tensor, noise: Tensor): Tensor } {
+  if (rule.logVarianceAt) {
+    const at = rule.logVarianceAt;
+    const power = (exponent: number) => Math.exp(exponent * at(schedule, level.t, next.t));
+    return {
+      variance: () => tensor(() => [power(1)], { backend: x.backend }),
+      around: (mean, noise) => weightedSum([mean, noise], () => [1, power(1 / 2)]),
+    };
+  }
+  const everywhere = (at: NoiseLevel) => perStep(() => new Array<number>(x.shape[0]).fill(at.t));
+  const log = rule.logVariance({ schedule, x, times: everywhere(level), to: everywhere(next), raw });
+  return {
+    variance: () => log.exp(),
+    around: (mean, noise) => mean.add(noise.mul(log.mul(1 / 2).exp())),
+  };
+}

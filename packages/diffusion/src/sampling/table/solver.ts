@@ -29,7 +29,7 @@ interface SolverDefinition<Path extends NoisePath, Options extends object> exten
   /** Other options worth measuring, by a name: "order 2". */
   readonly variants?: Readonly<Record<string, SolverVariant<NoInfer<Options>>>>;
   /** The levels to visit. Default: those of the path. */
-  levels?(path: Path): readonly NoiseLevel[];
+  levels?(path: NoInfer<Path>): readonly NoiseLevel[];
   /** @throws Error for bad options */
   table(path: Path, options: Options): StepTable;
   /** A sampler for options that have no table, such as a variance that the model tells. */

@@ -22,7 +22,7 @@ export interface Part {
 const backend = cpu({ precision: "float64" });
 
 /** From the noisiest level to the data: `steps` steps even in log σ from 4 to 0.15, and one to the data. */
-export function evenPath(steps: number): DiscretePath {
+function evenPath(steps: number): DiscretePath {
   return pathOfSigmas(
     Array.from({ length: steps + 1 }, (_, k) => sigmaAt(steps - k, steps)),
     { prediction: "data" },
@@ -52,7 +52,7 @@ function denoise(parts: readonly Part[], y: number, sigma: number): number {
 }
 
 /** The exact denoiser as a model on `evenPath(steps)`. */
-export function exactModel(parts: readonly Part[], steps: number): Model {
+function exactModel(parts: readonly Part[], steps: number): Model {
   return {
     forward(x, [t]) {
       const sigma = sigmaAt(t, steps);

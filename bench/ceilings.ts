@@ -30,6 +30,7 @@ const chain = defineOp<{ readonly threads: number }>({
       { kernel: fmaChain, constants: { LOOPS: `${LOOPS}u` }, bindings: [input, out], grid: { threads } },
     ],
   },
+  wasm: null,
   cases: [{ inputs: [[4]], attrs: { threads: 64 } }],
   tolerance: {},
 });

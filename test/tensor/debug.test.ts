@@ -149,6 +149,7 @@ for (const { name, open, skip } of openers) {
             },
           ],
         },
+        wasm: null,
         inPlace: [0],
         cases: [{ inputs: [[2]] }],
         tolerance: {},
@@ -203,6 +204,7 @@ describe("comparing two backends", () => {
         for (let i = 0; i < 2; i++) out.data[out.offset + i] = scale * x.data[x.offset + i];
       },
       webgpu: { calls: () => [] },
+      wasm: null,
       cases: [{ inputs: [[2]] }],
       tolerance: {},
     });

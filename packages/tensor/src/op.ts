@@ -74,8 +74,8 @@ export interface Op<Attrs = undefined> {
   readonly strided?: boolean;
   /** How it is computed on WebGPU. */
   readonly webgpu?: WebgpuRule<Attrs>;
-  /** How it is computed in WebAssembly. */
-  readonly wasm?: WasmRule<Attrs>;
+  /** How it is computed in WebAssembly. Null: by `cpu`, on one thread. Undefined for views alone, so that nobody forgets it. */
+  readonly wasm?: WasmRule<Attrs> | null;
   /**
    * For an op whose attributes change from step to step (draws, learning rates, a sampler's factors) all kernel parameters that follow
    * from them, by name: they alone are computed again. Nothing else of `webgpu` may follow from attributes, but for what outputs tell.
@@ -110,11 +110,20 @@ export interface Op<Attrs = undefined> {
   readonly errors?: readonly ErrorCase<Attrs>[];
 }
 
-/** Declares an op; the identity, but for checking that its rules are complete. */
-export function defineOp<Attrs = undefined>(op: Op<Attrs>): Op<Attrs> {
+/** The rules that an op cannot do without. */
+type Complete<Attrs> = Required<Pick<Op<Attrs>, "view">> | Required<Pick<Op<Attrs>, "cpu" | "webgpu" | "wasm">>;
+
+/**
+ * Declares an op; the identity, but for checking that its rules are complete.
+ * @throws Error naming the op for rules that are missing, and for an op without cases
+ */
+export function defineOp<Attrs = undefined>(op: Op<Attrs> & Complete<Attrs>): Op<Attrs> {
   expectOptions("defineOp", op);
   if (!op.view && !(op.cpu && op.webgpu)) {
     throw new Error(`${op.name}: has neither a view nor both cpu and webgpu rules`);
+  }
+  if (!op.view && op.wasm === undefined) {
+    throw new Error(`${op.name}: wasm is undefined, want a rule, or null for the reference`);
   }
   if (op.cases.length === 0) throw new Error(`${op.name}: has no cases, want at least one`);
   return op;

@@ -121,6 +121,7 @@ describe.skipIf(!gpuAvailable)("on the device", () => {
         },
       ],
     },
+    wasm: null,
     cases: [{ inputs: [[1]] }],
     tolerance: {},
   });

@@ -79,6 +79,7 @@ describe.skipIf(!gpuAvailable)("the device", () => {
           },
         ],
       },
+      wasm: null,
       cases: [{ inputs: [] }],
       tolerance: {},
     });

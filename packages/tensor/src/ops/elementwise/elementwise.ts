@@ -14,8 +14,8 @@ export interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "
   readonly wgsl: string | ((types: readonly DType[], attrs: Attrs) => string);
   /** Functions that the expression calls. */
   readonly library?: string;
-  /** The kernel in WebAssembly for float32 inputs, or for inputs of given types; null where there is none. */
-  readonly wasm?: string | ((types: readonly DType[], attrs: Attrs) => string | null);
+  /** The kernel in WebAssembly for float32 inputs, or for inputs of given types; null for the reference, where there is none. */
+  readonly wasm: string | null | ((types: readonly DType[], attrs: Attrs) => string | null);
   /** The same formula on the host; unary and binary formulas ignore what comes after. */
   readonly cpu: (a: number, b: number, c: number, attrs: Attrs) => number;
   /** The formula for integers and bools, where it is another one. */

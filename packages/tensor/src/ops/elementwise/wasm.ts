@@ -10,8 +10,9 @@ import type { SumWeightedAttrs } from "./weightedSum.ts";
 const [IN_ROWS, SCALAR, STRIDED] = [0, 1, 2];
 
 /** The rule of an elementwise op. It takes inputs of any layout, and gives null for types without a kernel. */
-export function elementwiseWasm<Attrs>(rules: Elementwise<Attrs>): WasmRule<Attrs> {
-  const { scalars } = rules;
+export function elementwiseWasm<Attrs>(rules: Elementwise<Attrs>): WasmRule<Attrs> | null {
+  const { scalars, wasm } = rules;
+  if (wasm === null || wasm === undefined) return wasm; // the latter is refused by defineOp
   return {
     calls(operands) {
       const kernel = wasmKernel(rules, operands);
@@ -25,7 +26,7 @@ export function elementwiseWasm<Attrs>(rules: Elementwise<Attrs>): WasmRule<Attr
 function wasmKernel<Attrs>({ wasm }: Elementwise<Attrs>, { inputs, attrs }: WasmOperands<Attrs>): string | null {
   const types = inputs.map(({ dtype }) => dtype);
   if (typeof wasm === "function") return wasm(types, attrs);
-  return wasm !== undefined && types.every((type) => type === "float32") ? wasm : null;
+  return wasm !== null && types.every((type) => type === "float32") ? wasm : null;
 }
 
 /** One pass of an elementwise kernel in WebAssembly; `out` may be one of the inputs. */

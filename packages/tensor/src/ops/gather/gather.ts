@@ -25,6 +25,7 @@ export const gather: Op = defineOp({
     }
   },
   webgpu: gatherWebgpu,
+  wasm: null,
   vjp: ([g], [table, indices]) => [g.apply(scatterAdd, [g, indices], { rows: table.shape[0] })[0], null],
   saves: { inputs: [1] },
   cases: [
@@ -73,6 +74,7 @@ export const scatterAdd: Op<ScatterAddAttrs> = defineOp<ScatterAddAttrs>({
     out.data.set(sums, out.offset);
   },
   webgpu: scatterAddWebgpu,
+  wasm: null,
   vjp: ([g], [, indices]) => [g.gather(indices), null],
   saves: { inputs: [1] },
   cases: [
@@ -110,6 +112,7 @@ export const oneHot: Op<OneHotAttrs> = defineOp<OneHotAttrs>({
     }
   },
   webgpu: oneHotWebgpu,
+  wasm: null,
   cases: [
     { inputs: [indexInput([5], 3)], attrs: { depth: 3 } },
     { inputs: [{ shape: [2, 2], dtype: "int32", values: [-1, 0, 4, 1] }], attrs: { depth: 4 } },

@@ -32,6 +32,7 @@ export const gatherAlong: Op<GatherAlongAttrs> = defineOp<GatherAlongAttrs>({
     }
   },
   webgpu: gatherAlongWebgpu,
+  wasm: null,
   vjp: ([g], [x, indices], _, { axis }) => [
     g.apply(scatterAlong, [g, indices], { axis, length: x.shape[axis] })[0],
     null,
@@ -91,6 +92,7 @@ export const scatterAlong: Op<ScatterAlongAttrs> = defineOp<ScatterAlongAttrs>({
     out.data.set(sums, out.offset);
   },
   webgpu: scatterAlongWebgpu,
+  wasm: null,
   vjp: ([g], [, indices], _, { axis }) => [g.apply(gatherAlong, [g, indices], { axis })[0], null],
   saves: { inputs: [1] },
   cases: [

@@ -27,6 +27,7 @@ export const cumsum: Op<AxisAttrs> = defineOp<AxisAttrs>({
     }
   },
   webgpu: cumsumWebgpu,
+  wasm: null,
   vjp: ([g], _, __, { axis }) => [g.flip(axis).cumsum(axis).flip(axis)],
   saves: {},
   cases: [

@@ -69,6 +69,7 @@ export const argmax = defineOp<AxisAttrs>({
     }
   },
   webgpu: argmaxWebgpu,
+  wasm: null,
   cases: [
     { inputs: [[33]], attrs: { axis: 0 } },
     { inputs: [[2, 5, 3]], attrs: { axis: 1 } },

@@ -34,6 +34,7 @@ export const sort: Op<SortAttrs> = defineOp<SortAttrs>({
     }
   },
   webgpu: sortWebgpu,
+  wasm: null,
   vjp: ([g], [x], [, indices]) => {
     const axis = x.rank - 1;
     return [g.apply(scatterAlong, [g, indices], { axis, length: x.shape[axis] })[0]];

@@ -26,7 +26,10 @@ async function run(command: string): Promise<string> {
   return printed;
 }
 
-describe("the recipe for", () => {
+/** Several programs, each of which starts from nothing. */
+const PATIENCE = { timeout: 600_000 };
+
+describe("the recipe for", PATIENCE, () => {
   test.each(recipes)("$name", async ({ edits, commands }) => {
     expect(edits.length).toBeGreaterThan(0);
     expect(commands.length).toBeGreaterThan(0);
@@ -39,7 +42,7 @@ describe("the recipe for", () => {
   });
 });
 
-test("the copy with all of them passes what each ends with", async () => {
+test("the copy with all of them passes what each ends with", PATIENCE, async () => {
   expect(forAll.length).toBeGreaterThan(0);
   for (const command of forAll) await run(command);
 });

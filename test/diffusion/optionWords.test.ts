@@ -39,6 +39,10 @@ test.each<[string, () => unknown]>([
     'predictorCorrector: norms is "nonsense", want batch or sample',
     () => diffusion.predictorCorrector(diffusion.euler(path), path, { norms: word }),
   ],
+  [
+    'predictorCorrector: first is "nonsense", want predictor or corrector',
+    () => diffusion.predictorCorrector(diffusion.euler(path), path, { first: word }),
+  ],
   ['classifierShift: at is "nonsense", want x or mean', () => diffusion.classifierShift(normalized, { at: word })],
   [
     'classifierGuidance: prediction is "nonsense"',

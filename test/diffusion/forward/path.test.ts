@@ -1,7 +1,11 @@
 // The levels that samplers visit, and lists of σ.
 import {
+  ancestral,
   classifierGuidance,
+  type DiscretePathOptions,
+  ddim,
   discretePath,
+  eulerAncestral,
   exponential,
   finalSample,
   gaussianOracle,
@@ -13,9 +17,12 @@ import {
   type Model,
   oracleModel,
   polyexponential,
+  type Sampler,
   sample,
+  sdePath,
   sigmaOf,
   sigmaPath,
+  vpSde,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
 import { cpu, randomStream, tensor } from "@pkg/tensor";
@@ -65,6 +72,40 @@ test("a path visits the asked steps or levels and ends at the data, or at the fi
   const sigmas = discretePath(schedule, { sigmas: karras(3, { min: 0.1, max: 10 }) }).levels.map(sigmaOf);
   for (const [k, sigma] of karras(3, { min: 0.1, max: 10 }).entries()) expect(sigmas[k]).toBeCloseTo(sigma, 9);
   expect(sigmas[3]).toBe(0);
+});
+
+test("an offset is added to spaced steps, and one step is the last whatever the spacing", () => {
+  const times = (options: DiscretePathOptions) => discretePath(schedule, options).levels.map(({ t }) => t);
+  // Stable Diffusion's, with diffusers' steps_offset of 1.
+  expect(times({ steps: 4, offset: 1 })).toEqual([751, 501, 251, 1, -1]);
+  for (const spacing of ["leading", "linspace", "trailing"] as const)
+    expect(times({ steps: 1, spacing })).toEqual([999, -1]);
+  expect(times({ times: [0] })).toEqual([0, -1]);
+  expect(() => times({ steps: 4, offset: -1 })).toThrow("discretePath: offset is -1, want an integer from 0 on");
+  expect(() => times({ steps: 4, spacing: "trailing", offset: 1 })).toThrow(
+    "discretePath: offset is 1 for steps up to 999 of 1000, want at most 0",
+  );
+});
+
+test("DDIM and ancestral sampling go where a path says, and DDIM on any path", async () => {
+  const model: Model = { forward: (x, [t]) => x.mul(0.5 + t / 4000) };
+  const end = async (sampler: Sampler) => {
+    const from = { x: randomStream(1).normal([2, 3], { backend }) };
+    return (await finalSample(sample(sampler, model, [2, 3], randomStream(2), { from }))).data();
+  };
+  const chosen = discretePath(schedule, { times: [990, 400, 30], end: "first step" });
+  for (const sampler of [ddim(chosen, { eta: 1 }), ancestral(chosen)]) {
+    expect(sampler.levels.map(({ t }) => t)).toEqual([990, 400, 30, 0]);
+    // The last step leads to a level with noise, and so adds some.
+    expect(await end(sampler)).not.toEqual(await end(ddim(chosen)));
+  }
+  for (const path of [chosen, sigmaPath(karras(6), { prediction: "noise" }), sdePath(vpSde(), { steps: 6 })]) {
+    const [found, wanted] = [await end(ddim(path, { eta: 0.5 })), await end(eulerAncestral(path, { eta: 0.5 }))];
+    for (const [i, value] of [...found].entries()) expect(value / wanted[i]).toBeCloseTo(1, 9);
+  }
+  expect(() => ancestral(discretePath(schedule, { sigmas: [10, 1] }))).toThrow(
+    /ancestral: the path asks at step \d+\.\d+, want/,
+  );
 });
 
 test("a step without a signal has σ = 4096, or twice that of the step before, since samplers divide by the signal", () => {

@@ -168,9 +168,47 @@ test("a corrector brings the predictor's samples nearer to the data", async () =
   };
   const predictor = reverseDiffusion(path);
   const alone = await measure(predictor);
-  const corrected = await measure(predictorCorrector(predictor, path, { corrections: 2 }));
-  const standardError = corrected.standardErrors?.variance ?? Number.NaN;
-  expect(Math.abs(alone.variance - 0.25)).toBeGreaterThan(Math.abs(corrected.variance - 0.25) + 4 * standardError);
+  for (const first of ["predictor", "corrector"] as const) {
+    const corrected = await measure(predictorCorrector(predictor, path, { first, corrections: 2 }));
+    const standardError = corrected.standardErrors?.variance ?? Number.NaN;
+    expect(Math.abs(alone.variance - 0.25)).toBeGreaterThan(Math.abs(corrected.variance - 0.25) + 4 * standardError);
+  }
+});
+
+test("a corrector that comes first stands where x is, one that comes second where the predictor led", async () => {
+  const path = sdePath(vpSde(), { steps: 3 });
+  const asked = async (first: "predictor" | "corrector") => {
+    const times: number[] = [];
+    const model = {
+      forward(x: Tensor, [t]: readonly number[]) {
+        times.push(path.levels.findIndex((level) => level.t === t));
+        return x.mul(-1);
+      },
+    };
+    const sampler = predictorCorrector(reverseDiffusion(path), path, { first });
+    await finalSample(sample(sampler, model, [2, 2], randomStream(0), { backend }));
+    return times;
+  };
+  expect(await asked("predictor")).toEqual([0, 1, 1, 2, 2]);
+  expect(await asked("corrector")).toEqual([0, 0, 1, 1, 2, 2]);
+});
+
+test("of one step the corrector that comes first is a Langevin step, and then the predictor's step", async () => {
+  const path = sdePath(vpSde(), { steps: 1 });
+  const model = { forward: (x: Tensor) => x.mul(-0.9) };
+  const sampler = predictorCorrector(euler(path), path, { first: "corrector", snr: 0.3 });
+  const start = randomStream(1).normal([4, 3], { backend });
+  const found = await finalSample(sample(sampler, model, [4, 3], randomStream(2), { from: { x: start } }));
+  const noise = randomStream(2).normal([4, 3], { backend });
+  const [score, [level]] = [start.mul(-0.9), path.levels];
+  const norm = (vectors: Tensor) => vectors.square().sum(1).sqrt().mean();
+  // √(ε / 2) = r √α ‖z‖ / ‖s‖, where α is the square of the signals' ratio, here to the data's signal of 1.
+  const root = norm(noise)
+    .div(norm(score))
+    .mul(0.3 * level.signal);
+  const corrected = start.add(score.mul(root.square().mul(2))).add(noise.mul(root.mul(2)));
+  const wanted = await finalSample(sample(euler(path), model, [4, 3], randomStream(2), { from: { x: corrected } }));
+  expect(await found.sub(wanted).abs().max().item()).toBeLessThan(1e-12);
 });
 
 test("where noise is little the score keeps its digits in float32, since it is read without x̂₀", async () => {

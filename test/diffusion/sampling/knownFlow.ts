@@ -21,7 +21,7 @@ export interface Part {
 
 const backend = cpu({ precision: "float64" });
 
-/** From the noisiest level to the data: `steps` steps even in log σ from 4 to 0.15, and one to the data. */
+/** From the noisiest level to the data: `steps` steps even in log σ from 12 to 0.15, and one to the data. */
 function evenPath(steps: number): DiscretePath {
   return pathOfSigmas(
     Array.from({ length: steps + 1 }, (_, k) => sigmaAt(steps - k, steps)),
@@ -36,7 +36,7 @@ export function pathOfSigmas(sigmas: readonly number[], options: PathOptions = {
 
 /** σ of a step, and between two steps as the path has it. */
 function sigmaAt(t: number, steps: number): number {
-  return 0.15 * (4 / 0.15) ** (t / steps);
+  return 0.15 * (12 / 0.15) ** (t / steps);
 }
 
 /** E[x₀ | x₀ + σ ε = y]. */
@@ -97,15 +97,15 @@ function flow(parts: readonly Part[], { levels }: DiscretePath, start: number): 
     }
     found.push(y);
   }
-  return [...found, denoise(parts, y, noisy[noisy.length - 1])];
+  return found;
 }
 
 /** Where runs start, in y. */
-const STARTS = [-3, -0.9, 0.4, 2.2, 5];
+const STARTS = [-11, -3, 0.4, 7, 15];
 /** How many steps are begun on the exact solution, so that methods that look back remember what it would have left them. */
 const BEGUN = 4;
 
-/** The root mean square of the errors at the data, of runs that follow the exact flow for a few steps and then the sampler. */
+/** The root mean square of the errors at the last level with noise, of runs that begin with the exact flow and go on with the sampler. */
 export async function flowError(
   of: (path: DiscretePath) => Sampler,
   parts: readonly Part[],
@@ -127,9 +127,11 @@ export async function flowError(
     for await (const done of sample(sampler, model, [STARTS.length, 1], rng, options)) memory = done.memory;
   }
   const from = { x: exact(BEGUN), step: BEGUN, memory };
+  const last = path.levels[steps].signal;
   let ends: ArrayLike<number> = [];
-  for await (const { x } of sample(sampler, model, [STARTS.length, 1], rng, { from })) ends = await x.data();
-  return Math.sqrt(flows.reduce((sum, ys, k) => sum + (ends[k] - ys[ys.length - 1]) ** 2, 0) / STARTS.length);
+  for await (const { x } of sample(sampler, model, [STARTS.length, 1], rng, { from, until: steps }))
+    ends = await x.data();
+  return Math.sqrt(flows.reduce((sum, ys, k) => sum + (ends[k] - last * ys[steps]) ** 2, 0) / STARTS.length);
 }
 
 function expectNoDraw(): never {
@@ -137,7 +139,7 @@ function expectNoDraw(): never {
 }
 
 /**
- * How far the variance at the data is from that of the exact flow's end, for data from N(0, variance). A sampler is linear in its start
+ * How far the variance at the last level with noise is from the marginal's, for data from N(0, variance). A sampler is linear in its start
  * and its draws: sample 0 starts at a standard deviation without noise, sample k at 0 with 1 as its k-th draw alone.
  */
 export async function varianceBias(
@@ -159,7 +161,8 @@ export async function varianceBias(
   const from = { x: unit(0).mul(Math.sqrt(total(path.levels[0]))) };
   const model = exactModel([{ weight: 1, mean: 0, variance }], steps);
   let ends: ArrayLike<number> = [];
-  for await (const { x } of sample(of(path), model, [batch, 1], oneAtATime, { from })) ends = await x.data();
+  for await (const { x } of sample(of(path), model, [batch, 1], oneAtATime, { from, until: steps }))
+    ends = await x.data();
   const found = Array.from(ends).reduce((sum, x) => sum + x * x, 0);
-  return Math.abs(found - (last.signal * variance) ** 2 / total(last));
+  return Math.abs(found - total(last));
 }

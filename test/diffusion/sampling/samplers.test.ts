@@ -226,19 +226,6 @@ test("every step can be watched, and a run can be left", async () => {
   expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });
 
-test("a run goes on from any of its states, with the same bits", async () => {
-  const rng = randomStream(7);
-  const sampler = ancestral(discretePath(schedule, { steps: 20 }));
-  const whole = await (await finalSample(sample(sampler, ramp, [2, 3], rng, { backend: exact }))).data();
-  const again = randomStream(7);
-  for await (const { x, step, memory } of sample(sampler, ramp, [2, 3], again, { backend: exact })) {
-    if (step < 11) continue;
-    const rest = sample(sampler, ramp, [2, 3], again, { from: { x, step, memory } });
-    expect(await (await finalSample(rest)).data()).toEqual(whole);
-    break;
-  }
-});
-
 test("a model that gives NaN is named with the step", async () => {
   const broken: Model = { forward: (x, [t]) => (t === 500 ? x.mul(0).div(0) : x) };
   const run = sample(ddim(discretePath(schedule, { steps: 10 })), broken, [2, 3], torchStream(0), { backend: exact });
@@ -252,6 +239,16 @@ test("a run cannot start from what does not fit it", async () => {
   const from = (state: { x: Tensor; step?: number }, shape = [2]) =>
     finalSample(sample(ddim(discretePath(schedule, { steps: 10 })), ramp, shape, torchStream(0), { from: state }));
   await expect(from({ x }, [3])).rejects.toThrow("sample: from.x has shape [2], want [3]");
+  const until = (count: number) =>
+    finalSample(
+      sample(ddim(discretePath(schedule, { steps: 10 })), ramp, [2], torchStream(0), {
+        from: { x, step: 3 },
+        until: count,
+      }),
+    );
+  await expect(until(2)).rejects.toThrow("sample: until is 2, want an integer in [3, 10]");
+  await expect(until(10.5)).rejects.toThrow("sample: until is 10.5, want an integer in [3, 10]");
+  await expect(until(3)).rejects.toThrow("finalSample: the run has no steps, want at least one");
   await expect(from({ x, step: 11 })).rejects.toThrow("sample: from.step is 11, want an integer in [0, 10]");
 });
 

@@ -9,9 +9,9 @@ import { ask, draw, sum } from "../table/step.ts";
 
 /**
  * x′ = x − (f(t) x − g(t)² s(x, t)) Δt + g(t) √Δt z, for VP, sub-VP and VE alike (Song et al. 2021, eq. 6 and appendix D). Of weak
- * order 1. A last step to the data is x̂₀; noise enters all others. On the steps of a schedule the SDE is the variance-preserving one
- * whose β is −log(1 − β_t) per step.
- * @param path of an SDE, or of whole steps of a schedule
+ * order 1. A last step to the data is x̂₀; noise enters all others. On the steps of a schedule it is the variance-preserving SDE
+ * through their ᾱ, with an even β over each step.
+ * @param path of an SDE, or of a schedule
  */
 export const eulerMaruyama = defineSolver({
   name: "eulerMaruyama",
@@ -45,13 +45,10 @@ function sdeRates({ sde, times }: SdePath): (index: number) => Rates {
   };
 }
 
-/** The time is the step itself. @throws Error for a level between steps */
-function scheduleRates({ schedule, levels }: DiscretePath): (index: number) => Rates {
+/** Of the variance-preserving SDE between the levels, ∫β dt = −2 log(signal / signal′): taken as one unit of time at an even rate. */
+function scheduleRates({ levels }: DiscretePath): (index: number) => Rates {
   return (index) => {
-    const [{ t }, { t: next }] = [levels[index], levels[index + 1]];
-    if (!Number.isInteger(t))
-      throw new Error(`eulerMaruyama: the path asks at step ${t}, want whole steps of the schedule`);
-    const beta = -Math.log1p(-schedule.betas[t]);
-    return { step: t - next, drift: -beta / 2, diffusion: Math.sqrt(beta) };
+    const beta = -2 * Math.log(levels[index].signal / levels[index + 1].signal);
+    return { step: 1, drift: -beta / 2, diffusion: Math.sqrt(beta) };
   };
 }

@@ -35,7 +35,7 @@ export const uniPc = defineSolver({
   order: 3,
   calls: 1,
   variants: {
-    "order 3": { options: { order: 3 }, order: 4 },
+    "order 3": { options: { order: 3, lowerOrderFinal: false }, order: 4 },
     "without corrector": { options: { corrector: false }, order: 2 },
   },
   table({ levels }: NoisePath, options: UniPcOptions) {

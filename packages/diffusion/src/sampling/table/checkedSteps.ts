@@ -33,12 +33,14 @@ export function checkedSteps(name: string, levels: readonly NoiseLevel[], table:
   return stepAt;
 }
 
-/** The step without terms of weight 0, which would make NaN of a quantity that is infinite. */
+/** The step without terms of weight 0, which would make NaN of a quantity that is infinite. Where all weights are 0, the sum is 0. */
 function withoutZeros({ rows, keep = [] }: SolverStep): CheckedStep {
   const used = Object.entries(rows).flatMap(([quantity, row]): (readonly [string, Row])[] => {
     if (row === undefined) return [];
     if (typeof row === "string" || !("sum" in row)) return [[quantity, row]];
-    return [[quantity, { sum: Object.fromEntries(Object.entries(row.sum).filter(([, weight]) => weight !== 0)) }]];
+    const terms = Object.entries(row.sum);
+    const weighed = terms.filter(([, weight]) => weight !== 0);
+    return [[quantity, { sum: Object.fromEntries(weighed.length > 0 ? weighed : terms) }]];
   });
   return { rows: Object.fromEntries(used), keep };
 }
@@ -68,7 +70,7 @@ function takenBy(row: Row): readonly string[] {
 
 function checkWeights(row: string, sum: Readonly<Record<string, number>>): void {
   const weights = Object.entries(sum);
-  if (weights.length === 0) throw new Error(`${row} is a sum of nothing, want a weight that is not 0`);
+  if (weights.length === 0) throw new Error(`${row} is a sum of nothing, want at least one term`);
   const wrong = weights.find(([, weight]) => !Number.isFinite(weight));
   if (wrong) throw new Error(`${row} weighs ${wrong[0]} by ${wrong[1]}, want a finite number`);
 }

@@ -2,7 +2,7 @@
 
 import type { NoiseLevel } from "../../forward/level.ts";
 
-/** Σ weight · quantity by the quantities' names, added in this order: { x: 0.9, data: 0.1 }. Terms of weight 0 are left out. */
+/** Σ weight · quantity by the quantities' names, added in this order: { x: 0.9, data: 0.1 }. Terms of weight 0 are left out, where there are others. */
 export type Terms = Readonly<Record<string, number>>;
 
 /** A call of the model: x̂₀ of a quantity at a level. With `reads`, also ε̂ or the score of the same call, as `<name>.noise`, `<name>.score`. */

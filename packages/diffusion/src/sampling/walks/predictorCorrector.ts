@@ -1,15 +1,20 @@
-// Predictor–corrector sampling: Langevin steps at each level that a predictor comes to.
+// Predictor–corrector sampling: Langevin steps at each level of a predictor.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../../arguments.ts";
 import type { NoiseLevel } from "../../forward/level.ts";
 import { type NoisePath, readScore } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
-import type { NoiseSource, Sampler } from "../sampler.ts";
+import type { NoiseSource, Sampler, SamplerCall } from "../sampler.ts";
 import { liveLevel } from "./liveLevels.ts";
 
 export interface CorrectorOptions {
-  /** Langevin steps a level. Default 1. */
+  /**
+   * What comes first in a step: the predictor, then the corrector at the level where it leads (default; the paper's algorithms), or the
+   * corrector at the level where x stands, then the predictor (the paper's code).
+   */
+  readonly first?: "predictor" | "corrector";
+  /** Langevin steps per level. Default 1. */
   readonly corrections?: number;
   /** r, the ratio of the noise's norm to the step's that sizes each step. Default 0.16 (VE on CIFAR-10; VP's is 0.01 there). */
   readonly snr?: number;
@@ -18,9 +23,9 @@ export interface CorrectorOptions {
 }
 
 /**
- * A step of the predictor, then Langevin steps at the level where it leads: x + ε s + √(2ε) z with ε = 2 α (r ‖z‖ / ‖s‖)²
- * (Song et al. 2021, algorithms 1, 4 and 5). α is (signal / signal′)² to the next level, the paper's 1 − β; 1 where signals are.
- * The data themselves are not corrected, nor is where ‖s‖ is 0.
+ * A step of the predictor, and Langevin steps at the level where it leads, or begins: x + ε s + √(2ε) z with ε = 2 α (r ‖z‖ / ‖s‖)²
+ * (Song et al. 2021, algorithms 1, 4 and 5). α is (signal / signal′)² from the level of the correction to the next, the paper's 1 − β;
+ * it is 1 where signals are. The data themselves are not corrected, nor is x where ‖s‖ is 0.
  *
  * Norms over the batch tie the samples of a batch together; a sample's own ones are for data of many elements, since ε is then
  * a random number of its own.
@@ -29,7 +34,7 @@ export interface CorrectorOptions {
  */
 export function predictorCorrector(predictor: Sampler, path: NoisePath, options: CorrectorOptions = {}): Sampler {
   expectArguments("predictorCorrector", { predictor, path, options });
-  const { corrections = 1, snr = 0.16, norms = "batch" } = options;
+  const { first = "predictor", corrections = 1, snr = 0.16, norms = "batch" } = options;
   if (!(snr > 0 && Number.isFinite(snr))) throw new Error(`predictorCorrector: snr is ${snr}, want a positive number`);
   if (!(Number.isInteger(corrections) && corrections >= 1))
     throw new Error(`predictorCorrector: ${corrections} corrections, want a positive integer`);
@@ -38,22 +43,27 @@ export function predictorCorrector(predictor: Sampler, path: NoisePath, options:
     throw new Error("predictorCorrector: the predictor visits other levels than the path, want the same");
   const isLast = (index: number) => levels[index + 1].noise === 0;
   expectWord("predictorCorrector", "norms", norms, ["batch", "sample"]);
+  expectWord("predictorCorrector", "first", first, ["predictor", "corrector"]);
+  /** x after Langevin steps at the level of an index, which is read anew at each step. */
+  const corrected = (call: SamplerCall, start: Tensor, index: () => number): Tensor => {
+    const level = liveLevel(() => levels[index()]);
+    const below = liveLevel(() => levels[index() + 1] ?? DATA);
+    let x = start;
+    for (let k = 0; k < corrections; k++) {
+      const score = readScore(path, call.predict(x, level), x, level);
+      x = correct(x, score, call.rng, { scale: () => snr * (level.signal / below.signal), norms });
+    }
+    return x;
+  };
   return {
     levels,
     prior,
     form: predictor.form && ((index, remembered) => `${predictor.form?.(index, remembered)} ${isLast(index)}`),
     step(call) {
       const { index, live } = call;
+      if (first === "corrector") return predictor.step({ ...call, x: corrected(call, call.x, () => live.index) });
       const predicted = predictor.step(call);
-      if (isLast(index)) return predicted;
-      const level = liveLevel(() => levels[live.index + 1]);
-      const below = liveLevel(() => levels[live.index + 2] ?? DATA);
-      let { x } = predicted;
-      for (let k = 0; k < corrections; k++) {
-        const score = readScore(path, call.predict(x, level), x, level);
-        x = correct(x, score, call.rng, { scale: () => snr * (level.signal / below.signal), norms });
-      }
-      return { ...predicted, x };
+      return isLast(index) ? predicted : { ...predicted, x: corrected(call, predicted.x, () => live.index + 1) };
     },
   };
 }

@@ -1,6 +1,7 @@
 // out[i] = f(a[i], b[i], c[i]), four elements at once; operands that do not lie in a row are gathered into tiles first.
-import { erf4, exp4, expm14, gelu4, log1p4, log4, logNdtr4, mulAdd, power4, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
+import { erf4, exp4, expm14, gelu4, log1p4, log4, logNdtr4, mulAdd, sigmoid4, silu4, sine4, splat, tanh4 } from "./functions";
 import { copyVectors, fillVectors, scratch } from "./memory";
+import { power4 } from "./power";
 
 /** Elements that are gathered at a time, and bytes of a gathered tile, which is read in whole lines of 64. */
 const TILE: i32 = 1024;

@@ -11,5 +11,6 @@ export {
 } from "./random";
 export { count_non_finite, largest, norm_of_squares, squares, sum } from "./reduce";
 export { attention_slopes, log_softmax, log_sum_exp, softmax } from "./rows";
-export { winograd, winograd_grad, winograd_grad_taps, winograd_weights } from "./winograd";
+export { winograd, winograd_weights } from "./winograd";
+export { winograd_grad, winograd_grad_taps } from "./winogradGrad";
 export { window_spread, window_sum } from "./windows";

@@ -2,27 +2,27 @@
 //
 // out = Aᵀ[Σ_c (G w Gᵀ) ∘ (Bᵀ d B)]A over tiles d of 4 × 4 pixels, two apart. Each of the 16 frequencies is a matrix product.
 import { splat } from "./functions";
-import { behindTiles, PANEL_BYTES, packRows, STRIP_BYTES, tile, tileWithin } from "./gemm";
+import { PANEL_BYTES, packRows, tile } from "./gemm";
 import { at } from "./matmul";
 import { element, scratch, storeLanes, ZEROS } from "./memory";
 
 // The table; y before x. Strides are in elements.
-const CHANNELS: i32 = 0;
-const N: i32 = 1;
-const SIZE: i32 = 2; // of the output
+export const CHANNELS: i32 = 0;
+export const N: i32 = 1;
+export const SIZE: i32 = 2; // of the output
 const IMAGE_SIZE: i32 = 4;
 const SHIFT: i32 = 6; // of the pixel under the first tap
 const STRIDES: i32 = 8; // of batch, y and x in the image
-const TILES: i32 = 11; // all of them, and in y and x
+export const TILES: i32 = 11; // all of them, and in y and x
 const BLOCK: i32 = 14; // tiles in a block
-const PANELS: i32 = 15; // in a block
-const PANEL_BLOCKS: i32 = 16;
+export const PANELS: i32 = 15; // in a block
+export const PANEL_BLOCKS: i32 = 16;
 const WEIGHT_STRIDES: i32 = 17; // of tap y, tap x, channel and output channel
 const WEIGHT_START: i32 = 21;
 
-const FREQUENCIES: i32 = 16;
+export const FREQUENCIES: i32 = 16;
 /** Between the parts of different frequencies, which would else lie in the same sets of the cache. */
-const SKEW: usize = 64;
+export const SKEW: usize = 64;
 
 // A block's scratch: the products of one panel, pointers to a strip's pixels, transformed pixels, then the packed strips.
 const PRODUCTS_BYTES: usize = 16 * (64 * 32 + SKEW);
@@ -144,7 +144,7 @@ function packTiles(to: usize, frequency: usize, table: usize, image: usize, firs
 }
 
 /** The addresses of a tile's 16 pixels. */
-function notePixels(pointers: usize, table: usize, image: usize, index: i32): void {
+export function notePixels(pointers: usize, table: usize, image: usize, index: i32): void {
   const down = at(table, TILES + 1), across = at(table, TILES + 2);
   const row = index / across;
   const batch = row / down;
@@ -164,7 +164,7 @@ function notePixels(pointers: usize, table: usize, image: usize, index: i32): vo
 /** Bᵀ d B of one tile and four channels; the frequencies are `step` bytes apart in `to`. */
 // @ts-ignore: decorator
 @inline
-function turn(to: usize, step: usize, pointers: usize, skip: usize): void {
+export function turn(to: usize, step: usize, pointers: usize, skip: usize): void {
   // Bᵀ turns a, b, c, d into a − c, b + c, c − b, b − d.
   let column = to;
   for (let x: usize = 0; x < 4; x++) {
@@ -223,143 +223,4 @@ function storeTile(out: usize, table: usize, m: usize, frequency: usize, index: 
   if (hasRight) storeLanes(to + step, top1, left);
   if (hasBottom) storeLanes(to + step * width, bottom0, left);
   if (hasRight && hasBottom) storeLanes(to + step * (width + 1), bottom1, left);
-}
-
-// The weight's cotangent is the transpose of all that: Gᵀ[Σ_tiles (Bᵀ d B) ∘ (A g Aᵀ)]G. Its blocks are shares of the tiles, and
-// parts of both kinds of channels; the table continues.
-const SHARE: i32 = 22; // tiles in a share
-const SHARES: i32 = 23;
-const ROWS: i32 = 24; // channels in a block
-const ROW_BLOCKS: i32 = 25;
-const DEPTH: i32 = 26; // tiles that are summed at a time
-
-/** Blocks [begin, end): sums[share][frequency][channel][output channel]. */
-export function winograd_grad(begin: i32, end: i32, sums: usize, table: usize, image: usize, g: usize): void {
-  const channels = at(table, CHANNELS), n = at(table, N), all = at(table, TILES);
-  const blockRows = at(table, ROWS), rowBlocks = at(table, ROW_BLOCKS);
-  const blockPanels = at(table, PANELS), panelBlocks = at(table, PANEL_BLOCKS);
-  const share = at(table, SHARE), depth = at(table, DEPTH);
-  const depthStrip = <usize>depth * STRIP_BYTES, depthPanel = <usize>depth * PANEL_BYTES;
-  const pointers = behindTiles();
-  const strips = pointers + 128;
-  const step = <usize>n << 2;
-  for (let index = begin; index < end; index++) {
-    const rest = index / panelBlocks;
-    const o = (index - rest * panelBlocks) * blockPanels << 3;
-    const part = rest / rowBlocks;
-    const channel = (rest - part * rowBlocks) * blockRows;
-    const rows = min(blockRows, channels - channel);
-    const columns = min(blockPanels << 3, n - o);
-    const stripFrequency = <usize>((rows + 3) >> 2) * depthStrip + SKEW;
-    const panelFrequency = <usize>((columns + 7) >> 3) * depthPanel + SKEW;
-    const panels = strips + 16 * stripFrequency;
-    const stop = min(all, (part + 1) * share);
-    for (let first = part * share; first < stop; first += depth) {
-      const count = min(depth, stop - first);
-      for (let t = 0; t < count; t++) {
-        notePixels(pointers, table, image, first + t);
-        for (let c = 0; c < rows; c += 4) {
-          const strip = strips + <usize>(c >> 2) * depthStrip + <usize>(t << 4);
-          turn(strip, stripFrequency, pointers, <usize>(channel + c) << 2);
-        }
-        noteGradients(pointers, table, g, first + t);
-        for (let c = 0; c < columns; c += 4) {
-          const panel = panels + <usize>(c >> 3) * depthPanel + <usize>((t << 5) + ((c & 4) << 2));
-          spread(panel, panelFrequency, pointers, <usize>(o + c) << 2);
-        }
-      }
-      for (let f = 0; f < FREQUENCIES; f++) {
-        const to = element(sums, ((part * FREQUENCIES + f) * channels + channel) * n + o);
-        for (let j = 0; j < columns; j += 8) {
-          const b = panels + <usize>f * panelFrequency + <usize>(j >> 3) * depthPanel;
-          let a = strips + <usize>f * stripFrequency;
-          for (let i = 0; i < rows; i += 4) {
-            tileWithin(count, a, b, element(to, i * n + j), step, rows - i, columns - j, first > part * share);
-            a += depthStrip;
-          }
-        }
-      }
-    }
-  }
-}
-
-/** The addresses of a tile's 2 × 2 pixels of the result. */
-function noteGradients(pointers: usize, table: usize, g: usize, index: i32): void {
-  const down = at(table, TILES + 1), across = at(table, TILES + 2);
-  const height = at(table, SIZE), width = at(table, SIZE + 1);
-  const row = index / across;
-  const batch = row / down;
-  const top = 2 * (row - batch * down), left = 2 * (index - row * across);
-  for (let y = top; y < top + 2; y++) {
-    for (let x = left; x < left + 2; x++) {
-      const pixel = element(g, ((batch * height + y) * width + x) * at(table, N));
-      store<usize>(pointers, y < height && x < width ? pixel : ZEROS);
-      pointers += 4;
-    }
-  }
-}
-
-/** A g Aᵀ of one tile and four channels; the frequencies are `step` bytes apart in `to`. */
-// @ts-ignore: decorator
-@inline
-function spread(to: usize, step: usize, pointers: usize, skip: usize): void {
-  // A turns a, b into a, a + b, a − b, −b.
-  const a = v128.load(load<usize>(pointers) + skip), b = v128.load(load<usize>(pointers, 4) + skip);
-  const c = v128.load(load<usize>(pointers, 8) + skip), d = v128.load(load<usize>(pointers, 12) + skip);
-  spreadRow(to, step, a, b);
-  spreadRow(to + 4 * step, step, f32x4.add(a, c), f32x4.add(b, d));
-  spreadRow(to + 8 * step, step, f32x4.sub(a, c), f32x4.sub(b, d));
-  spreadRow(to + 12 * step, step, f32x4.neg(c), f32x4.neg(d));
-}
-
-// @ts-ignore: decorator
-@inline
-function spreadRow(to: usize, step: usize, a: v128, b: v128): void {
-  v128.store(to, a);
-  v128.store(to + step, f32x4.add(a, b));
-  v128.store(to + 2 * step, f32x4.sub(a, b));
-  v128.store(to + 3 * step, f32x4.neg(b));
-}
-
-/** Channels [begin, end): out[tap][channel] = Gᵀ (the sum of the shares) G. */
-export function winograd_grad_taps(begin: i32, end: i32, out: usize, table: usize, sums: usize): void {
-  const channels = at(table, CHANNELS), n = at(table, N), shares = at(table, SHARES);
-  const frequency = channels * n;
-  const half = splat(0.5);
-  for (let channel = begin; channel < end; channel++) {
-    for (let o = 0; o < n; o += 4) {
-      const from = element(sums, channel * n + o);
-      for (let x = 0; x < 4; x++) {
-        const a = sumOfShares(from, x, frequency, shares), b = sumOfShares(from, 4 + x, frequency, shares);
-        const c = sumOfShares(from, 8 + x, frequency, shares), d = sumOfShares(from, 12 + x, frequency, shares);
-        // Gᵀ turns a, b, c, d into a + (b + c) / 2, (b − c) / 2, (b + c) / 2 + d.
-        const middle = f32x4.mul(half, f32x4.add(b, c));
-        const column = scratch + <usize>(x << 4);
-        v128.store(column, f32x4.add(a, middle));
-        v128.store(column, f32x4.mul(half, f32x4.sub(b, c)), 64);
-        v128.store(column, f32x4.add(middle, d), 128);
-      }
-      const to = element(out, channel * n + o);
-      for (let y = 0; y < 3; y++) {
-        const row = scratch + <usize>(y << 6);
-        const a = v128.load(row), b = v128.load(row, 16), c = v128.load(row, 32), d = v128.load(row, 48);
-        const middle = f32x4.mul(half, f32x4.add(b, c));
-        storeLanes(element(to, 3 * y * frequency), f32x4.add(a, middle), n - o);
-        storeLanes(element(to, (3 * y + 1) * frequency), f32x4.mul(half, f32x4.sub(b, c)), n - o);
-        storeLanes(element(to, (3 * y + 2) * frequency), f32x4.add(middle, d), n - o);
-      }
-    }
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function sumOfShares(from: usize, f: i32, frequency: i32, shares: i32): v128 {
-  let at = element(from, f * frequency);
-  let sum = v128.load(at);
-  for (let s = 1; s < shares; s++) {
-    at = element(at, FREQUENCIES * frequency);
-    sum = f32x4.add(sum, v128.load(at));
-  }
-  return sum;
 }

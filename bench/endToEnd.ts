@@ -145,7 +145,7 @@ export async function measureNetwork(
   if (gpu) {
     const replayed = capture(train);
     for (let k = 0; k < 3; k++) await step(replayed);
-    (await replayed.verify()).dispose();
+    replayed().dispose();
     await step(replayed);
     captured = await timeSteps(replayed);
     replayed.dispose();
@@ -153,11 +153,7 @@ export async function measureNetwork(
 
   const shape = [sampleBatch, side, side, config.inChannels];
   const draw = async (steps: number) =>
-    (
-      await finalSample(
-        sample(ddim(discretePath(schedule, { steps, clip: true })), model, shape, rng, { captured: true }),
-      )
-    ).dispose();
+    (await finalSample(sample(ddim(discretePath(schedule, { steps, clip: true })), model, shape, rng))).dispose();
   await draw(1);
   const began = performance.now();
   await draw(sampleSteps);

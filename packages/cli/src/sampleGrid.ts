@@ -64,7 +64,6 @@ export async function writeGrid(
     let last: Tensor | undefined;
     for await (const { x, step } of sample(drawn, guided, [here, ...size], rng, {
       labels: asked,
-      captured: true,
     })) {
       last = x;
       onStep(round * steps + step, rounds * steps);

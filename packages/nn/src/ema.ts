@@ -1,6 +1,7 @@
 // An exponential moving average of a module's parameters. It gives better samples than the parameters themselves.
 
-import { allOrNothing, emaStep, onFailure, perStep, type Tensor } from "@pkg/tensor";
+import { Captures, emaStep, onFailure, region, type Tensor } from "@pkg/tensor";
+import { leavesOf } from "./leaves.ts";
 import { assignState, checkState, type StateDict, stateDict } from "./module.ts";
 import { isBuffer } from "./parameters.ts";
 
@@ -35,26 +36,29 @@ export function ema(module: object, decay = 0.9999): Ema {
   const averages = new Map<string, Tensor>();
   for (const [path, tensor] of stateDict(module)) if (!isBuffer(tensor)) averages.set(path, tensor.detach());
   const state = () => new Map([...stateDict(module)].map(([path, own]) => [path, averages.get(path) ?? own]));
+  const captures = new Captures("ema");
   let updates = 0;
   return {
     get updates() {
       return updates;
     },
     update() {
-      allOrNothing(() => {
-        const attrs = perStep(() => {
-          const before = updates;
-          onFailure(() => {
-            updates = before;
-          });
-          const d = Math.min(decay, (1 + updates) / (10 + updates));
-          updates++;
-          return { weight: 1 - d };
+      captures.run(() => {
+        const before = updates;
+        onFailure(() => {
+          updates = before;
         });
-        for (const [path, parameter] of stateDict(module)) {
-          const average = averages.get(path);
-          if (average) average.assign(emaStep(average, parameter, attrs));
-        }
+        const attrs = { weight: 1 - Math.min(decay, (1 + updates) / (10 + updates)) };
+        updates++;
+        const same = leavesOf(module);
+        const tensor = averages.values().next().value;
+        if (!tensor) return;
+        region(tensor.backend, { key: averages, same, inputs: [], attrs: [attrs] }, () => {
+          for (const [path, parameter] of stateDict(module)) {
+            const average = averages.get(path);
+            if (average) average.assign(emaStep(average, parameter, attrs));
+          }
+        });
       });
     },
     state,

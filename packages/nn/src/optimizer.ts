@@ -3,13 +3,13 @@
 import {
   type AdamWAttrs,
   adamWStep,
-  allOrNothing,
+  Captures,
   full,
   gradientNorm,
   lossScaleStep,
   ones,
   onFailure,
-  perStep,
+  region,
   type Tensor,
   tensor,
   tidy,
@@ -105,6 +105,7 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
     // The scale, the updates since it changed, 1 − β₁ᵗ and 1 − β₂ᵗ of the t updates that were not skipped.
     scaling: lossScaling === false ? null : tensor([initial, 0, 0, 0], { backend: parameters[0].backend }),
   }));
+  const [captures, updates] = [new Captures("minimize"), new Captures("step")];
   let steps = 0;
   let unreached: readonly string[] = [];
 
@@ -116,10 +117,14 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
   };
 
   /** The constants of the next update. They are checked before anything is computed, and the update counted when all is done. */
-  const nextAttrs = (): AdamWAttrs =>
-    perStep(() => {
-      return { learningRate: rateAt(lr, steps), beta1, beta2, epsilon, weightDecay, t: steps + 1 };
-    });
+  const nextAttrs = (): AdamWAttrs => ({
+    learningRate: rateAt(lr, steps),
+    beta1,
+    beta2,
+    epsilon,
+    weightDecay,
+    t: steps + 1,
+  });
   /** The parameters, by their indices, that are not frozen now. */
   const trained = (): number[] => {
     const indices = [...parameters.keys()].filter((k) => !isFrozen(parameters[k]));
@@ -127,7 +132,7 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
     return indices;
   };
 
-  const update = (indices: readonly number[], gradients: readonly Tensor[], attrs: AdamWAttrs): void => {
+  const overwrite = (indices: readonly number[], gradients: readonly Tensor[], attrs: AdamWAttrs): void => {
     const scale = scaling ? unscale(gradients, scaling) : clipScale(gradients, clipNorm);
     for (const [at, k] of indices.entries()) {
       const [p, first, second] = [parameters[k], moments.first[k], moments.second[k]];
@@ -136,13 +141,15 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
       first.assign(mNext);
       second.assign(vNext);
     }
-    perStep(() => {
-      const before = steps;
-      onFailure(() => {
-        steps = before;
-      });
-      return { steps: ++steps };
+  };
+  const update = (indices: readonly number[], gradients: readonly Tensor[], attrs: AdamWAttrs): void => {
+    const what = { key: overwrite, inputs: gradients, settings: indices, attrs: [attrs] };
+    region(gradients[0].backend, what, () => overwrite(indices, gradients, attrs));
+    const before = steps;
+    onFailure(() => {
+      steps = before;
     });
+    steps++;
   };
 
   const optimizer: Optimizer = {
@@ -154,7 +161,7 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
       return unreached;
     },
     minimize(loss) {
-      return allOrNothing(() => {
+      return captures.run(() => {
         const attrs = nextAttrs();
         const indices = trained();
         const xs = indices.map((k) => parameters[k]);
@@ -175,7 +182,7 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
       if (gradients.length !== parameters.length) {
         throw new Error(`adamW: ${gradients.length} gradients for ${parameters.length} parameters, want one each`);
       }
-      allOrNothing(() => {
+      updates.run(() => {
         const attrs = nextAttrs();
         const indices = trained();
         update(

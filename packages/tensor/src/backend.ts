@@ -26,37 +26,35 @@ export interface MemoryInfo {
   readonly reservedBytes: number;
 }
 
-/** What was queued between two moments, as a backend that can queue it again noted it. */
+/** A run as a recording has it: the op, null for an upload, with where its operands lie. Buffers are the recording's own. */
+export interface RecordedRun {
+  readonly op: Op<unknown> | null;
+  readonly attrs: unknown;
+  readonly inputs: readonly Omit<Operand, "buffer">[];
+  readonly outputs: readonly Omit<Operand, "buffer">[];
+  /** What is uploaded. */
+  readonly data?: ArrayLike<number>;
+}
+
+/** What a recording is queued again with. */
+export interface ReplayCall {
+  /** In place of those at the end of recording. */
+  readonly inputs: readonly Buffer[];
+  readonly outputs: readonly Buffer[];
+  /** All runs, as they are now. */
+  readonly runs: readonly RecordedRun[];
+  /** Whether the attributes, layouts or data of a run are not those of the recording. */
+  isChanged(index: number): boolean;
+}
+
+/** What a backend did between two moments, ready to be queued again. */
 export interface Recording {
-  /** How it differs from a run before; null where the same commands were queued. */
-  difference(before: Recording): Difference | null;
   /**
-   * The commands, ready to be queued again, on buffers that all replays of the backend share.
-   * @param outputs what was allocated meanwhile and is still in use: all of it
-   * @throws Error where other buffers outlived the recording
+   * Queues it. Transients lie in buffers that all recordings of the backend share.
+   * @returns false, with nothing queued, where other kernels would be chosen now
+   * @throws OutOfMemoryError, with nothing queued
    */
-  replay(outputs: readonly Buffer[]): Replay;
-}
-
-/** How one run differed from another. */
-export interface Difference {
-  readonly reason: string;
-  /**
-   * `ops`: other ops ran; `place`: the same, with operands elsewhere or by other kernels; `numbers`: only numbers differ, and
-   * these are not computed anew.
-   */
-  readonly kind: "ops" | "place" | "numbers";
-}
-
-/** Recorded commands. */
-export interface Replay {
-  /**
-   * Queues them. Attributes that are computed anew are read again.
-   * @param outputs get what the outputs of the recorded run got
-   * @param uploads called once the device is known to be there: what the host writes, in the order of the recorded run
-   * @throws OutOfMemoryError before that
-   */
-  run(outputs: readonly Buffer[], uploads: () => readonly ArrayLike<number>[]): void;
+  replay(call: ReplayCall): boolean;
   /** Gives the buffers back. */
   dispose(): void;
 }
@@ -88,10 +86,10 @@ export interface Backend {
   /** The memory it holds now. */
   memory(): MemoryInfo;
   /**
-   * Notes what is queued until the function that it returns is called. Absent where nothing would be gained.
-   * @param isLive tells attributes that are computed anew whenever the commands are replayed
+   * Notes what is run and uploaded until the function that it returns is called with the buffers that live on, and with those that were
+   * there before. Absent where nothing would be gained.
    */
-  record?(isLive: (attrs: unknown) => boolean): () => Recording;
+  record?(): (outputs: readonly Buffer[], inputs: readonly Buffer[]) => Recording;
   /** Frees everything; tensors of this backend are gone. */
   dispose(): void;
 }

@@ -1,6 +1,7 @@
 // Running an op on elements in storage: copies of what its rules do not take, views, storage for results. Knows no tensor and no graph.
 
 import type { Backend, Operand } from "./backend.ts";
+import { type Bound, tracerOn } from "./capture/tracer.ts";
 import { isAtomic, postpone } from "./memory/atomic.ts";
 import { Storage } from "./memory/memory.ts";
 import type { Op } from "./op.ts";
@@ -15,14 +16,19 @@ export interface Elements {
   readonly dtype: DType;
 }
 
-/** An input as it is handed to the op's rules, `base` elements of its storage before it. */
-interface Bound {
-  readonly elements: Elements;
-  readonly base: number;
-}
-
 /** What an op makes of inputs on a backend. @throws Error for types that it does not take; what its `infer` throws; OutOfMemoryError */
 export function compute<Attrs>(
+  op: Op<Attrs>,
+  inputs: readonly Elements[],
+  attrs: Attrs,
+  backend: Backend,
+): readonly Elements[] {
+  const tracer = tracerOn(backend);
+  if (!tracer) return computed(op, inputs, attrs, backend);
+  return tracer.compute(op, inputs, attrs, (given) => computed(op, given, attrs, backend));
+}
+
+function computed<Attrs>(
   op: Op<Attrs>,
   inputs: readonly Elements[],
   attrs: Attrs,
@@ -50,8 +56,10 @@ export function compute<Attrs>(
       outputs.push(taken === undefined ? blank(backend, spec, op.name) : takeOver(inputs[taken]));
     }
     if (specs.every(({ shape }) => sizeOf(shape) === 0)) return outputs;
+    const tracer = tracerOn(backend);
     const run = () => backend.run(op, outputs.map(operandOf), operands.map(operandAt), attrs);
-    if (op.inPlace && isAtomic()) overwriteLater(run, operands, outputs);
+    if (tracer) tracer.run(op, outputs, operands, attrs);
+    else if (op.inPlace && isAtomic()) overwriteLater(run, operands, outputs);
     else run();
     return outputs;
   } catch (error) {
@@ -64,18 +72,14 @@ export function compute<Attrs>(
 
 /** Row-major elements that are still to be written. @throws OutOfMemoryError */
 export function blank(backend: Backend, { shape, dtype }: Spec, label: string): Elements {
+  const tracer = tracerOn(backend);
+  if (tracer) return tracer.blank({ shape, dtype }, label);
   return { storage: new Storage(backend, sizeOf(shape), dtype, label), layout: contiguousLayout(shape), dtype };
 }
 
 /** The same elements, row-major, in storage of their own. */
 export function copyOf(elements: Elements): Elements {
   return compute(ops.copy, [elements], undefined, elements.storage.backend)[0];
-}
-
-/** Overwrites row-major elements, for all who hold their storage, with others. */
-export function overwrite(target: Elements, source: Elements): void {
-  if (sizeOf(target.layout.shape) === 0) return;
-  target.storage.backend.run(ops.copy, [operandOf(target)], [operandOf(source)], undefined);
 }
 
 /** Runs an op that overwrites elements at the end of the step; until then those who hold them find them as they were. */

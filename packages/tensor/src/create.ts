@@ -3,7 +3,7 @@
 import { expectNumber, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import type { Backend } from "./backend.ts";
 import { backendFor } from "./backends/defaultBackend.ts";
-import { currentSession, refuseInCapture } from "./capture/session.ts";
+import { tracerOn } from "./capture/tracer.ts";
 import { blank } from "./compute.ts";
 import { elementsOf } from "./element.ts";
 import { tidy } from "./memory/memory.ts";
@@ -28,12 +28,10 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
 /**
  * A tensor of given numbers.
  * @param values a number, nested arrays, or a typed array (whose type is taken unless `dtype` is given: Int32Array → int32,
- * Uint32Array → uint32); or a function that gives them, which in a captured function is called again at every step: it may read
- * values of `perStep`, and change nothing
- * @param options `shape` arranges flat values; without it the nesting of `values` is the shape. Values that `dtype` does not
- * hold become elements as `cast` makes them: integers are truncated and limited, and what is not 0 is true
- * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values; Error for values that are no function,
- * nor from `perStep`, in a captured function
+ * Uint32Array → uint32)
+ * @param options `shape` arranges flat values; without it the nesting of `values` is the shape. Values that `dtype` does not hold
+ * become elements as `cast` makes them: integers are truncated and limited, and what is not 0 is true
+ * @throws ShapeError when nested arrays are ragged or `shape` does not hold the values
  * @example
  * ```ts
  * import { bestBackend, setDefaultBackend, tensor } from "@pkg/tensor";
@@ -46,32 +44,24 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
  * ```
  */
 export function tensor(
-  values: TensorValues | (() => TensorValues),
+  given: TensorValues | (() => TensorValues),
   options: CreateOptions & { readonly shape?: Shape } = {},
 ): Tensor {
-  const { backend: given, shape, dtype } = optionsOf("tensor", options, OPTIONS);
+  const values = typeof given === "function" ? given() : given;
+  const { backend: on, shape, dtype } = optionsOf("tensor", options, OPTIONS);
   if (dtype !== undefined) checkType("tensor", dtype);
-  const backend = backendFor("tensor", given);
-  const session = currentSession();
-  session?.use(backend);
-  if (typeof values !== "function" && !session?.isLive(values)) {
-    refuseInCapture("tensor of given values", "a function that gives them");
-  }
-  let natural: Shape = [];
-  let type: DType = "float32";
-  const read = (): ArrayLike<number> => {
-    const given = typeof values === "function" ? values() : values;
-    checkValues(given);
-    type = dtype ?? (given instanceof Int32Array ? "int32" : given instanceof Uint32Array ? "uint32" : "float32");
-    const isFlat = typeof given === "object" && ArrayBuffer.isView(given);
-    natural = isFlat ? [given.length] : shapeOf(given);
-    return elementsOf(isFlat ? given : flatten(given), type);
-  };
-  const flat = session ? session.upload(read) : read();
+  const backend = backendFor("tensor", on);
+  checkValues(values);
+  const type = dtype ?? (values instanceof Int32Array ? "int32" : values instanceof Uint32Array ? "uint32" : "float32");
+  const isFlat = typeof values === "object" && ArrayBuffer.isView(values);
+  const natural: Shape = isFlat ? [values.length] : shapeOf(values);
+  const flat = elementsOf(isFlat ? values : flatten(values), type);
   const wanted = checkShape("tensor", shape ?? natural);
   if (sizeOf(wanted) !== flat.length) {
     throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);
   }
+  const tracer = tracerOn(backend);
+  if (tracer) return tensorOf(tracer.upload({ shape: wanted, dtype: type }, flat));
   const elements = blank(backend, { shape: wanted, dtype: type }, "tensor");
   try {
     backend.upload(elements.storage.buffer, type, flat);
@@ -132,7 +122,10 @@ export function arange(start: number, end: number, options: CreateOptions & { re
     throw new Error(`arange: from ${start} to ${end} in steps of ${step}, want finite bounds and a step that is not 0`);
   }
   const count = Math.max(0, Math.ceil((end - start) / step));
-  return tensor(() => Array.from({ length: count }, (_, k) => start + k * step), options);
+  return tensor(
+    Array.from({ length: count }, (_, k) => start + k * step),
+    options,
+  );
 }
 
 /** Refuses values that hold something other than numbers. */

@@ -34,7 +34,7 @@ export function crossEntropy(
     const right =
       labels instanceof Tensor
         ? labels
-        : tensor(() => checkedLabels(labels, shape, classes), { backend: logits.backend, shape });
+        : tensor(checkedLabels(labels, shape, classes), { backend: logits.backend, shape });
     if (right.dtype !== "int32" || !sameShape(right.shape, shape)) {
       throw new ShapeError(
         `crossEntropy: logits ${formatShape(logits.shape)}, labels ${right.dtype} ${formatShape(right.shape)}, want int32 ${formatShape(shape)}`,

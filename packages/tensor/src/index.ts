@@ -24,8 +24,8 @@ export type { WebgpuOptions } from "./backends/webgpu/options.ts";
 export type { GpuCall, GpuTarget, KernelCall, WebgpuRule } from "./backends/webgpu/rule.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuning/tuner.ts";
 export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
-export { type CaptureArgument, type Captured, type CaptureResult, capture } from "./capture/capture.ts";
-export { perStep } from "./capture/session.ts";
+export { type Captured, Captures, capture, perStep, region } from "./capture/capture.ts";
+export { type Explained, explain, type StepReport } from "./capture/explain.ts";
 export {
   arange,
   type CreateOptions,

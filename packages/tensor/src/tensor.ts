@@ -2,11 +2,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
-import { isRecording, isTracked, type Origin, record, releaseAlias } from "./autograd/graph.ts";
+import { isRecording, isTracked, type Origin, record } from "./autograd/graph.ts";
 import type { Backend } from "./backend.ts";
 import { backendFor } from "./backends/defaultBackend.ts";
-import { currentSession, refuseInCapture, type Whereabouts } from "./capture/session.ts";
-import { blank, compute, copyOf, type Elements, overwrite } from "./compute.ts";
+import { tracerOn } from "./capture/tracer.ts";
+import { blank, compute, copyOf, type Elements } from "./compute.ts";
 import { tell } from "./debug/observer.ts";
 import { change } from "./memory/atomic.ts";
 import { adopt, disown, type Slot, type Storage } from "./memory/memory.ts";
@@ -42,7 +42,6 @@ export class Tensor extends Images {
     this.layout = layout;
     this.dtype = dtype;
     this.origin = origin;
-    currentSession()?.bear(this);
   }
 
   /** Whether the tensor is disposed: any use of it throws. */
@@ -60,14 +59,22 @@ export class Tensor extends Images {
 
   /**
    * The elements in row-major order, a copy. Waits until they are computed. Bools come as 0 and 1.
-   * @throws Error in a captured function, or when the device failed (`DeviceLostError`, `DeviceStalledError`)
+   * In a captured function they are there when the step has ended.
+   * @throws Error when the device failed (`DeviceLostError`, `DeviceStalledError`)
    */
   async data(): Promise<NumberArray> {
-    refuseInCapture("reading a tensor", "it returned, and read outside");
     const source = this.materialised();
-    const pending = this.backend.download(source.storage.buffer, this.dtype, source.layout.offset, this.size);
+    const { storage, layout } = source;
+    storage.retain();
     if (source !== this) source.dispose();
-    return pending;
+    const read = (): Promise<NumberArray> => {
+      try {
+        return this.backend.download(storage.buffer, this.dtype, layout.offset, this.size);
+      } finally {
+        storage.release();
+      }
+    };
+    return storage.pending ? storage.pending.after(read) : read();
   }
 
   /** The only element. Waits until it is computed. @throws ShapeError unless there is one element */
@@ -90,8 +97,6 @@ export class Tensor extends Images {
   /** Frees the elements once no view of them lives. Any later use of this tensor throws; disposing it again does nothing. */
   dispose(): void {
     if (this.slot.storage === null) return;
-    const session = currentSession();
-    if (session && !session.isBorn(this)) refuseInCapture(`disposing ${this}, which was made outside,`, "that outside");
     this.slot.storage.release();
     this.slot.storage = null;
     disown(this);
@@ -116,22 +121,18 @@ export class Tensor extends Images {
     if (isRecording() && (isTracked(this) || isTracked(value))) {
       throw new Error("assign: called inside a function that is being differentiated, want it outside");
     }
-    const session = currentSession();
-    if (session?.isArgument(this))
-      throw new Error("assign: to an argument of a captured function, want a tensor from outside");
-    session?.find(this);
     const source = value.materialised();
+    const { storage, layout } = source;
     this.rememberStorage();
-    if (source.storage === this.storage || !session?.displace(this)) this.storage.release();
-    this.slot.storage = source.storage.retain();
-    this.layout = source.layout;
+    if (!tracerOn(this.backend)?.assign(this, source)) this.storage.release();
+    this.slot.storage = storage.retain();
+    this.layout = layout;
     if (source !== value) source.dispose();
     value.dispose();
   }
 
   /** The same value as a constant: no gradient flows through it. A view. */
   detach(): Tensor {
-    currentSession()?.find(this);
     return tensorOf({ storage: this.storage.retain(), layout: this.layout, dtype: this.dtype });
   }
 
@@ -211,16 +212,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   if (op.inPlace && isRecording() && inputs.some(isTracked)) {
     throw new Error(`${op.name}: called inside a function that is being differentiated, want it outside`);
   }
-  const session = currentSession();
-  if (session) {
-    session.use(backend);
-    for (const input of inputs) session.find(input);
-    if (session.isLive(given) && !op.perStep) {
-      throw new Error(`${op.name}: takes attributes of each step, want an op that declares them (perStep)`);
-    }
-  }
-  const attrs = session ? session.targetOf(given) : given;
-  const outputs = compute(op, inputs, attrs, backend).map(tensorOf);
+  const outputs = compute(op, inputs, given, backend).map(tensorOf);
   if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
     const { inputs: savedInputs, outputs: savedOutputs } = op.saves ?? {};
     record(
@@ -232,19 +224,6 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   }
   tell(op as Op<unknown>, inputs, outputs, given); // observers never run it
   return outputs;
-}
-
-/** Internal: gives a tensor the storage that it had before, filled with the elements that it has now. */
-export function putBack(tensor: Tensor, { storage, layout }: Whereabouts): void {
-  const value = tensor.alias(false);
-  tensor.storage.release();
-  tensor.slot.storage = storage;
-  tensor.layout = layout;
-  try {
-    overwrite(tensor, value);
-  } finally {
-    releaseAlias(value);
-  }
 }
 
 /** A tensor that owns elements. */

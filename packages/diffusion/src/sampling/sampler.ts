@@ -14,7 +14,7 @@ import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../forward/level.ts";
 import type { Model } from "../model/model.ts";
 import { checkOutput } from "../model/modelOutput.ts";
-import { capturedSteps, plainSteps } from "./sampleStep.ts";
+import { sampleSteps } from "./sampleStep.ts";
 
 /** Where a sampler's noise comes from: a random stream, or anything else that draws normals. */
 export type NoiseSource = Pick<RandomStream, "normal">;
@@ -82,21 +82,14 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
   readonly until?: number;
   /** Where to compute. Default: where the model's parameters are. */
   readonly backend?: Backend;
-  /**
-   * Whether steps are captured (see `capture`): the same bits, and on WebGPU neither the model nor the sampler runs any JavaScript
-   * from the fourth step of a form on, but in calls 8, 16, 32, … of a form, which are checked. Model, guidance, paths and samplers of
-   * one's own have to keep to the rules of `capture` then. Of samplers without a `form` it is the model alone whose calls are captured. Default false.
-   */
-  readonly captured?: boolean;
 }
 
 /**
- * Draws samples: starts from N(0, prior² I) and yields after every step; the last one holds the samples. Leave the loop to cancel,
+ * Draws samples: starts from N(0, prior² I), captures its steps (see `capture`), and yields after every step; the last one holds the samples. Leave the loop to cancel,
  * and give the last state as `from` to go on. A step that throws leaves the stream where the step before left it.
  * @param shape [batch, ...]
  * @throws Error for a shape without a batch, when the model has no parameters and no backend is given, when `from` does not fit or is
- * missing for a sampler that starts from data, when the model's output or the samples are not finite, and for what `capture` refuses
- * in captured steps
+ * missing for a sampler that starts from data, and when the model's output or the samples are not finite
  */
 export async function* sample(
   sampler: Sampler,
@@ -106,7 +99,7 @@ export async function* sample(
   options: SampleOptions = {},
 ): AsyncGenerator<SampleStep, void, void> {
   expectArguments("sample", { sampler, model, shape, rng, options });
-  const { labels, from, backend = from?.x.backend ?? backendOf(model) ?? defaultBackend(), captured = false } = options;
+  const { labels, from, backend = from?.x.backend ?? backendOf(model) ?? defaultBackend() } = options;
   if (!backend) throw new Error("sample: the model has no parameters to tell its backend, want the backend option");
   const steps = sampler.levels.length - 1;
   const { until = steps } = options;
@@ -116,7 +109,7 @@ export async function* sample(
   let memory: readonly Tensor[] = from?.memory?.map((tensor) => tensor.detach()) ?? [];
   let inFlight = Promise.resolve();
   let denoised: Tensor | undefined;
-  const stepper = (captured ? capturedSteps : plainSteps)({ sampler, model, rng, labels });
+  const stepper = sampleSteps({ sampler, model, rng, labels });
   try {
     for (let index = from?.step ?? 0; index < until; index++) {
       const { faulty, ...next } = stepper.step({ step: index, x, memory });

@@ -1,6 +1,7 @@
 // Differentiation: grad, valueAndGrad, vjp and jvp over one walk of the graph. The rule of each op stands with the op.
 
 import { expectFunction, expectTensor, expectTensors } from "../argument.ts";
+import { region } from "../capture/capture.ts";
 import { onesLike, zerosLike } from "../create.ts";
 import { adopt, onScopeEnd, tidy } from "../memory/memory.ts";
 import { formatShape, ShapeError, sameShape } from "../shape.ts";
@@ -45,7 +46,7 @@ export function valueAndGrad(
 ): { value: Tensor; grads: Tensor[]; reached: boolean[] } {
   checkArguments("valueAndGrad", f, xs);
   return tidy(() => {
-    const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
+    const { result: value, nodes, release } = recorded(() => tidy(() => f(...xs)), xs);
     try {
       expectTensor("grad", "the function's result", value);
       if (value.size !== 1) {
@@ -54,8 +55,14 @@ export function valueAndGrad(
         );
       }
       if (value.dtype !== "float32") throw new Error(`grad: the function's result is ${value.dtype}, want float32`);
-      const found = backward([value], [scale ? scale.reshape(value.shape) : onesLike(value)], xs);
-      return { value, grads: orZeros(found, xs), reached: found.map((g) => g !== undefined) };
+      // In a captured step the walk follows from what was recorded, and need not be taken again.
+      const inputs = [value, ...(scale ? [scale] : []), ...xs];
+      const settings = nodes.filter(({ op }) => op.perStep).map(({ attrs }) => attrs);
+      const walked = region(value.backend, { key: backward, inputs, settings }, () => {
+        const found = backward([value], [scale ? scale.reshape(value.shape) : onesLike(value)], xs);
+        return { grads: orZeros(found, xs), reached: found.map((g) => g !== undefined) };
+      });
+      return { value, ...walked };
     } finally {
       release();
     }

@@ -44,16 +44,19 @@ export function record(op: Op<unknown>, attrs: unknown, inputs: readonly Tensor[
 
 /**
  * Runs `f` and records the ops that depend on `sources`.
- * @returns the result, and `release`, to be called after the graph was used; inside another recording the graph stays with that
- * one
+ * @returns the result, the recorded nodes, and `release`, to be called after the graph was used; inside another recording the graph
+ * stays with that one
  */
-export function recorded<Result>(f: () => Result, sources: readonly Tensor[]): { result: Result; release: () => void } {
+export function recorded<Result>(
+  f: () => Result,
+  sources: readonly Tensor[],
+): { result: Result; nodes: readonly Node[]; release: () => void } {
   const nodes: Node[] = [];
   for (const { origin } of sources) origin.tracked++;
   recordings.push(nodes);
   try {
     const result = f();
-    return { result, release: () => forget(nodes) };
+    return { result, nodes, release: () => forget(nodes) };
   } catch (error) {
     forget(nodes);
     throw error;

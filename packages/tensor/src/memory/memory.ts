@@ -2,40 +2,73 @@
 
 import { expectFunction, expectTensor, isTensor } from "../argument.ts";
 import type { Backend, Buffer } from "../backend.ts";
-import { refuseInCapture } from "../capture/session.ts";
 import type { DType } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { atomically, runOverwrites } from "./atomic.ts";
 import { leave, onCollected, reclaim } from "./unscoped.ts";
 
+/** Work that waits until a captured step has ended. */
+export interface Pending {
+  /** Does the work now. */
+  settle(): void;
+  /** What `read` gives once the work is done. */
+  after<Result>(read: () => Promise<Result>): Promise<Result>;
+}
+
 /** A buffer that tensors share. It is freed with the last of them. */
 export class Storage {
   readonly backend: Backend;
   readonly dtype: DType;
-  private readonly bytes: number;
-  private isClaimed = false;
+  /** In elements. */
+  readonly size: number;
   /** Whether an overwrite of its elements is postponed. */
   isStale = false;
-  private readonly memory: Buffer;
+  /** The captured step that still has to write its elements. */
+  pending: Pending | null = null;
+  /** Its number among the storages made in that step. */
+  id = -1;
+  private isClaimed = false;
+  private memory: Buffer | null;
   private owners = 1;
   private pins = 0;
 
-  constructor(backend: Backend, size: number, dtype: DType, label: string) {
+  /** @param pending a captured step that will hand it its memory. Without one it is allocated now. */
+  constructor(backend: Backend, size: number, dtype: DType, label: string, pending: Pending | null = null) {
     this.backend = backend;
-    this.bytes = 4 * size;
-    this.memory = backend.allocate(size, dtype, label);
+    this.size = size;
+    this.memory = pending ? null : backend.allocate(size, dtype, label);
     this.dtype = dtype;
+    this.pending = pending;
   }
 
   /** The buffer, after postponed overwrites have run. */
   get buffer(): Buffer {
     if (this.isStale) runOverwrites();
+    this.pending?.settle();
+    if (!this.memory)
+      throw new Error("tensor: the captured step that makes it has failed, want one of a step that has not");
     return this.memory;
+  }
+
+  /** Where the elements are, whatever waits to be written there. Null before a captured step has ended. */
+  get place(): Buffer | null {
+    return this.memory;
+  }
+
+  /** Takes over memory that a captured step has written. */
+  receive(memory: Buffer): void {
+    this.memory = memory;
+    this.freeUnheld();
   }
 
   /** Whether more than one tensor holds it. */
   get isShared(): boolean {
     return this.owners > 1;
+  }
+
+  /** Whether any tensor holds it. */
+  get isHeld(): boolean {
+    return this.owners > 0;
   }
 
   /** Counts one more owner. */
@@ -52,7 +85,7 @@ export class Storage {
 
   /** Its bytes for the first tensor that asks, 0 for the others: they are counted once. */
   claim(): number {
-    const bytes = this.isClaimed ? 0 : this.bytes;
+    const bytes = this.isClaimed ? 0 : 4 * this.size;
     this.isClaimed = true;
     return bytes;
   }
@@ -69,8 +102,32 @@ export class Storage {
   }
 
   private freeUnheld(): void {
-    if (this.owners + this.pins === 0) this.backend.free(this.memory);
+    if (this.owners + this.pins > 0 || !this.memory) return;
+    if (unheld) {
+      unheld.add(this);
+      return;
+    }
+    this.backend.free(this.memory);
+    this.memory = null;
   }
+
+  /** Ends a delay of `freeLater`. */
+  static freeAll(storages: Iterable<Storage>): void {
+    for (const storage of storages) storage.freeUnheld();
+  }
+}
+
+/** What is to be freed once the work that waits has been done. */
+let unheld: Set<Storage> | null = null;
+
+/** Delays the freeing of storage until the function that it returns is called: work that waits may read it. */
+export function freeLater(): () => void {
+  const delayed = new Set<Storage>();
+  unheld = delayed;
+  return () => {
+    unheld = null;
+    Storage.freeAll(delayed);
+  };
 }
 
 /**
@@ -168,13 +225,9 @@ export function allOrNothing<Result>(f: () => Result): Result {
   return tidy(() => atomically(f));
 }
 
-/**
- * Removes a tensor from every scope: it lives until disposed or collected. @returns the tensor @throws Error in a captured
- * function
- */
+/** Removes a tensor from every scope: it lives until disposed or collected. @returns the tensor */
 export function keep<T extends Tensor>(tensor: T): T {
   expectTensor("keep", "tensor", tensor);
-  refuseInCapture("keeping a tensor", "it returned, or assigned to one made outside");
   for (const scope of scopes) {
     if (scope.tensors.delete(tensor)) leave(tensor);
   }

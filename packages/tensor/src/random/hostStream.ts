@@ -1,7 +1,6 @@
 // A random stream that only the host can compute: it draws there and uploads.
 
 import { optionsOf } from "../argument.ts";
-import { perStep, refuseInCapture } from "../capture/session.ts";
 import { tensor } from "../create.ts";
 import { atomically, isAtomic, onFailure } from "../memory/atomic.ts";
 import type { NumberArray } from "../op.ts";
@@ -30,7 +29,6 @@ export function hostStream(source: HostSource): RandomStream {
     onFailure(() => source.restore(before));
   };
   const draws = (): HostSource => {
-    refuseInCapture("a draw on the host", "it in perStep, or a tensor drawn");
     remember();
     return source;
   };
@@ -59,7 +57,7 @@ export function hostStream(source: HostSource): RandomStream {
   };
   const drawn = (name: string, make: () => NumberArray, shape: Shape, options?: DrawOptions, dtype?: DType) => {
     const { backend } = optionsOf(name, options, "{ backend }");
-    return atomically(() => tensor(perStep(make), { backend, shape, dtype }));
+    return atomically(() => tensor(make(), { backend, shape, dtype }));
   };
   return {
     host,
@@ -77,7 +75,6 @@ export function hostStream(source: HostSource): RandomStream {
     split: (label) => source.split(label),
     state: () => source.state(),
     restore(state) {
-      refuseInCapture("restoring a random stream", "that outside");
       remember();
       source.restore(state);
     },

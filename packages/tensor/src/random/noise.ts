@@ -1,7 +1,6 @@
 // addNoise and dropout: their kernels draw random numbers in registers.
 
 import { expectNumber, expectStream, expectTensor, expectTensors } from "../argument.ts";
-import { perStep } from "../capture/session.ts";
 import { allOrNothing } from "../memory/memory.ts";
 import { dropout as dropoutOp, noiseAdd } from "../ops/index.ts";
 import { apply, type Tensor } from "../tensor.ts";
@@ -31,7 +30,7 @@ export function addNoise(
   expectStream("addNoise", rng);
   noiseAdd.infer([x0, signal, noise], ANY_DRAW);
   return allOrNothing(() => {
-    const draw = perStep(() => rng.take());
+    const draw = rng.take();
     if (draw) {
       const [noisy, epsilon] = apply(noiseAdd, [x0, signal, noise], draw, backend);
       return { noisy, noise: epsilon };
@@ -58,11 +57,8 @@ export function dropout(x: Tensor, rate: number, rng: RandomStream): Tensor {
   if (rate === 0) return x;
   const { backend, shape } = x;
   return allOrNothing(() => {
-    const attrs = perStep(() => {
-      const draw = rng.take();
-      return draw && { ...draw, rate };
-    });
-    if (attrs) return apply(dropoutOp, [x], attrs, backend)[0];
+    const draw = rng.take();
+    if (draw) return apply(dropoutOp, [x], { ...draw, rate }, backend)[0];
     return rng.bernoulli(1 - rate, shape, { backend }).where(x.mul(1 / (1 - rate)), 0);
   });
 }

@@ -3,7 +3,6 @@
 import { optionsOf } from "../argument.ts";
 import type { Backend } from "../backend.ts";
 import { backendFor } from "../backends/defaultBackend.ts";
-import { perStep, refuseInCapture } from "../capture/session.ts";
 import { atomically, onFailure } from "../memory/atomic.ts";
 import type { Op } from "../op.ts";
 import { randomIntegers, randomNormal, randomSigns, randomTrials, randomUniform } from "../ops/index.ts";
@@ -188,14 +187,12 @@ class PhiloxStream implements RandomStream {
     ) {
       throw new Error(`restore: ${JSON.stringify(state)}, want a state of ${GENERATOR}`);
     }
-    refuseInCapture("restoring a random stream", "that outside");
     this.remember();
     this.key = keyOf("restore", BigInt(key ?? 0));
     this.index = Number(index);
   }
 
   take(): Draw {
-    refuseInCapture("a draw on the host", "it in perStep, or a tensor drawn");
     this.remember();
     return { key: this.key, index: this.index++ };
   }
@@ -216,10 +213,7 @@ class PhiloxStream implements RandomStream {
     options: DrawOptions | undefined,
   ): Tensor {
     const backend = backendFor(op.name, optionsOf(op.name, options, "{ backend }").backend);
-    return atomically(() => {
-      const attrs = perStep(() => ({ ...given, ...this.take(), shape }));
-      return apply(op, [], attrs, backend)[0];
-    });
+    return atomically(() => apply(op, [], { ...given, ...this.take(), shape }, backend)[0]);
   }
 }
 

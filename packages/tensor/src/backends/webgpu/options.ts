@@ -38,6 +38,8 @@ export interface WebgpuOptions {
    * Infinity for ever. Default 300.
    */
   readonly timeout?: number;
+  /** Whether captured steps are replayed (see `capture`). Default true; false runs each op of each step. */
+  readonly capture?: boolean;
   /** Fills new buffers with NaN, so that an element that a kernel forgot shows. Default false. */
   readonly poison?: boolean;
 }

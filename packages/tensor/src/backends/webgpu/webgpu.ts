@@ -23,10 +23,10 @@ import { type PreparedCall, PreparedCalls } from "./kernels/prepared.ts";
 import { type GpuBuffer, Pool } from "./memory/pool.ts";
 import { Stagings } from "./memory/stagings.ts";
 import { TIMEOUT, type WebgpuOptions } from "./options.ts";
-import { replayOf } from "./replay/replay.ts";
+import { type Player, recordingOf } from "./replay/replay.ts";
 import { Scratch } from "./replay/scratch.ts";
-import { type OpRun, Tape } from "./replay/tape.ts";
-import type { GpuTarget } from "./rule.ts";
+import { Tape } from "./replay/tape.ts";
+import type { GpuTarget, KernelCall } from "./rule.ts";
 import { type Tunable, tunable } from "./tuning/tuner.ts";
 
 /** What this backend tells beyond the others. */
@@ -63,6 +63,7 @@ async function requestDevice({ adapter, toggles }: WebgpuOptions): Promise<Devic
 
 class Webgpu implements WebgpuBackend, Tunable {
   readonly name: string;
+  readonly record?: Backend["record"];
   private readonly device: GPUDevice;
   private readonly prepared: PreparedCalls;
   private readonly pool: Pool;
@@ -76,6 +77,9 @@ class Webgpu implements WebgpuBackend, Tunable {
   private readonly uniformView = new DataView(this.uniformBytes.buffer);
   private readonly poison: GPUBuffer | null;
   private tape: Tape | null = null;
+  /** Counts how often kernels may have come to be chosen otherwise. */
+  private choices = 0;
+  private readonly player: Player;
   private usedSlots = 0;
   /** Counts the batches of commands handed to the device. */
   private batch = 0;
@@ -89,7 +93,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   constructor(
     { device, description, isSoftware }: Device,
     target: GpuTarget,
-    { budget, poison = false, timeout = TIMEOUT }: WebgpuOptions,
+    { budget, poison = false, timeout = TIMEOUT, capture = true }: WebgpuOptions,
   ) {
     this.device = device;
     const mixed = `, products in float16${target.matrix ? " by matrix units" : ""}`;
@@ -99,12 +103,15 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.bindGroups = new BindGroups(device, this.uniforms, this.counts);
     this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, this.counts, () => {
       this.flush();
+      this.scratch.clear();
       this.bindGroups.clear();
     });
     this.scratch = new Scratch(this.pool);
     this.stagings = new Stagings(device, this.counts);
     this.watchdog = new Watchdog(device.queue, this.name, timeout);
     this.poison = poison ? this.poisonBuffer() : null;
+    this.player = this.playerOf();
+    if (capture) this.record = () => this.recorder();
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // or it is printed as well
       const { error } = event;
@@ -182,36 +189,17 @@ class Webgpu implements WebgpuBackend, Tunable {
         temporaries.push({ buffer: this.allocate(size, "float32", `${op.name} scratch`), base: 0 });
       }
       const places = [...inputs, ...outputs, ...temporaries] as Place[]; // a backend sees no buffers but its own
-      for (let k = 0; k < calls.length; k++) {
-        this.dispatch({ op, inputs, attrs, call: k, changing: op.perStep?.(attrs, inputs, k) }, calls[k], places);
-      }
+      const first = this.tape?.dispatches.length ?? 0;
+      for (const [k, call] of calls.entries()) this.dispatch(op.name, call, op.perStep?.(attrs, inputs, k), places);
+      this.tape?.ran(first);
     } finally {
       for (const { buffer } of temporaries) this.give(buffer);
     }
   }
 
   forgetCalls(): void {
+    this.choices++;
     this.prepared.clear();
-  }
-
-  record(isLive: (attrs: unknown) => boolean): () => Tape {
-    this.scratch.clear();
-    const prepare = () => {
-      this.check();
-      this.flush();
-    };
-    const write = this.write.bind(this);
-    const submit = (commands: GPUCommandBuffer, ops: readonly string[]) => {
-      for (const op of ops) this.watchdog.note(op);
-      this.submit(commands);
-    };
-    const player = { device: this.device, scratch: this.scratch, counters: this.counts, prepare, write, submit };
-    const tape = new Tape(isLive, (whole, outputs) => replayOf(whole, outputs, player));
-    this.tape = tape;
-    return () => {
-      this.tape = null;
-      return tape;
-    };
   }
 
   async settled(): Promise<void> {
@@ -236,25 +224,58 @@ class Webgpu implements WebgpuBackend, Tunable {
     else destroy();
   }
 
-  private dispatch<Attrs>(run: OpRun<Attrs>, prepared: PreparedCall, operands: readonly Place[]): void {
+  private recorder(): ReturnType<NonNullable<Backend["record"]>> {
+    this.scratch.clear();
+    const tape = new Tape();
+    this.tape = tape;
+    return (outputs, inputs) => {
+      this.tape = null;
+      // A backend sees no buffers but its own.
+      return recordingOf(tape, outputs as readonly GpuBuffer[], inputs as readonly GpuBuffer[], this.player);
+    };
+  }
+
+  private playerOf(): Player {
+    return {
+      device: this.device,
+      scratch: this.scratch,
+      counters: this.counts,
+      choices: () => this.choices,
+      prepare: () => {
+        this.check();
+        this.flush();
+      },
+      callsOf: ({ op, outputs, inputs, attrs }) => {
+        if (!op) throw new Error("capture: an upload has no calls");
+        return this.prepared.get(op, outputs as readonly Operand[], inputs as readonly Operand[], attrs); // reads no buffers
+      },
+      write: (buffer, dtype, data) => this.write(buffer, dtype, data),
+      submit: (commands, ops) => {
+        for (const op of ops) this.watchdog.note(op);
+        this.submit(commands);
+      },
+    };
+  }
+
+  private dispatch(op: string, prepared: PreparedCall, given: KernelCall["params"], operands: readonly Place[]): void {
     const { kernel, workgroups, bindings } = prepared;
     if (this.usedSlots === SLOTS) this.flush();
     const slot = this.usedSlots++ * SLOT;
     this.uniformBytes.set(prepared.params, slot);
-    if (run.changing) {
-      for (const field of prepared.changing) writeField(this.uniformView, slot, field, run.changing[field.name]);
+    if (given) {
+      for (const field of prepared.changing) writeField(this.uniformView, slot, field, given[field.name]);
     }
     const places = bindings.map((binding) => (typeof binding === "number" ? operands[binding] : binding));
     for (const { buffer } of places) buffer.usedIn = this.batch;
-    const bindGroup = this.bindGroups.get(run.op.name, kernel.bindings, places);
+    const bindGroup = this.bindGroups.get(op, kernel.bindings, places);
     this.pass ??= this.commands().beginComputePass();
     if (kernel.pipeline !== this.pipeline) this.pass.setPipeline(kernel.pipeline);
     this.pipeline = kernel.pipeline;
     this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
     this.pass.dispatchWorkgroups(...workgroups);
     this.counts.dispatches++;
-    this.watchdog.note(run.op.name);
-    this.tape?.dispatched(run, prepared, places);
+    this.watchdog.note(op);
+    this.tape?.dispatched(op, prepared, this.uniformBytes.subarray(slot, slot + prepared.params.length), places);
   }
 
   private give(buffer: GpuBuffer): void {

@@ -1,7 +1,6 @@
 // A sum of scaled tensors in one pass: what a sampler's step is made of.
 
-import { expectFunction, expectList, expectTensors } from "../../argument.ts";
-import { perStep } from "../../capture/session.ts";
+import { expectList, expectTensors } from "../../argument.ts";
 import { type Case, defineOp, float32, run } from "../../op.ts";
 import { formatShape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
@@ -37,7 +36,7 @@ export const sumWeighted = defineOp<SumWeightedAttrs>({
   webgpu: sumWeightedWebgpu,
   perStep: (attrs, _, call) => weightParams(attrs, call),
   wasm: sumWeightedWasm,
-  vjp: ([g], inputs, _, attrs) => inputs.map((_, k) => weightedSum([g], () => [attrs.weights[k]])),
+  vjp: ([g], inputs, _, attrs) => inputs.map((_, k) => weightedSum([g], [attrs.weights[k]])),
   saves: {},
   cases: [
     caseOf([3, 5, 7], [0.7]),
@@ -71,24 +70,18 @@ export const sumWeighted = defineOp<SumWeightedAttrs>({
 /**
  * Σ weight_k · tensor_k in one pass, added in the order of k.
  * @param tensors at least one, of one shape, float32
- * @param weights one a tensor; or a function that gives them, which in a captured function is called again at every step: it may
- * read values of `perStep`, and change nothing
+ * @param weights one per tensor
  * @throws Error for another number of tensors or weights, and weights that are not finite; ShapeError when shapes differ
  */
-export function weightedSum(
-  tensors: readonly Tensor[],
-  weights: readonly number[] | (() => readonly number[]),
-): Tensor {
+export function weightedSum(tensors: readonly Tensor[], given: readonly number[] | (() => readonly number[])): Tensor {
+  const weights = typeof given === "function" ? given() : given;
   expectTensors("weightedSum", "tensors", tensors);
   if (tensors.length === 0) throw new Error("weightedSum: no tensors, want at least one");
-  if (!Array.isArray(weights)) expectFunction("weightedSum", "weights", weights);
-  const attrs =
-    typeof weights === "function" ? perStep(() => ({ weights: checked(weights()) })) : { weights: checked(weights) };
-  return run(sumWeighted, tensors, attrs)[0];
+  return run(sumWeighted, tensors, { weights: checked(weights) })[0];
 }
 
 function checked(weights: readonly number[]): readonly number[] {
-  expectList("weightedSum", "weights", weights, "a list of numbers, or a function that gives one");
+  expectList("weightedSum", "weights", weights, "a list of numbers");
   const wrong = weights.findIndex((weight) => !Number.isFinite(weight));
   if (wrong !== -1) throw new Error(`weightedSum: weights[${wrong}] is ${weights[wrong]}, want finite numbers`);
   return weights;

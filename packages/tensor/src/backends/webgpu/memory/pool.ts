@@ -28,6 +28,8 @@ export class Pool {
   private readonly budget: number;
   private readonly counters: Counting;
   private readonly beforeDestroy: () => void;
+  /** Bytes lent for other than tensors. */
+  private lentBytes = 0;
   /**
    * Free buffers by size class, the oldest last and taken first: which one a step gets does not depend on the order in which
    * the step before gave them back, so that a repeated step finds its bind groups again.
@@ -38,7 +40,7 @@ export class Pool {
   peakBytes = 0;
   reservedBytes = 0;
 
-  /** @param beforeDestroy runs what is queued and forgets what refers to buffers */
+  /** @param beforeDestroy runs what is queued, takes back what was lent, and forgets what refers to buffers */
   constructor(device: GPUDevice, budget: number, counters: Counting, beforeDestroy: () => void) {
     this.device = device;
     this.budget = budget;
@@ -46,7 +48,35 @@ export class Pool {
     this.beforeDestroy = beforeDestroy;
   }
 
+  /** A buffer for a tensor. @throws OutOfMemoryError */
   take(bytes: number, label: string): GpuBuffer {
+    const buffer = this.buffer(bytes, label);
+    this.buffers++;
+    this.bytes += bytes;
+    this.peakBytes = Math.max(this.peakBytes, this.bytes + this.lentBytes);
+    return buffer;
+  }
+
+  give(buffer: GpuBuffer): void {
+    this.buffers--;
+    this.bytes -= buffer.bytes;
+    this.putAway(buffer);
+  }
+
+  /** A buffer that is no tensor's. @throws OutOfMemoryError */
+  lend(bytes: number, label: string): GpuBuffer {
+    const buffer = this.buffer(bytes, label);
+    this.lentBytes += bytes;
+    this.peakBytes = Math.max(this.peakBytes, this.bytes + this.lentBytes);
+    return buffer;
+  }
+
+  takeBack(buffer: GpuBuffer): void {
+    this.lentBytes -= buffer.bytes;
+    this.putAway(buffer);
+  }
+
+  private buffer(bytes: number, label: string): GpuBuffer {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
     const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
     if (bytes > limit) {
@@ -55,15 +85,10 @@ export class Pool {
     const capacity = Math.min(sizeClass(bytes), limit - (limit % 4)); // adapters give limits that no buffer can have
     const buffer = this.free.get(capacity)?.pop() ?? this.create(bytes, capacity, label);
     buffer.bytes = bytes;
-    this.buffers++;
-    this.bytes += bytes;
-    this.peakBytes = Math.max(this.peakBytes, this.bytes);
     return buffer;
   }
 
-  give(buffer: GpuBuffer): void {
-    this.buffers--;
-    this.bytes -= buffer.bytes;
+  private putAway(buffer: GpuBuffer): void {
     const bucket = this.free.get(buffer.capacity) ?? [];
     this.free.set(buffer.capacity, bucket);
     bucket.splice(placeOf(buffer, bucket), 0, buffer);

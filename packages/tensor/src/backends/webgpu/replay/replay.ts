@@ -1,34 +1,30 @@
-// A recorded step ready to be queued again: a flat list of pipelines, bind groups, offsets and workgroups over buffers for replays.
+// A recorded step that is queued again: a flat list of pipelines, bind groups, offsets and workgroups over buffers for replays.
 
-import type { Replay } from "../../../backend.ts";
+import type { Operand, RecordedRun, Recording, ReplayCall } from "../../../backend.ts";
 import type { DType } from "../../../shape.ts";
 import type { Counting } from "../counters.ts";
 import { BindGroups } from "../kernels/bindGroups.ts";
-import { type Field, writeField, writeParams } from "../kernels/params.ts";
+import { writeField } from "../kernels/params.ts";
+import type { Prepared } from "../kernels/prepared.ts";
 import type { GpuBuffer } from "../memory/pool.ts";
-import type { KernelCall } from "../rule.ts";
 import { type Lifetime, planMemory } from "./plan.ts";
 import type { Scratch } from "./scratch.ts";
-import type { Noted, Tape } from "./tape.ts";
+import type { NotedPlace, Tape } from "./tape.ts";
 
 /** What a replay uses of the backend. */
 export interface Player {
   readonly device: GPUDevice;
   readonly scratch: Scratch;
   readonly counters: Counting;
+  /** Counts how often kernels may have come to be chosen otherwise. */
+  readonly choices: () => number;
   /** Throws what the device reported, and hands over what is queued. */
   prepare(): void;
+  /** The calls of an op on operands. */
+  callsOf(run: RecordedRun): Prepared;
   write(buffer: GpuBuffer, dtype: DType, data: ArrayLike<number>): void;
   /** Hands commands to the device. @param ops the last ops in them */
   submit(commands: GPUCommandBuffer, ops: readonly string[]): void;
-}
-
-/** A dispatch whose parameters follow, some of them, from attributes computed anew. */
-interface LiveParams {
-  /** In bytes. */
-  readonly at: number;
-  readonly fields: readonly Field[];
-  values(): NonNullable<KernelCall["params"]>;
 }
 
 const SLOT = 256;
@@ -38,73 +34,65 @@ const BATCH = 256;
 /** The last dispatches of a command buffer, whose ops are named where the device gets stuck. */
 const NAMED = 8;
 
+/** A dispatch, where its buffers are taken. */
+interface Entry {
+  readonly op: string;
+  readonly pipeline: GPUComputePipeline;
+  bindGroup: GPUBindGroup;
+  readonly offsets: readonly number[];
+  readonly x: number;
+  readonly y: number;
+}
+
 /** The list, where its buffers are taken. */
 interface Placed {
-  readonly list: readonly {
-    readonly op: string;
-    readonly pipeline: GPUComputePipeline;
-    readonly bindGroup: GPUBindGroup;
-    readonly offsets: readonly number[];
-    readonly x: number;
-    readonly y: number;
-  }[];
+  readonly list: readonly Entry[];
   readonly params: GPUBuffer;
   readonly bytes: DataView<ArrayBuffer>;
-  /** How many of the bytes, from the first on, are written anew at each replay. */
-  readonly liveBytes: number;
-  readonly changing: readonly LiveParams[];
+  /** The dispatches whose parameters are not those of the recording. */
+  readonly changed: Set<number>;
+  readonly bindGroups: BindGroups;
+  /** The number of each input, by the buffer that it was at first. */
+  readonly inputOf: ReadonlyMap<GpuBuffer, number>;
+  /** What is bound in place of each input. */
+  readonly bound: GpuBuffer[];
   bufferOf(transient: number): GpuBuffer | undefined;
 }
 
-/** @param outputs the transients that are copied out */
-export function replayOf(tape: Tape, outputs: readonly number[], player: Player): Replay {
-  const { device, scratch, counters } = player;
+/** @param outputs what was allocated meanwhile and lives on; @param inputs what was there before */
+export function recordingOf(
+  tape: Tape,
+  outputs: readonly GpuBuffer[],
+  inputs: readonly GpuBuffer[],
+  player: Player,
+): Recording {
+  const { device, scratch, counters, choices } = player;
+  const kept = outputs.map((buffer) => tape.transientOf(buffer));
+  const chosen = choices();
+  const users = usersOf(tape, inputs);
   let placed: Placed | null = null;
   const lose = () => {
     placed?.params.destroy();
     placed = null;
   };
   return {
-    run(results, uploads) {
+    replay(call) {
       player.prepare();
-      placed ??= place(tape, outputs, player, lose);
-      const { list, params, bytes, liveBytes, changing, bufferOf } = placed;
-      for (const [k, data] of uploads().entries()) {
-        const target = bufferOf(tape.uploads[k].transient);
-        if (target && data.length > 0) player.write(target, tape.uploads[k].dtype, data);
+      if (choices() !== chosen) return false;
+      const changes = changesOf(tape, call, player);
+      if (!changes) return false;
+      placed ??= place(tape, kept, inputs, player, lose);
+      const { list, bufferOf } = placed;
+      rebind(tape, placed, users, call.inputs as readonly GpuBuffer[]); // a backend sees no buffers but its own
+      for (const [k, { upload }] of tape.runs.entries()) {
+        const [target, data] = [upload && bufferOf(upload.transient), call.runs[k].data];
+        if (upload && target && data && data.length > 0) player.write(target, upload.dtype, data);
       }
-      for (const { at, fields, values } of changing) {
-        const now = values();
-        for (const field of fields) writeField(bytes, at, field, now[field.name]);
-      }
-      if (liveBytes > 0) device.queue.writeBuffer(params, 0, bytes.buffer, 0, liveBytes);
-
-      let from = 0;
-      do {
-        const encoder = device.createCommandEncoder();
-        const pass = encoder.beginComputePass();
-        const to = Math.min(from + BATCH, list.length);
-        let current: GPUComputePipeline | null = null;
-        for (; from < to; from++) {
-          const { pipeline, bindGroup, offsets, x, y } = list[from];
-          if (pipeline !== current) pass.setPipeline(pipeline);
-          current = pipeline;
-          pass.setBindGroup(0, bindGroup, offsets);
-          pass.dispatchWorkgroups(x, y);
-        }
-        pass.end();
-        if (from === list.length) {
-          for (const [k, result] of results.entries()) {
-            const source = bufferOf(outputs[k]);
-            const { gpu, bytes: size } = result as GpuBuffer; // a backend sees no buffers but its own
-            if (source && size > 0) encoder.copyBufferToBuffer(source.gpu, 0, gpu, 0, size);
-          }
-        }
-        const ops = list.slice(Math.max(0, to - NAMED), to).map(({ op }) => op);
-        player.submit(encoder.finish(), ops);
-      } while (from < list.length);
+      writeChanges(tape, placed, changes, device);
+      queue(list, call, (k) => bufferOf(kept[k]), player);
       counters.dispatches += list.length;
       counters.replays++;
+      return true;
     },
     dispose() {
       lose();
@@ -113,63 +101,184 @@ export function replayOf(tape: Tape, outputs: readonly number[], player: Player)
   };
 }
 
+/** New parameters of a dispatch. */
+interface Change {
+  readonly dispatch: number;
+  write(bytes: DataView<ArrayBuffer>, slot: number): void;
+}
+
+/** Writes new parameters, and where there are none, those of the recording again. */
+function writeChanges(
+  tape: Tape,
+  { params, bytes, changed }: Placed,
+  changes: readonly Change[],
+  device: GPUDevice,
+): void {
+  let [from, to] = [bytes.byteLength, 0];
+  const touch = (dispatch: number) => {
+    from = Math.min(from, dispatch * SLOT);
+    to = Math.max(to, (dispatch + 1) * SLOT);
+  };
+  const before = new Set(changed);
+  changed.clear();
+  for (const { dispatch, write } of changes) {
+    write(bytes, dispatch * SLOT);
+    touch(dispatch);
+    before.delete(dispatch);
+    changed.add(dispatch);
+  }
+  for (const dispatch of before) {
+    new Uint8Array(bytes.buffer).set(tape.dispatches[dispatch].params, dispatch * SLOT);
+    touch(dispatch);
+  }
+  if (from < to) device.queue.writeBuffer(params, from, bytes.buffer, from, to - from);
+}
+
+/** What is written anew; null where another kernel would be chosen, or other workgroups. */
+function changesOf(tape: Tape, { runs, isChanged }: ReplayCall, player: Player): Change[] | null {
+  const changes: Change[] = [];
+  for (const [k, { first, upload }] of tape.runs.entries()) {
+    if (upload || !isChanged(k)) continue;
+    const run = runs[k];
+    const { calls } = player.callsOf(run);
+    const inputs = run.inputs as readonly Operand[]; // rules of numbers read no buffers
+    for (const [at, { kernel, workgroups, params, changing }] of calls.entries()) {
+      const { prepared } = tape.dispatches[first + at];
+      if (kernel !== prepared.kernel || `${workgroups}` !== `${prepared.workgroups}`) return null;
+      if (!kernel.params) continue;
+      const values = run.op?.perStep?.(run.attrs, inputs, at) ?? {};
+      changes.push({
+        dispatch: first + at,
+        write(bytes, slot) {
+          new Uint8Array(bytes.buffer, slot, params.length).set(params);
+          for (const field of changing) writeField(bytes, slot, field, values[field.name]);
+        },
+      });
+    }
+  }
+  return changes;
+}
+
+/** The dispatches that bind each input. */
+function usersOf({ dispatches }: Tape, inputs: readonly GpuBuffer[]): readonly (readonly number[])[] {
+  const users = new Map<GpuBuffer, number[]>(inputs.map((buffer) => [buffer, []]));
+  for (const [k, { places }] of dispatches.entries()) {
+    for (const { buffer, transient } of places) if (transient < 0) users.get(buffer)?.push(k);
+  }
+  return inputs.map((buffer) => users.get(buffer) ?? []);
+}
+
+/** Binds inputs that lie elsewhere than before. */
+function rebind(tape: Tape, placed: Placed, users: readonly (readonly number[])[], inputs: readonly GpuBuffer[]): void {
+  const { list, bound } = placed;
+  const moved = new Set<number>();
+  for (const [k, buffer] of inputs.entries()) {
+    if (buffer === bound[k]) continue;
+    bound[k] = buffer;
+    for (const dispatch of users[k]) moved.add(dispatch);
+  }
+  for (const dispatch of moved) list[dispatch].bindGroup = bindGroupOf(tape, placed, dispatch);
+}
+
+function bindGroupOf(
+  tape: Tape,
+  placed: Omit<Placed, "list" | "params" | "bytes" | "changed">,
+  dispatch: number,
+): GPUBindGroup {
+  const { bindGroups, inputOf, bound, bufferOf } = placed;
+  const { op, prepared, places } = tape.dispatches[dispatch];
+  const moved = places.map(({ buffer, base, transient }: NotedPlace) => {
+    const input = transient < 0 ? inputOf.get(buffer) : undefined;
+    return { buffer: (input === undefined ? bufferOf(transient) : bound[input]) ?? buffer, base };
+  });
+  return bindGroups.get(op, prepared.kernel.bindings, moved);
+}
+
+function queue(
+  list: readonly Entry[],
+  { outputs }: ReplayCall,
+  sourceOf: (output: number) => GpuBuffer | undefined,
+  player: Player,
+): void {
+  let from = 0;
+  do {
+    const encoder = player.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    const to = Math.min(from + BATCH, list.length);
+    let current: GPUComputePipeline | null = null;
+    for (; from < to; from++) {
+      const { pipeline, bindGroup, offsets, x, y } = list[from];
+      if (pipeline !== current) pass.setPipeline(pipeline);
+      current = pipeline;
+      pass.setBindGroup(0, bindGroup, offsets);
+      pass.dispatchWorkgroups(x, y);
+    }
+    pass.end();
+    if (from === list.length) {
+      for (const [k, result] of outputs.entries()) {
+        const source = sourceOf(k);
+        const { gpu, bytes: size } = result as GpuBuffer; // a backend sees no buffers but its own
+        if (source && size > 0) encoder.copyBufferToBuffer(source.gpu, 0, gpu, 0, size);
+      }
+    }
+    const ops = list.slice(Math.max(0, to - NAMED), to).map(({ op }) => op);
+    player.submit(encoder.finish(), ops);
+  } while (from < list.length);
+}
+
 /** @throws OutOfMemoryError */
-function place(tape: Tape, outputs: readonly number[], player: Player, lose: () => void): Placed {
+function place(
+  tape: Tape,
+  outputs: readonly number[],
+  inputs: readonly GpuBuffer[],
+  player: Player,
+  lose: () => void,
+): Placed {
   const { device, counters } = player;
   const bufferOf = transientsOf(tape, outputs, player.scratch, lose);
-  // Slots of parameters that change come first, to be written in one go.
-  const isLive = ({ live }: Noted) => live !== null;
-  const order = tape.dispatches.map((_, k) => k);
-  const slots = new Array<number>(order.length);
-  const sorted = [
-    ...order.filter((k) => isLive(tape.dispatches[k])),
-    ...order.filter((k) => !isLive(tape.dispatches[k])),
-  ];
-  for (const [slot, k] of sorted.entries()) slots[k] = slot * SLOT;
-  const liveBytes = tape.dispatches.filter(isLive).length * SLOT;
-
   const params = device.createBuffer({
     label: "capture",
-    size: Math.max(SLOT, order.length * SLOT),
+    size: Math.max(SLOT, tape.dispatches.length * SLOT),
     usage: UNIFORM | COPY_DST,
   });
   counters.buffers++;
   const bytes = new DataView(new ArrayBuffer(params.size));
   const bindGroups = new BindGroups(device, params, counters);
-  const list = tape.dispatches.map(({ op, kernel, params: given, places, workgroups: [x, y] }, k) => {
-    if (kernel.params) writeParams(bytes, slots[k], kernel.params, given);
-    const moved = places.map(({ buffer, base, transient }) => ({ buffer: bufferOf(transient) ?? buffer, base }));
-    return {
-      op: op.name,
-      pipeline: kernel.pipeline,
-      bindGroup: bindGroups.get(op.name, kernel.bindings, moved),
-      offsets: kernel.params ? [slots[k]] : [],
-      x,
-      y,
-    };
-  });
+  const bound = [...inputs];
+  const inputOf = new Map(inputs.map((buffer, k) => [buffer, k]));
+  const binding = { bindGroups, inputOf, bound, bufferOf };
+  const list = tape.dispatches.map(
+    (
+      {
+        op,
+        prepared: {
+          kernel,
+          workgroups: [x, y],
+        },
+        params: given,
+      },
+      k,
+    ): Entry => {
+      new Uint8Array(bytes.buffer, k * SLOT, given.length).set(given);
+      const offsets = kernel.params ? [k * SLOT] : [];
+      return { op, pipeline: kernel.pipeline, bindGroup: bindGroupOf(tape, binding, k), offsets, x, y };
+    },
+  );
   device.queue.writeBuffer(params, 0, bytes.buffer);
-  const changing = liveParams(tape, slots);
-  return { list, params, bytes, liveBytes, changing, bufferOf };
+  return { list, params, bytes, changed: new Set(), ...binding };
 }
 
 /** Finds the buffers of a tape's transients. */
 function transientsOf(tape: Tape, outputs: readonly number[], scratch: Scratch, lose: () => void): Placed["bufferOf"] {
   const lifetimes = tape.transients.map(({ capacity: size, first, last }): Lifetime => ({ size, first, last }));
   // The host writes before the first command, and results are copied after the last.
-  for (const { transient: k } of tape.uploads) lifetimes[k] = { ...lifetimes[k], first: -1 };
+  for (const { upload } of tape.runs) {
+    if (upload && upload.transient >= 0) lifetimes[upload.transient] = { ...lifetimes[upload.transient], first: -1 };
+  }
   for (const k of outputs) if (k >= 0) lifetimes[k] = { ...lifetimes[k], last: tape.dispatches.length };
   const used = lifetimes.map((_, k) => k).filter((k) => lifetimes[k].last >= 0);
   const { sizes, places } = planMemory(used.map((k) => lifetimes[k]));
   const buffers = scratch.take(sizes, lose);
   const byTransient = new Map(used.map((k, i) => [k, buffers[places[i]]]));
   return (transient) => byTransient.get(transient);
-}
-
-function liveParams({ dispatches }: Tape, slots: readonly number[]): LiveParams[] {
-  return dispatches.flatMap(({ op, live, changing: fields }, k) => {
-    if (!live) return [];
-    const values = () => op.perStep?.(live.attrs, live.inputs, live.call) ?? {};
-    return [{ at: slots[k], fields, values }];
-  });
 }

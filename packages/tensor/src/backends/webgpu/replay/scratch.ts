@@ -6,6 +6,7 @@ import type { GpuBuffer, Pool } from "../memory/pool.ts";
 export class Scratch {
   private readonly pool: Pool;
   private readonly buffers: GpuBuffer[] = [];
+  private isTaking = false;
   /** What those that hold buffers have to be told when they lose them. */
   private readonly holders = new Set<() => void>();
 
@@ -21,6 +22,7 @@ export class Scratch {
    */
   take(sizes: readonly number[], lose: () => void): GpuBuffer[] {
     const before = this.buffers.length;
+    this.isTaking = true;
     const free = [...this.buffers].sort((a, b) => a.capacity - b.capacity);
     try {
       const taken = sizes.map((size) => {
@@ -30,8 +32,10 @@ export class Scratch {
       this.holders.add(lose);
       return taken;
     } catch (error) {
-      for (const buffer of this.buffers.splice(before)) this.pool.give(buffer);
+      for (const buffer of this.buffers.splice(before)) this.pool.takeBack(buffer);
       throw error;
+    } finally {
+      this.isTaking = false;
     }
   }
 
@@ -41,20 +45,21 @@ export class Scratch {
     if (this.holders.size === 0) this.giveBack();
   }
 
-  /** Takes the buffers from all who hold them: a step that runs as it is needs the memory itself. */
+  /** Takes the buffers from all who hold them, unless some are just being taken: others need the memory. */
   clear(): void {
+    if (this.isTaking) return;
     for (const lose of this.holders) lose();
     this.holders.clear();
     this.giveBack();
   }
 
   private add(size: number): GpuBuffer {
-    const buffer = this.pool.take(size, "capture");
+    const buffer = this.pool.lend(size, "capture");
     this.buffers.push(buffer);
     return buffer;
   }
 
   private giveBack(): void {
-    for (const buffer of this.buffers.splice(0)) this.pool.give(buffer);
+    for (const buffer of this.buffers.splice(0)) this.pool.takeBack(buffer);
   }
 }

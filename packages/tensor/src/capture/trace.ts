@@ -1,0 +1,189 @@
+// What a captured step asked for, as data: calls, which later steps are compared with, and runs, which the backend was handed for them.
+
+import type { Recording } from "../backend.ts";
+import type { Op } from "../op.ts";
+import { type DType, type Layout, type Shape, sameShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** A storage of a step, by number: 0, 1, … were made in it; −1, −2, … were there before, in the order of their first use. */
+export type Ref = number;
+
+/** Elements of a storage. */
+export interface Piece {
+  readonly ref: Ref;
+  readonly layout: Layout;
+  readonly dtype: DType;
+}
+
+/** Elements that a call gave. */
+export interface Produced extends Piece {
+  /** Of the storage, in elements. */
+  readonly size: number;
+  /** Which input's storage it shares; −1 for none. */
+  readonly input: number;
+}
+
+/** What a run reads or writes: elements of a storage, `base` elements of it before them. */
+export interface RunOperand extends Layout {
+  readonly ref: Ref;
+  readonly dtype: DType;
+  readonly base: number;
+}
+
+/** One op on the backend; null stands for an upload of `data`. */
+export interface Run {
+  readonly op: Op<unknown> | null;
+  readonly attrs: unknown;
+  readonly inputs: readonly RunOperand[];
+  readonly outputs: readonly RunOperand[];
+  readonly data?: ArrayLike<number>;
+}
+
+/** What has been noted up to a call and with it. */
+export interface Progress {
+  /** How many runs. */
+  readonly runs: number;
+  /** The runs that overwrite tensors: they come last. */
+  readonly late: readonly Run[];
+  /** How many storages were made. */
+  readonly made: number;
+}
+
+export const START: Progress = { runs: 0, late: [], made: 0 };
+
+/** An op on tensors. */
+export interface OpCall extends Progress {
+  readonly kind: "op";
+  readonly op: Op<unknown>;
+  readonly attrs: unknown;
+  readonly inputs: readonly Piece[];
+  readonly outputs: readonly Produced[];
+  /** The run of the op itself; null for views. */
+  readonly run: Run | null;
+}
+
+/** A tensor of numbers of the host. */
+export interface UploadCall extends Progress {
+  readonly kind: "upload";
+  readonly output: Produced;
+  readonly run: Run;
+}
+
+/** A part of a larger storage that was there before, copied to a storage of its own: the next step may take another part. */
+export interface LoadCall extends Progress {
+  readonly kind: "load";
+  readonly input: Piece;
+  readonly output: Produced;
+  readonly run: Run;
+}
+
+/** `assign` to a tensor that was there before. */
+export interface AssignCall extends Progress {
+  readonly kind: "assign";
+  readonly target: Tensor;
+  readonly source: Piece;
+}
+
+/** At the end: a tensor that was assigned to gets the elements into the storage that it had. */
+export interface PutBackCall extends Progress {
+  readonly kind: "putBack";
+  readonly target: Ref;
+  readonly source: Piece;
+}
+
+/** Calls that follow from what is said of them alone, so that they need not be made again. */
+export interface RegionCall extends Progress {
+  readonly kind: "region";
+  readonly key: unknown;
+  readonly same: readonly unknown[];
+  readonly inputs: readonly Piece[];
+  readonly settings: unknown;
+  /** The tensors that it is the first to use, in the order of their numbers; null where one cannot be found again. */
+  readonly externals: readonly Tensor[] | null;
+  readonly layouts: readonly Layout[];
+  /** What was there before and is overwritten. */
+  readonly overwritten: readonly Ref[];
+  /** The runs that get attributes that were handed to the region, and which. */
+  readonly live: readonly { readonly run: Run; readonly attrs: number }[];
+  readonly pieces: readonly Produced[];
+  /** The result, with tensors for the pieces. */
+  readonly result: (tensors: readonly Tensor[]) => unknown;
+  /** The call after the last of it, and what has been noted by then; null while it is under way. */
+  readonly end: { readonly call: number; readonly progress: Progress } | null;
+}
+
+export type Call = OpCall | UploadCall | LoadCall | AssignCall | PutBackCall | RegionCall;
+
+/** A step that ran, and what can be queued in its place. */
+export interface Trace {
+  readonly calls: readonly Call[];
+  readonly runs: readonly Run[];
+  /** What was made in it and lives on, by number. */
+  readonly outputs: readonly Ref[];
+  readonly recording: Recording;
+}
+
+export function sameLayout(a: Layout, b: Layout): boolean {
+  return a === b || (a.offset === b.offset && sameShape(a.shape, b.shape) && sameStrides(a, b));
+}
+
+/** Layouts that differ in their offsets at most. */
+export function sameStrides(a: { readonly strides: Shape }, b: { readonly strides: Shape }): boolean {
+  return sameShape(a.strides, b.strides);
+}
+
+/** Whether plain data are the same. */
+export function sameData(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) || ArrayBuffer.isView(a)) {
+    const [from, to] = [a, b] as [ArrayLike<unknown>, ArrayLike<unknown>];
+    if (from.length !== to.length) return false;
+    for (let i = 0; i < from.length; i++) if (!sameData(from[i], to[i])) return false;
+    return true;
+  }
+  const [from, to] = [a, b] as Readonly<Record<string, unknown>>[];
+  let names = 0;
+  for (const name in from) {
+    if (!(name in to) || !sameData(from[name], to[name])) return false;
+    names++;
+  }
+  for (const _ in to) names--;
+  return names === 0;
+}
+
+/** Whether two calls ask for the same. */
+export function sameCall(a: Call, b: Call): boolean {
+  if (a === b) return true;
+  if (a.kind === "op" && b.kind === "op") {
+    const sameAttrs = sameData(a.attrs, b.attrs) || (a.op.perStep !== undefined && samePieces(a.outputs, b.outputs));
+    return a.op === b.op && samePieces(a.inputs, b.inputs) && sameAttrs;
+  }
+  if (a.kind === "upload" && b.kind === "upload") return samePieces([a.output], [b.output]);
+  if (a.kind === "load" && b.kind === "load") return a.input.ref === b.input.ref && samePieces([a.output], [b.output]);
+  if (a.kind === "assign" && b.kind === "assign") return a.target === b.target && samePieces([a.source], [b.source]);
+  if (a.kind === "putBack" && b.kind === "putBack") return a.target === b.target && samePieces([a.source], [b.source]);
+  if (a.kind === "region" && b.kind === "region") {
+    const sameLive = a.live.length === b.live.length && a.live.every(({ attrs }, k) => attrs === b.live[k].attrs);
+    return a.key === b.key && a.end?.call === b.end?.call && sameLive && samePieces(a.inputs, b.inputs);
+  }
+  return false;
+}
+
+function samePieces(a: readonly Piece[], b: readonly Piece[]): boolean {
+  return a.length === b.length && a.every((piece, k) => samePiece(piece, b[k]));
+}
+
+export function samePiece(a: Piece, b: Piece): boolean {
+  return a.ref === b.ref && a.dtype === b.dtype && sameLayout(a.layout, b.layout);
+}
+
+/** What a call asks for, in words. */
+export function nameOf(call: Call | undefined): string {
+  if (!call) return "the end";
+  if (call.kind !== "op")
+    return { upload: "tensor", load: "a part of a tensor", assign: "assign", putBack: "assign", region: "a part" }[
+      call.kind
+    ];
+  return call.op.name;
+}

@@ -170,7 +170,13 @@ for (const { name, open, skip } of openers) {
       const guided = classifierFree(trained(backend), { scale: 2 });
       const draw = async () => {
         const options = { labels: [2, 0] };
-        const run = sample(ddim(discretePath(schedule, { steps: 7 }), { eta: 0.5 }), guided, [BATCH, 8, 8, 1], randomStream(4), options);
+        const run = sample(
+          ddim(discretePath(schedule, { steps: 7 }), { eta: 0.5 }),
+          guided,
+          [BATCH, 8, 8, 1],
+          randomStream(4),
+          options,
+        );
         return (await finalSample(run)).data();
       };
       expect(await draw()).toEqual(await plainly(backend, draw));

@@ -60,7 +60,6 @@ export { type FeatureMoments, featureMoments, frechetDistance } from "./metrics/
 export { inceptionScore } from "./metrics/inceptionScore.ts";
 export { kernelDistance } from "./metrics/kernelDistance.ts";
 export { precisionRecall } from "./metrics/precisionRecall.ts";
-export { type CapturedModel, capturedModel } from "./model/capturedModel.ts";
 export type { Estimate } from "./model/estimate.ts";
 export type { Model } from "./model/model.ts";
 export { convertAtLevel, convertPrediction, type Prediction, predictionTarget } from "./model/parameterization.ts";

@@ -44,18 +44,18 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
  * ```
  */
 export function tensor(
-  given: TensorValues | (() => TensorValues),
+  values: TensorValues | (() => TensorValues),
   options: CreateOptions & { readonly shape?: Shape } = {},
 ): Tensor {
-  const values = typeof given === "function" ? given() : given;
+  const given = typeof values === "function" ? values() : values;
   const { backend: on, shape, dtype } = optionsOf("tensor", options, OPTIONS);
   if (dtype !== undefined) checkType("tensor", dtype);
   const backend = backendFor("tensor", on);
-  checkValues(values);
-  const type = dtype ?? (values instanceof Int32Array ? "int32" : values instanceof Uint32Array ? "uint32" : "float32");
-  const isFlat = typeof values === "object" && ArrayBuffer.isView(values);
-  const natural: Shape = isFlat ? [values.length] : shapeOf(values);
-  const flat = elementsOf(isFlat ? values : flatten(values), type);
+  checkValues(given);
+  const type = dtype ?? (given instanceof Int32Array ? "int32" : given instanceof Uint32Array ? "uint32" : "float32");
+  const isFlat = typeof given === "object" && ArrayBuffer.isView(given);
+  const natural: Shape = isFlat ? [given.length] : shapeOf(given);
+  const flat = elementsOf(isFlat ? given : flatten(given), type);
   const wanted = checkShape("tensor", shape ?? natural);
   if (sizeOf(wanted) !== flat.length) {
     throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);

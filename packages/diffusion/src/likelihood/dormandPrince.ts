@@ -1,6 +1,6 @@
 // Dormand and Prince's adaptive method of order 5(4) for ordinary differential equations of tensors.
 
-import { stack, type Tensor, tidy } from "@pkg/tensor";
+import { Captures, stack, type Tensor, tidy } from "@pkg/tensor";
 
 export interface OdeOptions {
   /** Error allowed in a step relative to the state. Default 1e-5, as Song et al. 2021. */
@@ -61,6 +61,7 @@ export async function* dormandPrince(
   let size = FIRST_STEP * Math.abs(to - from);
   let [step, refused, evaluations, lastError] = [0, 0, 1, FIRST_ERROR];
   let wasRefused = false;
+  const captures = new Captures("flow");
   try {
     slope = tidy(() => field(t, y));
     while (t !== to) {
@@ -71,7 +72,7 @@ export async function* dormandPrince(
       }
       const isLast = size >= Math.abs(to - t) - smallest;
       const next = isLast ? to : t + direction * size;
-      const trial = tidy(() => attempt(field, t, y, slope, next - t, { rtol, atol }));
+      const trial = captures.run(() => attempt(field, t, y, slope, next - t, { rtol, atol }));
       evaluations += STAGES - 1;
       const [error, faults] = await trial.report.data();
       trial.report.dispose();
@@ -98,6 +99,7 @@ export async function* dormandPrince(
       yield { t, state: y, slope, step, refused, evaluations };
     }
   } finally {
+    captures.dispose();
     // The last state is the caller's; of a run that was left or failed none is.
     for (const tensor of t === to ? slope : [...slope, ...y]) tensor.dispose();
   }

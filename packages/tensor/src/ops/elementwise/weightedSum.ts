@@ -73,11 +73,14 @@ export const sumWeighted = defineOp<SumWeightedAttrs>({
  * @param weights one per tensor
  * @throws Error for another number of tensors or weights, and weights that are not finite; ShapeError when shapes differ
  */
-export function weightedSum(tensors: readonly Tensor[], given: readonly number[] | (() => readonly number[])): Tensor {
-  const weights = typeof given === "function" ? given() : given;
+export function weightedSum(
+  tensors: readonly Tensor[],
+  weights: readonly number[] | (() => readonly number[]),
+): Tensor {
+  const numbers = typeof weights === "function" ? weights() : weights;
   expectTensors("weightedSum", "tensors", tensors);
   if (tensors.length === 0) throw new Error("weightedSum: no tensors, want at least one");
-  return run(sumWeighted, tensors, { weights: checked(weights) })[0];
+  return run(sumWeighted, tensors, { weights: checked(numbers) })[0];
 }
 
 function checked(weights: readonly number[]): readonly number[] {

@@ -13,6 +13,7 @@ export interface DiscretePath extends NoisePath {
   readonly schedule: Schedule;
 }
 
+/** The steps or levels of a schedule that a path visits. */
 export interface DiscretePathOptions extends PathOptions {
   /** How many steps of the schedule to visit. Default: all. */
   readonly steps?: number;

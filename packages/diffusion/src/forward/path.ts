@@ -31,6 +31,7 @@ export interface NoisePath {
   score?(predicted: Tensor, x: Tensor, level: NoiseLevel): Tensor;
 }
 
+/** How a path reads a model's prediction. */
 export interface PathOptions {
   /** What the model predicts. */
   readonly prediction?: Prediction;

@@ -23,7 +23,11 @@ export interface Posterior {
  */
 export type FirstVariance = "nextVariance" | "clamp";
 
-/** @param to the step that follows in sampling, below t; −1 is the data. @throws Error when t or `to` are no such steps */
+/**
+ * The coefficients and the variance of q(x_to | x_t, x₀).
+ * @param to the step that follows in sampling, below t; −1 is the data
+ * @throws Error when `t` or `to` is not such a step
+ */
 export function posterior(schedule: Schedule, t: number, to = t - 1): Posterior {
   if (t === -1) throw new Error("posterior: t is −1, the data, from which no step leads on: want 0 or later");
   const [here, there] = [noiseVarianceAt(schedule, t), noiseVarianceAt(schedule, to)];

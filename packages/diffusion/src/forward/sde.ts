@@ -19,6 +19,7 @@ export interface Sde {
   readonly smallestTime: number;
 }
 
+/** The ends of a β(t) that is linear in t. */
 export interface BetaEnds {
   /** β(0). Default 0.1. */
   readonly betaMin?: number;

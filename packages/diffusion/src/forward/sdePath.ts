@@ -17,6 +17,7 @@ export interface SdePath extends NoisePath {
 /** How times are spread: evenly (Song et al. 2021), evenly in √t, or evenly in the log of the signal-to-noise ratio. */
 export type SdeSpacing = "uniform" | "quadratic" | "logSnr";
 
+/** The times of an SDE that a path visits, and how it reads a model's prediction. */
 export interface SdePathOptions {
   /** Default 1000. */
   readonly steps?: number;

@@ -13,10 +13,11 @@ export interface Decoder {
   readonly clip?: Clip;
   /** log p(x | mean, variance) of each element, in nats. */
   logLikelihood(x: Tensor, normal: Normal): Tensor;
-  /** @throws Error for data that the decoder has no likelihood for, by name and value */
+  /** Refuses data that the decoder has no likelihood for. @throws Error with name and value */
   check(x: Tensor): Promise<void>;
 }
 
+/** The grid of a discretised decoder, and its distribution function. */
 export interface DiscretisedOptions {
   /** Levels of the grid: −1, …, 1 in equal steps. Default 256. */
   readonly levels?: number;

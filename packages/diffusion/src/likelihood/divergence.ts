@@ -16,6 +16,7 @@ export interface FieldDivergence {
   readonly divergence: Tensor;
 }
 
+/** The number and the distribution of probes. */
 export interface ProbeOptions {
   /** How many to draw. Default 1. */
   readonly count?: number;

@@ -2,6 +2,7 @@
 
 import { Captures, stack, type Tensor, tidy } from "@pkg/tensor";
 
+/** The tolerance of an adaptive ODE solver. */
 export interface OdeOptions {
   /** Error allowed in a step relative to the state. Default 1e-5, as Song et al. 2021. */
   readonly rtol?: number;

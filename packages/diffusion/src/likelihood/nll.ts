@@ -13,6 +13,7 @@ import type { Schedule } from "../schedule/schedule.ts";
 import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./bound.ts";
 import { discretisedDecoder } from "./decoder.ts";
 
+/** The reverse process of the bound, and how often each step is noised. */
 export interface NllOptions extends ReverseProcess, Pick<Conditioning, "labels"> {
   /** How often each sample is noised at each step. Default 1. */
   readonly repeats?: number;

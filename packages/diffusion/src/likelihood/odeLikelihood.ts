@@ -12,6 +12,7 @@ import { checkProbes, exactDivergence } from "./divergence.ts";
 import { dormandPrince, type OdeOptions } from "./dormandPrince.ts";
 import { NAMES, probabilityFlow } from "./probabilityFlow.ts";
 
+/** The tolerance of the ODE, and the probes of its divergence. */
 export interface OdeLikelihoodOptions extends OdeOptions, Pick<Conditioning, "labels"> {
   /**
    * Directions for Hutchinson's estimate of the divergence, from `drawProbes`, each kept through the whole way as in Song et al. 2021.
@@ -21,6 +22,7 @@ export interface OdeLikelihoodOptions extends OdeOptions, Pick<Conditioning, "la
   readonly probes?: readonly Tensor[];
 }
 
+/** The likelihood of data under the probability-flow ODE. */
 export interface OdeLikelihood {
   /** log p of each sample, in nats: [batch] */
   readonly logLikelihood: Tensor;

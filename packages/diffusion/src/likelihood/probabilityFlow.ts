@@ -25,9 +25,10 @@ export interface ProbabilityFlow {
   slope(y: Tensor, logSigma: number): Tensor;
 }
 
+/** The tolerance of the ODE, and the labels of the samples. */
 export interface FlowOptions extends OdeOptions, Pick<Conditioning, "labels"> {}
 
-/** @throws Error for a path without noise */
+/** The probability-flow ODE of a path and a model, in ln σ. @throws Error for a path without noise */
 export function probabilityFlow(
   path: NoisePath,
   model: Model,
@@ -66,6 +67,7 @@ export interface FlowStep {
   readonly evaluations: number;
 }
 
+/** The options of `sampleFlow`. */
 export interface SampleFlowOptions extends FlowOptions {
   /** What to start from at the first level, instead of noise drawn from rng. */
   readonly from?: Tensor;

@@ -17,7 +17,7 @@ export interface Preconditioning {
   readonly noise: number;
 }
 
-/** @throws Error when σ or σ_d is not a positive number */
+/** EDM's preconditioning at a noise level (Karras et al. 2022, table 1). @throws Error when σ or σ_d is not a positive number */
 export function preconditioning(sigma: number, sigmaData = 0.5): Preconditioning {
   for (const [name, value] of Object.entries({ sigma, sigmaData })) {
     if (!(value > 0 && Number.isFinite(value)))

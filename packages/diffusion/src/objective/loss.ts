@@ -24,6 +24,7 @@ export interface TimedOptions extends Pick<Conditioning, "labels"> {
   readonly report?: (seen: { readonly times: readonly number[]; readonly losses: Tensor }) => void;
 }
 
+/** What the model predicts, and the weight of each step. */
 export interface LossOptions extends TimedOptions {
   /** What the model predicts. Default "noise". */
   readonly prediction?: Prediction;
@@ -34,6 +35,7 @@ export interface LossOptions extends TimedOptions {
 /** The bound as a loss: clip is false by default. */
 export interface BoundLossOptions extends TimedOptions, ReverseProcess {}
 
+/** The weights of the hybrid loss. */
 export interface HybridOptions extends BoundLossOptions {
   readonly weight?: LossWeight;
   /** λ, from 0 on. Default 0.001. */

@@ -52,6 +52,7 @@ export interface SamplerCall {
   readonly labels?: Conditioning["labels"];
 }
 
+/** The result of one step of a sampler. */
 export interface SamplerResult {
   readonly x: Tensor;
   /** The estimate of x₀ at this step. */
@@ -75,6 +76,7 @@ export interface SampleStep extends SamplerState {
   readonly steps: number;
 }
 
+/** Where a run starts and ends, and how it is computed. */
 export interface SampleOptions extends Pick<Conditioning, "labels"> {
   /** Where to go on, or from which x to start instead of noise drawn from rng. */
   readonly from?: Pick<SamplerState, "x"> & Partial<SamplerState>;

@@ -7,6 +7,7 @@ import { checkEnergy, checkField, type Score } from "../../model/score.ts";
 import { sumPerSample } from "../perSample.ts";
 import { checkSigma } from "./noiseLevels.ts";
 
+/** The step of the finite differences. */
 export interface FiniteDifferenceOptions {
   /**
    * h, of x's unit: the points are x ± h v. The objective is off by O(h²), and by the rounding of the values over h (over h² where

@@ -9,6 +9,7 @@ import { defineSolver } from "../table/solver.ts";
 import { ask, draw, sum } from "../table/step.ts";
 import { noiseIn } from "../table/terms.ts";
 
+/** The noise of DDIM's steps, and how it follows a clip. */
 export interface DdimOptions {
   /** 0 is deterministic, 1 as noisy as ancestral sampling. In [0, 1], by default 0. */
   readonly eta?: number;

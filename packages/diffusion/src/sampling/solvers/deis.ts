@@ -12,6 +12,7 @@ import { ask } from "../table/step.ts";
 import { along, noiseIn, weighted } from "../table/terms.ts";
 import { interpolatoryWeights } from "../table/weights.ts";
 
+/** The order of DEIS, and the variable of its polynomials. */
 export interface DeisOptions {
   /** How many estimates a step has, in [1, 4]: order 1 is DDIM. Default 3. */
   readonly order?: number;

@@ -10,6 +10,7 @@ import { defineSolver } from "../table/solver.ts";
 import { ask, type Row } from "../table/step.ts";
 import { along, noiseIn } from "../table/terms.ts";
 
+/** The order of DPM-Solver, and what it extrapolates. */
 export interface DpmSolverOptions {
   /** As many calls of the model per step, in [1, 3]. Default 3. */
   readonly order?: number;

@@ -11,6 +11,7 @@ import { defineSolver } from "../table/solver.ts";
 import { ask, draw, sum } from "../table/step.ts";
 import { along } from "../table/terms.ts";
 
+/** The order, form and noise of DPM-Solver++. */
 export interface DpmSolverPlusPlusOptions {
   /** How many estimates a step has, in [1, 3]: order 1 is DDIM. Default 2. */
   readonly order?: number;

@@ -10,6 +10,7 @@ import { ask, type Row } from "../table/step.ts";
 import { along, alongNoise, noiseIn } from "../table/terms.ts";
 import { evenMoments, interpolatoryWeights } from "../table/weights.ts";
 
+/** How PNDM starts. */
 export interface PndmOptions {
   /**
    * How the first steps are done: three of Runge and Kutta's with four calls of the model each (Liu et al. 2022), or one of Heun's

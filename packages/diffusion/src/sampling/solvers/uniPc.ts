@@ -11,6 +11,7 @@ import { defineSolver } from "../table/solver.ts";
 import { ask, kept } from "../table/step.ts";
 import { along } from "../table/terms.ts";
 
+/** The order and form of UniPC. */
 export interface UniPcOptions {
   /** p of UniP-p and UniC-p, in [1, 3]. Default 2. */
   readonly order?: number;

@@ -5,6 +5,7 @@ import { checkNonNegative } from "./checkOptions.ts";
 import { endsAtData } from "./levels.ts";
 import { draw, type Row, type StepPlace, sum } from "./step.ts";
 
+/** How much noise an ancestral step adds. */
 export interface AncestralNoise {
   /** η: 0 is deterministic, 1 as noisy as the reversed forward process. In [0, 1], by default 1. */
   readonly eta?: number;

@@ -26,6 +26,7 @@ export type MeanShift = (step: {
   readonly labels?: Conditioning["labels"];
 }) => Tensor;
 
+/** The mean and the variance of the reverse steps. */
 export interface AncestralOptions {
   /**
    * The variance of the reverse steps. A learned one takes the second half of the model's channels. Default: β̃_t, and nothing in the

@@ -6,6 +6,7 @@ import type { Sampler } from "../sampler.ts";
 import { checkStepSize, langevinStep } from "./langevin.ts";
 import { liveLevel } from "./liveLevels.ts";
 
+/** The step size and the number of steps per level. */
 export interface AnnealedLangevinOptions {
   /** ε, the step at the last level σ_L, of x's unit squared; see `annealedStep` for how to choose it. */
   readonly stepSize: number;

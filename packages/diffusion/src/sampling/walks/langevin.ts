@@ -7,6 +7,7 @@ import { convertAtLevel, type Prediction } from "../../model/parameterization.ts
 import type { Sampler, SamplerCall } from "../sampler.ts";
 import { liveLevel } from "./liveLevels.ts";
 
+/** The steps of a walk along the score at one noise level. */
 export interface ScoreWalkOptions {
   readonly steps: number;
   /** τ, of x's unit squared. */

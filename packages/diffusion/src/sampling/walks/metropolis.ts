@@ -6,6 +6,7 @@ import { sumPerSample } from "../../objective/perSample.ts";
 import type { Sampler, SamplerCall, SamplerState } from "../sampler.ts";
 import { langevinStep, type ScoreWalkOptions, scoreAt, stationaryLevels } from "./langevin.ts";
 
+/** The steps of the walk, and the density that it is corrected to. */
 export interface MetropolisOptions extends ScoreWalkOptions {
   /** log p up to a constant, [batch, ...] → [batch]: an energy's negative. No sample goes where it is −∞ or NaN; start elsewhere. */
   logDensity(x: Tensor): Tensor;

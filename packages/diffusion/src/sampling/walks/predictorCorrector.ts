@@ -8,6 +8,7 @@ import { expectWord } from "../../optionWords.ts";
 import type { NoiseSource, Sampler, SamplerCall } from "../sampler.ts";
 import { liveLevel } from "./liveLevels.ts";
 
+/** The corrector's steps, and their place beside the predictor's. */
 export interface CorrectorOptions {
   /**
    * What comes first in a step: the predictor, then the corrector at the level where it leads (default; the paper's algorithms), or the

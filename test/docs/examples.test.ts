@@ -13,7 +13,13 @@ import { compilerErrors, programFolder } from "./programs.ts";
 const FAMILIES = {
   tensors: "tensor",
   gradients: "grad",
+  capture: "capture",
   networks: "unet",
+  losses: "noisePrediction",
+  "score matching": "implicitScoreMatching",
+  solvers: "sample",
+  guidance: "classifierFree",
+  likelihood: "odeLikelihood",
   metrics: "frechetDistance",
   oracles: "mixtureOracle",
 };

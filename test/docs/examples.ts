@@ -35,7 +35,7 @@ export function examplesOf(source: string, path: string): Example[] {
     if (blocks.length !== text.split("@example").length - 1)
       throw new Error(`${path}: an @example of ${declaration.trim()} is no \`\`\`ts block on the lines that follow it`);
     return blocks.map(([, code]) => ({
-      name: /(?:class|function|interface|type|const) (\w+)/.exec(declaration)?.[1] ?? declaration.trim(),
+      name: /(?:class|function\*?|interface|type|const) (\w+)/.exec(declaration)?.[1] ?? declaration.trim(),
       place: `${path}:${source.slice(0, index).split("\n").length}`,
       code,
       printed: [...code.matchAll(/^.*\bconsole\.log\(.*$/gm)].map(([line]) => / \/\/ (.*)$/.exec(line)?.[1] ?? null),

@@ -34,6 +34,19 @@ export type ClassifierFreeOptions = GuidanceStrength & {
  * A limited interval is that of Kynkäänniemi et al. 2024, who give it in σ; for the steps of a schedule, `path.at(sigma).t` tells it.
  * @throws Error unless exactly one of scale and weight is given and all numbers are finite; from forward for a call without labels,
  * or with too few or many
+ * @example
+ * ```ts
+ * import { classifierFree, type Model } from "@pkg/diffusion";
+ * import { cpu, tensor, zeros } from "@pkg/tensor";
+ *
+ * const backend = cpu();
+ * const model: Model = {
+ *   // predicts the label, and 0 without one
+ *   forward: (_, __, { labels = [] } = {}) => tensor(labels.map((label) => [label ?? 0]), { backend }),
+ * };
+ * const guided = classifierFree(model, { scale: 3 });
+ * console.log(await guided.forward(zeros([2, 1], { backend }), [0, 0], { labels: [1, 2] }).array()); // [[3], [6]]
+ * ```
  */
 export function classifierFree(model: Model, options: ClassifierFreeOptions): Model {
   expectArguments("classifierFree", { model, options });

@@ -43,6 +43,18 @@ export interface OdeLikelihood {
  * `dequantisedBits` makes bits per dimension of it, for 8-bit data from `dequantise`.
  * @param x0 [batch, ...], in the data's scale
  * @throws Error for tolerances ≤ 0, when maxSteps don't do, and when the data or the model's output is not finite; ShapeError for other probes
+ * @example
+ * ```ts
+ * import { gaussianOracle, karras, odeLikelihood, oraclePath, sigmaPath } from "@pkg/diffusion";
+ * import { cpu, tensor } from "@pkg/tensor";
+ *
+ * const data = gaussianOracle({ mean: [0], variance: 0.25 });
+ * const path = oraclePath(sigmaPath(karras(18)), data);
+ * const x = tensor([[0], [1]], { backend: cpu({ precision: "float64" }) });
+ * const { logLikelihood } = await odeLikelihood(path, path.model, x);
+ * console.log((await logLikelihood.data()).map((nats) => Number(nats.toFixed(3)))); // Float64Array(2) [-0.226, -2.226]
+ * console.log((await data.logDensity(x).data()).map((nats) => Number(nats.toFixed(3)))); // Float64Array(2) [-0.226, -2.226]
+ * ```
  */
 export async function odeLikelihood(
   path: NoisePath,

@@ -68,7 +68,25 @@ export function predictionLoss(
   return average(weighted(errors, weights), drawn, others);
 }
 
-/** L_simple = E‖ε − ε̂‖² (Ho et al. 2020, eq. 14): `predictionLoss` of the noise with equal weights. */
+/**
+ * L_simple = E‖ε − ε̂‖² (Ho et al. 2020, eq. 14): `predictionLoss` of the noise with equal weights.
+ * @example
+ * ```ts
+ * import { cosine, noisePrediction } from "@pkg/diffusion";
+ * import { adamW, mlp } from "@pkg/nn";
+ * import { cpu, randomStream } from "@pkg/tensor";
+ *
+ * const [rng, backend] = [randomStream(0), cpu()];
+ * const model = mlp({ sizes: [1, 32, 1], timeChannels: 8 }, { rng: rng.split("weights"), backend });
+ * const schedule = cosine(100);
+ * const optimizer = adamW(model, { lr: 1e-2 });
+ * const x0 = rng.normal([64, 1], { backend, std: 0.1 });
+ * const losses: number[] = [];
+ * for (let step = 0; step < 60; step++)
+ *   losses.push(await optimizer.minimize(() => noisePrediction(model, schedule, x0, rng)).item());
+ * console.log(losses[0] > 0.9, losses[59] < 0.5); // true true
+ * ```
+ */
 export function noisePrediction(
   model: Model,
   schedule: Schedule,

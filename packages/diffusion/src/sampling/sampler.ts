@@ -92,6 +92,18 @@ export interface SampleOptions extends Pick<Conditioning, "labels"> {
  * @param shape [batch, ...]
  * @throws Error for a shape without a batch, when the model has no parameters and no backend is given, when `from` does not fit or is
  * missing for a sampler that starts from data, and when the model's output or the samples are not finite
+ * @example
+ * ```ts
+ * import { finalSample, gaussianOracle, heun, karras, oraclePath, sample, sigmaPath } from "@pkg/diffusion";
+ * import { cpu, randomStream } from "@pkg/tensor";
+ *
+ * const backend = cpu();
+ * const data = gaussianOracle({ mean: [1, -1], variance: 0.25 }); // its exact denoiser stands for a network
+ * const path = oraclePath(sigmaPath(karras(18)), data);
+ * const x = await finalSample(sample(heun(path), path.model, [4000, 2], randomStream(0), { backend }));
+ * console.log((await x.mean(0).data()).map(Math.round)); // Float32Array(2) [1, -1]
+ * console.log((await x.std().item()).toFixed(1)); // 1.1
+ * ```
  */
 export async function* sample(
   sampler: Sampler,

@@ -39,6 +39,17 @@ const REST = 56;
  * A step happens wholly or not at all (see `allOrNothing`). Tensors made in it are freed at its end, but for those in its result and those
  * kept. `explain` tells which steps were not replayed, and why.
  * @throws Error from calls after `dispose`, and for async functions
+ * @example
+ * ```ts
+ * import { bestBackend, capture, setDefaultBackend, type Tensor, tensor } from "@pkg/tensor";
+ *
+ * setDefaultBackend(await bestBackend());
+ * const scale = tensor([0.5, 2]);
+ * const step = capture((x: Tensor) => x.mul(scale).add(1)); // on WebGPU, later calls replay the commands of the first ones
+ * let x = tensor([1, 1]);
+ * for (let k = 0; k < 5; k++) x = step(x);
+ * console.log(await x.array()); // [1.96875, 63]
+ * ```
  */
 export function capture<Args extends readonly unknown[], Result>(f: (...args: Args) => Result): Captured<Args, Result> {
   expectFunction("capture", "f", f);

@@ -14,6 +14,16 @@ import { sumPerSample } from "../perSample.ts";
  * @param x [batch, ...], drawn from p
  * @returns []
  * @throws ShapeError when s(x) is not of x's shape
+ * @example
+ * ```ts
+ * import { implicitScoreMatching } from "@pkg/diffusion";
+ * import { cpu, type Tensor, tensor } from "@pkg/tensor";
+ *
+ * const x = tensor([[1], [-1]], { backend: cpu() });
+ * const score = (x: Tensor) => x.neg(); // that of N(0, 1)
+ * console.log(await implicitScoreMatching(score, x).item()); // -0.5
+ * console.log(await implicitScoreMatching((x) => x.mul(-2), x).item()); // 0
+ * ```
  */
 export function implicitScoreMatching(score: Score, x: Tensor): Tensor {
   expectArguments("implicitScoreMatching", { score, x });

@@ -43,11 +43,12 @@ const SILENT_SIGMA = 4096;
  */
 export function discretePath(schedule: Schedule, options: DiscretePathOptions = {}): DiscretePath {
   expectArguments("discretePath", { schedule, options });
-  const { prediction = "noise", clip = false, sigmas, end = "data" } = options;
+  const { prediction = "noise", clip = false, end = "data" } = options;
   const table = levelsWithSignal(schedule);
-  const at = (sigma: number) => between(table, sigma);
-  const chosen = sigmas
-    ? checkFalling("discretePath", "sigmas", sigmas).map(at)
+  const sigmas = table.map(sigmaOf);
+  const at = (sigma: number) => between(sigmas, sigma);
+  const chosen = options.sigmas
+    ? checkFalling("discretePath", "sigmas", options.sigmas).map(at)
     : checkFalling("discretePath", "times", options.times ?? timesOf(schedule, options)).map((t) => {
         if (t === -1) throw new Error("discretePath: times has −1, the data, where paths end anyway: want steps alone");
         noiseVarianceAt(schedule, t); // refuses what is no step
@@ -94,13 +95,19 @@ function timesOf(schedule: Schedule, { steps = schedule.steps, spacing, offset =
 }
 
 /** The level at a σ among those of a schedule: t is linear in log σ between two steps, and ends at the ends. */
-function between(table: readonly NoiseLevel[], sigma: number): NoiseLevel {
+function between(sigmas: readonly number[], sigma: number): NoiseLevel {
   if (!(sigma > 0 && Number.isFinite(sigma))) throw new Error(`path: σ is ${sigma}, want a positive number`);
-  const above = table.findIndex((level) => sigmaOf(level) >= sigma);
   const level = preserving(sigma);
-  if (above === 0 || above === -1) return { ...level, t: above === 0 ? 0 : table.length - 1 };
-  const [low, high] = [table[above - 1], table[above]].map((neighbour) => Math.log(sigmaOf(neighbour)));
-  return { ...level, t: above - 1 + (Math.log(sigma) - low) / (high - low) };
+  if (sigmas[0] >= sigma) return { ...level, t: 0 };
+  if (sigmas[sigmas.length - 1] < sigma) return { ...level, t: sigmas.length - 1 };
+  let [below, above] = [0, sigmas.length - 1]; // σ_below < σ ≤ σ_above, by halves: solvers that integrate ask thousands of times
+  while (above - below > 1) {
+    const middle = (below + above) >> 1;
+    if (sigmas[middle] >= sigma) above = middle;
+    else below = middle;
+  }
+  const [low, high] = [sigmas[below], sigmas[above]].map(Math.log);
+  return { ...level, t: below + (Math.log(sigma) - low) / (high - low) };
 }
 
 /** Levels with the one at the end after them, unless they end there but for rounding. @throws Error when below it, or without a step */

@@ -12,25 +12,33 @@ export type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array
 
 /** Elements on the host: element i of the op's operand is data[offset + Σ index_k · strides_k]. */
 export interface NdArray extends Layout {
+  /** The elements of the storage. */
   readonly data: NumberArray;
+  /** The type of the elements. */
   readonly dtype: DType;
 }
 
 /** An operand of a backend's kernels. Its `offset` (in elements) is 0 unless the backend's rule takes the input as it lies. */
 export interface View extends Layout {
+  /** The type of the elements. */
   readonly dtype: DType;
 }
 
 /** Scratch storage that lives for one run of an op. */
 export interface Temporary {
+  /** Its index among the temporaries of the run. */
   readonly temporary: number;
+  /** Its length in elements of four bytes. */
   readonly size: number;
 }
 
-/** How the tests draw one input: uniform in `range` (default [-1, 1]); integers in [lo, hi) for integer types. */
+/** An input of a test: drawn uniformly from `range`, or given as `values`. */
 export interface CaseInput {
+  /** The lengths of the axes. */
   readonly shape: Shape;
+  /** Default float32. */
   readonly dtype?: DType;
+  /** [low, high] for floats, by default [-1, 1]; integers low, …, high − 1 for integer types. */
   readonly range?: readonly [number, number];
   /** Exactly these elements, row-major, instead of drawn ones; or what follows from those of the inputs before. */
   readonly values?: readonly number[] | ((before: readonly (readonly number[])[]) => readonly number[]);
@@ -38,22 +46,29 @@ export interface CaseInput {
 
 /** One set of operands from which the suite derives the op's tests. */
 export interface Case<Attrs> {
+  /** The inputs, each a shape of float32 or in full. */
   readonly inputs: readonly (Shape | CaseInput)[];
+  /** The op's attributes. */
   readonly attrs?: Attrs;
 }
 
 /** Operands that must be refused, and what the message must contain. */
 export interface ErrorCase<Attrs> extends Case<Attrs> {
+  /** Text that the message contains. */
   readonly error: string;
 }
 
 /**
  * How far a float32 result may lie from the float64 reference on the same inputs.
- * An element passes when |error| ≤ max(abs, ulp · 2⁻²⁴ · |reference|, 2 · 2⁻²⁴ · √terms · Σ|a·b|); relL2 bounds ‖error‖ / ‖reference‖.
+ * An element passes when |error| ≤ max(abs, ulp · 2⁻²⁴ · |reference|, 2 · 2⁻²⁴ · √terms · Σ|a·b|); relL2 bounds ‖error‖ /
+ * ‖reference‖.
  */
 export interface Tolerance {
+  /** In units of 2⁻²⁴ of the reference. */
   readonly ulp?: number;
+  /** The absolute error that always passes. */
   readonly abs?: number;
+  /** The bound of ‖error‖ / ‖reference‖ over all elements. */
   readonly relL2?: number;
   /** The number of products summed in each element; Σ|a·b| is the op's own reference on |inputs|. */
   readonly terms?: (inputs: readonly Shape[]) => number;
@@ -61,6 +76,7 @@ export interface Tolerance {
 
 /** An op, declared once. `Attrs` are plain data: everything that is not a tensor. */
 export interface Op<Attrs = undefined> {
+  /** The name in errors and reports. */
   readonly name: string;
   /** The types of inputs that it takes together; float32 alone by default. Others are refused before `infer`. */
   readonly types?: readonly Signature[];
@@ -77,8 +93,9 @@ export interface Op<Attrs = undefined> {
   /** How it is computed in WebAssembly. Null: by `cpu`, on one thread. Undefined for views alone, so that nobody forgets it. */
   readonly wasm?: WasmRule<Attrs> | null;
   /**
-   * For an op whose attributes change from step to step (draws, learning rates, a sampler's factors) all kernel parameters that follow
-   * from them, by name: they alone are computed again. Nothing else of `webgpu` may follow from attributes, but for what outputs tell.
+   * For an op whose attributes change from step to step (draws, learning rates, a sampler's factors) all kernel parameters that
+   * follow from them, by name: they alone are computed again. Nothing else of `webgpu` may follow from attributes, but for what
+   * outputs tell.
    * @param call the index of the kernel call whose parameters are wanted
    */
   readonly perStep?: (attrs: Attrs, inputs: readonly Spec[], call: number) => NonNullable<KernelCall["params"]>;
@@ -105,8 +122,11 @@ export interface Op<Attrs = undefined> {
   readonly auxiliary?: number;
   /** What `vjp` reads besides shapes; everything when absent. Indices of inputs and outputs. */
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
+  /** How exact the op is in float32. */
   readonly tolerance: Tolerance;
+  /** Operands that every derived test runs on. */
   readonly cases: readonly Case<Attrs>[];
+  /** Operands that are refused. */
   readonly errors?: readonly ErrorCase<Attrs>[];
 }
 

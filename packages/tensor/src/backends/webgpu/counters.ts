@@ -6,7 +6,9 @@ export interface WebgpuCounters {
   readonly dispatches: number;
   /** Command buffers handed to the device. */
   readonly submits: number;
+  /** Bind groups created. */
   readonly bindGroups: number;
+  /** Pipelines compiled. */
   readonly pipelines: number;
   /** Device buffers created, those that data are read back through included. */
   readonly buffers: number;

@@ -8,8 +8,8 @@ export interface WebgpuRule<Attrs> {
   /** The dispatches, one after another. */
   calls(call: GpuCall<Attrs>): readonly KernelCall[];
   /**
-   * Whether the kernels read input `index` by its strides and offset. Other inputs come row-major with offset 0, copied if need be.
-   * Default: none.
+   * Whether the kernels read input `index` by its strides and offset. Other inputs come row-major with offset 0, copied if need
+   * be. Default: none.
    */
   takes?(input: Layout, index: number, attrs: Attrs): boolean;
 }
@@ -32,9 +32,13 @@ export interface KernelCall {
 
 /** The operands of one run and what may be used to compute it. */
 export interface GpuCall<Attrs> {
+  /** The inputs, as `takes` lets them lie. */
   readonly inputs: readonly View[];
+  /** The outputs, row-major. */
   readonly outputs: readonly View[];
+  /** The op's attributes. */
   readonly attrs: Attrs;
+  /** What the device can do. */
   readonly target: GpuTarget;
   /** Scratch for `size` elements of four bytes. */
   temporary(size: number): Temporary;
@@ -44,7 +48,9 @@ export interface GpuCall<Attrs> {
 export interface GpuTarget {
   /** `direct` for software adapters (no workgroup memory), `tiled` for GPUs. */
   readonly profile: "direct" | "tiled";
+  /** Bytes of workgroup memory. */
   readonly workgroupMemory: number;
+  /** The most threads of a workgroup. */
   readonly maxInvocations: number;
   /** Whether products round their operands to float16. */
   readonly half?: boolean;

@@ -6,17 +6,24 @@ import type { Tensor } from "../../tensor.ts";
 /** A number for both axes, or one for y and one for x. */
 type PerAxis = number | readonly [number, number];
 
-/** How Tensor.conv2d takes them; "same" pads so that the result has ⌈size / stride⌉ pixels, an odd one at the end. */
+/** The geometry of Tensor.conv2d. Each is one number for both axes, or [y, x]. */
 export interface ConvOptions {
+  /** Pixels between windows. Default 1. */
   readonly stride?: PerAxis;
+  /**
+   * Zeros on each side, also as [[top, bottom], [left, right]]. "same" gives a result of ⌈size / stride⌉ pixels; an odd zero is
+   * put at the end. Default 0.
+   */
   readonly padding?: PerAxis | readonly [readonly [number, number], readonly [number, number]] | "same";
+  /** Pixels between taps. Default 1. */
   readonly dilation?: PerAxis;
+  /** How many groups divide the channels: each group of outputs reads one group of inputs. Default 1. */
   readonly groups?: number;
 }
 
-/** What Tensor.conv2d and Tensor.matmul add in the same pass. */
+/** A bias that Tensor.conv2d and Tensor.matmul add in the same pass. */
 export interface BiasOptions {
-  /** Any shape that broadcasts to the result's: [out] for one number a channel. */
+  /** Any shape that broadcasts to the result's, such as [out] for one number per channel. */
   readonly bias?: Tensor;
 }
 

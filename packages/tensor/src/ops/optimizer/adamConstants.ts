@@ -4,11 +4,17 @@ import { type Shape, sizeOf } from "../../shape.ts";
 
 /** The constants of an update, with t the number of updates including this one. */
 export interface AdamWAttrs {
+  /** The step size γ. */
   readonly learningRate: number;
+  /** β₁, the decay rate of the first moment, in [0, 1). */
   readonly beta1: number;
+  /** β₂, the decay rate of the second moment, in [0, 1). */
   readonly beta2: number;
+  /** ε, added to the root of the second moment; above 0. */
   readonly epsilon: number;
+  /** λ, the decoupled weight decay; 0 for none. */
   readonly weightDecay: number;
+  /** The number of updates including this one, from 1. */
   readonly t: number;
 }
 

@@ -8,8 +8,9 @@ import { elementReader } from "../reference.ts";
 import { emaWasm } from "./wasm.ts";
 import { emaWebgpu } from "./webgpu.ts";
 
-/** The weight of the new value. */
+/** The attributes of `emaStep`. */
 export interface EmaAttrs {
+  /** The weight of the new value, in [0, 1]. */
   readonly weight: number;
 }
 

@@ -6,7 +6,9 @@ export interface LossScaleAttrs {
   readonly interval: number;
   /** The longest gradient of the loss itself; 0 for no limit. */
   readonly clipNorm: number;
+  /** β₁ of the optimizer, in [0, 1). */
   readonly beta1: number;
+  /** β₂ of the optimizer, in [0, 1). */
   readonly beta2: number;
 }
 

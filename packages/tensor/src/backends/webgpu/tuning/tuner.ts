@@ -13,10 +13,11 @@ import { type Found, readFound, writeFound } from "./store.ts";
 export interface Tuned {
   /** Products of one name share a tiling; sizes are rounded up to powers of two: "conv2d 1 × [131072, 128] × [128, 128], 9 runs". */
   readonly name: string;
-  /** Milliseconds in the way that is expected to be fast, and in the one that is. */
+  /** Milliseconds of the way that was expected to be fast. */
   readonly before: number;
+  /** Milliseconds of the fastest way. */
   readonly after: number;
-  /** The latter, in numbers; of a tiling the tile's height and width, and in how many shares its sums are added. */
+  /** The fastest way in numbers. For a tiling: the tile's height and width, and the number of shares of its sums. */
   readonly way: readonly number[];
 }
 
@@ -65,10 +66,10 @@ export async function tunable<Opened extends Tunable>(
 }
 
 /**
- * Runs `f` once, then times the matrix products and convolutions that ran in it in several tilings, and uses the fastest from then on:
- * in this backend, and in later ones that are opened with `tuned`. Sums in another tiling are added in another order, so results
- * differ in their last bits from before; in one tiling they are the same bits always. Takes seconds; on software adapters there
- * is nothing to choose, and it only runs `f`.
+ * Runs `f` once, then times the matrix products and convolutions that ran in it in several tilings, and uses the fastest from
+ * then on: in this backend, and in later ones that are opened with `tuned`. Sums in another tiling are added in another order,
+ * so results differ in their last bits from before; in one tiling they are the same bits always. Takes seconds; on software
+ * adapters there is nothing to choose, and it only runs `f`.
  * @param f for instance a training step
  * @returns what was found for products that had not been timed on this adapter
  * @throws Error for other backends, and when what was found cannot be stored; it is used nonetheless

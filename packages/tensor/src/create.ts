@@ -2,9 +2,9 @@
 
 import { expectNumber, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import type { Backend } from "./backend.ts";
-import { backendFor } from "./backends/defaultBackend.ts";
 import { tracerOn } from "./capture/tracer.ts";
 import { blank } from "./compute.ts";
+import { backendFor } from "./defaultBackend.ts";
 import { elementsOf } from "./element.ts";
 import { tidy } from "./memory/memory.ts";
 import type { NumberArray } from "./op.ts";

@@ -15,7 +15,6 @@ export {
 } from "./backend.ts";
 export { bestBackend } from "./backends/best.ts";
 export { type CpuOptions, cpu } from "./backends/cpu/cpu.ts";
-export { defaultBackend, setDefaultBackend } from "./backends/defaultBackend.ts";
 export type { WasmCall, WasmOperands, WasmRule } from "./backends/wasm/rule.ts";
 export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.ts";
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
@@ -39,6 +38,7 @@ export {
 } from "./create.ts";
 export { crossEntropy } from "./crossEntropy.ts";
 export { detectNonFinite, type NumericsRow, numericsReport } from "./debug/debug.ts";
+export { defaultBackend, setDefaultBackend } from "./defaultBackend.ts";
 export { concat, stack } from "./join.ts";
 export { onFailure } from "./memory/atomic.ts";
 export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory/memory.ts";

@@ -4,10 +4,10 @@
 import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
 import { isRecording, isTracked, type Origin, record } from "./autograd/graph.ts";
 import type { Backend } from "./backend.ts";
-import { backendFor } from "./backends/defaultBackend.ts";
 import { tracerOn } from "./capture/tracer.ts";
 import { blank, compute, copyOf, type Elements } from "./compute.ts";
 import { tell } from "./debug/observer.ts";
+import { backendFor } from "./defaultBackend.ts";
 import { change } from "./memory/atomic.ts";
 import { adopt, disown, type Slot, type Storage } from "./memory/memory.ts";
 import type { NumberArray, Op } from "./op.ts";

@@ -2,7 +2,7 @@
 
 import { optionsOf } from "../argument.ts";
 import type { Backend } from "../backend.ts";
-import { backendFor } from "../backends/defaultBackend.ts";
+import { backendFor } from "../defaultBackend.ts";
 import { atomically, onFailure } from "../memory/atomic.ts";
 import type { Op } from "../op.ts";
 import { randomIntegers, randomNormal, randomSigns, randomTrials, randomUniform } from "../ops/index.ts";

@@ -1,7 +1,7 @@
 // The backend of tensors that are made without one.
 
-import { expectBackend } from "../argument.ts";
-import type { Backend } from "../backend.ts";
+import { expectBackend } from "./argument.ts";
+import type { Backend } from "./backend.ts";
 
 let current: Backend | undefined;
 

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { create } from "webgpu";
 import { dispatchSize } from "../../../packages/tensor/src/backends/webgpu/kernels/grid.ts";
 import { specialise } from "../../../packages/tensor/src/backends/webgpu/kernels/specialise.ts";
-import { workgroupSize } from "../../../packages/tensor/src/workgroup.ts";
+import { workgroupSize } from "../../../packages/tensor/src/backends/webgpu/rule.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { allOps } from "../ops/checkCase.ts";
 import { kernelCalls } from "../ops/derived.ts";

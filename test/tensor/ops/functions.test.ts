@@ -1,7 +1,7 @@
 // Elementary functions over all numbers they take: many points of each size, and what is no ordinary number.
 import { type Backend, cpu, type Tensor, tensor, wasm, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { erf, erfc, logNormalDistribution } from "../../../packages/tensor/src/errorFunction.ts";
+import { erf, erfc, logNormalDistribution } from "../../../packages/tensor/src/ops/elementwise/errorFunction.ts";
 import * as ops from "../../../packages/tensor/src/ops/index.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { type AnyOp, compare, generator, runOp } from "./derived.ts";

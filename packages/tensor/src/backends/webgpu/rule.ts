@@ -80,3 +80,10 @@ export interface Choice<Way> {
 
 /** WGSL's name of an element type in storage. */
 export const WGSL_TYPE: Readonly<Record<DType, string>> = { float32: "f32", int32: "i32", uint32: "u32", bool: "u32" };
+
+/** The workgroup size of a kernel; null where it is neither a number nor a `const` that is one. */
+export function workgroupSize(wgsl: string): number | null {
+  const size = /@workgroup_size\((\w+)\)/.exec(wgsl)?.[1] ?? "";
+  const number = /^\d/.test(size) ? size : (new RegExp(`^const ${size} = (\\d+)u?;`, "m").exec(wgsl)?.[1] ?? "");
+  return number === "" ? null : Number.parseInt(number, 10);
+}

@@ -1,9 +1,9 @@
 // Functions of one element: exp, log, tanh, silu, …; each one line of WGSL, one on the host, one cotangent.
 
 import library from "@pkg/kernels/functions/functions.wgsl";
-import { erfc, erf as hostErf, logNormalDistribution } from "../../errorFunction.ts";
 import type { Case, Tolerance } from "../../op.ts";
 import { elementwise } from "./elementwise.ts";
+import { erfc, erf as hostErf, logNormalDistribution } from "./errorFunction.ts";
 
 // Subnormal numbers may be flushed to zero.
 const SMALLEST = 1e-37;

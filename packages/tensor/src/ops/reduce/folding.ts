@@ -1,7 +1,6 @@
 // How WebGPU kernels whose workgroups fold sums together divide their work: lanes per output, and shares of long sums.
 
-import type { GpuTarget } from "../../backends/webgpu/rule.ts";
-import { workgroupSize } from "../../workgroup.ts";
+import { type GpuTarget, workgroupSize } from "../../backends/webgpu/rule.ts";
 
 /** For adapters where barriers are dear: they make compiling larger workgroups slow. */
 const SMALL_WORKGROUP = 16;

@@ -1,8 +1,7 @@
 // Compiled kernels: one pipeline per specialised text, with bind group layouts shared by all kernels of one signature.
 
-import { workgroupSize } from "../../../workgroup.ts";
 import type { Counting } from "../counters.ts";
-import type { KernelCall } from "../rule.ts";
+import { type KernelCall, workgroupSize } from "../rule.ts";
 import { type ParamsLayout, paramsLayout } from "./params.ts";
 import { specialise } from "./specialise.ts";
 

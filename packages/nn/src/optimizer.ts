@@ -46,6 +46,7 @@ export interface AdamWOptions {
  * does, leaves parameters, moments, the count of steps and random streams as they were.
  */
 export interface Optimizer {
+  /** The parameters that it updates. */
   readonly parameters: readonly Tensor[];
   /**
    * One update that lowers `loss`; returns its value before the update. Everything in between is freed.

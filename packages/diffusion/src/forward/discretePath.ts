@@ -10,6 +10,7 @@ import { checkFalling, clipped, type NoisePath, type PathOptions, scoreReading }
 
 /** A path whose levels are steps of a schedule. */
 export interface DiscretePath extends NoisePath {
+  /** The schedule whose steps the levels are. */
   readonly schedule: Schedule;
 }
 

@@ -8,7 +8,9 @@ import { alphaBarAt, noiseVarianceAt, type Schedule } from "../schedule/schedule
 
 /** μ̃ = fromData · x₀ + fromNoisy · x_t and β̃ (Ho et al. 2020, eq. 7), for a step from t to any earlier one. */
 export interface Posterior {
+  /** The coefficient of x₀ in μ̃. */
   readonly fromData: number;
+  /** The coefficient of x_t in μ̃. */
   readonly fromNoisy: number;
   /** β̃; 0 for the step to the data (to = −1). */
   readonly variance: number;

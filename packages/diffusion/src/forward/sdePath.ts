@@ -9,6 +9,7 @@ import type { Sde } from "./sde.ts";
 
 /** A path whose levels are times of an SDE. */
 export interface SdePath extends NoisePath {
+  /** The SDE whose times the levels are. */
   readonly sde: Sde;
   /** The time of each level, from 1 down; 0 for the data. */
   readonly times: readonly number[];

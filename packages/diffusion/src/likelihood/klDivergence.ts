@@ -5,6 +5,7 @@ import { expectArguments } from "../arguments.ts";
 
 /** A diagonal normal distribution by tensors that broadcast. */
 export interface Normal {
+  /** The mean μ. */
   readonly mean: Tensor;
   /** log σ². */
   readonly logVariance: Tensor;

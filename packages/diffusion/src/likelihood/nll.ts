@@ -21,6 +21,7 @@ export interface NllOptions extends ReverseProcess, Pick<Conditioning, "labels">
 
 /** The bound on −log p(x₀) and what it is made of. Everything but `nats` is in bits a dimension. */
 export interface Nll {
+  /** The bound, the sum of its parts. */
   readonly total: Estimate;
   /** The total, of a whole sample. */
   readonly nats: Estimate;

@@ -59,9 +59,11 @@ export interface FlowStep {
   readonly x: Tensor;
   /** The estimate of x₀ there. */
   readonly denoised: Tensor;
+  /** The level that it reached. */
   readonly level: NoiseLevel;
-  /** Steps accepted, and tried and refused, so far. */
+  /** Steps accepted so far. */
   readonly step: number;
+  /** Steps tried and refused so far. */
   readonly refused: number;
   /** Calls of the model so far. */
   readonly evaluations: number;

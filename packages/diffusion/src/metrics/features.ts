@@ -25,7 +25,9 @@ export function checkPair(name: string, real: Features, generated: Features, lea
 
 /** Mean and standard deviation (of these values themselves) of a number of estimates. */
 export interface Spread {
+  /** The mean of the estimates. */
   readonly mean: number;
+  /** Their standard deviation. */
   readonly std: number;
 }
 

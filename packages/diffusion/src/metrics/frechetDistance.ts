@@ -7,6 +7,7 @@ import { symmetricEigen } from "./symmetricEigen.ts";
 
 /** Mean and covariance of feature vectors. */
 export interface FeatureMoments {
+  /** The mean vector, of d elements. */
   readonly mean: ArrayLike<number>;
   /** d rows of d, symmetric. */
   readonly covariance: readonly ArrayLike<number>[];

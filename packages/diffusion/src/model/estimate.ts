@@ -2,7 +2,9 @@
 
 /** A mean over independent draws, and its standard error; the error is infinite where there is one draw to tell it from. */
 export interface Estimate {
+  /** The mean of the draws. */
   readonly mean: number;
+  /** The standard error of that mean. */
   readonly standardError: number;
 }
 

@@ -22,6 +22,7 @@ export interface ReverseVariance {
 
 /** The steps that variances are asked for. */
 export interface ReverseStep {
+  /** The schedule of the steps. */
   readonly schedule: Schedule;
   /** [batch, ...], the noised data. */
   readonly x: Tensor;

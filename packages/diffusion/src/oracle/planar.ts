@@ -8,6 +8,7 @@ import type { Density } from "./oracle.ts";
 
 /** Equal Gaussians evenly on a circle around 0, the first at (radius, 0). */
 export interface CircleOptions {
+  /** The radius of the circle. */
   readonly radius?: number;
   /** The standard deviation of each. */
   readonly deviation?: number;

@@ -38,6 +38,7 @@ export interface Sampler {
 
 /** What one step of a sampler gets. */
 export interface SamplerCall {
+  /** The noised samples, [batch, ...]. */
   readonly x: Tensor;
   /** Which step: for deciding what is done, as `form` tells it. */
   readonly index: number;
@@ -47,6 +48,7 @@ export interface SamplerCall {
   readonly memory: readonly Tensor[];
   /** The model's prediction for x at a level, the same for the whole batch. */
   predict(x: Tensor, level: NoiseLevel): Tensor;
+  /** Draws the noise of the step. */
   readonly rng: NoiseSource;
   /** What the samples are conditioned on; `predict` has it already. */
   readonly labels?: Conditioning["labels"];
@@ -54,6 +56,7 @@ export interface SamplerCall {
 
 /** The result of one step of a sampler. */
 export interface SamplerResult {
+  /** The samples at the next level, [batch, ...]. */
   readonly x: Tensor;
   /** The estimate of x₀ at this step. */
   readonly denoised: Tensor;
@@ -65,7 +68,9 @@ export interface SamplerResult {
 export interface SamplerState {
   /** Steps done. */
   readonly step: number;
+  /** The samples, [batch, ...]. */
   readonly x: Tensor;
+  /** What the next step gets as its memory. */
   readonly memory: readonly Tensor[];
 }
 
@@ -73,6 +78,7 @@ export interface SamplerState {
 export interface SampleStep extends SamplerState {
   /** The estimate of x₀ at this step. */
   readonly denoised: Tensor;
+  /** The number of steps of the whole run. */
   readonly steps: number;
 }
 

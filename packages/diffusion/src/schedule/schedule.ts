@@ -8,7 +8,7 @@ import { expectWord } from "../optionWords.ts";
  * Tables are indexed from 0, as code does: entry t is step t + 1 of the papers, and ᾱ before entry 0 is 1.
  */
 export interface Schedule {
-  /** T. */
+  /** T, the number of steps. */
   readonly steps: number;
   /** β_t, in (0, 1]. */
   readonly betas: Float64Array;

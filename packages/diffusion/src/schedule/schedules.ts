@@ -5,7 +5,9 @@ import { checkSteps, fromBetas, type Schedule, type TableOptions } from "./sched
 
 /** The first β and the last, whatever the number of steps. */
 export interface BetaRange extends TableOptions {
+  /** The first β. Its default is that of each schedule. */
   readonly start?: number;
+  /** The last β. Its default is that of each schedule. */
   readonly end?: number;
 }
 

@@ -25,6 +25,7 @@ export interface ObjectiveReport {
 
 /** Where an objective is measured, on how many samples, and at which noise. */
 export interface VerifyOptions {
+  /** Where to compute. */
   readonly backend: Backend;
   /** For denoising objectives: the σ of the noise. Without it the objective is of the data as they are. */
   readonly sigma?: number;

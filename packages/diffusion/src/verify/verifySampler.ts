@@ -9,12 +9,15 @@ import { finalSample, type NoiseSource, type Sampler, sample } from "../sampling
 
 /** Mean and variance of one coordinate. */
 export interface Moments {
+  /** The mean. */
   readonly mean: number;
+  /** The variance. */
   readonly variance: number;
 }
 
 /** What was measured at one number of steps. */
 export interface SamplerRun extends Moments {
+  /** The number of steps. */
   readonly steps: number;
   /** √((mean − mean′)² + (std − std′)²) to the data's: the Wasserstein-2 distance, if both are Gaussian. */
   readonly error: number;
@@ -24,6 +27,7 @@ export interface SamplerRun extends Moments {
 
 /** The results of `verifySampler`. */
 export interface SamplerReport {
+  /** One run per number of steps. */
   readonly runs: readonly SamplerRun[];
   /**
    * p of differences between step counts that fall as steps^−p, fitted to neighbouring runs: a constant bias (of the levels' ends, or

@@ -6,6 +6,7 @@ import { expectFunction } from "../argument.ts";
 export interface StepReport {
   /** "minimize", "sample", or the captured function's name. */
   readonly name: string;
+  /** Whether it was replayed. */
   readonly isReplayed: boolean;
   /** Why it ran op by op, in words; "" for a replay. */
   readonly reason: string;
@@ -13,6 +14,7 @@ export interface StepReport {
 
 /** Steps that ran in one way for one reason. */
 export interface Explained extends StepReport {
+  /** How many steps. */
   readonly steps: number;
 }
 

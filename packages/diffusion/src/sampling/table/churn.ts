@@ -11,6 +11,7 @@ export interface Churn {
   readonly churn?: number;
   /** Churn only at σ in [from, to]. Default: everywhere. */
   readonly from?: number;
+  /** The largest σ to churn at. Default: no limit. */
   readonly to?: number;
   /** S_noise, the standard deviation of the new noise. Default 1. */
   readonly scale?: number;

@@ -18,6 +18,7 @@ interface Declared {
 
 /** Options that are measured and tested as the defaults are. */
 export interface SolverVariant<Options extends object> extends Partial<Declared> {
+  /** The options themselves. */
   readonly options: Options;
 }
 
@@ -39,8 +40,11 @@ interface SolverDefinition<Path extends NoisePath, Options extends object> exten
 /** A solver: call it with a path for a sampler. By default on paths of a schedule's steps, which every solver takes. */
 export interface Solver<Path extends NoisePath = DiscretePath, Options extends object = object> extends Declared {
   (path: Path, options?: Options): Sampler;
+  /** The name of the function that makes it. */
   readonly name: string;
+  /** Author, year, and the place in their text. */
   readonly source: string;
+  /** Other options that are measured, by a name. */
   readonly variants: Readonly<Record<string, SolverVariant<Options>>>;
   /** The steps as data. */
   table(path: Path, options?: Options): StepTable;

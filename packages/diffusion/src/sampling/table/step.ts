@@ -9,17 +9,21 @@ export type Terms = Readonly<Record<string, number>>;
 export interface Ask {
   /** The quantity that stands at the level, by its name. */
   readonly ask: string;
+  /** The level at which the model is asked. */
   readonly at: NoiseLevel;
+  /** What else is read from the same prediction. */
   readonly reads?: "noise" | "score";
 }
 
 /** A weighted sum of quantities that are known. */
 export interface Sum {
+  /** The weights of the quantities. */
   readonly sum: Terms;
 }
 
 /** New noise of x's shape, drawn where it stands among the rows. */
 export interface Draw {
+  /** The distribution of the noise. */
   readonly draw: "normal";
 }
 
@@ -31,6 +35,7 @@ export type Row = Ask | Sum | Draw | string;
  * above it. Rows become one dispatch each, with the roundings of one, so a table says what is computed to the last bit.
  */
 export interface SolverStep {
+  /** The quantities in the order in which they are found. */
   readonly rows: {
     /** x̂₀, the estimate of the data that the step shows. */
     readonly data: Row;
@@ -45,8 +50,11 @@ export interface SolverStep {
 
 /** Where a step stands. */
 export interface StepPlace {
+  /** The index of the step in the run, from 0. */
   readonly index: number;
+  /** The level where x stands. */
   readonly from: NoiseLevel;
+  /** The level where the step leads. */
   readonly to: NoiseLevel;
   /** How many tensors the step before kept: 0 at the first step, and where a run starts or jumps without memory. */
   readonly remembered: number;
@@ -55,14 +63,17 @@ export interface StepPlace {
 /** The steps of a solver on a path: a pure function of the place. */
 export type StepTable = (place: StepPlace) => SolverStep;
 
+/** A call of the model as a row. */
 export function ask(quantity: string, at: NoiseLevel, reads?: Ask["reads"]): Ask {
   return reads ? { ask: quantity, at, reads } : { ask: quantity, at };
 }
 
+/** A weighted sum as a row. */
 export function sum(terms: Terms): Sum {
   return { sum: terms };
 }
 
+/** A draw of noise as a row. */
 export const draw: Draw = { draw: "normal" };
 
 /** The name of what was kept k-th. */

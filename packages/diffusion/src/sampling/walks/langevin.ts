@@ -9,6 +9,7 @@ import { liveLevel } from "./liveLevels.ts";
 
 /** The steps of a walk along the score at one noise level. */
 export interface ScoreWalkOptions {
+  /** The number of steps. */
   readonly steps: number;
   /** τ, of x's unit squared. */
   readonly stepSize: number;

@@ -18,6 +18,7 @@ export interface WasmRule<Attrs> {
 export interface WasmCall {
   /** A function of backends/wasm/kernels that computes rows begin … end − 1. */
   readonly kernel: string;
+  /** The number of rows. */
   readonly rows: number;
   /** Rows that a thread takes at once. They follow from the shapes alone, so that results do not depend on the threads. */
   readonly grain: number;
@@ -30,8 +31,11 @@ export interface WasmCall {
 
 /** The operands of one run on the WebAssembly backend. */
 export interface WasmOperands<Attrs> {
+  /** The inputs, as `takes` lets them lie. */
   readonly inputs: readonly View[];
+  /** The outputs, row-major. */
   readonly outputs: readonly View[];
+  /** The op's attributes. */
   readonly attrs: Attrs;
   /** Scratch for `size` elements of four bytes. */
   temporary(size: number): Temporary;

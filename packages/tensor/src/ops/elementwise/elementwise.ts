@@ -20,6 +20,7 @@ export interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "
   readonly cpu: (a: number, b: number, c: number, attrs: Attrs) => number;
   /** The formula for integers and bools, where it is another one. */
   readonly integers?: Elementwise<Attrs>["cpu"];
+  /** The number of inputs. Default 1. */
   readonly arity?: 1 | 2 | 3;
   /** Attributes that the kernel gets as params.s0 and params.s1. */
   readonly scalars?: (attrs: Attrs) => readonly number[];
@@ -31,6 +32,7 @@ export interface Elementwise<Attrs> extends Pick<Op<Attrs>, "name" | "types" | "
   readonly ranges?: readonly (readonly [number, number])[];
   /** Attributes to test with. */
   readonly attrs?: readonly Attrs[];
+  /** Further operands to test with, besides those drawn. */
   readonly cases?: readonly Case<Attrs>[];
 }
 

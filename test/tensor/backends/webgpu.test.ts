@@ -98,7 +98,7 @@ describe.skipIf(!gpuAvailable)("the device", () => {
     backend.dispose();
     expect(() => x.add(1)).toThrow(DeviceLostError);
     await expect(x.data()).rejects.toThrow(DeviceLostError);
-    await expect(backend.settled()).rejects.toThrow("the backend is disposed, want a new one");
+    await expect(backend.settled()).rejects.toThrow("the backend is disposed, want a new backend");
     const next = await webgpu();
     expect(await ones([1], { backend: next }).add(1).array()).toEqual([2]);
     next.dispose();

@@ -1,20 +1,12 @@
 // The WebGPU backend: queues each op's kernel calls into one command encoder, and reads results back.
 
 import { expectOptions } from "../../argument.ts";
-import {
-  type Backend,
-  DeviceLostError,
-  DeviceStalledError,
-  type MemoryInfo,
-  type Operand,
-  OutOfMemoryError,
-  ValidationError,
-} from "../../backend.ts";
+import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
 import type { NumberArray, Op } from "../../op.ts";
 import { type DType, isContiguous, type Layout } from "../../shape.ts";
 import { counting, type WebgpuCounters } from "./counters.ts";
 import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./device/device.ts";
-import { patiently } from "./device/wait.ts";
+import { Health } from "./device/health.ts";
 import { Watchdog } from "./device/watchdog.ts";
 import { BindGroups, type Place } from "./kernels/bindGroups.ts";
 import { writeField } from "./kernels/params.ts";
@@ -72,6 +64,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   private readonly counts = counting();
   private readonly stagings: Stagings;
   private readonly watchdog: Watchdog;
+  private readonly health: Health;
   private readonly uniforms: GPUBuffer;
   private readonly uniformBytes = new Uint8Array(SLOT * SLOTS);
   private readonly uniformView = new DataView(this.uniformBytes.buffer);
@@ -87,8 +80,6 @@ class Webgpu implements WebgpuBackend, Tunable {
   private pass: GPUComputePassEncoder | null = null;
   /** The pass's, at the moment. */
   private pipeline: GPUComputePipeline | null = null;
-  private failure: Error | null = null;
-  private lost: DeviceLostError | null = null;
 
   constructor(
     { device, description, isSoftware }: Device,
@@ -109,25 +100,14 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.scratch = new Scratch(this.pool);
     this.stagings = new Stagings(device, this.counts);
     this.watchdog = new Watchdog(device.queue, this.name, timeout);
+    this.health = new Health(device, this.name, this.watchdog);
     this.poison = poison ? this.poisonBuffer() : null;
     this.player = this.playerOf();
     if (capture) this.record = () => this.recorder();
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault(); // or it is printed as well
-      const { error } = event;
-      // In Node there is no GPUOutOfMemoryError global to test against.
-      const Kind = error.constructor.name === "GPUOutOfMemoryError" ? OutOfMemoryError : ValidationError;
-      this.failure ??= new Kind(`${this.name}: ${error.message}`);
-    });
-    void device.lost.then(({ reason, message }) => {
-      this.lost ??= new DeviceLostError(
-        `${this.name}: the device is lost (${reason}${message ? `: ${message}` : ""}), want a new backend`,
-      );
-    });
   }
 
   allocate(size: number, _dtype: DType, label: string): GpuBuffer {
-    this.check();
+    this.health.check();
     const buffer = this.pool.take(size * 4, label);
     this.tape?.took(buffer);
     if (this.poison) this.fillWithPoison(buffer, this.poison);
@@ -139,7 +119,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   }
 
   upload(buffer: object, dtype: DType, data: ArrayLike<number>): void {
-    this.check();
+    this.health.check();
     const target = buffer as GpuBuffer; // a backend sees no buffers but its own
     this.tape?.uploaded(target, dtype);
     if (data.length === 0) return;
@@ -149,7 +129,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   }
 
   async download(buffer: object, dtype: DType, offset: number, length: number): Promise<NumberArray> {
-    this.check();
+    this.health.check();
     if (length === 0) return arrayOf(dtype, []);
     const { gpu } = buffer as GpuBuffer; // a backend sees no buffers but its own
     const staging = this.stagings.take(length * 4);
@@ -157,7 +137,7 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.flush();
     const mapping = staging.mapAsync(MODE_READ, 0, length * 4);
     try {
-      await this.survive(mapping, "reading back");
+      await this.health.survive(mapping, "reading back");
     } catch (error) {
       // Mapped after all, once the device goes on.
       mapping.then(
@@ -181,7 +161,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   }
 
   run<Attrs>(op: Op<Attrs>, outputs: readonly Operand[], inputs: readonly Operand[], attrs: Attrs): void {
-    this.check();
+    this.health.check();
     const { calls, scratch } = this.prepared.get(op, outputs, inputs, attrs);
     const temporaries: Place[] = [];
     try {
@@ -204,7 +184,7 @@ class Webgpu implements WebgpuBackend, Tunable {
 
   async settled(): Promise<void> {
     this.flush();
-    await this.survive(this.device.queue.onSubmittedWorkDone(), "waiting for what was queued");
+    await this.health.survive(this.device.queue.onSubmittedWorkDone(), "waiting for what was queued");
   }
 
   counters(): WebgpuCounters {
@@ -217,7 +197,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   }
 
   dispose(): void {
-    this.lost ??= new DeviceLostError(`${this.name}: the backend is disposed, want a new one`);
+    this.health.lose("the backend is disposed");
     const destroy = () => this.device.destroy();
     // Which waits for what the device is at, for ever if need be.
     if (this.watchdog.isStalled) this.device.queue.onSubmittedWorkDone().then(destroy, destroy);
@@ -242,7 +222,7 @@ class Webgpu implements WebgpuBackend, Tunable {
       counters: this.counts,
       choices: () => this.choices,
       prepare: () => {
-        this.check();
+        this.health.check();
         this.flush();
       },
       callsOf: ({ op, outputs, inputs, attrs }) => {
@@ -318,27 +298,6 @@ class Webgpu implements WebgpuBackend, Tunable {
   private commands(): GPUCommandEncoder {
     this.encoder ??= this.device.createCommandEncoder();
     return this.encoder;
-  }
-
-  /** Waits for the device; where that rejects, the device is stuck or gone, even if it does not say so yet. */
-  private async survive(waiting: Promise<unknown>, what: string): Promise<void> {
-    try {
-      await this.watchdog.watch(patiently(waiting));
-    } catch (error) {
-      this.check();
-      if (error instanceof DeviceStalledError) throw error;
-      const reason = error instanceof Error ? error.message || error.name : error;
-      throw new DeviceLostError(`${this.name}: ${what} failed (${reason}), want a new backend`);
-    }
-    this.check();
-  }
-
-  /** Throws what the device reported since the last call. After a loss everything would seem to succeed. */
-  private check(): void {
-    if (this.lost) throw this.lost;
-    const { failure } = this;
-    this.failure = null;
-    if (failure) throw failure;
   }
 
   private poisonBuffer(): GPUBuffer {

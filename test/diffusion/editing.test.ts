@@ -173,7 +173,6 @@ describe("inpainting", () => {
       edit.step({
         x,
         index: 2,
-        live: { index: 2 },
         memory: [x],
         rng,
         predict: () => expect.unreachable("a jump asks no model"),
@@ -216,7 +215,7 @@ describe("inpainting", () => {
     expect(() => inpaint(sampler, { image, keep, resample: { times: 0 } })).toThrow("inpaint: resample.times is 0");
     expect(() => inpaint(sampler, { image, keep, resample: { times: 2, length: 1.5 } })).toThrow("length is 1.5, want");
     const [x, large] = [row(0), tensor([[0], [0]], { backend: exact })];
-    const call = { x, index: 0, live: { index: 0 }, memory: [], rng: silent, predict: () => x };
+    const call = { x, index: 0, memory: [], rng: silent, predict: () => x };
     expect(() => inpaint(sampler, { image: large, keep: large }).step(call)).toThrow(/image \[2,1\].*batch \[1,1\]/);
   });
 });

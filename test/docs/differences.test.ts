@@ -162,7 +162,6 @@ test("a run of LMS that begins in the middle begins with Euler's step", async ()
       .step({
         x: tensor([1.5], { backend: exact }),
         index: 2,
-        live: { index: 2 },
         memory: [],
         predict: (x: Tensor) => x.mul(0.3),
         rng: randomStream(0),

@@ -1,10 +1,9 @@
 // Inpainting: a sampler that draws only the part of an image that is not known.
 
-import { perStep, type Tensor, weightedSum } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../forward/level.ts";
 import type { NoiseSource, Sampler } from "../sampling/sampler.ts";
-import { stepLevels } from "../sampling/walks/liveLevels.ts";
 import { noisedTo } from "./noisedTo.ts";
 
 /** What is known of the image, and how often to resample. */
@@ -45,22 +44,18 @@ export function inpaint(sampler: Sampler, options: InpaintOptions): Sampler {
   return {
     levels,
     prior,
-    form:
-      sampler.form &&
-      ((index, remembered) =>
-        isJump(index) ? "jump" : `${sampler.form?.(visits[index], remembered)} ${isLast(index)}`),
-    step({ index, live, ...call }) {
-      const [level, next] = stepLevels(levels, live);
+    step({ index, ...call }) {
+      const [level, next] = [levels[index], levels[index + 1]];
       const { x, denoised, memory } = isJump(index)
         ? { x: back(call.x, level, next, call.rng), denoised: undefined, memory: [] }
-        : sampler.step({ ...call, index: visits[index], live: perStep(() => ({ index: visits[live.index] })) });
+        : sampler.step({ ...call, index: visits[index] });
       const kept = keep.cast("bool");
       const known = noisedTo(next, image, call.rng, { shape: x.shape, isData: isLast(index) });
       const pasted = kept.where(known, x);
       if (`${pasted.shape}` !== `${x.shape}`)
         throw new Error(`inpaint: image [${image.shape}], keep [${keep.shape}] for a batch [${x.shape}]`);
       // A jump estimates nothing: what is shown there is x itself, at its scale.
-      const estimate = denoised ?? weightedSum([x], () => [1 / Math.hypot(next.signal, next.noise)]);
+      const estimate = denoised ?? weightedSum([x], [1 / Math.hypot(next.signal, next.noise)]);
       return { x: pasted, denoised: kept.where(image, estimate), memory };
     },
   };
@@ -80,8 +75,7 @@ function visited(steps: number, length: number, times: number): number[] {
 
 /** The forward process from one level to a noisier one: q(x_to | x_from). */
 function back(x: Tensor, from: NoiseLevel, to: NoiseLevel, rng: NoiseSource): Tensor {
-  return weightedSum([x, rng.normal(x.shape, { backend: x.backend })], () => {
-    const ratio = to.signal / from.signal;
-    return [ratio, Math.sqrt(Math.max(0, to.noise ** 2 - (ratio * from.noise) ** 2))];
-  });
+  const ratio = to.signal / from.signal;
+  const noise = Math.sqrt(Math.max(0, to.noise ** 2 - (ratio * from.noise) ** 2));
+  return weightedSum([x, rng.normal(x.shape, { backend: x.backend })], [ratio, noise]);
 }

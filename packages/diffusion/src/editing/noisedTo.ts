@@ -17,7 +17,7 @@ export function noisedTo(
     isData = level.noise === 0,
   }: { readonly shape?: readonly number[]; readonly isData?: boolean } = {},
 ): Tensor {
-  const mean = weightedSum([x0], () => [level.signal]);
+  const mean = weightedSum([x0], [level.signal]);
   if (isData) return mean;
-  return mean.add(weightedSum([rng.normal(shape, { backend: x0.backend })], () => [level.noise]));
+  return mean.add(weightedSum([rng.normal(shape, { backend: x0.backend })], [level.noise]));
 }

@@ -48,7 +48,7 @@ export function readScore(path: NoisePath, predicted: Tensor, x: Tensor, level: 
 /** ε̂ of the model's own prediction, or (x − signal · x̂₀) / noise on a path that does not read it. */
 export function readNoise(path: NoisePath, predicted: Tensor, x: Tensor, level: NoiseLevel): Tensor {
   if (path.noise) return path.noise(predicted, x, level);
-  return weightedSum([x, path.denoise(predicted, x, level)], () => [1 / level.noise, -level.signal / level.noise]);
+  return weightedSum([x, path.denoise(predicted, x, level)], [1 / level.noise, -level.signal / level.noise]);
 }
 
 /** How a path reads what a model predicts at any level. */

@@ -38,7 +38,7 @@ export function sampleSteps({ sampler, model, rng, labels }: SteppedRun): Sample
         const { forward, outputs } = watchedModel(model);
         const predict = (x: Tensor, level: NoiseLevel) =>
           forward(x, new Array<number>(x.shape[0]).fill(level.t), { labels });
-        const result = sampler.step({ x: start, index, live: { index }, memory: kept, predict, rng, labels });
+        const result = sampler.step({ x: start, index, memory: kept, predict, rng, labels });
         const { x, denoised, memory = [] } = result;
         return { x, denoised, memory, faulty: outputs.length > 0 ? [nonFiniteCount(outputs)] : [] };
       }),

@@ -27,23 +27,14 @@ export interface Sampler {
   readonly prior: number;
   /** One step, from levels[index] to levels[index + 1]. */
   step(call: SamplerCall): SamplerResult;
-  /**
-   * Which ops a step runs, by any name: steps of one name, with as many tensors remembered, run the same ops on other numbers, so that
-   * they can be captured as one. Where it is there, `step` takes its numbers from `call.live` and draws from `call.rng` alone, and
-   * reads no tensor. Without it steps are not captured.
-   * @param remembered how many tensors the step before left
-   */
-  form?(index: number, remembered: number): string | number | boolean;
 }
 
 /** What one step of a sampler gets. */
 export interface SamplerCall {
   /** The noised samples, [batch, ...]. */
   readonly x: Tensor;
-  /** Which step: for deciding what is done, as `form` tells it. */
+  /** Which step, from 0 on. */
   readonly index: number;
-  /** The same for the numbers of a step, read anew at each by what is called again then: `perStep`, functions for `weightedSum`. */
-  readonly live: { readonly index: number };
   /** What the step before left for this one; empty at the first. */
   readonly memory: readonly Tensor[];
   /** The model's prediction for x at a level, the same for the whole batch. */

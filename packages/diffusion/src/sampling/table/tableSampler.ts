@@ -1,11 +1,11 @@
 // The driver: runs the table of a solver. The one place where rows become tensors.
 
-import { perStep, type Tensor, weightedSum } from "@pkg/tensor";
+import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../../forward/level.ts";
 import { type NoisePath, readNoise, readScore } from "../../forward/path.ts";
 import type { Sampler, SamplerCall } from "../sampler.ts";
-import { type CheckedStep, checkedSteps } from "./checkedSteps.ts";
-import { type Ask, kept, type Row, type StepTable } from "./step.ts";
+import { checkedSteps } from "./checkedSteps.ts";
+import { type Ask, kept, type StepTable } from "./step.ts";
 
 /** @throws Error for a row that takes what is not there */
 export function tableSampler(
@@ -27,24 +27,15 @@ export function tableSampler(
   return {
     levels,
     prior,
-    form: (index, remembered) => structureOf(stepAt(index, remembered)),
-    step({ x, index, live, memory, predict, rng }) {
+    step({ x, index, memory, predict, rng }) {
       const { rows, keep } = stepAt(index, memory.length);
       const found = new Map<string, Tensor>([["x", x], ...memory.map((tensor, k) => [kept(k), tensor] as const)]);
       const get = (quantity: string): Tensor => found.get(quantity) as Tensor; // the steps are checked
       for (const [quantity, row] of Object.entries(rows)) {
-        /** The same row of the step that is replayed. */
-        const now = <Kind extends Row>(_: Kind) => stepAt(live.index, memory.length).rows[quantity] as Kind;
         if (typeof row === "string") found.set(quantity, get(row));
-        else if ("sum" in row)
-          found.set(
-            quantity,
-            weightedSum(Object.keys(row.sum).map(get), () => Object.values(now(row).sum)),
-          );
+        else if ("sum" in row) found.set(quantity, weightedSum(Object.keys(row.sum).map(get), Object.values(row.sum)));
         else if ("draw" in row) found.set(quantity, rng.normal(x.shape, { backend: x.backend }));
-        else
-          for (const [suffix, value] of asked(path, row, get(row.ask), () => now(row).at, predict))
-            found.set(quantity + suffix, value);
+        else for (const [suffix, value] of asked(path, row, get(row.ask), predict)) found.set(quantity + suffix, value);
       }
       return { x: get("next"), denoised: get("data"), memory: keep.map(get) };
     },
@@ -54,24 +45,13 @@ export function tableSampler(
 /** What a call of the model tells, by what follows the name of its row. */
 function asked(
   path: NoisePath,
-  { reads }: Ask,
+  { at: level, reads }: Ask,
   x: Tensor,
-  at: () => NoiseLevel,
   predict: SamplerCall["predict"],
 ): readonly (readonly [string, Tensor])[] {
-  const level = perStep(() => ({ ...at() })); // a copy, since replays write into it
   const predicted = predict(x, level);
   const data = ["", path.denoise(predicted, x, level)] as const;
   if (!reads) return [data];
   const read = reads === "score" ? readScore : readNoise;
   return [data, [`.${reads}`, read(path, predicted, x, level)]];
-}
-
-/** A step without its numbers. */
-function structureOf({ rows, keep }: CheckedStep): string {
-  const forms = Object.entries(rows).map(([quantity, row]) => {
-    if (typeof row === "string") return [quantity, row];
-    return "sum" in row ? [quantity, Object.keys(row.sum)] : [quantity, { ...row, at: undefined }];
-  });
-  return JSON.stringify([forms, keep]);
 }

@@ -1,7 +1,7 @@
 // Ancestral sampling where the model tells the variance of a step, or something moves its mean: no table of numbers covers these.
 
 import type { Conditioning } from "@pkg/nn";
-import { perStep, type Tensor, tensor, weightedSum } from "@pkg/tensor";
+import { type Tensor, tensor, weightedSum } from "@pkg/tensor";
 import { type DiscretePath, scheduledLevels } from "../../forward/discretePath.ts";
 import type { NoiseLevel } from "../../forward/level.ts";
 import { readNoise } from "../../forward/path.ts";
@@ -9,11 +9,9 @@ import { meanFromNoise, posterior } from "../../forward/posterior.ts";
 import { fixedSmall, type ReverseVariance, splitVariance } from "../../model/variance.ts";
 import type { Schedule } from "../../schedule/schedule.ts";
 import type { Sampler } from "../sampler.ts";
-import { stepLevels } from "./liveLevels.ts";
 
 /**
- * What is added to the mean of a step, of x's shape: how a classifier guides it (`classifierShift`). In captured steps the numbers of
- * the levels may be read in `perStep` alone.
+ * What is added to the mean of a step, of x's shape: how a classifier guides it (`classifierShift`).
  */
 export type MeanShift = (step: {
   readonly x: Tensor;
@@ -51,18 +49,14 @@ export function ancestralWalk(path: DiscretePath, options: AncestralOptions): Sa
   return {
     levels,
     prior,
-    form: isLast,
-    step({ x, index, live, predict, rng, labels }) {
-      const [level, next] = stepLevels(levels, live);
+    step({ x, index, predict, rng, labels }) {
+      const [level, next] = [levels[index], levels[index + 1]];
       const { prediction, raw } = splitVariance(predict(x, level), variance, x.shape);
       const denoised = path.denoise(prediction, x, level);
       const unshifted =
         of === "data"
-          ? weightedSum([denoised, x], () => {
-              const { fromData, fromNoisy } = posterior(schedule, level.t, next.t);
-              return [fromData, fromNoisy];
-            })
-          : weightedSum([x, readNoise(path, prediction, x, level)], () => meanFromNoise(schedule, level.t, next.t));
+          ? weightedSum([denoised, x], meanFromData(schedule, level.t, next.t))
+          : weightedSum([x, readNoise(path, prediction, x, level)], meanFromNoise(schedule, level.t, next.t));
       const spread = spreadOf(variance, { schedule, x, level, next, raw });
       const mean = shift
         ? unshifted.add(shift({ x, level, next, mean: unshifted, variance: spread.variance(), labels }))
@@ -71,6 +65,12 @@ export function ancestralWalk(path: DiscretePath, options: AncestralOptions): Sa
       return { x: spread.around(mean, rng.normal(x.shape, { backend: x.backend })), denoised };
     },
   };
+}
+
+/** The weights of x̂₀ and x in the posterior's mean. */
+function meanFromData(schedule: Schedule, t: number, to: number): readonly number[] {
+  const { fromData, fromNoisy } = posterior(schedule, t, to);
+  return [fromData, fromNoisy];
 }
 
 /** The variance of a step, and what a step adds to its mean: by a number where the model has no say in it. */
@@ -94,11 +94,11 @@ function spreadOf(
     const at = rule.logVarianceAt;
     const power = (exponent: number) => Math.exp(exponent * at(schedule, level.t, next.t));
     return {
-      variance: () => tensor(() => [power(1)], { backend: x.backend }),
-      around: (mean, noise) => weightedSum([mean, noise], () => [1, power(1 / 2)]),
+      variance: () => tensor([power(1)], { backend: x.backend }),
+      around: (mean, noise) => weightedSum([mean, noise], [1, power(1 / 2)]),
     };
   }
-  const everywhere = (at: NoiseLevel) => perStep(() => new Array<number>(x.shape[0]).fill(at.t));
+  const everywhere = (at: NoiseLevel) => new Array<number>(x.shape[0]).fill(at.t);
   const log = rule.logVariance({ schedule, x, times: everywhere(level), to: everywhere(next), raw });
   return {
     variance: () => log.exp(),

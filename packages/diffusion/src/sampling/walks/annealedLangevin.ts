@@ -4,7 +4,6 @@ import { expectArguments } from "../../arguments.ts";
 import { type NoisePath, readScore } from "../../forward/path.ts";
 import type { Sampler } from "../sampler.ts";
 import { checkStepSize, langevinStep } from "./langevin.ts";
-import { liveLevel } from "./liveLevels.ts";
 
 /** The step size and the number of steps per level. */
 export interface AnnealedLangevinOptions {
@@ -36,14 +35,13 @@ export function annealedLangevin(path: NoisePath, options: AnnealedLangevinOptio
   return {
     levels: denoise ? [...walked, last, { t: 0, signal: 1, noise: 0 }] : [...walked, last],
     prior: path.prior,
-    form: (index) => index === walked.length,
-    step({ x, index, live, predict, rng }) {
-      const level = liveLevel(() => walked[live.index] ?? last);
+    step({ x, index, predict, rng }) {
+      const level = walked[index] ?? last;
       const predicted = predict(x, level);
       const denoised = path.denoise(predicted, x, level);
       if (index === walked.length) return { x: denoised, denoised };
       const score = readScore(path, predicted, x, level);
-      return { x: langevinStep(x, score, () => stepSize * (level.noise / last.noise) ** 2, rng), denoised };
+      return { x: langevinStep(x, score, stepSize * (level.noise / last.noise) ** 2, rng), denoised };
     },
   };
 }

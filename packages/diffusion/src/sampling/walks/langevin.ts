@@ -5,7 +5,6 @@ import { expectArguments } from "../../arguments.ts";
 import type { NoiseLevel } from "../../forward/level.ts";
 import { convertAtLevel, type Prediction } from "../../model/parameterization.ts";
 import type { Sampler, SamplerCall } from "../sampler.ts";
-import { liveLevel } from "./liveLevels.ts";
 
 /** The steps of a walk along the score at one noise level. */
 export interface ScoreWalkOptions {
@@ -39,13 +38,13 @@ export function gradientAscent(options: ScoreWalkOptions): Sampler {
  * @throws Error for steps < 1 and τ ≤ 0
  */
 export function langevin(options: ScoreWalkOptions): Sampler {
-  return walk("langevin", options, (x, score, rng) => langevinStep(x, score, () => options.stepSize, rng));
+  return walk("langevin", options, (x, score, rng) => langevinStep(x, score, options.stepSize, rng));
 }
 
 /** x + τ s + √(2τ) z. */
-export function langevinStep(x: Tensor, score: Tensor, stepSize: () => number, rng: SamplerCall["rng"]): Tensor {
+export function langevinStep(x: Tensor, score: Tensor, stepSize: number, rng: SamplerCall["rng"]): Tensor {
   const noise = rng.normal(x.shape, { backend: x.backend });
-  return weightedSum([x, score, noise], () => [1, stepSize(), Math.sqrt(2 * stepSize())]);
+  return weightedSum([x, score, noise], [1, stepSize, Math.sqrt(2 * stepSize)]);
 }
 
 /** The levels of a walk that stays at one. @throws Error for steps < 1, τ ≤ 0, a prior below 0, and what has no score */
@@ -87,9 +86,8 @@ function walk(
   return {
     levels,
     prior: options.prior ?? 1,
-    form: () => "walk",
-    step({ x, live, predict, rng }) {
-      const level = liveLevel(() => levels[live.index]);
+    step({ x, index, predict, rng }) {
+      const level = levels[index];
       const { score, denoised } = scoreAt(predict(x, level), x, options);
       return { x: move(x, score, rng), denoised };
     },

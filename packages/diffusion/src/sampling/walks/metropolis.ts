@@ -31,13 +31,12 @@ export function metropolis(options: MetropolisOptions): Sampler {
   return {
     levels,
     prior: options.prior ?? 1,
-    form: () => "proposal",
     step({ x, memory, predict, rng }) {
       const batch = x.shape[0];
       const column = [batch, ...new Array<number>(x.rank - 1).fill(1)];
       const [oldScore, oldDensity, moves] = memory;
       const here = oldScore ? { score: oldScore, density: oldDensity } : evaluate(x, predict);
-      const proposal = langevinStep(x, here.score, () => stepSize, rng);
+      const proposal = langevinStep(x, here.score, stepSize, rng);
       const there = evaluate(proposal, predict);
       /** −4 τ log q(to | from) up to a constant. */
       const miss = (to: Tensor, from: Tensor, score: Tensor) =>

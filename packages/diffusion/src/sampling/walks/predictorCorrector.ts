@@ -6,7 +6,6 @@ import type { NoiseLevel } from "../../forward/level.ts";
 import { type NoisePath, readScore } from "../../forward/path.ts";
 import { expectWord } from "../../optionWords.ts";
 import type { NoiseSource, Sampler, SamplerCall } from "../sampler.ts";
-import { liveLevel } from "./liveLevels.ts";
 
 /** The corrector's steps, and their place beside the predictor's. */
 export interface CorrectorOptions {
@@ -45,26 +44,24 @@ export function predictorCorrector(predictor: Sampler, path: NoisePath, options:
   const isLast = (index: number) => levels[index + 1].noise === 0;
   expectWord("predictorCorrector", "norms", norms, ["batch", "sample"]);
   expectWord("predictorCorrector", "first", first, ["predictor", "corrector"]);
-  /** x after Langevin steps at the level of an index, which is read anew at each step. */
-  const corrected = (call: SamplerCall, start: Tensor, index: () => number): Tensor => {
-    const level = liveLevel(() => levels[index()]);
-    const below = liveLevel(() => levels[index() + 1] ?? DATA);
+  /** x after Langevin steps at the level of an index. */
+  const corrected = (call: SamplerCall, start: Tensor, index: number): Tensor => {
+    const [level, below = DATA] = [levels[index], levels[index + 1]];
     let x = start;
     for (let k = 0; k < corrections; k++) {
       const score = readScore(path, call.predict(x, level), x, level);
-      x = correct(x, score, call.rng, { scale: () => snr * (level.signal / below.signal), norms });
+      x = correct(x, score, call.rng, { scale: snr * (level.signal / below.signal), norms });
     }
     return x;
   };
   return {
     levels,
     prior,
-    form: predictor.form && ((index, remembered) => `${predictor.form?.(index, remembered)} ${isLast(index)}`),
     step(call) {
-      const { index, live } = call;
-      if (first === "corrector") return predictor.step({ ...call, x: corrected(call, call.x, () => live.index) });
+      const { index } = call;
+      if (first === "corrector") return predictor.step({ ...call, x: corrected(call, call.x, index) });
       const predicted = predictor.step(call);
-      return isLast(index) ? predicted : { ...predicted, x: corrected(call, predicted.x, () => live.index + 1) };
+      return isLast(index) ? predicted : { ...predicted, x: corrected(call, predicted.x, index + 1) };
     },
   };
 }
@@ -76,7 +73,7 @@ function correct(
   x: Tensor,
   score: Tensor,
   rng: NoiseSource,
-  { scale, norms }: { readonly scale: () => number; readonly norms: "batch" | "sample" },
+  { scale, norms }: { readonly scale: number; readonly norms: "batch" | "sample" },
 ): Tensor {
   const noise = rng.normal(x.shape, { backend: x.backend });
   const [ofNoise, ofScore] = [noise, score].map((vector) => {
@@ -86,6 +83,6 @@ function correct(
   // Without a score, as from a model whose last layer is 0, there is no step to size.
   const isZero = ofScore.equal(0);
   const ratio = isZero.where(0, ofNoise.div(isZero.where(1, ofScore)));
-  const root = weightedSum([ratio], () => [scale()]);
+  const root = weightedSum([ratio], [scale]);
   return x.add(score.mul(root.square().mul(2))).add(noise.mul(root.mul(2)));
 }

@@ -1,12 +1,13 @@
-// out[n, j] = table[indices[n], j]; zero for an index outside of the table.
+// out[n, j] = table[indices[n], j], the bits of any type; `missing` for an index outside of the table.
 
-alias Element = vec4<f32>;
+alias Element = vec4<u32>;
 const WORKGROUP = 64u;
 
 struct Params {
   size: u32, // of out, in elements of this kernel
   rows: u32,
   width: u32, // of a row
+  missing: u32, // bits
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -21,7 +22,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     return;
   }
   let index = indices[i / params.width];
-  var element = Element();
+  var element = Element(params.missing);
   if (index >= 0 && index < i32(params.rows)) {
     element = table[u32(index) * params.width + i % params.width];
   }

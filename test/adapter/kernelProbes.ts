@@ -180,7 +180,7 @@ export const stored: Probe = {
 /** Indices that WebGPU keeps inside of the buffer, as it likes. */
 export const outOfBounds: Probe = {
   topic: "past the end of a buffer of [1, 2, 3, 4]",
-  guard: "Every kernel tests its bounds. Indices of `gather` outside of the table read zeros.",
+  guard: "Every kernel tests its bounds. Indices of `gather` outside of the table read NaN.",
   async ask(device) {
     const read = `
 @group(0) @binding(0) var<storage, read> a: array<f32>;

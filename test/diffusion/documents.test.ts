@@ -26,6 +26,7 @@ import {
 } from "@pkg/diffusion";
 import { arange, cpu, grad, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
+import { listOf } from "../setup/listOf.ts";
 
 const backend = cpu({ precision: "float64" });
 const normals = (seed: number, shape: readonly number[], std = 1) => randomStream(seed).normal(shape, { backend, std });
@@ -42,7 +43,7 @@ describe("along trajectories of the forward process", () => {
     const { signal, noise } = levelAt(schedule, t);
     return noise / (signal ** 2 * variance + noise ** 2);
   };
-  const model: Model = { forward: (x, [t]) => x.mul(slope(t)) };
+  const model: Model = { forward: (x, [t]: readonly number[]) => x.mul(slope(t)) };
 
   /** x₀, …, x_T of each draw. */
   async function trajectories(): Promise<number[][]> {
@@ -254,7 +255,7 @@ test("the document's last two lines of classifier-free guidance are one γ apart
   const model: Model = {
     forward: (x, _, { labels = [] } = {}) =>
       tensor(
-        labels.map((label) => (label === null ? 0 : 1)),
+        listOf(labels).map((label) => (label === null ? 0 : 1)),
         { backend, shape: x.shape },
       ),
   };

@@ -34,7 +34,7 @@ const silent = constantNoise(0);
 const row = (...values: number[]) => tensor(Float64Array.from(values), { backend: exact, shape: [1, values.length] });
 
 /** x · t / (t + 1) as noise. */
-const ramp: Model = { forward: (x, [t]) => x.mul(t / (t + 1)) };
+const ramp: Model = { forward: (x, [t]: readonly number[]) => x.mul(t / (t + 1)) };
 
 describe("image to image", () => {
   const sampler = ddim(discretePath(schedule, { steps: 10 }));
@@ -61,7 +61,7 @@ describe("image to image", () => {
   test("of N(0, 1/4) keeps as much of the data as the flow does", async () => {
     // The best noise prediction is linear: each step of DDIM multiplies by a factor.
     const model: Model = {
-      forward: (x, [t]) => {
+      forward: (x, [t]: readonly number[]) => {
         const { signal, noise } = levelAt(schedule, t);
         return x.mul(noise / (signal ** 2 / 4 + noise ** 2));
       },
@@ -155,7 +155,7 @@ describe("inpainting", () => {
     expect(visits(5, 9)).toEqual([0, 1, 2, 3, 4, 5]);
     const times: number[] = [];
     const watched: Model = {
-      forward: (x, [t]) => {
+      forward: (x, [t]: readonly number[]) => {
         times.push(t);
         return x;
       },
@@ -189,7 +189,7 @@ describe("inpainting", () => {
     // the mean ρ y. All steps are linear, so that a run without noise is the mean of runs with it.
     const correlation = 0.9;
     const model: Model = {
-      forward: (x, [t]) => {
+      forward: (x, [t]: readonly number[]) => {
         const { signal, noise } = levelAt(schedule, t);
         const [own, cross] = [1, signal ** 2 * correlation]; // signal² + noise² = 1
         const determinant = own ** 2 - cross ** 2;
@@ -246,7 +246,7 @@ describe("interpolation on the sphere", () => {
   test("of what DDIM inversion makes of two samples leads from one to the other", async () => {
     // On N(0, 1/4) the way to the noise and back multiplies by a number, and so keeps angles: the arc of the noises is that of the data.
     const model: Model = {
-      forward: (x, [t]) => {
+      forward: (x, [t]: readonly number[]) => {
         const { signal, noise } = levelAt(schedule, t);
         return x.mul(noise / (signal ** 2 / 4 + noise ** 2));
       },
@@ -318,7 +318,7 @@ describe("a run's state as bytes", () => {
       const { state, rng } = parseSampleState(readFileSync(process.argv[2]), cpu());
       const stream = randomStream(0);
       stream.restore(rng);
-      const ramp = { forward: (x, [t]) => x.mul(t / (t + 1)) };
+      const ramp = { forward: (x, [t]: readonly number[]) => x.mul(t / (t + 1)) };
       const sampler = dpmSolverPlusPlus(discretePath(linear(1000), { steps: 8 }), { order: 3, eta: 1 });
       const run = sample(sampler, ramp, [2, 3], stream, { from: state });
       console.log(JSON.stringify([...await (await finalSample(run)).data()]));`,

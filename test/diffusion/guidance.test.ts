@@ -29,6 +29,7 @@ import { parameters, unet } from "@pkg/nn";
 import { type Backend, cpu, grad, randomStream, stack, type Tensor, tensor, wasm, webgpu, zeros } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../setup/gpu.ts";
+import { listOf } from "../setup/listOf.ts";
 
 const exact = cpu({ precision: "float64" });
 const schedule = linear(1000);
@@ -55,26 +56,26 @@ function logJoint(x: Tensor, [t]: readonly number[]): Tensor {
 
 /** The best noise prediction, E[ε | x_t] or E[ε | x_t, y], of data [batch]. */
 const oracle: Model = {
-  forward(x, times, { labels = times.map(() => null) } = {}) {
-    const { signal, noise } = levelAt(schedule, times[0]);
+  forward(x, times, { labels = listOf(times).map(() => null) } = {}) {
+    const { signal, noise } = levelAt(schedule, listOf(times)[0]);
     const each = CLASSES.map(({ mean, variance }) =>
       x.sub(signal * mean).mul(noise / (signal ** 2 * variance + noise ** 2)),
     );
-    const known = labels.map((label) => CLASSES.map((_, k) => (label === k ? 1 : 0)));
+    const known = listOf(labels).map((label) => CLASSES.map((_, k) => (label === k ? 1 : 0)));
     const isKnown = tensor(
-      labels.map((label) => [label === null ? 0 : 1]),
+      listOf(labels).map((label) => [label === null ? 0 : 1]),
       { backend: x.backend },
     ).cast("bool");
-    const weights = isKnown.where(tensor(known, { backend: x.backend }), logJoint(x, times).softmax(1));
+    const weights = isKnown.where(tensor(known, { backend: x.backend }), logJoint(x, listOf(times)).softmax(1));
     return stack(each, 1).mul(weights).sum(1);
   },
 };
 
 /** The exact log p(y | x_t). */
 const classify: LogProbability = (x, times, labels) =>
-  logJoint(x, times)
+  logJoint(x, listOf(times))
     .logSoftmax(1)
-    .mul(tensor(Int32Array.from(labels), { backend: x.backend }).oneHot(2))
+    .mul(tensor(Int32Array.from(listOf(labels)), { backend: x.backend }).oneHot(2))
     .sum(1);
 
 const X = tensor(Float64Array.of(-1.7, -0.4, 0.1, 0.9, 2.2), { backend: exact });
@@ -91,9 +92,9 @@ describe("classifier-free guidance", () => {
   test("has the score of p(x)^(1 − s) p(x | y)^s at every level", async () => {
     // Both Gaussian: without a label N(0, 2), with one N(±1, 0.25). The product is Gaussian again, of precision Λ and mean μ.
     const gaussians: Model = {
-      forward(x, [t], { labels = [] } = {}) {
+      forward(x, [t]: readonly number[], { labels = [] } = {}) {
         const { signal, noise } = levelAt(schedule, t);
-        const parts = labels.map((label) => (label === null ? [0, 2] : [label === 0 ? -1 : 1, 0.25]));
+        const parts = listOf(labels).map((label) => (label === null ? [0, 2] : [label === 0 ? -1 : 1, 0.25]));
         const column = (f: (mean: number, variance: number) => number) =>
           tensor(
             Float64Array.from(parts, ([mean, variance]) => f(mean, variance)),
@@ -156,7 +157,7 @@ describe("classifier-free guidance", () => {
     const watched: Model = {
       forward: (x, times, conditioning) => {
         expect(times).toHaveLength(x.shape[0]);
-        calls.push(conditioning?.labels);
+        calls.push(listOf(conditioning?.labels ?? []));
         return x;
       },
     };
@@ -184,7 +185,7 @@ describe("classifier-free guidance", () => {
       forward: (x, times, { labels = [] } = {}) =>
         x.add(
           tensor(
-            labels.map((label, k) => [label === null ? 0 : times[k]]),
+            listOf(labels).map((label, k) => [label === null ? 0 : listOf(times)[k]]),
             { backend: exact },
           ),
         ),
@@ -197,7 +198,7 @@ describe("classifier-free guidance", () => {
     const wide = randomStream(3).normal([4, 3, 5], { backend: exact });
     const model: Model = {
       forward: (x, times, { labels = [] } = {}) => {
-        const slopes = labels.map((label, k) => [[label === null ? 0.2 * k - 1 : 1 + times[k] / 10]]);
+        const slopes = listOf(labels).map((label, k) => [[label === null ? 0.2 * k - 1 : 1 + listOf(times)[k] / 10]]);
         return x.mul(tensor(slopes, { backend: exact })).add(x.square().mul(0.1));
       },
     };
@@ -209,7 +210,7 @@ describe("classifier-free guidance", () => {
     const ratio = spread(conditional).div(spread(guided(0)));
     await expectClose(guided(0.7), guided(0).mul(ratio.mul(0.7).add(0.3)), 12);
     await expectClose(classifierFree(model, { scale: 1, rescale: 0.7 }).forward(...call), conditional, 15);
-    const flat: Model = { forward: (x, _, { labels = [] } = {}) => x.mul(0).add(labels.length) };
+    const flat: Model = { forward: (x, _, { labels = [] } = {}) => x.mul(0).add(listOf(labels).length) };
     expect(
       await classifierFree(flat, { scale: 3, rescale: 1 })
         .forward(...call)
@@ -223,7 +224,7 @@ describe("classifier-free guidance", () => {
     const cubic: Model & { a: Tensor } = {
       a,
       forward: (x, _, { labels = [] } = {}) => {
-        const factors = labels.map((label) => (label === null ? 1 : 2));
+        const factors = listOf(labels).map((label) => (label === null ? 1 : 2));
         const column = tensor(factors, { backend: exact, shape: [factors.length, ...x.shape.slice(1).fill(1)] });
         return x.mul(x).mul(x).mul(a).mul(column);
       },
@@ -257,7 +258,7 @@ describe("classifier-free guidance", () => {
           .reshape([...x.shape.slice(0, -1), 2 * x.shape[x.rank - 1]])
           .mul(
             tensor(
-              labels.map((label) => [label === null ? 1 : 2]),
+              listOf(labels).map((label) => [label === null ? 1 : 2]),
               { backend: exact },
             ),
           ),
@@ -290,12 +291,12 @@ describe("classifier-free guidance", () => {
 test("strong guidance ends at its label when ε̂ follows the clipped x̂₀, and away from it when DDIM keeps the model's own", async () => {
   // Two narrow classes at ±1, told exactly.
   const narrow: Model = {
-    forward(x, [t], { labels = [] } = {}) {
+    forward(x, [t]: readonly number[], { labels = [] } = {}) {
       const { signal, noise } = levelAt(schedule, t);
       const total = signal ** 2 * 0.01 + noise ** 2;
       const side = x.mul(signal / total).tanh(); // E[class | x] of classes that are as likely
       const column = tensor(
-        labels.map((label) => (label === null ? 0 : 2 * label - 1)),
+        listOf(labels).map((label) => (label === null ? 0 : 2 * label - 1)),
         { backend: x.backend },
       );
       const isNone = column.equal(0);
@@ -371,14 +372,19 @@ for (const { name, open, skip } of backends) {
           x
             .mul(
               tensor(
-                labels.map((label) => [[label === null ? 0.5 : label]]),
+                listOf(labels).map((label) => [[label === null ? 0.5 : label]]),
                 { backend },
               ),
             )
             .add(x.square().mul(0.1)),
       };
       const slope: LogProbability = (x, _, labels) =>
-        x.flatten(1).square().mean(1).mul(tensor(labels, { backend })).neg();
+        x
+          .flatten(1)
+          .square()
+          .mean(1)
+          .mul(tensor([...listOf(labels)], { backend }))
+          .neg();
       const call = [x, [10, 400, 999], { labels: [1, 2, 3] }] as const;
       return [
         classifierFree(model, { scale: 3, rescale: 0.7, interval: [100, 999] }).forward(...call),
@@ -398,7 +404,7 @@ for (const { name, open, skip } of backends) {
 
 describe("classifier guidance", () => {
   const silent: NoiseSource = { normal: (shape) => zeros(shape, { backend: exact }) };
-  const slope: LogProbability = (x, _, labels) => x.mul(tensor(labels, { backend: exact })).add(5);
+  const slope: LogProbability = (x, _, labels) => x.mul(tensor([...listOf(labels)], { backend: exact })).add(5);
   const halved: Model = { forward: (x) => x.mul(0.5) };
 
   test.each([
@@ -430,7 +436,7 @@ describe("classifier guidance", () => {
 
   test("of the mean looks at x_t, or at μ with the time of the next level; small variances end unguided", async () => {
     const seen: [number, number][] = [];
-    const watching: LogProbability = (x, [t]) => x.square().mul(t);
+    const watching: LogProbability = (x, times) => x.square().mul(listOf(times)[0]);
     const shift = (at: "x" | "mean", t: number, next: number, sigma2: number) => {
       const [x, mean, variance] = [3, 2, sigma2].map((value) => tensor(Float64Array.of(value), { backend: exact }));
       const [level, after] = [t, next].map((step) => levelAt(schedule, step));

@@ -28,10 +28,12 @@ import {
   sampleFlow,
   verifySampler,
 } from "@pkg/diffusion";
+import type { Times } from "@pkg/nn";
 import { type Backend, concat, grad, liveTensors, onesLike, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../setup/backends.ts";
 import { heldTensors } from "../setup/heldTensors.ts";
+import { listOf } from "../setup/listOf.ts";
 
 const schedule = linear(20, { start: 1e-3, end: 0.3 });
 
@@ -52,7 +54,7 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
   const failing = (value: number, from = 7): Model => ({
     forward: (x, times) => {
       const healthy = x.mul(0.9);
-      const isBad = (i: number, k: number) => i === x.shape[0] - 1 && k === 2 && times[i] >= from;
+      const isBad = (i: number, k: number) => i === x.shape[0] - 1 && k === 2 && listOf(times)[i] >= from;
       const size = x.size / x.shape[0];
       const mask = Array.from({ length: x.size }, (_, at) => Number(isBad(Math.floor(at / size), at % size)));
       return tensor(mask, { backend, shape: x.shape }).cast("bool").where(value, healthy);
@@ -142,7 +144,7 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
     });
 
     test("a classifier's slope that is not finite is no guidance", async () => {
-      const slope = (x: Tensor, times: readonly number[]) => x.mul(failing(value, 0).forward(x, times)).sum(1);
+      const slope = (x: Tensor, times: Times) => x.mul(failing(value, 0).forward(x, times)).sum(1);
       const labels = [0, 0];
       const guided = classifierGuidance(healthy, slope, { levels: schedule });
       const run = sample(ddim(discretePath(schedule, { steps: 20, clip: true })), guided, [2, 4], randomStream(0), {
@@ -152,7 +154,7 @@ describe.each(openers.filter(({ skip }) => !skip))("on $name", ({ open }) => {
       await expect(finalSample(run)).rejects.toThrow(
         /^sample: the model's output at step 0 \(t = 19\) has [1-8] elements/,
       );
-      const last = (x: Tensor, times: readonly number[]) => (times[0] === 0 ? slope(x, times) : x.sum(1));
+      const last = (x: Tensor, times: Times) => (listOf(times)[0] === 0 ? slope(x, times) : x.sum(1));
       const shifted = sample(
         ancestral(discretePath(schedule), { shift: classifierShift(last) }),
         healthy,

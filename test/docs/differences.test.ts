@@ -32,7 +32,7 @@ const schedule = linear(1000);
 
 /** The fixture of diffusers' scheduler tests, with its sum of magnitudes. */
 async function fixtureSum(sampler: Sampler): Promise<number> {
-  const model: Model = { forward: (x, [t]) => x.mul(t / (t + 1)) };
+  const model: Model = { forward: (x, [t]: readonly number[]) => x.mul(t / (t + 1)) };
   const start = Float64Array.from({ length: 768 }, (_, i) => ((i % 192) * 4 + Math.floor(i / 192)) / 768);
   const x = tensor(start, { backend: exact, shape: [4, 3, 8, 8] });
   const run = sample(sampler, model, x.shape, torchStream(0), { from: { x } });

@@ -60,6 +60,10 @@ const TENSOR: Kind = {
 };
 const NUMBER: Kind = { is: (value) => typeof value === "number", wanted: "a number" };
 const NUMBERS: Kind = { is: isList, wanted: "a list of numbers" };
+const PER_SAMPLE: Kind = {
+  is: (value) => isList(value) || value instanceof Tensor,
+  wanted: "a list of numbers or a tensor, one a sample",
+};
 const FUNCTION: Kind = { is: (value) => typeof value === "function", wanted: "a function" };
 const OPTIONS: Kind = {
   is: (value) => fields()(value) && !isList(value) && !fields("then")(value),
@@ -101,9 +105,10 @@ const KINDS = {
   output: TENSOR,
   nats: NUMBER,
   probability: NUMBER,
-  times: NUMBERS,
-  labels: NUMBERS,
+  times: PER_SAMPLE,
+  labels: PER_SAMPLE,
   sigmas: NUMBERS,
+  steps: NUMBERS,
   shape: NUMBERS,
   betas: NUMBERS,
   alphaBars: NUMBERS,

@@ -9,6 +9,7 @@ export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
 export { dequantise, dequantisedBits } from "./forward/dequantise.ts";
 export { type DiscretePath, type DiscretePathOptions, discretePath } from "./forward/discretePath.ts";
+export type { GivenNoise } from "./forward/forward.ts";
 export { forwardChain, forwardStep, qSample } from "./forward/forward.ts";
 export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./forward/level.ts";
 export { noiseEnergies } from "./forward/noiseEnergies.ts";
@@ -122,7 +123,14 @@ export type { MixtureParts } from "./oracle/components.ts";
 export { type GaussianParts, gaussianOracle } from "./oracle/gaussian.ts";
 export { type MixtureOracle, mixtureOracle } from "./oracle/mixture.ts";
 export { oracleModel } from "./oracle/model.ts";
-export { type Density, type Noising, type Oracle, oracleScore } from "./oracle/oracle.ts";
+export {
+  type Density,
+  type Noising,
+  type Noisings,
+  type NoisingTensors,
+  type Oracle,
+  oracleScore,
+} from "./oracle/oracle.ts";
 export { oraclePath } from "./oracle/path.ts";
 export { banana, type CircleOptions, checkerboard, eightGaussians, ring } from "./oracle/planar.ts";
 export { solverNamed, solvers } from "./sampling/namedSolvers.ts";
@@ -174,6 +182,7 @@ export {
 } from "./schedule/schedules.ts";
 export { exponential, karras, polyexponential, type SigmaRange } from "./schedule/sigmas.ts";
 export { type Spacing, spacedTimes } from "./schedule/spacing.ts";
+export { type ScheduleTables, scheduleTables } from "./schedule/tables.ts";
 export {
   type DrawnTimes,
   type LossAwareSampler,

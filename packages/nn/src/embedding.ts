@@ -1,51 +1,21 @@
-// What the network knows besides the image: sinusoidal time embeddings and a table of class embeddings.
+// A table of learned vectors, one per class.
 
-import { type Backend, optionsOf, type Tensor, tensor, wrongArgument } from "@pkg/tensor";
+import { Tensor, tensor } from "@pkg/tensor";
 import { expectCount, expectInit, fanInUniform, type InitOptions } from "./init.ts";
-
-/**
- * [cos(t f₀), …, cos(t f_{n−1}), sin(t f₀), …, sin(t f_{n−1})] with f_k = maxPeriod^(−k / n) and n = channels / 2
- * (Vaswani et al. 2017, in the order of DDPM's successors). Computed in float64 on the host: built-in GPU sines are too coarse.
- * @param times one a sample
- * @param channels even
- * @returns [times.length, channels]
- */
-export function sinusoidalEmbedding(
-  times: readonly number[],
-  channels: number,
-  options: { readonly backend?: Backend; readonly maxPeriod?: number } = {},
-): Tensor {
-  const { backend, maxPeriod = 10_000 } = optionsOf("sinusoidalEmbedding", options, "{ backend }");
-  if (!Array.isArray(times))
-    throw wrongArgument("sinusoidalEmbedding", "times", times, "a list of numbers, one a sample");
-  if (!(Number.isInteger(channels) && channels > 0 && channels % 2 === 0)) {
-    throw new Error(`sinusoidalEmbedding: ${channels} channels, want an even number of them`);
-  }
-  const half = channels / 2;
-  const values = (): Float32Array => {
-    const table = new Float32Array(times.length * channels);
-    for (const [row, t] of times.entries()) {
-      if (!Number.isFinite(t)) throw new Error(`sinusoidalEmbedding: time ${t}, want finite numbers`);
-      for (let k = 0; k < half; k++) {
-        const angle = t * maxPeriod ** (-k / half);
-        table[row * channels + k] = Math.cos(angle);
-        table[row * channels + half + k] = Math.sin(angle);
-      }
-    }
-    return table;
-  };
-  return tensor(values, { backend, shape: [times.length, channels] });
-}
+import type { Labels } from "./times.ts";
 
 /** A learned vector for each of a number of classes. */
 export interface Embedding {
   /** [classes, channels] */
   readonly weight: Tensor;
-  /** indices (integers in [0, classes)), or a function that gives them at every step → [indices.length, channels] */
-  forward(indices: readonly number[] | (() => readonly number[])): Tensor;
+  /**
+   * Integers in [0, classes), a function that gives them at every step, or an int32 tensor → [indices.length, channels]. Of an index
+   * in a tensor that is outside of the table the row is NaN.
+   */
+  forward(indices: Tensor | readonly number[] | (() => readonly number[])): Tensor;
 }
 
-/** A table of vectors, drawn by `fanInUniform`. @throws Error from forward for an index outside of the table */
+/** A table of vectors, drawn by `fanInUniform`. @throws Error from forward for an index outside of the table in a list */
 export function embedding(classes: number, channels: number, init: InitOptions): Embedding {
   expectCount("embedding", "classes", classes);
   expectCount("embedding", "channels", channels);
@@ -53,6 +23,7 @@ export function embedding(classes: number, channels: number, init: InitOptions):
   const layer: Embedding = {
     weight: fanInUniform([classes, channels], channels, init),
     forward(indices) {
+      if (indices instanceof Tensor) return layer.weight.gather(indices);
       const checked = (): Int32Array => {
         const given = typeof indices === "function" ? indices() : indices;
         const wrong = given.findIndex((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
@@ -66,10 +37,21 @@ export function embedding(classes: number, channels: number, init: InitOptions):
 }
 
 /**
- * The row of a label in a table whose last row, after those of the classes, stands for none.
- * @param name whose label it is, for the error
+ * The rows of labels in a table whose last row, after those of the classes, stands for none.
+ * @param name whose labels they are, for errors
+ * @throws Error from the function for a label that is no class
  */
-export function classOf(name: string, label: number | null, classes: number): number {
+export function classesOf(
+  name: string,
+  labels: Labels | undefined,
+  classes: number,
+  batch: number,
+): Tensor | (() => readonly number[]) {
+  if (labels instanceof Tensor) return labels;
+  return () => Array.from({ length: batch }, (_, k) => classOf(name, labels ? labels[k] : null, classes));
+}
+
+function classOf(name: string, label: number | null, classes: number): number {
   if (label === null) return classes;
   if (Number.isInteger(label) && label >= 0 && label < classes) return label;
   throw new Error(`${name}: label ${label}, want null or an integer in [0, ${classes - 1}]`);

@@ -4,9 +4,10 @@
  */
 
 export { type AttentionBlock, attentionBlock } from "./attention.ts";
+export type { Conditioning, NumberConfig } from "./conditioning.ts";
 export { type Conv2d, conv2d } from "./conv.ts";
 export { type Ema, ema } from "./ema.ts";
-export { type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
+export { type Embedding, embedding } from "./embedding.ts";
 export { load, save, stateBytes } from "./file.ts";
 export { fanInUniform, type InitOptions, zeroInit } from "./init.ts";
 export { type LearningRate, linearDecay, warmup } from "./learningRate.ts";
@@ -17,4 +18,6 @@ export { type GroupNorm, groupNorm } from "./norm.ts";
 export { type AdamWOptions, adamW, type Optimizer } from "./optimizer.ts";
 export { buffer, freeze, parameterCount, parameters, unfreeze } from "./parameters.ts";
 export { type ResidualBlock, type ResidualOptions, residualBlock } from "./residual.ts";
-export { type Conditioning, type Unet, type UnetConfig, unet } from "./unet.ts";
+export { type SinusoidOptions, sinusoidalEmbedding } from "./sinusoid.ts";
+export { checkLabels, checkTimes, type Labels, type Times } from "./times.ts";
+export { type Unet, type UnetConfig, unet } from "./unet.ts";

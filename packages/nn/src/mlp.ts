@@ -1,10 +1,12 @@
 // The multilayer perceptron: affine maps with an activation between them, which may know the time and the class of each sample.
 
 import { concat, type Tensor, tidy, wrongArgument } from "@pkg/tensor";
-import { classOf, type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
+import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
+import { classesOf, type Embedding, embedding } from "./embedding.ts";
 import { expectConfig, expectInit, type InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
-import type { Conditioning } from "./unet.ts";
+import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "./sinusoid.ts";
+import { checkLabels, checkTimes, type Times } from "./times.ts";
 
 /** Plain data, as checkpoints store it. */
 export interface MlpConfig {
@@ -14,6 +16,10 @@ export interface MlpConfig {
   readonly activation?: "silu" | "softplus" | "tanh";
   /** The channels of the time's sinusoidal embedding, which is put beside the input; even. Default: the network knows no time. */
   readonly timeChannels?: number;
+  /** How times are embedded: period, order, shift and scale. */
+  readonly timeEmbedding?: SinusoidOptions;
+  /** More numbers per sample that every call has to bring (`conditioning.numbers`), embedded in `timeChannels` channels each. */
+  readonly numbers?: NumberConfig;
   /** Classes to condition on, each with a learned vector put beside the input; one more stands for "no class". Default: none. */
   readonly classes?: number;
   /** The length of a class's vector. Default 16. */
@@ -29,12 +35,13 @@ export interface Mlp {
   /**
    * Applies the network.
    * @param x [batch, sizes[0]]
-   * @param times one a sample, on the scale of 0 … 1000 (of noise levels something like 100 · ln σ); a network without `timeChannels`
-   * does not see them
+   * @param times one per sample, on the scale of 0 … 1000 (of noise levels something like 100 · ln σ) unless `timeEmbedding` has another;
+   * a network without `timeChannels` does not see them
    * @returns [batch, last of sizes]
-   * @throws Error for a wrong shape or number of times or labels, and for labels without classes
+   * @throws Error for a wrong shape of x; for times, labels or numbers of another number, and tensors of them of another shape, type or
+   * backend; for labels without classes; and for numbers that are missing or not configured
    */
-  forward(x: Tensor, times?: readonly number[], conditioning?: Pick<Conditioning, "labels">): Tensor;
+  forward(x: Tensor, times?: Times, conditioning?: Conditioning): Tensor;
 }
 
 /** A multilayer perceptron with drawn weights. @throws Error naming the field when the configuration is impossible */
@@ -42,22 +49,32 @@ export function mlp(config: MlpConfig, init: InitOptions): Mlp {
   expectConfig("mlp", config);
   expectInit("mlp", init);
   checkConfig(config);
-  const { sizes, activation = "silu", timeChannels = 0, classes, classChannels = 16 } = config;
-  const inputs = sizes[0] + timeChannels + (classes === undefined ? 0 : classChannels);
+  const {
+    sizes,
+    activation = "silu",
+    timeChannels = 0,
+    timeEmbedding,
+    numbers = {},
+    classes,
+    classChannels = 16,
+  } = config;
+  const embedded = timeChannels * (1 + Object.keys(numbers).length);
+  const inputs = sizes[0] + embedded + (classes === undefined ? 0 : classChannels);
   const model: Mlp = {
     ...(classes !== undefined && { classes: embedding(classes + 1, classChannels, init) }),
     layers: sizes.slice(1).map((to, k) => linear(k === 0 ? inputs : sizes[k], to, init)),
-    forward: (x, times, { labels } = {}) =>
+    forward: (x, times, conditioning = {}) =>
       tidy(() => {
+        const { labels, steps } = conditioning;
         checkCall(config, x, times, labels);
+        const { backend } = x;
         const beside = [
-          ...(timeChannels > 0 && times ? [sinusoidalEmbedding(times, timeChannels, { backend: x.backend })] : []),
+          ...(timeChannels > 0 && times
+            ? [sinusoidalEmbedding(times, timeChannels, { ...timeEmbedding, backend, steps })]
+            : []),
+          ...Object.values(embeddedNumbers("mlp", numbers, conditioning, x, timeChannels)),
           ...(model.classes && classes !== undefined
-            ? [
-                model.classes.forward(() =>
-                  Array.from({ length: x.shape[0] }, (_, k) => classOf("mlp", labels ? labels[k] : null, classes)),
-                ),
-              ]
+            ? [model.classes.forward(classesOf("mlp", labels, classes, x.shape[0]))]
             : []),
         ];
         const [first, ...rest] = model.layers;
@@ -70,25 +87,28 @@ export function mlp(config: MlpConfig, init: InitOptions): Mlp {
 
 function checkCall(
   { sizes, timeChannels = 0, classes }: MlpConfig,
-  { shape }: Tensor,
-  times: readonly number[] | undefined,
+  x: Tensor,
+  times: Times | undefined,
   labels: Conditioning["labels"],
 ): void {
-  const [batch] = shape;
+  const { shape } = x;
   if (shape.length !== 2 || shape[1] !== sizes[0])
     throw new Error(`mlp: x has shape [${shape.join(", ")}], want [batch, ${sizes[0]}]`);
-  if (timeChannels > 0 && times?.length !== batch)
-    throw new Error(`mlp: ${times?.length ?? "no"} times for a batch of ${batch}, want one a sample`);
+  if (timeChannels > 0) {
+    if (times === undefined) throw new Error(`mlp: no times for a batch of ${shape[0]}, want one a sample`);
+    checkTimes("mlp", times, x);
+  }
   if (!labels) return;
   if (classes === undefined) throw new Error("mlp: labels given to a model without classes, want none");
-  if (labels.length !== batch)
-    throw new Error(`mlp: ${labels.length} labels for a batch of ${batch}, want one a sample`);
+  checkLabels("mlp", labels, x);
 }
 
 function checkConfig({
   sizes,
   activation = "silu",
   timeChannels = 0,
+  timeEmbedding = {},
+  numbers = {},
   classes = 1,
   classChannels = 1,
 }: MlpConfig): void {
@@ -100,6 +120,12 @@ function checkConfig({
     throw new Error(`mlp: activation is ${activation}, want silu, softplus or tanh`);
   if (!(Number.isInteger(timeChannels) && timeChannels >= 0 && timeChannels % 2 === 0))
     throw new Error(`mlp: timeChannels is ${timeChannels}, want an even number (half are sines, half cosines)`);
+  if (timeChannels > 0) checkSinusoid("mlp: timeEmbedding", timeEmbedding, timeChannels);
+  else if (Object.keys(numbers).length > 0)
+    throw new Error(
+      `mlp: numbers ${Object.keys(numbers).join(", ")} without timeChannels, want channels to embed them in`,
+    );
+  checkNumberConfig("mlp", numbers, timeChannels);
   for (const [name, value] of Object.entries({ classes, classChannels }))
     if (!isCount(value)) throw new Error(`mlp: ${name} is ${value}, want a positive integer`);
 }

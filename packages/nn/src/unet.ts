@@ -1,13 +1,16 @@
 // The U-Net of DDPM (Ho et al. 2020, appendix B) from a configuration.
 
-import { concat, type RandomStream, type Tensor, tidy } from "@pkg/tensor";
+import { concat, type Tensor, tidy } from "@pkg/tensor";
 import { type AttentionBlock, attentionBlock } from "./attention.ts";
+import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
 import { type Conv2d, conv2d } from "./conv.ts";
-import { classOf, type Embedding, embedding, sinusoidalEmbedding } from "./embedding.ts";
+import { classesOf, type Embedding, embedding } from "./embedding.ts";
 import { expectConfig, expectInit, type InitOptions } from "./init.ts";
 import { type Linear, linear } from "./linear.ts";
 import { type GroupNorm, groupNorm } from "./norm.ts";
 import { type ResidualBlock, residualBlock } from "./residual.ts";
+import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "./sinusoid.ts";
+import { checkLabels, checkTimes, type Times } from "./times.ts";
 
 /** Plain data, as checkpoints store it. */
 export interface UnetConfig {
@@ -31,14 +34,10 @@ export interface UnetConfig {
   readonly classes?: number;
   /** Let the embedding scale and shift the norms instead of being added. Default false. */
   readonly scaleShift?: boolean;
-}
-
-/** What a call may carry besides image and time. */
-export interface Conditioning {
-  /** One class a sample in [0, classes); null for none. */
-  readonly labels?: readonly (number | null)[];
-  /** Draws dropout masks: given in training, left out in sampling. */
-  readonly rng?: RandomStream;
+  /** How times are embedded: period, order, shift and scale. */
+  readonly timeEmbedding?: SinusoidOptions;
+  /** More numbers per sample that every call has to bring (`conditioning.numbers`): each is embedded as time is, and added to it. */
+  readonly numbers?: NumberConfig;
 }
 
 interface Stage {
@@ -52,10 +51,17 @@ interface Level {
   readonly resample?: Conv2d;
 }
 
+/** The two maps that an extra number's embedding goes through. */
+interface NumberMaps {
+  readonly first: Linear;
+  readonly second: Linear;
+}
+
 /** A U-Net; its fields are its state. */
 export interface Unet {
   readonly time1: Linear;
   readonly time2: Linear;
+  readonly numbers?: Readonly<Record<string, NumberMaps>>;
   readonly classes?: Embedding;
   readonly input: Conv2d;
   readonly down: readonly Level[];
@@ -66,11 +72,12 @@ export interface Unet {
   /**
    * Applies the network.
    * @param x [batch, height, width, inChannels], any height and width
-   * @param times one a sample, on the scale of 0 … 1000
+   * @param times one per sample, on the scale of 0 … 1000 unless `timeEmbedding` has another
    * @returns [batch, height, width, outChannels]
-   * @throws Error for a wrong number of times or labels, and for labels without classes
+   * @throws Error for times, labels or numbers of another number, and tensors of them of another shape, type or backend; for labels
+   * without classes; and for numbers that are missing or not configured
    */
-  forward(x: Tensor, times: readonly number[], conditioning?: Conditioning): Tensor;
+  forward(x: Tensor, times: Times, conditioning?: Conditioning): Tensor;
 }
 
 /**
@@ -145,6 +152,17 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
   const model: Unet = {
     time1: linear(channels, embeddingChannels, init),
     time2: linear(embeddingChannels, embeddingChannels, init),
+    ...(config.numbers && {
+      numbers: Object.fromEntries(
+        Object.keys(config.numbers).map((name): [string, NumberMaps] => [
+          name,
+          {
+            first: linear(channels, embeddingChannels, init),
+            second: linear(embeddingChannels, embeddingChannels, init),
+          },
+        ]),
+      ),
+    }),
     ...(config.classes && { classes: embedding(config.classes + 1, embeddingChannels, init) }),
     input,
     down,
@@ -157,15 +175,10 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
   return model;
 }
 
-function forward(
-  model: Unet,
-  config: UnetConfig,
-  x: Tensor,
-  times: readonly number[],
-  { labels, rng }: Conditioning,
-): Tensor {
+function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, conditioning: Conditioning): Tensor {
+  const { labels, rng } = conditioning;
   checkCall(config, x, times, labels);
-  const embedded = embed(model, config, x, times, labels);
+  const embedded = embed(model, config, x, times, conditioning);
   // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
   const through = (input: Tensor, { block, attention }: Stage): Tensor =>
     tidy(() => {
@@ -201,37 +214,37 @@ function forward(
   return model.output.forward(model.norm.forward(hidden));
 }
 
-/** [batch, embeddingChannels]: time, plus class where there are classes, activated for the blocks. */
+/** [batch, embeddingChannels]: time, plus class and numbers where there are any, activated for the blocks. */
 function embed(
   model: Unet,
-  { channels, classes }: UnetConfig,
-  { backend }: Tensor,
-  times: readonly number[],
-  labels: Conditioning["labels"],
+  { channels, classes, timeEmbedding, numbers = {} }: UnetConfig,
+  x: Tensor,
+  times: Times,
+  conditioning: Conditioning,
 ): Tensor {
-  const time = model.time2.forward(model.time1.forward(sinusoidalEmbedding(times, channels, { backend })).silu());
-  if (!model.classes || classes === undefined) return time.silu();
-  const none = classes;
-  return time
-    .add(model.classes.forward(() => times.map((_, k) => classOf("unet", labels ? labels[k] : null, none))))
-    .silu();
+  const { labels, steps } = conditioning;
+  const { backend } = x;
+  const mapped = (embedded: Tensor, first: Linear, second: Linear) => second.forward(first.forward(embedded).silu());
+  const time = sinusoidalEmbedding(times, channels, { ...timeEmbedding, backend, steps });
+  const parts = [mapped(time, model.time1, model.time2)];
+  if (model.classes && classes !== undefined)
+    parts.push(model.classes.forward(classesOf("unet", labels, classes, x.shape[0])));
+  for (const [name, embedded] of Object.entries(embeddedNumbers("unet", numbers, conditioning, x, channels))) {
+    const maps = model.numbers?.[name];
+    if (maps) parts.push(mapped(embedded, maps.first, maps.second));
+  }
+  return parts.reduce((sum, part) => sum.add(part)).silu();
 }
 
-function checkCall(
-  { inChannels, classes }: UnetConfig,
-  { shape }: Tensor,
-  times: readonly number[],
-  labels: Conditioning["labels"],
-): void {
+function checkCall({ inChannels, classes }: UnetConfig, x: Tensor, times: Times, labels: Conditioning["labels"]): void {
+  const { shape } = x;
   if (shape.length !== 4 || shape[3] !== inChannels) {
     throw new Error(`unet: x has shape [${shape.join(", ")}], want [batch, height, width, ${inChannels}]`);
   }
-  if (times.length !== shape[0])
-    throw new Error(`unet: ${times.length} times for a batch of ${shape[0]}, want one a sample`);
+  checkTimes("unet", times, x);
   if (!labels) return;
   if (classes === undefined) throw new Error("unet: labels given to a model without classes, want none");
-  if (labels.length !== shape[0])
-    throw new Error(`unet: ${labels.length} labels for a batch of ${shape[0]}, want one a sample`);
+  checkLabels("unet", labels, x);
 }
 
 function checkConfig(config: UnetConfig): void {
@@ -244,6 +257,8 @@ function checkConfig(config: UnetConfig): void {
     heads = 1,
     classes,
     dropout = 0,
+    timeEmbedding = {},
+    numbers = {},
   } = config;
   for (const [name, value] of Object.entries({
     inChannels,
@@ -257,6 +272,8 @@ function checkConfig(config: UnetConfig): void {
   }
   if (channels % 2 !== 0)
     throw new Error(`unet: channels is ${channels}, want an even number (half are sines, half cosines)`);
+  checkSinusoid("unet: timeEmbedding", timeEmbedding, channels);
+  checkNumberConfig("unet", numbers, channels);
   if (multipliers.length === 0 || !multipliers.every((m) => Number.isInteger(m * channels) && m > 0)) {
     throw new Error(`unet: multipliers is [${multipliers.join(", ")}], want at least one, each giving whole channels`);
   }

@@ -12,7 +12,7 @@ import { Tensor } from "./tensor.ts";
  * @param labels int32 [...], or as many integers in row-major order; each in 0 … classes − 1
  * @param options `reduction`: "mean" over the labels (the default), "sum", or "none"
  * @returns [], or for "none" the shape of the labels
- * @throws ShapeError when shapes do not fit; Error for a label outside of the classes, unless the labels are a tensor on a GPU
+ * @throws ShapeError when shapes do not fit; Error for a label in a list outside of the classes: of one in a tensor the loss is NaN
  */
 export function crossEntropy(
   logits: Tensor,

@@ -36,12 +36,12 @@ function drawing(
 
 /** Two draws of a batch of seven. The weights are of float32, as the losses have them. */
 function times(sampler: TimestepSampler, steps = 1000): BitCase {
-  return async () => {
+  return async (backend) => {
     const rng = stream();
-    const draws = [sampler(steps, 7, rng), sampler(steps, 7, rng)];
+    const draws = [sampler(steps, 7, rng, backend), sampler(steps, 7, rng, backend)];
     return {
       times: await joined(draws.map((drawn) => drawn.times)),
-      weights: Float32Array.from(await joined(draws.map((drawn) => drawn.weights))),
+      weights: Float32Array.from(await joined(draws.map((drawn) => drawn.weights ?? new Array<number>(7).fill(1)))),
       stream: standing(rng),
     };
   };

@@ -222,7 +222,7 @@ export const losses: BitCases = {
     edmLoss(preconditioned(model, { sigmaData: 1 }), x0, rng, { mean: -0.4, deviation: 1, sigmaData: 1 }),
   ),
   "edm, unet, labels": onImages((model, x0, rng) => edmLoss(preconditioned(model), x0, rng, { labels: IMAGE_LABELS })),
-  vdm: onPoints((model, x0, rng) => vdmLoss(model, linearGamma(), x0, rng)),
+  vdm: onPoints((model, x0, rng) => vdmLoss(model, linearGamma(), x0, rng, { label: (t) => t })),
   "vdm, labels of time": onPoints((model, x0, rng) => vdmLoss(model, gamma, x0, rng, continuous)),
   "vdm, 10 steps": onPoints((model, x0, rng) => vdmLoss(model, gamma, x0, rng, { steps: 10, ...continuous })),
   "vdm, unet, labels": onImages((model, x0, rng) =>

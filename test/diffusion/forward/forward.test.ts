@@ -1,8 +1,9 @@
 // Noising data in one jump, and the loss on it.
-import { alphaBarAt, cosine, linear, type Model, noisePrediction, qSample } from "@pkg/diffusion";
+import { alphaBarAt, cosine, linear, type Model, noisePrediction, qSample, scheduleTables } from "@pkg/diffusion";
 import { type Backend, cpu, grad, randomStream, type Tensor, tensor, webgpu, zerosLike } from "@pkg/tensor";
 import { expect, test } from "vitest";
 import { gpuAvailable } from "../../setup/gpu.ts";
+import { inTensor } from "../../setup/listOf.ts";
 
 const exact = cpu({ precision: "float64" });
 const schedule = linear(1000);
@@ -52,10 +53,10 @@ test("the documents' training algorithm, written out, is the loss", async () => 
   const model: Model = {
     forward: (x, times) =>
       x.mul(0.7).add(
-        tensor(
-          times.map((t) => [t / 1000]),
-          { backend: exact },
-        ),
+        inTensor(times)
+          .cast("float32")
+          .mul(1 / 1000)
+          .unsqueeze(1),
       ),
   };
   const rng = randomStream(9);
@@ -80,12 +81,9 @@ test("the loss of predicting nothing is the mean of ε², that of predicting the
   // The noise can be read off when the data is known.
   const knowing: Model = {
     forward(x, times) {
-      const column = (f: (a: number) => number): Tensor =>
-        tensor(
-          times.map((t) => [f(alphaBarAt(schedule, t))]),
-          { backend: exact },
-        );
-      return x.sub(x0.mul(column(Math.sqrt))).div(column((a) => Math.sqrt(1 - a)));
+      const { signals, noises } = scheduleTables(schedule, exact);
+      const [signal, noise] = [signals, noises].map((table) => table.gather(inTensor(times)).unsqueeze(1));
+      return x.sub(x0.mul(signal)).div(noise);
     },
   };
   expect(await noisePrediction(knowing, schedule, x0, randomStream(4)).item()).toBeLessThan(1e-20);

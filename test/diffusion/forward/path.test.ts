@@ -88,7 +88,7 @@ test("an offset is added to spaced steps, and one step is the last whatever the 
 });
 
 test("DDIM and ancestral sampling go where a path says, and DDIM on any path", async () => {
-  const model: Model = { forward: (x, [t]) => x.mul(0.5 + t / 4000) };
+  const model: Model = { forward: (x, [t]: readonly number[]) => x.mul(0.5 + t / 4000) };
   const end = async (sampler: Sampler) => {
     const from = { x: randomStream(1).normal([2, 3], { backend }) };
     return (await finalSample(sample(sampler, model, [2, 3], randomStream(2), { from }))).data();

@@ -37,7 +37,7 @@ const VARIANCE = 0.25;
 /** E[ε | x_t] of data from N(0, 1/4). */
 function gaussianModel(schedule: Schedule): Model {
   return {
-    forward(x, [t]) {
+    forward(x, [t]: readonly number[]) {
       const alphaBar = alphaBarAt(schedule, t);
       return x.mul(Math.sqrt(1 - alphaBar) / (alphaBar * VARIANCE + 1 - alphaBar));
     },

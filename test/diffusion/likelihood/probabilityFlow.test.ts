@@ -268,11 +268,11 @@ test("bad options and models are refused", async () => {
   await expect(run({ rtol: 0 })).rejects.toThrow("ode: rtol is 0, want a positive number");
   await expect(run({ atol: -1 })).rejects.toThrow("ode: atol is -1, want a positive number");
   await expect(run({ maxSteps: 0 })).rejects.toThrow("ode: maxSteps is 0, want a positive integer");
-  const wild: Model = { forward: (x, [t]) => x.mul(Math.sin(1000 * t)) };
+  const wild: Model = { forward: (x, [t]: readonly number[]) => x.mul(Math.sin(1000 * t)) };
   await expect(run({ maxSteps: 5, rtol: 1e-9, atol: 1e-9 }, wild)).rejects.toThrow(
     /ode: 5 steps from log σ = 2\.30.* got to/,
   );
-  const broken: Model = { forward: (x, [t]) => (t < 5 ? x.mul(0).div(0) : x) };
+  const broken: Model = { forward: (x, [t]: readonly number[]) => (t < 5 ? x.mul(0).div(0) : x) };
   await expect(run({}, broken)).rejects.toThrow(
     /made of the model's output, is NaN or infinite for 2 samples, want finite values/,
   );

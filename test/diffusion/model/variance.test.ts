@@ -97,7 +97,7 @@ const gaussian = (schedule: Schedule, variance: number): { model: Model; energie
     return Math.sqrt(1 - alphaBar) / (alphaBar * variance + 1 - alphaBar);
   };
   return {
-    model: { forward: (x, [t]) => x.mul(gain(t)) },
+    model: { forward: (x, [t]: readonly number[]) => x.mul(gain(t)) },
     energies: Float64Array.from({ length: schedule.steps }, (_, t) => {
       const alphaBar = alphaBarAt(schedule, t);
       return gain(t) ** 2 * (alphaBar * variance + 1 - alphaBar);

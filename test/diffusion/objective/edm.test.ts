@@ -3,6 +3,7 @@ import { edmLoss, type Model, preconditioned, preconditioning } from "@pkg/diffu
 import { linear, parameters } from "@pkg/nn";
 import { cpu, grad, randomStream, tensor } from "@pkg/tensor";
 import { expect, test } from "vitest";
+import { listOf } from "../../setup/listOf.ts";
 
 const backend = cpu({ precision: "float64" });
 
@@ -20,7 +21,7 @@ test("a preconditioned network is asked at each sample's σ, and keeps its param
   const inner: Model & { readonly layer: ReturnType<typeof linear> } = {
     layer: linear(2, 2, { backend, rng: randomStream(0) }),
     forward(x, times) {
-      asked.push(...times);
+      asked.push(...listOf(times));
       return x.mul(2);
     },
   };
@@ -40,8 +41,8 @@ test("the best denoiser of Gaussian data has loss 1 at every level", async () =>
     forward: (x, sigmas) =>
       x.mul(
         tensor(
-          sigmas.map((sigma) => 0.25 / (0.25 + sigma ** 2)),
-          { backend, shape: [sigmas.length, 1] },
+          listOf(sigmas).map((sigma) => 0.25 / (0.25 + sigma ** 2)),
+          { backend, shape: [x.shape[0], 1] },
         ),
       ),
   };
@@ -56,7 +57,7 @@ test("the loss is 1 / c_out² times the squared error, at the levels that it dra
   const seen: number[] = [];
   const zero: Model = {
     forward(x, sigmas) {
-      seen.push(...sigmas);
+      seen.push(...listOf(sigmas));
       return x.mul(0);
     },
   };

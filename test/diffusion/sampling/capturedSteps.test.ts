@@ -57,6 +57,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { heldBy, stillHeld } from "../../setup/heldTensors.ts";
+import { listOf } from "../../setup/listOf.ts";
 import { plainly } from "../../setup/plainly.ts";
 
 const STEPS = 12;
@@ -66,7 +67,7 @@ const discrete = discretePath(schedule, { steps: STEPS, clip: true });
 const sigmas = sigmaPath(karras(STEPS, { min: 0.05, max: 10 }));
 const times = sdePath(vpSde(), { steps: STEPS });
 const half: LogProbability = (x, at, labels) => {
-  const logits = x.mul(tensor(() => at.map((t) => [1 + t / 100]), { backend: x.backend }));
+  const logits = x.mul(tensor(() => listOf(at).map((t) => [1 + t / 100]), { backend: x.backend }));
   return crossEntropy(logits, labels, { reduction: "none" }).neg();
 };
 
@@ -259,7 +260,7 @@ for (const { name, open, skip } of openers) {
       },
       "a model that reads its times": {
         ...RUNS.ddim,
-        model: (own) => ({ forward: (x, at) => own.forward(x, at).mul(at[0]) }),
+        model: (own) => ({ forward: (x, at) => own.forward(x, at).mul(listOf(at)[0]) }),
       },
       "a model with a count of its calls": {
         ...RUNS.ddim,
@@ -276,7 +277,8 @@ for (const { name, open, skip } of openers) {
         },
       },
       "a guidance scale that falls": guided(ddim(discretePath(schedule, { steps: STEPS })), (own) => ({
-        forward: (x, at, conditioning) => classifierFree(own, { scale: 1 + at[0] / 50 }).forward(x, at, conditioning),
+        forward: (x, at, conditioning) =>
+          classifierFree(own, { scale: 1 + listOf(at)[0] / 50 }).forward(x, at, conditioning),
       })),
       "guidance in an interval": guided(ddim(discretePath(schedule, { steps: STEPS })), (own) =>
         classifierFree(own, { scale: 3, interval: [20, 60] }),

@@ -54,7 +54,7 @@ function denoise(parts: readonly Part[], y: number, sigma: number): number {
 /** The exact denoiser as a model on `evenPath(steps)`. */
 function exactModel(parts: readonly Part[], steps: number): Model {
   return {
-    forward(x, [t]) {
+    forward(x, [t]: readonly number[]) {
       const sigma = sigmaAt(t, steps);
       const y = x.mul(Math.hypot(1, sigma));
       const components = parts.map(({ weight, mean, variance }) => {

@@ -102,7 +102,7 @@ test("gradient ascent shrinks the distance to the mode by 1 − τ/s² a step, w
 
 test("a prediction of noise is read as a score, and the estimate of the data with it", async () => {
   const level = { t: 3, signal: 0.6, noise: 0.8 };
-  const noise: Model = { forward: (x, [t]) => x.mul(t / 10) };
+  const noise: Model = { forward: (x, [t]: readonly number[]) => x.mul(t / 10) };
   const sampler = gradientAscent({ steps: 1, stepSize: 0.1, level, prediction: "noise" });
   const from = { x: tensor([2], { backend }) };
   for await (const { x, denoised } of sample(sampler, noise, [1], randomStream(0), { from })) {

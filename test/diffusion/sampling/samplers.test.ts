@@ -28,6 +28,7 @@ import {
 import { type Backend, concat, cpu, randomStream, type Tensor, tensor, torchStream, webgpu } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { gpuAvailable } from "../../setup/gpu.ts";
+import { listOf } from "../../setup/listOf.ts";
 
 const exact = cpu({ precision: "float64" });
 const schedule = linear(1000);
@@ -35,7 +36,7 @@ const schedule = linear(1000);
 /** The best noise prediction for data from N(0, variance): E[ε | x_t], linear in x_t. */
 function gaussianModel(variance: number): Model {
   return {
-    forward(x, [t]) {
+    forward(x, [t]: readonly number[]) {
       const alphaBar = alphaBarAt(schedule, t);
       return x.mul(Math.sqrt(1 - alphaBar) / (alphaBar * variance + 1 - alphaBar));
     },
@@ -65,7 +66,7 @@ async function finalVariance(sampler: Sampler, model: Model = gaussianModel(0.25
 function withChannel(model: Model, raw: (t: number) => number): Model {
   return {
     forward(x, times) {
-      const channel = x.mul(0).add(raw(times[0]));
+      const channel = x.mul(0).add(raw(listOf(times)[0]));
       return concat([model.forward(x, times), channel], -1);
     },
   };
@@ -79,7 +80,7 @@ const constantVariance: ReverseVariance = {
 
 /** The best denoiser for data from N(0, variance) with noise of a standard deviation σ, which is its time. */
 const gaussianDenoiser = (variance: number): Model => ({
-  forward: (x, [sigma]) => x.mul(variance / (variance + sigma ** 2)),
+  forward: (x, [sigma]: readonly number[]) => x.mul(variance / (variance + sigma ** 2)),
 });
 
 describe("on data from N(0, 1/4) with the exact noise prediction the samples' variance is", () => {
@@ -156,7 +157,7 @@ describe("on data from N(0, 1/4) with the exact noise prediction the samples' va
 });
 
 /** The fixture of diffusers' scheduler tests: x · t / (t + 1), from a ramp. */
-const ramp: Model = { forward: (x, [t]) => x.mul(t / (t + 1)) };
+const ramp: Model = { forward: (x, [t]: readonly number[]) => x.mul(t / (t + 1)) };
 const SHAPE = [4, 3, 8, 8];
 
 function rampStart(backend: Backend): Tensor {
@@ -227,7 +228,7 @@ test("every step can be watched, and a run can be left", async () => {
 });
 
 test("a model that gives NaN is named with the step", async () => {
-  const broken: Model = { forward: (x, [t]) => (t === 500 ? x.mul(0).div(0) : x) };
+  const broken: Model = { forward: (x, [t]: readonly number[]) => (t === 500 ? x.mul(0).div(0) : x) };
   const run = sample(ddim(discretePath(schedule, { steps: 10 })), broken, [2, 3], torchStream(0), { backend: exact });
   await expect(finalSample(run)).rejects.toThrow(
     "sample: the model's output at step 4 (t = 500) has 6 elements that are NaN or infinite, want finite ones",

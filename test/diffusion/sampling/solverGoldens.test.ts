@@ -34,7 +34,7 @@ const schedule = linear(1000);
 const SHAPE = [4, 3, 8, 8];
 
 /** The model of the fixture, of whatever it is taken to predict. */
-const ramp: Model = { forward: (x, [t]) => x.mul(t / (t + 1)) };
+const ramp: Model = { forward: (x, [t]: readonly number[]) => x.mul(t / (t + 1)) };
 
 /** sample[b, place] = (4 place + b) / 768, and the noise that makes it up to 767/768. */
 function fixture(backend: Backend): { readonly start: Tensor; readonly noise: Tensor } {

@@ -45,7 +45,7 @@ function evenPath(steps: number, scale: "preserving" | "exploding", { max = 4, m
 
 /** The exact denoiser of x in the path's scale. */
 const denoiser = (path: NoisePath, mean = MEAN, sigma = (t: number) => t ** 3): Model => ({
-  forward: (x, [t]) =>
+  forward: (x, [t]: readonly number[]) =>
     x
       .mul(1 / path.at(sigma(t)).signal)
       .sub(mean)

@@ -42,7 +42,7 @@ const cases: readonly (readonly [string, (path: DiscretePath) => Sampler])[] = [
 ];
 
 /** A model that is not linear, so that solvers differ, and whose output stays small. */
-const bent: Model = { forward: (x, [t]) => x.mul(1.3).tanh().mul(0.9).add(Math.sin(t)) };
+const bent: Model = { forward: (x, [t]: readonly number[]) => x.mul(1.3).tanh().mul(0.9).add(Math.sin(t)) };
 
 const start = () => tensor([0.3, -1.2, 2, 0.7], { backend, shape: [2, 2] });
 
@@ -103,7 +103,7 @@ describe.each(cases)("%s", (_, solver) => {
       .map((level) => Math.log(sigmaOf(level)))
       .reverse();
     const point: Model = {
-      forward(x, [t]) {
+      forward(x, [t]: readonly number[]) {
         const low = Math.min(Math.floor(t), 698);
         const { signal, noise } = path.at(Math.exp(logs[low] + (t - low) * (logs[low + 1] - logs[low])));
         return x.mul(signal / noise).add(-0.6 * (signal ** 2 / noise + noise));
@@ -194,7 +194,7 @@ describe.each([1e-5, 0.01, 0.9, 1.1, 4])("a step of h = %d between uneven ones i
       { prediction, label: (sigma) => -Math.log(sigma) },
     );
     const path = { ...whole, levels: whole.levels.slice(0, -1) };
-    const model: Model = { forward: (x, [t]) => x.mul(0).add(of(t)[0]) };
+    const model: Model = { forward: (x, [t]: readonly number[]) => x.mul(0).add(of(t)[0]) };
     const one = (value: number) => tensor([value], { backend });
     const from = { x: one(0), step: 3, memory: memory.map(one) };
     return (await finalSample(sample(solver(path), model, [1], randomStream(0), { from }))).item();
@@ -229,7 +229,7 @@ describe.each([1e-5, 0.01, 0.9, 1.1, 4])("a step of h = %d between uneven ones i
 test("LMS on even steps has the coefficients of Adams and Bashforth", async () => {
   // The last of four steps, with ε̂ = t: x − x′ = Σ c_j t_j for σ from 1 to 0, σ being even.
   const path = sigmaPath([4, 3, 2, 1], { prediction: "noise", label: (sigma) => sigma ** 5 });
-  const time: Model = { forward: (x, [t]) => x.mul(0).add(t) };
+  const time: Model = { forward: (x, [t]: readonly number[]) => x.mul(0).add(t) };
   const states: number[] = [];
   for await (const { x } of sample(lms(path), time, [1], randomStream(0), { from: { x: tensor([0], { backend }) } }))
     states.push(await x.item());

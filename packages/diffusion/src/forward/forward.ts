@@ -1,54 +1,65 @@
 // The forward process: noising data in one jump, by one step, and along the whole chain.
 
-import { addNoise, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import type { Times } from "@pkg/nn";
+import { addNoise, type RandomStream, ShapeError, type Tensor, tidy } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import { checkPerSample } from "../objective/perSample.ts";
+import { asColumn } from "../objective/perSample.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "../schedule/schedule.ts";
+import { atSteps, checkSteps } from "../schedule/tables.ts";
+
+/** Noise that is given: ε of x's shape, such as another program drew. Without it ε ~ N(0, I) is drawn from rng. */
+export interface GivenNoise {
+  readonly noise?: Tensor;
+}
 
 /**
  * x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε with ε ~ N(0, I), in one kernel (Ho et al. 2020, eq. 4).
  * @param x0 [batch, ...]
- * @param times one step a sample, integers in [0, T)
+ * @param times one step per sample: a list of integers in [0, T), or an int32 tensor, where a step out of range gives NaN
  * @returns the noised data and the noise, both of x0's shape
- * @throws Error for a wrong number of times, or one out of range
+ * @throws Error for a wrong number of times, one out of range in a list, and a tensor of another type or backend; ShapeError for
+ * noise that is not of x0's shape
  */
 export function qSample(
   schedule: Schedule,
   x0: Tensor,
-  times: readonly number[],
+  times: Times,
   rng: RandomStream,
+  options: GivenNoise = {},
 ): { noisy: Tensor; noise: Tensor } {
-  expectArguments("qSample", { schedule, x0, times, rng });
-  checkPerSample("qSample", x0, times);
-  return noised(
-    x0,
-    () => times.map((t) => alphaBarAt(schedule, checkStep("qSample", t))),
-    () => times.map((t) => noiseVarianceAt(schedule, t)),
-    rng,
-  );
+  expectArguments("qSample", { schedule, x0, times, rng, options });
+  checkSteps("qSample", times, x0);
+  const signal = atSteps(schedule, x0, times, {
+    key: "signal",
+    at: (t) => Math.sqrt(alphaBarAt(schedule, checkStep("qSample", t))),
+  });
+  const noise = atSteps(schedule, x0, times, { key: "noise", at: (t) => Math.sqrt(noiseVarianceAt(schedule, t)) });
+  return noised("qSample", x0, { signal, noise }, rng, options);
 }
 
 /**
  * One step q(x_t | x_{t−1}): x_t = √(1 − β_t) x_{t−1} + √β_t ε (Ho et al. 2020, eq. 2).
  * @param x [batch, ...], at step t − 1 (the data for t = 0)
- * @param times the step that each sample gets to, integers in [0, T)
+ * @param times the step that each sample gets to, as in `qSample`
  * @returns x_t and ε, both of x's shape
- * @throws Error for a wrong number of times, or one out of range
+ * @throws Error and ShapeError as `qSample`
  */
 export function forwardStep(
   schedule: Schedule,
   x: Tensor,
-  times: readonly number[],
+  times: Times,
   rng: RandomStream,
+  options: GivenNoise = {},
 ): { noisy: Tensor; noise: Tensor } {
-  expectArguments("forwardStep", { schedule, x, times, rng });
-  checkPerSample("forwardStep", x, times);
-  const betas = () =>
-    times.map((t) => {
-      noiseVarianceAt(schedule, checkStep("forwardStep", t)); // refuses what is no step
-      return schedule.betas[t];
-    });
-  return noised(x, () => betas().map((beta) => 1 - beta), betas, rng);
+  expectArguments("forwardStep", { schedule, x, times, rng, options });
+  checkSteps("forwardStep", times, x);
+  const beta = (t: number): number => {
+    noiseVarianceAt(schedule, checkStep("forwardStep", t)); // refuses what is no step
+    return schedule.betas[t];
+  };
+  const signal = atSteps(schedule, x, times, { key: "signal of a step", at: (t) => Math.sqrt(1 - beta(t)) });
+  const noise = atSteps(schedule, x, times, { key: "noise of a step", at: (t) => Math.sqrt(beta(t)) });
+  return noised("forwardStep", x, { signal, noise }, rng, options);
 }
 
 /**
@@ -72,16 +83,29 @@ export function* forwardChain(
   if (x !== x0) x.dispose();
 }
 
-function noised(
+/**
+ * signal · x + noise · ε with the given ε, or a drawn one; the same bits for the same ε.
+ * @param scales [batch] each
+ * @throws ShapeError for noise that is not of x's shape
+ */
+export function noised(
+  name: string,
   x: Tensor,
-  signalVariances: () => readonly number[],
-  noiseVariances: () => readonly number[],
+  { signal, noise }: { readonly signal: Tensor; readonly noise: Tensor },
   rng: RandomStream,
+  given: GivenNoise,
 ): { noisy: Tensor; noise: Tensor } {
-  const [signal, noise] = [signalVariances, noiseVariances].map((values) =>
-    tensor(() => values().map(Math.sqrt), { backend: x.backend }),
-  );
-  return addNoise(x, signal, noise, rng);
+  if (!given.noise) return addNoise(x, signal, noise, rng);
+  checkNoise(name, given.noise, x);
+  const noisy = x.mul(asColumn(x, signal)).add(given.noise.mul(asColumn(x, noise)));
+  return { noisy, noise: given.noise };
+}
+
+/** @throws Error and ShapeError unless it is a tensor of x's shape, which it would broadcast to otherwise */
+export function checkNoise(name: string, noise: Tensor, { shape }: Tensor): void {
+  expectArguments(name, { noise });
+  if (`${noise.shape}` !== `${shape}`)
+    throw new ShapeError(`${name}: noise is [${noise.shape}] for x [${shape}], want x's shape`);
 }
 
 /** −1 is the data, of which other functions know. */

@@ -1,15 +1,17 @@
 // Classifier guidance: a second network's ∇ log p(y | x_t) moves what a model predicts, or the mean of an ancestral step.
 
-import { concat, grad, perStep, type Tensor, tidy } from "@pkg/tensor";
+import { checkLabels, checkTimes, type Labels, type Times } from "@pkg/nn";
+import { concat, grad, perStep, Tensor, tidy } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import { levelAt, type NoiseLevel } from "../forward/level.ts";
 import { posterior } from "../forward/posterior.ts";
 import type { Model } from "../model/model.ts";
 import { type Prediction, velocityScale } from "../model/parameterization.ts";
-import { checkPerSample, perSample } from "../objective/perSample.ts";
+import { perSample } from "../objective/perSample.ts";
 import { expectPrediction, expectWord } from "../optionWords.ts";
 import type { MeanShift } from "../sampling/walks/ancestralWalk.ts";
 import type { Schedule } from "../schedule/schedule.ts";
+import { checkSteps, columnAtSteps } from "../schedule/tables.ts";
 import { predictedPart } from "./predictedPart.ts";
 
 /**
@@ -20,7 +22,7 @@ import { predictedPart } from "./predictedPart.ts";
  * @param labels one a sample
  * @returns [batch]
  */
-export type LogProbability = (x: Tensor, times: readonly number[], labels: readonly number[]) => Tensor;
+export type LogProbability = (x: Tensor, times: Times, labels: Tensor | readonly number[]) => Tensor;
 
 /** The options of classifier guidance. */
 export interface ClassifierGuidanceOptions {
@@ -56,15 +58,25 @@ export function classifierGuidance(
   expectPrediction("classifierGuidance", kind);
   if (kind === "mean" && typeof levels === "function")
     throw new Error("classifierGuidance: levels is a function, want a schedule, which predictions of the mean need");
+  const changesOf = (x: Tensor, times: Times): Tensor => {
+    const at = (t: number) => scale * changePerScore(levels, kind, t);
+    if (!(times instanceof Tensor)) return perSample(x, () => times.map(at));
+    if (typeof levels === "function")
+      throw new Error(
+        `classifierGuidance: times is ${times} and levels a function, want a list, or a schedule as levels`,
+      );
+    checkSteps("classifierGuidance", times, x);
+    return columnAtSteps(levels, x, times, { at });
+  };
   const guided: Model & { readonly model: Model } = {
     model, // a field, so that its parameters are found
     forward: (x, times, conditioning = {}) =>
       tidy(() => {
         const { labels, ...rest } = conditioning;
-        const wanted = perStep(() => checkLabels("classifierGuidance", labels, x));
-        checkPerSample("classifierGuidance", x, times);
+        const wanted = classesOf("classifierGuidance", labels, x);
+        checkTimes("classifierGuidance", times, x);
         const { prediction, raw } = predictedPart(model.forward(x, times, conditional ? conditioning : rest), x);
-        const changes = perSample(x, () => times.map((t) => scale * changePerScore(levels, kind, t)));
+        const changes = changesOf(x, times);
         const moved = prediction.add(gradient(logProbability, x, times, wanted).mul(changes));
         return raw ? concat([moved, raw], -1) : moved;
       }),
@@ -94,18 +106,13 @@ export function classifierShift(
       const { t } = at === "x" || next.noise === 0 ? level : next;
       return new Array<number>(x.shape[0]).fill(t);
     });
-    const wanted = perStep(() => checkLabels("classifierShift", labels, x));
+    const wanted = classesOf("classifierShift", labels, x);
     return gradient(logProbability, place, times, wanted).mul(variance).mul(scale);
   };
 }
 
 /** ∇ Σ log p: samples are independent, so that each gets its own gradient. */
-function gradient(
-  logProbability: LogProbability,
-  x: Tensor,
-  times: readonly number[],
-  labels: readonly number[],
-): Tensor {
+function gradient(logProbability: LogProbability, x: Tensor, times: Times, labels: Tensor | readonly number[]): Tensor {
   const total = (place: Tensor): Tensor => {
     const each = logProbability(place, times, labels);
     if (`${each.shape}` !== `${[x.shape[0]]}`)
@@ -131,12 +138,14 @@ function checkScale(name: string, scale: number): void {
   if (!Number.isFinite(scale)) throw new Error(`${name}: scale is ${scale}, want a finite number`);
 }
 
-/** The labels, a copy. */
-function checkLabels(name: string, labels: readonly (number | null)[] | undefined, x: Tensor): readonly number[] {
+/** The labels, a copy of a list. @throws Error for none, and for null in a list */
+function classesOf(name: string, labels: Labels | undefined, x: Tensor): Tensor | readonly number[] {
   if (!labels) throw new Error(`${name}: no labels in the call, want one a sample`);
-  if (labels.length !== x.shape[0])
-    throw new Error(`${name}: ${labels.length} labels for a batch of ${x.shape[0]}, want one a sample`);
-  const none = labels.indexOf(null);
-  if (none !== -1) throw new Error(`${name}: the label of sample ${none} is null, want a class`);
-  return [...labels] as readonly number[]; // none is null
+  checkLabels(name, labels, x);
+  if (labels instanceof Tensor) return labels;
+  return perStep(() => {
+    const none = labels.indexOf(null);
+    if (none !== -1) throw new Error(`${name}: the label of sample ${none} is null, want a class`);
+    return [...labels] as readonly number[]; // none is null
+  });
 }

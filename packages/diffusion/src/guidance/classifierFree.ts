@@ -1,9 +1,10 @@
 // Classifier-free guidance: one network, asked with the label and without it, and taken further along the difference.
 
-import { concat, perStep, type Tensor, tidy, weightedSum } from "@pkg/tensor";
+import { checkLabels, checkTimes, type Labels, type Times } from "@pkg/nn";
+import { concat, full, perStep, Tensor, tidy, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { Model } from "../model/model.ts";
-import { checkPerSample, perSample } from "../objective/perSample.ts";
+import { asColumn, perSample } from "../objective/perSample.ts";
 import { predictedPart } from "./predictedPart.ts";
 
 /** How far to go along the difference that the label makes, in one of two conventions: scale = 1 + weight. */
@@ -19,6 +20,8 @@ export type ClassifierFreeOptions = GuidanceStrength & {
   readonly rescale?: number;
   /** Guide at times in [from, to] only, as the model knows them (σ where times are σ): elsewhere the conditional prediction stands. */
   readonly interval?: readonly [from: number, to: number];
+  /** The number of classes, which stands for no label in a tensor of labels. */
+  readonly classes?: number;
 };
 
 /**
@@ -55,30 +58,41 @@ export function classifierFree(model: Model, options: ClassifierFreeOptions): Mo
   if (!(rescale >= 0 && rescale <= 1)) throw new Error(`classifierFree: rescale is ${rescale}, want it in [0, 1]`);
   const [from, to] = interval ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   if (!(from <= to)) throw new Error(`classifierFree: interval is [${from}, ${to}], want rising times`);
+  const isWithin = (t: number) => t >= from && t <= to;
+  const extras = (x: Tensor, times: Times): Tensor => {
+    if (!(times instanceof Tensor)) return perSample(x, () => times.map((t) => (isWithin(t) ? extra : 0)));
+    const steps = times.cast("float32");
+    return asColumn(x, steps.less(from).logicalOr(steps.greater(to)).where(0, extra));
+  };
   const guided: Model & { readonly model: Model } = {
     model, // a field, so that its parameters are found
     forward(x, times, conditioning = {}) {
       const { labels } = conditioning;
       if (!labels) throw new Error("classifierFree: no labels in the call, want one a sample");
-      checkPerSample("classifierFree", x, labels, "labels");
-      checkPerSample("classifierFree", x, times);
-      const nobody = new Array<null>(labels.length).fill(null);
-      // Times decide here what is computed, where there is an interval.
-      const isInside = interval ? times.map((t) => t >= from && t <= to) : [true];
+      checkLabels("classifierFree", labels, x);
+      checkTimes("classifierFree", times, x);
+      // Times of a list decide here what is computed, where there is an interval; those of a tensor decide on the device.
+      const isInside =
+        times instanceof Tensor || !interval ? [true, ...(interval ? [false] : [])] : times.map(isWithin);
       if (extra === 0 || !isInside.includes(true)) return model.forward(x, times, conditioning);
+      const nobody = nullLabels(x, labels, options.classes);
       if (extra === -1 && !isInside.includes(false))
         return model.forward(x, times, { ...conditioning, labels: nobody });
       return tidy(() => {
-        const both = model.forward(
-          concat([x, x]),
-          perStep(() => [...times, ...times]),
-          { ...conditioning, labels: perStep(() => [...labels, ...nobody]) },
-        );
+        const both = model.forward(concat([x, x]), joined(times, times), {
+          ...conditioning,
+          labels: joined(labels, nobody),
+          ...(conditioning.numbers && {
+            numbers: Object.fromEntries(
+              Object.entries(conditioning.numbers).map(([name, values]) => [name, joined(values, values)]),
+            ),
+          }),
+        });
         const [labelled, unlabelled] = both.split(x.shape[0]);
         const { prediction, raw } = predictedPart(labelled, x);
         const difference = prediction.sub(predictedPart(unlabelled, x).prediction);
         const further = isInside.includes(false)
-          ? prediction.add(difference.mul(perSample(x, () => isInside.map((is) => (is ? extra : 0)))))
+          ? prediction.add(difference.mul(extras(x, times)))
           : weightedSum([prediction, difference], [1, extra]);
         const result = rescale === 0 ? further : further.mul(towardsSpread(prediction, further, rescale));
         return raw ? concat([result, raw], -1) : result;
@@ -86,6 +100,25 @@ export function classifierFree(model: Model, options: ClassifierFreeOptions): Mo
     },
   };
   return guided;
+}
+
+/** The values of two batches, one after the other. */
+function joined<Value extends number | null>(
+  a: Tensor | readonly Value[],
+  b: Tensor | readonly Value[],
+): Tensor | readonly Value[] {
+  if (a instanceof Tensor && b instanceof Tensor) return concat([a, b]);
+  if (a instanceof Tensor || b instanceof Tensor)
+    throw new Error("classifierFree: a list beside a tensor, want both alike");
+  return perStep(() => [...a, ...b]);
+}
+
+/** As many labels that stand for none, in the form of those given. */
+function nullLabels(x: Tensor, labels: Labels, classes: number | undefined): Labels {
+  if (!(labels instanceof Tensor)) return new Array<null>(labels.length).fill(null);
+  if (!(Number.isInteger(classes) && Number(classes) > 0))
+    throw new Error(`classifierFree: labels is a tensor and classes is ${classes}, want their number`);
+  return full(labels.shape, Number(classes), { backend: x.backend, dtype: "int32" });
 }
 
 /** 1 + φ (std(conditional) / std(guided) − 1) of each sample; 1 where the guided one does not vary. */

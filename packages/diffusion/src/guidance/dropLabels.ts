@@ -1,22 +1,42 @@
 // Training for classifier-free guidance: labels are left out now and then, so that one network learns both.
 
-import { perStep, type RandomStream } from "@pkg/tensor";
+import type { Labels } from "@pkg/nn";
+import { perStep, type RandomStream, Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 
 /**
  * The labels, each replaced by null with a probability (Ho & Salimans 2022, algorithm 1: p_uncond, 0.1 to 0.2). Null has an embedding
  * of its own in `unet`: zeros in the place of a label could be a label's own value, and the network could not tell them apart.
- * @param rng one draw
- * @throws Error for a probability that is not in [0, 1]
+ * @param rng one draw, the same one for a list and a tensor
+ * @param options classes: their number, which stands for null in a tensor
+ * @throws Error for a probability that is not in [0, 1], and for a tensor without `classes`
  */
 export function dropLabels(
   labels: readonly (number | null)[],
   probability: number,
   rng: RandomStream,
-): (number | null)[] {
-  expectArguments("dropLabels", { labels, probability, rng });
+): (number | null)[];
+export function dropLabels(
+  labels: Tensor,
+  probability: number,
+  rng: RandomStream,
+  options: { readonly classes: number },
+): Tensor;
+export function dropLabels(
+  labels: Labels,
+  probability: number,
+  rng: RandomStream,
+  options: { readonly classes?: number } = {},
+): Labels {
+  expectArguments("dropLabels", { labels, probability, rng, options });
   if (!(probability >= 0 && probability <= 1))
     throw new Error(`dropLabels: probability is ${probability}, want a number in [0, 1]`);
+  if (labels instanceof Tensor) {
+    const { classes } = options;
+    if (!(Number.isInteger(classes) && Number(classes) > 0))
+      throw new Error(`dropLabels: labels is a tensor and classes is ${classes}, want their number`);
+    return rng.bernoulli(probability, labels.shape, { backend: labels.backend }).where(Number(classes), labels);
+  }
   return perStep(() => {
     const dropped = rng.host.bernoulli(probability, [labels.length]);
     return labels.map((label, k) => (dropped[k] ? null : label));

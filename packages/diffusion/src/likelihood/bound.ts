@@ -1,7 +1,7 @@
 // The variational bound L = L_T + Σ L_{t−1} + L_0 on −log p(x₀): its terms, in nats of each sample.
 
-import type { Conditioning } from "@pkg/nn";
-import type { Tensor } from "@pkg/tensor";
+import type { Conditioning, Times } from "@pkg/nn";
+import { Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import { type Clip, clipped } from "../forward/path.ts";
 import { posterior, posteriorLogVariance } from "../forward/posterior.ts";
@@ -9,9 +9,10 @@ import type { Model } from "../model/model.ts";
 import { spoilt } from "../model/modelOutput.ts";
 import { convertPrediction, type Prediction } from "../model/parameterization.ts";
 import { fixedSmall, type ReverseVariance, splitVariance } from "../model/variance.ts";
-import { perSample, sumPerSample } from "../objective/perSample.ts";
+import { sumPerSample } from "../objective/perSample.ts";
 import { expectClip } from "../optionWords.ts";
 import { alphaBarAt, type Schedule } from "../schedule/schedule.ts";
+import { atSteps, columnAtSteps } from "../schedule/tables.ts";
 import { type Decoder, discretisedDecoder } from "./decoder.ts";
 import { klOf } from "./klDivergence.ts";
 
@@ -42,21 +43,21 @@ export function priorTerm(schedule: Schedule, x0: Tensor): Tensor {
 
 /**
  * The term of each sample's step t, in nats: L_{t−1} = KL(q(x_{t−1} | x_t, x₀) ‖ p(x_{t−1} | x_t)), and L_0 = −log p(x₀ | x_1) at t = 0.
- * @param known x0 and what `qSample` made of it: [batch, ...], one step a sample
+ * @param known x0 and what `qSample` made of it: [batch, ...], and one step per sample, as in `qSample`
  * @param options clip: false by default, as in training
  * @returns [batch]; NaN for a sample whose prediction has an element that is NaN or infinite, whatever a clip would make of it
  */
 export function boundTerms(
   model: Model,
   schedule: Schedule,
-  known: { readonly x0: Tensor; readonly x: Tensor; readonly times: readonly number[] },
+  known: { readonly x0: Tensor; readonly x: Tensor; readonly times: Times },
   options: ReverseProcess & Conditioning = {},
 ): Tensor {
   expectArguments("boundTerms", { model, schedule, known, options });
-  const { labels, rng, ...reverse } = options;
+  const { labels, numbers, rng, ...reverse } = options;
   const { x0, x, times } = known;
   expectArguments("boundTerms", { x0, x, times });
-  const output = model.forward(x, times, { labels, rng });
+  const output = model.forward(x, times, { labels, numbers, rng, steps: schedule.steps });
   const { prediction, raw } = splitVariance(output, reverse.variance ?? fixedSmall(), x.shape);
   return termsOf(schedule, { x0, x, times, predicted: prediction, raw }, reverse);
 }
@@ -73,7 +74,7 @@ export function termsOf(
   }: {
     readonly x0: Tensor;
     readonly x: Tensor;
-    readonly times: readonly number[];
+    readonly times: Times;
     readonly predicted: Tensor;
     readonly raw?: Tensor;
   },
@@ -82,20 +83,19 @@ export function termsOf(
   expectClip("bound", clip);
   const data = clipped(convertPrediction(schedule, predicted, { from: prediction, to: "data", x, times }), clip);
   const logVariance = variance.logVariance({ schedule, x, times, raw });
-  const column = (of: (t: number) => number) => perSample(x, () => times.map(of));
+  const column = (key: string, at: (t: number) => number) => columnAtSteps(schedule, x, times, { key, at });
   // Both means have the same share of x_t, so their difference is that of the data.
-  const difference = x0.sub(data).mul(column((t) => posterior(schedule, t).fromData));
+  const difference = x0.sub(data).mul(column("posterior, from data", (t) => posterior(schedule, t).fromData));
   const kl = klOf(
     difference,
-    column((t) => posteriorLogVariance(schedule, t)),
+    column("posterior, log variance", (t) => posteriorLogVariance(schedule, t)),
     logVariance,
   );
   // The last step's mean is x̂₀.
   const reconstruction = decoder.logLikelihood(x0, { mean: data, logVariance }).neg();
   // Both are computed whatever the steps are, so that a captured step is the same for all draws.
-  const isFirst = column((t) => t)
-    .flatten()
-    .equal(0);
+  const steps = times instanceof Tensor ? times : atSteps(schedule, x, times, { at: (t) => t });
+  const isFirst = steps.equal(0);
   const terms = isFirst.where(sumPerSample(reconstruction), sumPerSample(kl));
   return spoilt(terms, raw ? [predicted, raw] : [predicted]);
 }

@@ -1,10 +1,14 @@
 // What the losses and samplers ask of a network.
 
-import type { Conditioning } from "@pkg/nn";
+import type { Conditioning, Times } from "@pkg/nn";
 import type { Tensor } from "@pkg/tensor";
 
-/** A network that predicts, from noised data and the step of each sample, something of the data's shape. */
+/** A network that predicts, from noised data and the time of each sample, something of the data's shape. */
 export interface Model {
-  /** @param times one a sample */
-  forward(x: Tensor, times: readonly number[], conditioning?: Conditioning): Tensor;
+  /**
+   * @param x [batch, ...]
+   * @param times one per sample: a list, or a tensor [batch] on x's backend. Losses over the steps of a schedule give int32 tensors,
+   * samplers give lists
+   */
+  forward(x: Tensor, times: Times, conditioning?: Conditioning): Tensor;
 }

@@ -1,12 +1,14 @@
 // What a network may predict of noised data (ε, x₀, v, the score, the posterior mean), and the one map between all of them.
 
+import type { Times } from "@pkg/nn";
 import { type Tensor, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import { levelAt, type NoiseLevel } from "../forward/level.ts";
 import { posterior } from "../forward/posterior.ts";
-import { checkPerSample, checkPredicted, perSample } from "../objective/perSample.ts";
+import { checkPredicted } from "../objective/perSample.ts";
 import { expectPrediction } from "../optionWords.ts";
 import type { Schedule } from "../schedule/schedule.ts";
+import { checkSteps, columnAtSteps } from "../schedule/tables.ts";
 
 /**
  * - `noise`: ε (Ho et al. 2020)
@@ -34,9 +36,11 @@ interface Combination {
  * A prediction of one kind from one of another, at each sample's step. With x_t = √ᾱ x₀ + √(1 − ᾱ) ε and a prediction that is
  * a x₀ + b ε, x₀ and ε follow, and with them every other kind.
  * @param prediction [batch, ...], of kind `from`
- * @param options x: [batch, ...], the noised data that it was made from; times: one step per sample
- * @throws Error where `from` does not tell x₀ and ε apart: noise or score at ᾱ = 0 (but one of the other), data at the data; for a
- * wrong number of times, or one out of range; ShapeError for a prediction that is not of x's shape
+ * @param options x: [batch, ...], the noised data that it was made from; times: one step per sample, a list, or an int32
+ * tensor, where a step out of range gives NaN
+ * @throws Error where `from` does not tell x₀ and ε apart: noise or score at ᾱ = 0 (but one of the other), data at the data; for times in
+ * a tensor, where that is so at any step of the schedule; for a wrong number of times, or one out of range in a list; ShapeError for a
+ * prediction that is not of x's shape
  */
 export function convertPrediction(
   schedule: Schedule,
@@ -45,7 +49,7 @@ export function convertPrediction(
     readonly from: Prediction;
     readonly to: Prediction;
     readonly x: Tensor;
-    readonly times: readonly number[];
+    readonly times: Times;
   },
 ): Tensor {
   expectArguments("convertPrediction", { schedule, prediction, options });
@@ -53,15 +57,15 @@ export function convertPrediction(
   expectArguments("convertPrediction", { x, times });
   for (const kind of [from, to]) expectPrediction("convertPrediction", kind);
   checkPredicted("convertPrediction", prediction, x);
-  checkPerSample("convertPrediction", x, times);
+  checkSteps("convertPrediction", times, x);
   if (from === to) return prediction;
   const combinationAt = (t: number) => {
     const level = levelAt(schedule, t);
     return combine(stepMix(schedule, level, from), stepMix(schedule, level, to), level, from);
   };
-  const column = (of: (combination: Combination) => number) =>
-    perSample(x, () => times.map((t) => of(combinationAt(t))));
-  return x.mul(column(({ ofX }) => ofX)).add(prediction.mul(column(({ ofPrediction }) => ofPrediction)));
+  const column = (part: keyof Combination) =>
+    columnAtSteps(schedule, x, times, { key: `${from} to ${to}, ${part}`, at: (t) => combinationAt(t)[part] });
+  return x.mul(column("ofX")).add(prediction.mul(column("ofPrediction")));
 }
 
 /** The same where all samples stand at one step of the schedule, whose level this is. */
@@ -114,24 +118,28 @@ export function isOfNoise(kind: Prediction): boolean {
 
 /**
  * What a model should predict for data and noise that are known.
- * @param known data and noise: [batch, ...]; times: one step per sample
- * @throws Error for a wrong number of times, or one out of range
+ * @param known data and noise: [batch, ...]; times: one step per sample, a list, or an int32 tensor, where a step out
+ * of range gives NaN
+ * @throws Error for a wrong number of times, or one out of range in a list
  */
 export function predictionTarget(
   schedule: Schedule,
   prediction: Prediction,
-  known: { readonly data: Tensor; readonly noise: Tensor; readonly times: readonly number[] },
+  known: { readonly data: Tensor; readonly noise: Tensor; readonly times: Times },
 ): Tensor {
   expectArguments("predictionTarget", { schedule, known });
   expectPrediction("predictionTarget", prediction);
   const { data, noise, times } = known;
   expectArguments("predictionTarget", { data, noise, times });
-  checkPerSample("predictionTarget", data, times);
+  checkSteps("predictionTarget", times, data);
   if (prediction === "noise") return noise;
   if (prediction === "data") return data;
-  const column = (of: (mix: Mix) => number) =>
-    perSample(data, () => times.map((t) => of(stepMix(schedule, levelAt(schedule, t), prediction))));
-  return data.mul(column((mix) => mix.data)).add(noise.mul(column((mix) => mix.noise)));
+  const column = (part: keyof Mix) =>
+    columnAtSteps(schedule, data, times, {
+      key: `${prediction}, ${part}`,
+      at: (t) => stepMix(schedule, levelAt(schedule, t), prediction)[part],
+    });
+  return data.mul(column("data")).add(noise.mul(column("noise")));
 }
 
 /** The sum at the same numbers for all samples; without x where it has no part. */

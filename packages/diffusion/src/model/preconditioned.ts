@@ -1,8 +1,9 @@
 // EDM's preconditioning: a denoiser of any noise level from a network whose input and output have unit scale.
 
-import { perStep } from "@pkg/tensor";
+import { checkTimes, type Times } from "@pkg/nn";
+import { perStep, Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import { checkPerSample, checkPredicted, perSample } from "../objective/perSample.ts";
+import { asColumn, checkPredicted, perSample } from "../objective/perSample.ts";
 import type { Model } from "./model.ts";
 
 /** EDM's coefficients at a noise level (Karras et al. 2022, table 1). */
@@ -49,13 +50,37 @@ export function preconditioned<Network extends Model>(
   return {
     network,
     forward(x, sigmas, conditioning) {
-      checkPerSample("preconditioned", x, sigmas, "σ");
-      const each = (of: (coefficients: Preconditioning) => number) => () =>
-        sigmas.map((sigma) => of(preconditioning(sigma, sigmaData)));
-      const column = (of: (coefficients: Preconditioning) => number) => perSample(x, each(of));
-      const output = network.forward(x.mul(column((c) => c.in)), perStep(each((c) => c.noise)), conditioning);
+      checkTimes("preconditioned", sigmas, x, { what: "σ", dtypes: ["float32"] });
+      const { skip, out, in: scale, noise } = coefficients(x, sigmas, sigmaData);
+      const output = network.forward(x.mul(scale), noise, conditioning);
       checkPredicted("preconditioned", output, x);
-      return x.mul(column((c) => c.skip)).add(output.mul(column((c) => c.out)));
+      return x.mul(skip).add(output.mul(out));
     },
   };
+}
+
+/** The coefficients of each sample, as columns, and what the network is told. */
+interface Coefficients extends Record<Exclude<keyof Preconditioning, "noise">, Tensor> {
+  readonly noise: Times;
+}
+
+/** In float64 for a list; for a tensor on the device, so that they can be differentiated by σ, and NaN where σ is negative. */
+function coefficients(x: Tensor, sigmas: Times, sigmaData: number): Coefficients {
+  if (sigmas instanceof Tensor) {
+    const scale = sigmas
+      .square()
+      .add(sigmaData ** 2)
+      .sqrt();
+    const column = (values: Tensor) => asColumn(x, values);
+    const inverse = scale.pow(-1);
+    return {
+      skip: column(inverse.mul(sigmaData).square()),
+      out: column(sigmas.mul(sigmaData).mul(inverse)),
+      in: column(inverse),
+      noise: sigmas.log().mul(0.25),
+    };
+  }
+  const each = (name: keyof Preconditioning) => () => sigmas.map((sigma) => preconditioning(sigma, sigmaData)[name]);
+  const column = (name: keyof Preconditioning) => perSample(x, each(name));
+  return { in: column("in"), noise: perStep(each("noise")), skip: column("skip"), out: column("out") };
 }

@@ -1,13 +1,14 @@
 // Scores: vector fields s(x) ≈ ∇ log p(x), given by a network or as the downhill slope of an energy.
 
-import { grad, type Shape, ShapeError, type Tensor, tidy } from "@pkg/tensor";
+import { checkTimes, type Times } from "@pkg/nn";
+import { grad, type Shape, ShapeError, Tensor, tidy } from "@pkg/tensor";
 import { expectArguments, expectKind } from "../arguments.ts";
-import { checkPerSample, perSample } from "../objective/perSample.ts";
+import { asColumn, perSample } from "../objective/perSample.ts";
 
 /** s(x) ≈ ∇ log p(x), of each sample alone: [batch, ...] → the same. */
 export type Score = (x: Tensor) => Tensor;
 
-/** s(x, σ) ≈ ∇ log q_σ(x), the score of data plus σ times normal noise; one σ a sample. */
+/** s(x, σ) ≈ ∇ log q_σ(x), the score of data plus σ times normal noise; one σ per sample. */
 export type NoisyScore = (x: Tensor, sigmas: readonly number[]) => Tensor;
 
 /**
@@ -27,12 +28,13 @@ export function scoreOfEnergy<Rest extends readonly unknown[]>(
 /**
  * s(x, σ) = f(x) / σ of a network that does not see σ (Song & Ermon 2020, technique 3): a score's size goes as 1 / σ, the
  * network's need not.
- * @throws from the score: Error unless there is one σ above 0 for each sample
+ * @throws from the score: Error unless there is one σ for each sample, above 0 where they are a list
  */
-export function dividedBySigma(score: Score): NoisyScore {
+export function dividedBySigma(score: Score): (x: Tensor, sigmas: Times) => Tensor {
   expectArguments("dividedBySigma", { score });
   return (x, sigmas) => {
-    checkPerSample("dividedBySigma", x, sigmas, "σ");
+    checkTimes("dividedBySigma", sigmas, x, { what: "σ", dtypes: ["float32"] });
+    if (sigmas instanceof Tensor) return tidy(() => score(x).div(asColumn(x, sigmas)));
     const checked = () => {
       const wrong = sigmas.findIndex((sigma) => !(sigma > 0));
       if (wrong !== -1) throw new Error(`dividedBySigma: σ is ${sigmas[wrong]}, want numbers above 0`);

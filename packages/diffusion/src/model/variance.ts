@@ -1,10 +1,12 @@
 // The variance σ² of the reverse step p(x_to | x_t): fixed, learned, or the optimal one. Samplers, bounds and losses take any.
 
-import { type Shape, ShapeError, type Tensor } from "@pkg/tensor";
+import type { Times } from "@pkg/nn";
+import { type Shape, ShapeError, Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import { type FirstVariance, posterior, posteriorLogVariance } from "../forward/posterior.ts";
 import { perSample } from "../objective/perSample.ts";
 import { noiseVarianceAt, type Schedule } from "../schedule/schedule.ts";
+import { columnAtSteps } from "../schedule/tables.ts";
 
 /** A rule for the variance of reverse steps. */
 export interface ReverseVariance {
@@ -26,9 +28,9 @@ export interface ReverseStep {
   readonly schedule: Schedule;
   /** [batch, ...], the noised data. */
   readonly x: Tensor;
-  /** One step a sample. */
-  readonly times: readonly number[];
-  /** Where each sample goes; default t − 1. */
+  /** One step per sample. */
+  readonly times: Times;
+  /** Where each sample goes, of times that are a list; default t − 1. */
   readonly to?: readonly number[];
   /** The model's second set of channels, of x's shape, where the rule is learned. */
   readonly raw?: Tensor;
@@ -43,7 +45,7 @@ interface FirstOption {
 export function fixedSmall(options: FirstOption = {}): ReverseVariance {
   expectArguments("fixedSmall", { options });
   const { first } = options;
-  return fixed((schedule, t, to) => posteriorLogVariance(schedule, t, to, { first }));
+  return fixed((schedule, t, to) => posteriorLogVariance(schedule, t, to, { first }), `fixedSmall, ${first}`);
 }
 
 /**
@@ -51,8 +53,10 @@ export function fixedSmall(options: FirstOption = {}): ReverseVariance {
  * Ho et al.'s code has it.
  */
 export function fixedLarge(): ReverseVariance {
-  return fixed((schedule, t, to) =>
-    to === -1 ? posteriorLogVariance(schedule, t, to) : Math.log(posterior(schedule, t, to).beta),
+  return fixed(
+    (schedule, t, to) =>
+      to === -1 ? posteriorLogVariance(schedule, t, to) : Math.log(posterior(schedule, t, to).beta),
+    "fixedLarge",
   );
 }
 
@@ -74,7 +78,10 @@ export function learnedRange(options: FirstOption = {}): ReverseVariance {
       const v = rawOf("learnedRange", raw).affine(0.5, 0.5);
       const low = (t: number, next: number) => posteriorLogVariance(schedule, t, next, { first });
       const width = (t: number, next: number) => Math.log(posterior(schedule, t, next).beta) - low(t, next);
-      const [widths, lows] = [width, low].map((of) => perSample(x, () => eachPair(times, to, of)));
+      const [widths, lows] = [
+        columnOfPairs({ schedule, x, times, to }, width, `learnedRange, width, ${first}`),
+        columnOfPairs({ schedule, x, times, to }, low, `fixedSmall, ${first}`),
+      ];
       return v.mul(widths).add(lows);
     },
   };
@@ -137,24 +144,34 @@ export function splitVariance(
   return { prediction, raw };
 }
 
-function fixed(log: (schedule: Schedule, t: number, to: number) => number): ReverseVariance {
+/** @param key as a `StepFunction` has it; without one the rule's function itself */
+function fixed(
+  log: (schedule: Schedule, t: number, to: number) => number,
+  key: string | object = log,
+): ReverseVariance {
   return {
     isLearned: false,
     logVarianceAt: log,
-    logVariance: ({ schedule, x, times, to }) =>
-      perSample(x, () => eachPair(times, to, (t, next) => log(schedule, t, next))),
+    logVariance: (step) => columnOfPairs(step, (t, next) => log(step.schedule, t, next), key),
   };
 }
 
-function eachPair(
-  times: readonly number[],
-  to: readonly number[] | undefined,
+/** A function of each sample's step and where it goes, [batch, 1, …, 1]. */
+function columnOfPairs(
+  { schedule, x, times, to }: ReverseStep,
   of: (t: number, to: number) => number,
-): number[] {
-  if (to && to.length !== times.length) {
+  key: string | object,
+): Tensor {
+  if (!to) return columnAtSteps(schedule, x, times, { key, at: (t) => of(t, t - 1) });
+  if (times instanceof Tensor) throw new Error(`variance: times is ${times} where the ends are given, want a list`);
+  return perSample(x, () => eachPair(times, to, of));
+}
+
+function eachPair(times: readonly number[], to: readonly number[], of: (t: number, to: number) => number): number[] {
+  if (to.length !== times.length) {
     throw new Error(`variance: ${to.length} ends for ${times.length} times, want one each`);
   }
-  return times.map((t, i) => of(t, to ? to[i] : t - 1));
+  return times.map((t, i) => of(t, to[i]));
 }
 
 function rawOf(name: string, raw: Tensor | undefined): Tensor {

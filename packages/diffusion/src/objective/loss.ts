@@ -1,27 +1,30 @@
 // Training objectives in discrete time: the squared error of a prediction, the variational bound, and both together.
 
-import type { Conditioning } from "@pkg/nn";
-import { keep, perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { type Conditioning, checkTimes, type Times } from "@pkg/nn";
+import { keep, type RandomStream, Tensor, tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import { qSample } from "../forward/forward.ts";
+import { type GivenNoise, qSample } from "../forward/forward.ts";
 import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess, termsOf } from "../likelihood/bound.ts";
 import type { Model } from "../model/model.ts";
 import { type Prediction, predictionTarget } from "../model/parameterization.ts";
 import { learnedRange, splitVariance } from "../model/variance.ts";
 import type { Schedule } from "../schedule/schedule.ts";
+import { atSteps, checkSteps } from "../schedule/tables.ts";
 import { type DrawnTimes, type TimestepSampler, uniformTimes } from "../schedule/timestepSampler.ts";
 import { checkBatch, checkPredicted, meanPerSample, sampleSize } from "./perSample.ts";
-import type { LossWeight } from "./weighting.ts";
+import { isFixed, type LossWeight } from "./weighting.ts";
 
 /** What all losses over steps share. */
-export interface TimedOptions extends Pick<Conditioning, "labels"> {
+export interface TimedOptions extends Pick<Conditioning, "labels" | "numbers">, GivenNoise {
   /** How steps are drawn. Default: uniformly. */
   readonly timesteps?: TimestepSampler;
+  /** The steps themselves, one per sample, instead of drawn ones: with `noise`, what repeats another program's step. */
+  readonly times?: Times;
   /**
-   * Gets each sample's step and loss, [batch], before the weights of the draw: for a loss-aware sampler's `update`, once
-   * `losses.data()` is there. Dispose of `losses` then.
+   * Gets each sample's step and loss, [batch] each, before the weights of the draw: their data are what a loss-aware sampler's `update`
+   * takes. Dispose of both then.
    */
-  readonly report?: (seen: { readonly times: readonly number[]; readonly losses: Tensor }) => void;
+  readonly report?: (seen: { readonly times: Tensor; readonly losses: Tensor }) => void;
 }
 
 /** What the model predicts, and the weight of each step. */
@@ -48,7 +51,8 @@ export interface HybridOptions extends BoundLossOptions {
  * @param x0 [batch, ...], of about unit scale (images in [−1, 1])
  * @param rng draws t, ε, and the model's dropout masks
  * @returns [], the mean over batch and elements
- * @throws Error when a weight is negative or not finite, naming the step; ShapeError when the prediction is not of x0's shape
+ * @throws Error when a weight is negative or not finite at any step that may be drawn, naming the step; for times and noise that do not
+ * fit; ShapeError when the prediction or the noise is not of x0's shape
  */
 export function predictionLoss(
   model: Model,
@@ -58,14 +62,14 @@ export function predictionLoss(
   options: LossOptions = {},
 ): Tensor {
   expectArguments("predictionLoss", { model, schedule, x0, rng, options });
-  const { prediction = "noise", weight, labels, ...others } = options;
-  const drawn = drawTimes(schedule, x0, rng, others);
+  const { prediction = "noise", weight, labels, numbers, ...others } = options;
+  const drawn = drawTimes("predictionLoss", schedule, x0, rng, others);
   const { times } = drawn;
-  const weights = weight && (() => times.map((t) => checkWeight(weight(schedule, t), t)));
-  const { noisy, noise } = qSample(schedule, x0, times, rng);
-  const predicted = model.forward(noisy, times, { labels, rng });
+  const weights = weight && weightsAt("predictionLoss", schedule, x0, times, weight);
+  const { noisy, noise } = qSample(schedule, x0, times, rng, others);
+  const predicted = model.forward(noisy, times, { labels, numbers, rng, steps: schedule.steps });
   const errors = squaredErrors(schedule, predicted, { prediction, data: x0, noise, times });
-  return average(weighted(errors, weights), drawn, others);
+  return average(weights ? errors.mul(weights) : errors, drawn, others);
 }
 
 /**
@@ -92,11 +96,11 @@ export function noisePrediction(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  options: Pick<Conditioning, "labels"> = {},
+  options: Pick<TimedOptions, "labels" | "numbers" | "times" | "noise"> = {},
 ): Tensor {
   expectArguments("noisePrediction", { model, schedule, x0, rng, options });
-  const { labels } = options;
-  return predictionLoss(model, schedule, x0, rng, { labels });
+  const { labels, numbers, times, noise } = options;
+  return predictionLoss(model, schedule, x0, rng, { labels, numbers, times, noise });
 }
 
 /**
@@ -113,10 +117,10 @@ export function boundLoss(
   options: BoundLossOptions = {},
 ): Tensor {
   expectArguments("boundLoss", { model, schedule, x0, rng, options });
-  const { labels, timesteps, report, ...reverse } = options;
-  const drawn = drawTimes(schedule, x0, rng, { timesteps });
-  const { noisy } = qSample(schedule, x0, drawn.times, rng);
-  const nats = boundTerms(model, schedule, { x0, x: noisy, times: drawn.times }, { ...reverse, labels, rng });
+  const { labels, numbers, timesteps, times, noise, report, ...reverse } = options;
+  const drawn = drawTimes("boundLoss", schedule, x0, rng, { timesteps, times });
+  const { noisy } = qSample(schedule, x0, drawn.times, rng, { noise });
+  const nats = boundTerms(model, schedule, { x0, x: noisy, times: drawn.times }, { ...reverse, labels, numbers, rng });
   const bits = nats.mul(bitsPerDim(schedule.steps, sampleSize(x0)));
   const prior = priorTerm(schedule, x0)
     .mean()
@@ -140,17 +144,25 @@ export function hybridLoss(
   options: HybridOptions = {},
 ): Tensor {
   expectArguments("hybridLoss", { model, schedule, x0, rng, options });
-  const { lambda = 0.001, weight, prediction = "noise", variance = learnedRange(), labels, ...others } = options;
+  const {
+    lambda = 0.001,
+    weight,
+    prediction = "noise",
+    variance = learnedRange(),
+    labels,
+    numbers,
+    ...others
+  } = options;
   if (!(lambda >= 0 && Number.isFinite(lambda))) {
     throw new Error(`hybridLoss: λ is ${lambda}, want a finite number from 0 on`);
   }
   if (!variance.isLearned) throw new Error("hybridLoss: the variance is fixed, want a learned one");
-  const { timesteps, report, ...reverse } = others;
-  const drawn = drawTimes(schedule, x0, rng, { timesteps });
+  const { timesteps, times: given, noise: givenNoise, report, ...reverse } = others;
+  const drawn = drawTimes("hybridLoss", schedule, x0, rng, { timesteps, times: given });
   const { times } = drawn;
-  const weights = weight && (() => times.map((t) => checkWeight(weight(schedule, t), t)));
-  const { noisy, noise } = qSample(schedule, x0, times, rng);
-  const output = model.forward(noisy, times, { labels, rng });
+  const weights = weight && weightsAt("hybridLoss", schedule, x0, times, weight);
+  const { noisy, noise } = qSample(schedule, x0, times, rng, { noise: givenNoise });
+  const output = model.forward(noisy, times, { labels, numbers, rng, steps: schedule.steps });
   const { prediction: predicted, raw } = splitVariance(output, variance, x0.shape);
   const errors = squaredErrors(schedule, predicted, { prediction, data: x0, noise, times });
   const nats = termsOf(
@@ -159,53 +171,33 @@ export function hybridLoss(
     { ...reverse, prediction, variance },
   );
   const bits = nats.mul(bitsPerDim(schedule.steps, sampleSize(x0)));
-  return average(weighted(errors, weights).add(bits.mul(lambda)), drawn, { report });
-}
-
-/** Steps of one draw, values of `perStep`; `isEqual` when all weights are 1. */
-interface Drawn extends DrawnTimes {
-  readonly isEqual: boolean;
+  return average((weights ? errors.mul(weights) : errors).add(bits.mul(lambda)), drawn, { report });
 }
 
 function drawTimes(
+  name: string,
   { steps }: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { timesteps = uniformTimes() }: Pick<TimedOptions, "timesteps">,
-): Drawn {
+  { timesteps, times }: Pick<TimedOptions, "timesteps" | "times">,
+): DrawnTimes {
   checkBatch("loss", x0);
-  const [batch] = x0.shape;
-  let drawn: DrawnTimes = { times: [], weights: [] };
-  const times = perStep(() => {
-    drawn = checkDrawn(timesteps(steps, batch, rng));
-    return [...drawn.times];
-  });
-  const isEqual = hasEqualWeights(drawn);
-  const weights = perStep(() => {
-    // A captured step has one way of taking the mean.
-    if (hasEqualWeights(drawn) !== isEqual) {
-      throw new Error(
-        `loss: the weights of the draw are ${isEqual ? "not" : "all"} 1, unlike at first, want another capture`,
-      );
-    }
-    return [...drawn.weights];
-  });
-  return { times, weights, isEqual };
-}
-
-function hasEqualWeights({ weights }: DrawnTimes): boolean {
-  return weights.every((weight) => weight === 1);
-}
-
-function checkDrawn(drawn: DrawnTimes): DrawnTimes {
-  if (drawn.weights.length !== drawn.times.length) {
-    throw new Error(`timesteps: ${drawn.weights.length} weights for ${drawn.times.length} times, want one each`);
+  if (times !== undefined) {
+    if (timesteps) throw new Error(`${name}: both times and timesteps are given, want one of them`);
+    checkSteps(name, times, x0);
+    return { times };
   }
-  const wrong = drawn.weights.findIndex((weight) => !Number.isFinite(weight));
-  if (wrong !== -1) {
-    throw new Error(`timesteps: weights[${wrong}] is ${drawn.weights[wrong]}, want finite numbers`);
-  }
+  const drawn = (timesteps ?? uniformTimes())(steps, x0.shape[0], rng, x0.backend);
+  checkSteps("timesteps", drawn.times, x0);
+  if (drawn.weights) checkDrawn(drawn.weights, x0);
   return drawn;
+}
+
+function checkDrawn(weights: Times, x0: Tensor): void {
+  checkTimes("timesteps", weights, x0, { what: "weights", dtypes: ["float32"] });
+  if (weights instanceof Tensor) return;
+  const wrong = weights.findIndex((weight) => !Number.isFinite(weight));
+  if (wrong !== -1) throw new Error(`timesteps: weights[${wrong}] is ${weights[wrong]}, want finite numbers`);
 }
 
 /** [batch], the mean over each sample's elements. */
@@ -219,25 +211,28 @@ function squaredErrors(
     readonly prediction: Prediction;
     readonly data: Tensor;
     readonly noise: Tensor;
-    readonly times: readonly number[];
+    readonly times: Times;
   },
 ): Tensor {
   checkPredicted("loss", predicted, known.data);
   return meanPerSample(predicted.sub(predictionTarget(schedule, prediction, known)).square());
 }
 
-function weighted(errors: Tensor, weights: (() => readonly number[]) | undefined): Tensor {
-  return weights ? errors.mul(tensor(weights, { backend: errors.backend })) : errors;
+/** [batch], the weight of each sample's step. @throws Error for one that is negative or not finite */
+function weightsAt(name: string, schedule: Schedule, x0: Tensor, times: Times, weight: LossWeight): Tensor {
+  const at = (t: number): number => {
+    const value = weight(schedule, t);
+    if (value >= 0 && Number.isFinite(value)) return value;
+    throw new Error(`${name}: the weight of step ${t} is ${value}, want a finite number from 0 on`);
+  };
+  return atSteps(schedule, x0, times, { at, ...(isFixed(weight) && { key: weight }) });
 }
 
 /** The mean of [batch] losses with the weights of the draw. */
-function average(losses: Tensor, { times, weights, isEqual }: Drawn, { report }: Pick<TimedOptions, "report">): Tensor {
-  report?.({ times, losses: keep(losses.detach()) });
-  return isEqual ? losses.mean() : weighted(losses, () => weights).mean();
-}
-
-function checkWeight(weight: number, t: number): number {
-  if (!(weight >= 0 && Number.isFinite(weight)))
-    throw new Error(`predictionLoss: the weight of step ${t} is ${weight}, want a finite number from 0 on`);
-  return weight;
+function average(losses: Tensor, { times, weights }: DrawnTimes, { report }: Pick<TimedOptions, "report">): Tensor {
+  const { backend } = losses;
+  const asTensor = (list: Times, dtype: "int32" | "float32") =>
+    list instanceof Tensor ? list : tensor(() => [...list], { backend, dtype });
+  report?.({ times: keep(asTensor(times, "int32").detach()), losses: keep(losses.detach()) });
+  return weights ? losses.mul(asTensor(weights, "float32")).mean() : losses.mean();
 }

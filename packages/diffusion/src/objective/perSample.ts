@@ -11,6 +11,11 @@ export function perSample({ shape, rank, backend }: Tensor, values: () => readon
   return tensor(values, { backend, shape: [shape[0], ...new Array<number>(rank - 1).fill(1)] });
 }
 
+/** [batch] numbers as [batch, 1, …, 1], to broadcast over `like`, [batch, ...]. */
+export function asColumn({ shape, rank }: Tensor, values: Tensor): Tensor {
+  return values.reshape([shape[0], ...new Array<number>(rank - 1).fill(1)]);
+}
+
 /** The sum over each sample's elements: [batch, ...] → [batch]. */
 export function sumPerSample(x: Tensor): Tensor {
   return x.reshape([x.shape[0], sampleSize(x)]).sum(1);

@@ -1,10 +1,11 @@
 // Variational diffusion: the bound's diffusion loss for a continuous log-SNR, in continuous time or T steps.
 
 import type { Conditioning } from "@pkg/nn";
-import { addNoise, perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
-import { expectArguments } from "../arguments.ts";
+import { perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { expectArguments, expectKind } from "../arguments.ts";
+import { type GivenNoise, noised } from "../forward/forward.ts";
 import type { Model } from "../model/model.ts";
-import { checkBatch, checkPredicted, meanPerSample } from "./perSample.ts";
+import { checkBatch, checkPerSample, checkPredicted, meanPerSample } from "./perSample.ts";
 
 /** γ(t) = −log SNR of t in [0, 1], rising: x_t = √sigmoid(−γ) x₀ + √sigmoid(γ) ε. */
 export interface GammaCurve {
@@ -13,11 +14,13 @@ export interface GammaCurve {
   readonly slope: (t: number) => number;
 }
 
-export interface VdmOptions extends Pick<Conditioning, "labels"> {
+export interface VdmOptions extends Pick<Conditioning, "labels" | "numbers">, GivenNoise {
   /** T; none for continuous time. */
   readonly steps?: number;
-  /** What the model calls t. Default: t itself, in [0, 1]. */
+  /** What the model calls t. Default: 1000 t, the scale that `mlp` and `unet` want; `(t) => t` for one with `timeEmbedding: { scale: 1000 }`. */
   readonly label?: (t: number) => number;
+  /** The times themselves, in [0, 1], one per sample, instead of drawn ones: with `noise`, what repeats another program's step. */
+  readonly times?: readonly number[];
 }
 
 /** γ rises linearly (Kingma et al. 2021, appendix H, fixed schedule), by default between their ends. @throws Error unless it rises */
@@ -36,7 +39,8 @@ export function linearGamma(options: { readonly start?: number; readonly end?: n
  * @param model predicts the noise
  * @param x0 [batch, ...]
  * @returns [], the mean over batch and elements
- * @throws Error when γ does not rise or is not finite where it is asked; ShapeError when the prediction is not of x0's shape
+ * @throws Error when γ does not rise or is not finite where it is asked, and for times that do not fit; ShapeError when the
+ * prediction or the noise is not of x0's shape
  */
 export function vdmLoss(
   model: Model,
@@ -46,20 +50,22 @@ export function vdmLoss(
   options: VdmOptions = {},
 ): Tensor {
   expectArguments("vdmLoss", { model, curve, x0, rng, options });
-  const { steps, label = (t) => t, labels } = options;
+  const { steps, label = (t) => 1000 * t, times: given, noise: givenNoise, labels, numbers } = options;
   const { gamma, slope } = curve;
   if (steps !== undefined && !(Number.isInteger(steps) && steps >= 1)) {
     throw new Error(`vdmLoss: ${steps} steps, want a positive integer, or none for continuous time`);
   }
   checkBatch("vdmLoss", x0);
   const { backend, shape } = x0;
-  const times = perStep(() => {
+  if (given) checkGiven(given, x0, steps);
+  const drawn = (): number[] => {
     const u = rng.next();
     return Array.from({ length: shape[0] }, (_, i) => {
       const t = (u + i / shape[0]) % 1;
       return steps ? (Math.floor(t * steps) + 1) / steps : t;
     });
-  });
+  };
+  const times = given ?? perStep(drawn);
   const weightOf = (t: number) => {
     const weight = 0.5 * (steps ? steps * Math.expm1(gamma(t) - gamma(t - 1 / steps)) : slope(t));
     if (weight > 0 && Number.isFinite(weight)) return weight;
@@ -68,10 +74,19 @@ export function vdmLoss(
   const weights = tensor(() => times.map(weightOf), { backend });
   const root = (sign: number) =>
     tensor(() => times.map((t) => Math.sqrt(1 / (1 + Math.exp(sign * gamma(t))))), { backend });
-  const { noisy, noise } = addNoise(x0, root(1), root(-1), rng);
+  const scales = { signal: root(1), noise: root(-1) };
+  const { noisy, noise } = noised("vdmLoss", x0, scales, rng, { noise: givenNoise });
   const names = perStep(() => times.map(label));
-  const predicted = model.forward(noisy, names, { labels, rng });
+  const predicted = model.forward(noisy, names, { labels, numbers, rng });
   checkPredicted("vdmLoss", predicted, x0);
   const errors = predicted.sub(noise).square();
   return meanPerSample(errors).mul(weights).mean();
+}
+
+function checkGiven(times: readonly number[], x0: Tensor, steps: number | undefined): void {
+  expectKind("vdmLoss", "sigmas", times, "times");
+  checkPerSample("vdmLoss", x0, times);
+  const wrong = times.find((t) => !(t >= (steps ? 1 / steps : 0) && t <= 1));
+  if (wrong !== undefined)
+    throw new Error(`vdmLoss: times has ${wrong}, want numbers in [${steps ? `1 / ${steps}` : 0}, 1]`);
 }

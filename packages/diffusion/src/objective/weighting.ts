@@ -9,6 +9,19 @@ import { alphaBarAt, noiseVarianceAt, type Schedule, snrAt } from "../schedule/s
 /** The weight of a sample at step t. */
 export type LossWeight = (schedule: Schedule, t: number) => number;
 
+/** The weights of this file, which depend on nothing but schedule and step, so that a table of them may be kept. */
+const fixed = new WeakSet<LossWeight>();
+
+/** Whether a weight gives the same number for the same schedule and step every time. */
+export function isFixed(weight: LossWeight): boolean {
+  return fixed.has(weight);
+}
+
+function asFixed(weight: LossWeight): LossWeight {
+  fixed.add(weight);
+  return weight;
+}
+
 /**
  * β_t² / (2 σ_t² α_t (1 − ᾱ_t)), which makes L_simple the bound's L_{t−1} (Ho et al. 2020, eq. 12), for predicted noise.
  * With σ² = β̃ the first step's is infinite (β̃_1 = 0); there, as their code does, β stands in. Where β is 1 (zero terminal SNR) it is
@@ -16,12 +29,12 @@ export type LossWeight = (schedule: Schedule, t: number) => number;
  */
 export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixedSmall"): LossWeight {
   expectWord("variationalWeight", "variance", variance, ["fixedSmall", "fixedLarge"]);
-  return (schedule, t) => {
+  return asFixed((schedule, t) => {
     const beta = schedule.betas[t];
     const small = posterior(schedule, t).variance;
     const sigma2 = variance === "fixedLarge" || small === 0 ? beta : small;
     return beta ** 2 / (2 * sigma2 * (1 - beta) * noiseVarianceAt(schedule, t));
-  };
+  });
 }
 
 /**
@@ -38,22 +51,29 @@ export function convertWeight(
   for (const kind of [from, to]) expectPrediction("convertWeight", kind);
   if (from === to) return weight;
   const unit = isOfNoise(from) && isOfNoise(to) ? noiseError : dataError;
-  return (schedule, t) => {
+  const converted: LossWeight = (schedule, t) => {
     const given = weight(schedule, t);
     return given === 0 ? 0 : given * (unit(schedule, t, to) / unit(schedule, t, from));
   };
+  return isFixed(weight) ? asFixed(converted) : converted;
 }
 
 /** SNR as a weight of the data's error: 1 as one of the noise's, L_simple whatever is predicted. */
 export function snrWeight(prediction: Prediction): LossWeight {
   expectPrediction("snrWeight", prediction);
-  return convertWeight(() => 1, { from: "noise", to: prediction });
+  return convertWeight(
+    asFixed(() => 1),
+    { from: "noise", to: prediction },
+  );
 }
 
 /** max(SNR, 1) as a weight of the data's error (Salimans & Ho 2022, eq. 9): the larger of the data's and the noise's. */
 export function truncatedSnrWeight(prediction: Prediction): LossWeight {
   expectPrediction("truncatedSnrWeight", prediction);
-  return convertWeight((schedule, t) => Math.max(snrAt(schedule, t), 1), { from: "data", to: prediction });
+  return convertWeight(
+    asFixed((schedule, t) => Math.max(snrAt(schedule, t), 1)),
+    { from: "data", to: prediction },
+  );
 }
 
 /**
@@ -64,12 +84,12 @@ export function truncatedSnrWeight(prediction: Prediction): LossWeight {
 export function minSnrWeight(gamma = 5, prediction: Prediction = "noise"): LossWeight {
   if (!(gamma > 0)) throw new Error(`minSnrWeight: γ is ${gamma}, want a positive number`);
   expectPrediction("minSnrWeight", prediction);
-  if (prediction === "data") return (schedule, t) => Math.min(snrAt(schedule, t), gamma);
+  if (prediction === "data") return asFixed((schedule, t) => Math.min(snrAt(schedule, t), gamma));
   // min(SNR, γ) / SNR, where SNR may be 0.
-  const ofNoise: LossWeight = (schedule, t) => {
+  const ofNoise = asFixed((schedule, t) => {
     const snr = snrAt(schedule, t);
     return snr <= gamma ? 1 : gamma / snr;
-  };
+  });
   return convertWeight(ofNoise, { from: "noise", to: prediction });
 }
 
@@ -79,7 +99,7 @@ export function p2Weight(options: { readonly k?: number; readonly gamma?: number
   const { k = 1, gamma = 1 } = options;
   if (!(k > 0 && Number.isFinite(k))) throw new Error(`p2Weight: k is ${k}, want a positive number`);
   if (!(gamma >= 0 && Number.isFinite(gamma))) throw new Error(`p2Weight: γ is ${gamma}, want a number from 0 on`);
-  return (schedule, t) => (k + snrAt(schedule, t)) ** -gamma;
+  return asFixed((schedule, t) => (k + snrAt(schedule, t)) ** -gamma);
 }
 
 /** ‖Δx₀‖² / ‖Δkind‖². */

@@ -4,7 +4,6 @@ import { ShapeError, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { expectKind } from "../arguments.ts";
 import { bracket } from "../model/score.ts";
 import {
-  along,
   type Component,
   covarianceOfMixture,
   drawMixture,
@@ -12,12 +11,13 @@ import {
   meanOfMixture,
   readMixture,
 } from "./components.ts";
-import type { Noising, Oracle } from "./oracle.ts";
+import type { Noisings, Oracle } from "./oracle.ts";
+import { checkLevels, isTensors, type Levels, scalesOnDevice, scalesOnHost } from "./scales.ts";
 
 /** A mixture of Gaussians: an oracle that also tells its components apart. */
 export interface MixtureOracle extends Oracle {
   /** log p(k | x), the best classifier of the components: [batch, ...shape] → [batch, components] */
-  logPosterior(x: Tensor, levels?: Noising | readonly Noising[]): Tensor;
+  logPosterior(x: Tensor, levels?: Noisings): Tensor;
 }
 
 /**
@@ -54,7 +54,7 @@ export function mixtureOracle(parts: MixtureParts): MixtureOracle {
 /** `mixtureOracle`, with errors under another name. */
 export function mixture(name: string, parts: MixtureParts): MixtureOracle {
   const { components, shape } = readMixture(name, parts);
-  const at = (x: Tensor, levels: Noising | readonly Noising[] = { signal: 1, noise: 0 }): View => {
+  const at = (x: Tensor, levels: Noisings = { signal: 1, noise: 0 }): View => {
     if (x.rank === 0 || bracket(x.shape.slice(1)) !== bracket(shape))
       throw new ShapeError(`${name}: x is ${bracket(x.shape)}, want [batch, ${shape.join(", ")}]`);
     return view(components, x, checkLevels(name, levels, x, components));
@@ -107,54 +107,28 @@ interface View {
   average(y: Tensor): Tensor;
 }
 
-function view(components: readonly Component[], x: Tensor, levels: readonly Noising[]): View {
+function view(components: readonly Component[], x: Tensor, levels: Levels): View {
   const { backend } = x;
-  const [n, count, d] = [levels.length, components.length, components[0].mean.length];
-  // Where every component is as wide in all directions, one number stands for d.
-  const width = components.every(({ spread }) => spread.length === 1) ? 1 : d;
-  const repeats = d / width;
-  /** A table [n, components, width] in float64. */
-  const table = (value: (variance: number, level: Noising) => number) =>
-    levels.map((level) =>
-      components.map(({ spread }) => Float64Array.from({ length: width }, (_, i) => value(along(spread, i), level))),
-    );
-  const spread = (rows: readonly (readonly Float64Array[])[]) =>
-    tensor(Float64Array.from(rows.flatMap((row) => row.flatMap((values) => [...values]))), {
-      backend,
-      shape: [n, count, width],
-    });
-  const perComponent = (value: (variances: Float64Array, component: Component) => number) =>
-    tensor(
-      variances.map((row) => row.map((values, k) => value(values, components[k]))),
-      { backend },
-    );
-  const perLevel = (value: (level: Noising) => number) => tensor(levels.map(value), { backend, shape: [n, 1, 1] });
-
-  const variances = table(widthOf);
+  const [count, d] = [components.length, components[0].mean.length];
+  const { variances, signals, noises, constants, precisions, gains } = isTensors(levels)
+    ? scalesOnDevice(components, x, levels)
+    : scalesOnHost(components, x, levels);
   const { turn, turnBack } = axesOf(components, d, x);
   const means = tensor(Float64Array.from(components.flatMap(({ mean }) => [...mean])), {
     backend,
     shape: [1, count, d],
   });
-  const z = turn(x.reshape([x.shape[0], 1, d]).sub(means.mul(perLevel(({ signal }) => signal))));
-  const turned = z.div(spread(variances)); // u in the axes of its component
-  const constants = perComponent((values, { weight }) => {
-    const logDeterminant = repeats * values.reduce((sum, variance) => sum + Math.log(variance), 0);
-    return Math.log(weight) - 0.5 * (logDeterminant + d * Math.log(2 * Math.PI));
-  });
+  const z = turn(x.reshape([x.shape[0], 1, d]).sub(means.mul(signals)));
+  const turned = z.div(variances); // u in the axes of its component
   const logits = z.mul(turned).sum(2).mul(-0.5).add(constants);
   return {
     logits,
     u: turnBack(turned),
-    precisions: perComponent((values) => repeats * values.reduce((sum, variance) => sum + 1 / variance, 0)),
-    noises: perLevel(({ noise }) => noise),
-    estimates: () => means.add(turnBack(turned.mul(spread(table((variance, { signal }) => signal * variance))))),
+    precisions,
+    noises,
+    estimates: () => means.add(turnBack(turned.mul(gains()))),
     average: (y) => y.mul(logits.softmax(1).unsqueeze(2)).sum(1).reshape(x.shape),
   };
-}
-
-function widthOf(variance: number, { signal, noise }: Noising): number {
-  return signal ** 2 * variance + noise ** 2;
 }
 
 /** To and from the axes of the components, of [batch, components, d]. */
@@ -170,30 +144,4 @@ function axesOf(
   const vectors = tensor(Float64Array.from(rows), { backend, shape: [components.length, d, d] });
   const times = (y: Tensor, matrices: Tensor) => y.permute([1, 0, 2]).matmul(matrices).permute([1, 0, 2]);
   return { turn: (y) => times(y, vectors), turnBack: (y) => times(y, vectors.transpose()) };
-}
-
-/** The least positive number that float32 has all its digits for. */
-const LEAST_VARIANCE = 2 ** -126;
-
-function checkLevels(
-  name: string,
-  given: Noising | readonly Noising[],
-  { shape: [batch] }: Tensor,
-  components: readonly Component[],
-): readonly Noising[] {
-  const levels = "signal" in given ? [given] : given;
-  if (levels.length !== 1 && levels.length !== batch)
-    throw new Error(`${name}: ${levels.length} levels for a batch of ${batch}, want one, or one a sample`);
-  for (const level of levels) {
-    for (const [what, value] of [["signal", level.signal] as const, ["noise", level.noise] as const])
-      if (!(value >= 0 && Number.isFinite(value))) throw new Error(`${name}: ${what} is ${value}, want a number ≥ 0`);
-    const thin = components.findIndex(({ spread }) =>
-      spread.some((variance) => widthOf(variance, level) < LEAST_VARIANCE),
-    );
-    if (thin !== -1)
-      throw new Error(
-        `${name}: component ${thin} has no width at signal ${level.signal} and noise ${level.noise}, want noise or a variance above 0`,
-      );
-  }
-  return levels;
 }

@@ -1,9 +1,9 @@
 // What an oracle is: a distribution whose density and score are known in closed form, of itself and after noise.
 
-import type { Backend, RandomStream, Shape, Tensor } from "@pkg/tensor";
+import type { Times } from "@pkg/nn";
+import { type Backend, ones, type RandomStream, type Shape, Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { NoiseLevel } from "../forward/level.ts";
-import type { NoisyScore } from "../model/score.ts";
 
 /** A distribution p that is known in closed form. Tensors are made where x is, and are differentiable. */
 export interface Density {
@@ -26,26 +26,38 @@ export interface Density {
 /** The part of a noise level that says what x = signal · x₀ + noise · ε is. */
 export type Noising = Pick<NoiseLevel, "signal" | "noise">;
 
+/** The same of each sample as tensors, [batch], by which an oracle can be differentiated. */
+export interface NoisingTensors {
+  readonly signal: Tensor;
+  readonly noise: Tensor;
+}
+
+/** One level for all samples, or one per sample. */
+export type Noisings = Noising | readonly Noising[] | NoisingTensors;
+
 /**
  * A density that stays known under noise: each method also answers for q, of x = signal · x₀ + noise · ε with x₀ ~ p and ε ~ N(0, I),
- * at one level for all samples or one a sample. They throw Error where q has no density: at noise 0 of what has no width.
+ * at one level for all samples or one per sample. They throw Error where q has no density: at noise 0 of what has no width.
  */
 export interface Oracle extends Density {
-  logDensity(x: Tensor, levels?: Noising | readonly Noising[]): Tensor;
-  score(x: Tensor, levels?: Noising | readonly Noising[]): Tensor;
-  divergence(x: Tensor, levels?: Noising | readonly Noising[]): Tensor;
+  logDensity(x: Tensor, levels?: Noisings): Tensor;
+  score(x: Tensor, levels?: Noisings): Tensor;
+  divergence(x: Tensor, levels?: Noisings): Tensor;
   /** E[x₀ | x], the best denoiser: x / signal at noise 0, E[x₀] at signal 0. */
-  denoise(x: Tensor, levels: Noising | readonly Noising[]): Tensor;
+  denoise(x: Tensor, levels: Noisings): Tensor;
   /** E[ε | x] = −noise · score, the best prediction of the noise: 0 at noise 0, x / noise at signal 0. */
-  predictNoise(x: Tensor, levels: Noising | readonly Noising[]): Tensor;
+  predictNoise(x: Tensor, levels: Noisings): Tensor;
 }
 
 /** ∇ log q_σ(x) of x₀ + σ ε: what `annealedScoreMatching` trains a network to be. */
-export function oracleScore(oracle: Oracle): NoisyScore {
+export function oracleScore(oracle: Oracle): (x: Tensor, sigmas: Times) => Tensor {
   expectArguments("oracleScore", { oracle });
-  return (x, sigmas) =>
-    oracle.score(
+  return (x, sigmas) => {
+    if (sigmas instanceof Tensor)
+      return oracle.score(x, { signal: ones(sigmas.shape, { backend: x.backend }), noise: sigmas });
+    return oracle.score(
       x,
       sigmas.map((noise) => ({ signal: 1, noise })),
     );
+  };
 }

@@ -1,10 +1,11 @@
 // Respacing: a schedule of some of another's steps, and the model that goes with it.
 
-import { perStep } from "@pkg/tensor";
+import { perStep, Tensor } from "@pkg/tensor";
 import { expectArguments, expectKind } from "../arguments.ts";
 import { posterior } from "../forward/posterior.ts";
 import type { Model } from "../model/model.ts";
 import { alphaBarAt, noiseVarianceAt, type Schedule } from "./schedule.ts";
+import { atSteps, checkSteps } from "./tables.ts";
 
 /** A schedule whose step k is the jump over several steps of another. */
 export interface RespacedSchedule extends Schedule {
@@ -19,7 +20,8 @@ export interface RespacedSchedule extends Schedule {
  * @throws Error for no steps, one twice, or one out of range
  */
 export function respace(schedule: Schedule, times: readonly number[]): RespacedSchedule {
-  expectArguments("respace", { schedule, times });
+  expectArguments("respace", { schedule });
+  expectKind("respace", "steps", times, "times");
   if (times.length === 0) throw new Error("respace: no times, want at least one");
   const kept = [...times].sort((a, b) => a - b);
   const twice = kept.find((t, k) => t === kept[k - 1]);
@@ -42,11 +44,16 @@ export function respacedModel(model: Model, schedule: RespacedSchedule): Model &
   const { pairs } = schedule;
   return {
     model,
-    forward: (x, times, conditioning) =>
-      model.forward(
-        x,
-        perStep(() => times.map((k) => pairs[k][0])),
-        conditioning,
-      ),
+    forward(x, times, conditioning) {
+      checkSteps("respacedModel", times, x);
+      if (!(times instanceof Tensor)) {
+        const original = perStep(() => times.map((k) => pairs[k][0]));
+        return model.forward(x, original, conditioning);
+      }
+      const known = atSteps(schedule, x, times, { key: "original step", at: (k) => pairs[k][0] });
+      // A step out of range stays one: NaN would be cast to 0.
+      const original = known.isNaN().where(-1, known).cast("int32");
+      return model.forward(x, original, { ...conditioning, steps: pairs[pairs.length - 1][0] + 1 });
+    },
   };
 }

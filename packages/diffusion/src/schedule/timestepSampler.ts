@@ -1,32 +1,43 @@
 // Which steps a loss is taken at: uniform, spread over a batch, or where the loss is large.
 
-import { type RandomStream, wrongArgument } from "@pkg/tensor";
+import type { Times } from "@pkg/nn";
+import { type Backend, perStep, type RandomStream, tensor, wrongArgument } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 
-/** Steps drawn for a batch, and the weights that make a mean over them one over all steps equally: 1 / (p_t T). */
+/** Steps drawn for a batch, [batch]: a list, or an int32 tensor, which those of this file are. */
 export interface DrawnTimes {
-  readonly times: readonly number[];
-  readonly weights: readonly number[];
+  readonly times: Times;
+  /** What makes a mean over them one over all steps equally: 1 / (p_t T), a list or a float32 tensor. Default: 1 each. */
+  readonly weights?: Times;
 }
 
-/** A way of drawing one of T steps for each sample of a batch. */
-export type TimestepSampler = (steps: number, batch: number, rng: RandomStream) => DrawnTimes;
+/**
+ * A way of drawing one of T steps for each sample of a batch.
+ * @param backend where the tensors are made; by default the default backend
+ */
+export type TimestepSampler = (steps: number, batch: number, rng: RandomStream, backend?: Backend) => DrawnTimes;
 
 /** Each step equally, independently (Ho et al. 2020, algorithm 1). */
 export function uniformTimes(): TimestepSampler {
-  return (steps, batch, rng) => equally([...rng.host.integers(0, steps, [batch])]);
+  return (steps, batch, rng, backend) => ({ times: rng.integers(0, steps, [batch], { backend }) });
 }
 
 /** One uniform place in each of `batch` equal parts of the steps: less variance, the same expectation. */
 export function stratifiedTimes(): TimestepSampler {
-  return (steps, batch, rng) => equally([...rng.host.uniform([batch])].map((u, i) => stepAt((i + u) / batch, steps)));
+  return (steps, batch, rng, backend) => {
+    const drawn = perStep(() => Int32Array.from(rng.host.uniform([batch]), (u, i) => stepAt((i + u) / batch, steps)));
+    return { times: tensor(drawn, { backend }) };
+  };
 }
 
 /** (u + i / batch) mod 1 with one u for the whole batch (Kingma et al. 2021, appendix I.1). */
 export function lowDiscrepancyTimes(): TimestepSampler {
-  return (steps, batch, rng) => {
-    const u = rng.next();
-    return equally(Array.from({ length: batch }, (_, i) => stepAt((u + i / batch) % 1, steps)));
+  return (steps, batch, rng, backend) => {
+    const drawn = perStep(() => {
+      const u = rng.next();
+      return Int32Array.from({ length: batch }, (_, i) => stepAt((u + i / batch) % 1, steps));
+    });
+    return { times: tensor(drawn, { backend }) };
   };
 }
 
@@ -36,10 +47,10 @@ export interface LossAwareSampler {
   /** p_t: uniform until every step has its history. */
   probabilities(): Float64Array;
   /**
-   * Takes in the losses of samples, without the weights of the draw: what `report` of the losses gives.
+   * Takes in the losses of samples, without the weights of the draw: the data of what `report` of the losses gives.
    * @throws Error for a step out of range, or a loss that is not finite
    */
-  update(times: readonly number[], losses: ArrayLike<number>): void;
+  update(times: ArrayLike<number>, losses: ArrayLike<number>): void;
   /** As plain JSON: `restore` goes on from there. */
   state(): LossHistory;
   /** Continues from a state. @throws Error for the state of another number of steps, or losses that are not finite */
@@ -84,31 +95,36 @@ export function lossAwareTimes(
 
   return {
     probabilities,
-    draw(total, batch, rng) {
+    draw(total, batch, rng, backend) {
       if (total !== steps) throw new Error(`lossAwareTimes: of ${steps} steps, used with a schedule of ${total}`);
-      const p = probabilities();
-      const upTo = new Float64Array(steps);
-      for (let t = 0, sum = 0; t < steps; t++) {
-        sum += p[t];
-        upTo[t] = sum;
-      }
-      const times = Array.from({ length: batch }, () => {
-        const u = rng.next() * upTo[steps - 1];
-        return upTo.findIndex((sum) => u < sum);
+      let p: Float64Array = new Float64Array(steps);
+      const drawn = perStep(() => {
+        p = probabilities();
+        const upTo = new Float64Array(steps);
+        for (let t = 0, sum = 0; t < steps; t++) {
+          sum += p[t];
+          upTo[t] = sum;
+        }
+        return Int32Array.from({ length: batch }, () => {
+          const u = rng.next() * upTo[steps - 1];
+          return upTo.findIndex((sum) => u < sum);
+        });
       });
-      return { times, weights: times.map((t) => 1 / (p[t] * steps)) };
+      const weights = perStep(() => Float64Array.from(drawn, (t) => 1 / (p[t] * steps)));
+      return { times: tensor(drawn, { backend }), weights: tensor(weights, { backend }) };
     },
     update(times, seen) {
       if (seen.length !== times.length) {
         throw new Error(`lossAwareTimes: ${seen.length} losses for ${times.length} times, want one each`);
       }
-      for (const [i, t] of times.entries()) {
-        if (!losses[t]) throw new Error(`lossAwareTimes: t is ${t}, want an integer in [0, ${steps - 1}]`);
+      const steps = Array.from(times);
+      for (const [i, t] of steps.entries()) {
+        if (!losses[t]) throw new Error(`lossAwareTimes: t is ${t}, want an integer in [0, ${losses.length - 1}]`);
         if (!Number.isFinite(seen[i])) {
           throw new Error(`lossAwareTimes: the loss of step ${t} is ${seen[i]}, want a finite number`);
         }
       }
-      for (const [i, t] of times.entries()) losses[t] = [...losses[t], seen[i]].slice(-history);
+      for (const [i, t] of steps.entries()) losses[t] = [...losses[t], seen[i]].slice(-history);
     },
     state: () => ({ losses: losses.map((seen) => [...seen]) }),
     restore(state) {
@@ -126,10 +142,6 @@ export function lossAwareTimes(
       losses = given.map((seen) => seen.slice(-history));
     },
   };
-}
-
-function equally(times: readonly number[]): DrawnTimes {
-  return { times, weights: times.map(() => 1) };
 }
 
 /** The step at a share of all. Rounding may make it 1. */

@@ -801,6 +801,17 @@ export function isTracing(): boolean {
   return current !== null;
 }
 
+/** Runs `f` as no part of the step that is under way: its work is done at once. */
+export function outsideOfStep<Result>(f: () => Result): Result {
+  const step = current;
+  current = null;
+  try {
+    return f();
+  } finally {
+    current = step;
+  }
+}
+
 /** What notes the work of a backend; null where it is done at once. */
 export function tracerOn(backend: Backend): Tracer | null {
   if (!current) return null;

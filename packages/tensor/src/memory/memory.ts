@@ -2,6 +2,7 @@
 
 import { expectFunction, expectTensor, isTensor } from "../argument.ts";
 import type { Backend, Buffer } from "../backend.ts";
+import { outsideOfStep } from "../capture/tracer.ts";
 import type { DType } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { atomically, runOverwrites } from "./atomic.ts";
@@ -232,6 +233,21 @@ export function keep<T extends Tensor>(tensor: T): T {
     if (scope.tensors.delete(tensor)) leave(tensor);
   }
   return tensor;
+}
+
+/**
+ * What `make` makes, outside of every scope and captured function: it lives until disposed or collected. For what is made once and used
+ * at every step, such as a table of a schedule.
+ * @param make uses no tensor of a captured function
+ */
+export function lasting<T extends Tensor>(make: () => T): T {
+  expectFunction("lasting", "make", make);
+  const waiting = scopes.splice(0);
+  try {
+    return outsideOfStep(make);
+  } finally {
+    scopes.push(...waiting);
+  }
 }
 
 /** Every tensor in a value, each once: looks into arrays, plain objects, maps, sets and module fields. */

@@ -11,7 +11,7 @@ import { Reductions } from "./reductions.ts";
 export abstract class Indexing extends Reductions {
   /**
    * Rows of a table by index: this [rows, ...rest] and `indices` [...indices] → [...indices, ...rest], in the type of this.
-   * The gradient adds up in the rows. An index outside of [0, rows) throws on cpu and wasm; a GPU, which cannot throw, reads zeros.
+   * The gradient adds up in the rows. An index outside of [0, rows) reads NaN of float32, 0 of integers and false of bool.
    * @param indices int32, of any shape
    * @throws Error unless `indices` are int32 and on this backend; ShapeError for a scalar table
    */
@@ -21,7 +21,7 @@ export abstract class Indexing extends Reductions {
 
   /**
    * Sums of rows by index, the transpose of `gather`: this [...indices, ...rest] → [rows, ...rest]. A row that no index names is 0.
-   * It reads every index for each row, so it suits tables of hundreds of rows. Indices outside of [0, rows) are as in `gather`.
+   * It reads every index for each row, so it suits tables of hundreds of rows. Values of an index outside of [0, rows) are in no sum.
    * @param indices int32 [...indices]
    * @throws Error unless this is float32 and `indices` are int32 and on this backend; ShapeError when their shapes do not fit
    */

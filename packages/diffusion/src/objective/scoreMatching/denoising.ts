@@ -1,12 +1,13 @@
 // Denoising score matching: the score of noised data is learned from the noise that was added, at one level or at many.
 
-import { addNoise, ones, perStep, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
-import { expectArguments } from "../../arguments.ts";
+import { ones, perStep, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { expectArguments, expectKind } from "../../arguments.ts";
+import { type GivenNoise, noised } from "../../forward/forward.ts";
 import { checkField, type NoisyScore } from "../../model/score.ts";
-import { perSample, sampleSize, sumPerSample } from "../perSample.ts";
+import { checkPerSample, perSample, sampleSize, sumPerSample } from "../perSample.ts";
 import { checkSigma, checkSigmas } from "./noiseLevels.ts";
 
-export interface DenoisingOptions {
+export interface DenoisingOptions extends GivenNoise {
   /**
    * Takes the zero-mean terms s(x)·ε / σ and ½(‖ε‖² − d) / σ² from each sample's error: the expectation stays, the variance no longer
    * grows as 1 / σ² for σ → 0. Costs a second run of the network, on the clean data. Default false.
@@ -47,6 +48,8 @@ export function denoisingScoreMatching(
 export interface AnnealedOptions extends DenoisingOptions {
   /** λ(σ), the weight of a level. Default σ², which makes all levels count about alike (Song & Ermon 2019, section 4.2). */
   readonly weight?: (sigma: number) => number;
+  /** Which level each sample gets, an index into the levels, instead of drawn ones: with `noise`, what repeats another program's step. */
+  readonly levels?: readonly number[];
 }
 
 /**
@@ -68,11 +71,12 @@ export function annealedScoreMatching(
   options: AnnealedOptions = {},
 ): Tensor {
   expectArguments("annealedScoreMatching", { score, x, sigmas, rng, options });
-  const { weight, ...others } = options;
+  const { weight, levels: given, ...others } = options;
   return tidy(() => {
     checkSigmas("annealedScoreMatching", sigmas);
     const weights = weight && sigmas.map((sigma) => checkWeight(weight(sigma), sigma) / sigma ** 2);
-    const levels = perStep(() => [...rng.host.integers(0, sigmas.length, [x.shape[0]])]);
+    if (given) checkLevels(given, x, sigmas.length);
+    const levels = given ?? perStep(() => [...rng.host.integers(0, sigmas.length, [x.shape[0]])]);
     const chosen = perStep(() => levels.map((level) => sigmas[level]));
     const errors = scaledErrors("annealedScoreMatching", score, x, chosen, rng, others);
     if (!weights) return errors.mean();
@@ -87,11 +91,12 @@ function scaledErrors(
   x: Tensor,
   sigmas: readonly number[],
   rng: RandomStream,
-  { controlVariate = false }: DenoisingOptions,
+  { controlVariate = false, noise: given }: DenoisingOptions,
 ): Tensor {
   const { backend, shape } = x;
   const deviations = tensor(() => sigmas, { backend });
-  const { noisy, noise } = addNoise(x, ones([shape[0]], { backend }), deviations, rng);
+  const scales = { signal: ones([shape[0]], { backend }), noise: deviations };
+  const { noisy, noise } = noised(name, x, scales, rng, { noise: given });
   const scaled = (at: Tensor) => checkField(name, score(at, sigmas), at).mul(perSample(x, () => sigmas));
   const found = scaled(noisy);
   if (!controlVariate) return sumPerSample(found.add(noise).square()).mul(0.5);
@@ -106,4 +111,12 @@ function checkWeight(weight: number, sigma: number): number {
   if (!(Number.isFinite(weight) && weight >= 0))
     throw new Error(`annealedScoreMatching: the weight of σ = ${sigma} is ${weight}, want a finite number ≥ 0`);
   return weight;
+}
+
+function checkLevels(levels: readonly number[], x: Tensor, count: number): void {
+  expectKind("annealedScoreMatching", "sigmas", levels, "levels");
+  checkPerSample("annealedScoreMatching", x, levels, "levels");
+  const wrong = levels.find((level) => !(Number.isInteger(level) && level >= 0 && level < count));
+  if (wrong !== undefined)
+    throw new Error(`annealedScoreMatching: levels has ${wrong}, want integers in [0, ${count - 1}]`);
 }

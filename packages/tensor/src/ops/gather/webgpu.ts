@@ -13,12 +13,12 @@ import type { GatherAlongAttrs, ScatterAlongAttrs } from "./gatherAlong.ts";
 
 export const gatherWebgpu: WebgpuRule<undefined> = {
   calls({ inputs: [table, indices], outputs: [out] }) {
-    const { Element, width, size } = rowElements(out.dtype, table.shape.slice(1), sizeOf(out.shape));
+    const { Element, width, size } = rowElements("uint32", table.shape.slice(1), sizeOf(out.shape));
     return [
       {
         kernel: gatherKernel,
         constants: { Element },
-        params: { size, rows: table.shape[0], width },
+        params: { size, rows: table.shape[0], width, missing: missingBits(out.dtype) },
         bindings: [table, indices, out],
         grid: { threads: size },
       },
@@ -78,11 +78,21 @@ export function gatherCall(x: View, indices: View, out: View, axis: number): Ker
   const size = sizeOf(out.shape);
   return {
     kernel: gatherAlongKernel,
-    constants: { Element: WGSL_TYPE[out.dtype] },
-    params: { size, length: x.shape[axis], count: out.shape[axis], inner: sizeOf(out.shape.slice(axis + 1)) },
+    params: {
+      size,
+      length: x.shape[axis],
+      count: out.shape[axis],
+      inner: sizeOf(out.shape.slice(axis + 1)),
+      missing: missingBits(out.dtype),
+    },
     bindings: [x, indices, out],
     grid: { threads: size },
   };
+}
+
+/** The bits of what stands for an element that an index outside asks for (`missingOf`): the quiet NaN that arithmetic makes, or 0. */
+function missingBits(dtype: DType): number {
+  return dtype === "float32" ? 0x7fc00000 : 0;
 }
 
 /** Rows counted in elements, or in quads of them where they are made of such. */

@@ -41,7 +41,8 @@ export { detectNonFinite, type NumericsRow, numericsReport } from "./debug/debug
 export { defaultBackend, setDefaultBackend } from "./defaultBackend.ts";
 export { concat, stack } from "./join.ts";
 export { onFailure } from "./memory/atomic.ts";
-export { allOrNothing, keep, lasting, liveTensors, tensorsIn, tidy } from "./memory/memory.ts";
+export { lasting } from "./memory/lasting.ts";
+export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory/memory.ts";
 export {
   type Case,
   type CaseInput,

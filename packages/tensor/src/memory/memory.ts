@@ -2,7 +2,6 @@
 
 import { expectFunction, expectTensor, isTensor } from "../argument.ts";
 import type { Backend, Buffer } from "../backend.ts";
-import { outsideOfStep } from "../capture/tracer.ts";
 import type { DType } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { atomically, runOverwrites } from "./atomic.ts";
@@ -235,16 +234,11 @@ export function keep<T extends Tensor>(tensor: T): T {
   return tensor;
 }
 
-/**
- * What `make` makes, outside of every scope and captured function: it lives until disposed or collected. For what is made once and used
- * at every step, such as a table of a schedule.
- * @param make uses no tensor of a captured function
- */
-export function lasting<T extends Tensor>(make: () => T): T {
-  expectFunction("lasting", "make", make);
+/** Runs `f` as if no `tidy` were under way: what it makes lives until disposed or collected. */
+export function outsideOfScopes<Result>(f: () => Result): Result {
   const waiting = scopes.splice(0);
   try {
-    return outsideOfStep(make);
+    return f();
   } finally {
     scopes.push(...waiting);
   }

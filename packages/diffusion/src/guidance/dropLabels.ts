@@ -7,15 +7,19 @@ import { expectArguments } from "../arguments.ts";
 /**
  * The labels, each replaced by null with a probability (Ho & Salimans 2022, algorithm 1: p_uncond, 0.1 to 0.2). Null has an embedding
  * of its own in `unet`: zeros in the place of a label could be a label's own value, and the network could not tell them apart.
- * @param rng one draw, the same one for a list and a tensor
- * @param options classes: their number, which stands for null in a tensor
- * @throws Error for a probability that is not in [0, 1], and for a tensor without `classes`
+ * @param rng one draw
+ * @throws Error for a probability that is not in [0, 1]
  */
 export function dropLabels(
   labels: readonly (number | null)[],
   probability: number,
   rng: RandomStream,
 ): (number | null)[];
+/**
+ * The same of an int32 tensor [batch], where the number of classes stands for null: the same labels for the same draw.
+ * @param options classes: their number
+ * @throws Error for a probability that is not in [0, 1], and without `classes`
+ */
 export function dropLabels(
   labels: Tensor,
   probability: number,

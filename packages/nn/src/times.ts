@@ -15,6 +15,7 @@ export type Times = Tensor | readonly number[];
 export type Labels = Tensor | readonly (number | null)[];
 
 /**
+ * Refuses times that do not fit x, before any work.
  * @param options what: the numbers' name in errors, "times" by default; dtypes: the types that a tensor may have, float32 and int32 by
  * default
  * @throws Error unless there is one number per sample; for a tensor of another shape, type or backend: `unet: times is Tensor(…), want …`
@@ -29,7 +30,7 @@ export function checkTimes(
   checkEach(name, times, x, { what, dtypes, wanted: "a list of numbers or a tensor" });
 }
 
-/** @throws Error unless there is one label per sample; for a tensor of another shape, type or backend */
+/** Refuses labels that do not fit x. @throws Error unless there is one label per sample; for a tensor of another shape, type or backend */
 export function checkLabels(name: string, labels: Labels, x: Tensor): void {
   checkEach(name, labels, x, { what: "labels", dtypes: ["int32"], wanted: "a list of classes or a tensor" });
 }

@@ -102,6 +102,27 @@ describe("the U-Net", () => {
     ]);
   });
 
+  test("made for weights that are loaded draws none, and gives with them what the drawn one gives", async () => {
+    const ops: string[] = [];
+    const counted = cpu();
+    const run = counted.run.bind(counted);
+    counted.run = (op, ...rest) => {
+      ops.push(op.name);
+      run(op, ...rest);
+    };
+    const empty = unet(config, { backend: counted, rng: null });
+    expect(ops).not.toContain("randomUniform");
+    expect(new Set(ops)).toEqual(new Set(["fill", "copy"]));
+    const drawn = unet(config, { backend: counted, rng: randomStream(4) });
+    expect(ops).toContain("randomUniform");
+    for (const p of parameters(drawn)) p.assign(p.add(0.01));
+    loadStateDict(empty, stateDict(drawn));
+    const x = randomStream(1).normal([1, 8, 8, 1], { backend: counted });
+    expect(await empty.forward(x, [3]).data()).toEqual(await drawn.forward(x, [3]).data());
+    const none = { backend } as Parameters<typeof unet>[1];
+    expect(() => unet(config, none)).toThrow("unet: the rng of its options is undefined, want a random stream");
+  });
+
   test("starts at zero, because its last convolution does", async () => {
     const y = model.forward(randomStream(1).normal([1, 8, 8, 1], { backend }), [3]);
     expect(await y.abs().max().item()).toBe(0);

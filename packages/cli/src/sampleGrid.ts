@@ -27,7 +27,7 @@ export interface GridRequest {
 /** The network of a run with the averaged weights. @throws InputError when they do not fit the settings */
 export function averagedModel(settings: Settings, average: StateDict, backend: Backend): Unet {
   return readingInput(() => {
-    const model = unet(settings.model, { backend, rng: randomStream(0) });
+    const model = unet(settings.model, { backend, rng: null });
     loadStateDict(model, average);
     return model;
   });

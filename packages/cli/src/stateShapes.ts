@@ -1,7 +1,7 @@
 // What the tensors of a checkpoint say of its header: which network they are of, without making any tensor. Not their values.
 
 import { adamW, parameters, stateDict, type UnetConfig, unet } from "@pkg/nn";
-import { type Backend, randomStream, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { type Backend, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import { shown, wrong } from "./checkpointHeader.ts";
 import { InputError } from "./inputError.ts";
 
@@ -85,7 +85,7 @@ function compareConfig(path: string, config: UnetConfig, shapes: Shapes): void {
 export function dryShapes(path: string, config: UnetConfig): { readonly model: Shapes; readonly optimizer: Shapes } {
   try {
     return tidy(() => {
-      const model = unet(config, { backend: shapesOnly, rng: randomStream(0) });
+      const model = unet(config, { backend: shapesOnly, rng: null });
       return { model: shapesOf(stateDict(model)), optimizer: shapesOf(adamW(parameters(model), { lr: 0 }).state()) };
     });
   } catch (error) {

@@ -6,20 +6,22 @@ import { type Backend, optionsOf, type RandomStream, type Shape, type Tensor, wr
 export interface InitOptions {
   /** Default: the one of `setDefaultBackend`. */
   readonly backend?: Backend;
-  /** The stream that draws the weights. */
-  readonly rng: RandomStream;
+  /** The stream that draws the weights; null draws nothing and leaves zeros, for a network whose weights are loaded next. */
+  readonly rng: RandomStream | null;
 }
 
 /**
  * Draws U(−√(1/fanIn), √(1/fanIn)): PyTorch's default for weights and biases of linear and convolution layers (He et al. 2015,
  * arXiv:1502.01852, with a = √5).
  * @param fanIn the number of inputs that each output sums
+ * @param init a stream of null gives zeros
  * @throws Error for a fanIn that is not above 0
  */
 export function fanInUniform(shape: Shape, fanIn: number, init: InitOptions): Tensor {
   expectInit("fanInUniform", init);
   if (!(fanIn > 0)) throw wrongArgument("fanInUniform", "fanIn", fanIn, "a number above 0");
   const { backend, rng } = init;
+  if (rng === null) return zeroInit(shape, { backend });
   const bound = 1 / Math.sqrt(fanIn);
   return rng.uniform(shape, { backend, low: -bound, high: bound });
 }
@@ -33,9 +35,8 @@ export function zeroInit(shape: Shape, options: Pick<InitOptions, "backend"> = {
 /** Refuses options of a layer without a random stream. @throws Error naming the layer */
 export function expectInit(name: string, init: unknown): asserts init is InitOptions {
   const rng = (init as Partial<InitOptions> | null | undefined)?.rng;
-  if (typeof rng?.uniform !== "function") {
-    throw wrongArgument(name, "the rng of its options", rng, "a random stream: { rng: randomStream(0) }");
-  }
+  if (rng === null || typeof rng?.uniform === "function") return;
+  throw wrongArgument(name, "the rng of its options", rng, "a random stream: { rng: randomStream(0) }");
 }
 
 /** Refuses what is not a positive integer. @throws Error naming function and argument */

@@ -11,7 +11,7 @@ import {
   type InputAttrs,
   type WeightAttrs,
 } from "../../../packages/tensor/src/ops/conv/convShape.ts";
-import { narrowImage, narrowResult } from "../../../packages/tensor/src/ops/conv/narrow.ts";
+import { narrowImage, narrowResult } from "../../../packages/tensor/src/ops/conv/im2col.ts";
 import { conv2d, conv2dInput, conv2dWeight, matmul } from "../../../packages/tensor/src/ops/index.ts";
 import { roundingCall } from "../../../packages/tensor/src/ops/matmul/half.ts";
 import { apply } from "../../../packages/tensor/src/tensor.ts";

@@ -23,7 +23,7 @@ export interface WebgpuOptions {
   readonly toggles?: readonly string[];
   /**
    * "mixed" rounds the operands of matrix products and convolutions to float16 and adds up in float32; all tensors stay float32. An
-   * operand from 65520 on becomes infinite: train with `lossScaling` of adamW. Matrix units are used where the device has
+   * operand from 65520 on becomes infinite: train with `lossScaling` of adamW. Subgroup matrices are used if the device has
    * chromium-experimental-subgroup-matrix, in Node with the toggles allow_unsafe_apis and, on NVIDIA's, vulkan_enable_f16_on_nvidia.
    * Default "float32".
    */

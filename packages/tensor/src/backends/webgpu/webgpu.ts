@@ -87,7 +87,7 @@ class Webgpu implements WebgpuBackend, Tunable {
     { budget, poison = false, timeout = TIMEOUT, capture = true }: WebgpuOptions,
   ) {
     this.device = device;
-    const mixed = `, products in float16${target.matrix ? " by matrix units" : ""}`;
+    const mixed = `, products in float16${target.matrix ? " by subgroup matrices" : ""}`;
     this.name = `webgpu: ${description}${target.half ? mixed : ""}`;
     this.prepared = new PreparedCalls(target, new Pipelines(device, this.counts));
     this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });

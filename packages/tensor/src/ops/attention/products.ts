@@ -1,5 +1,5 @@
-// Attention and its gradient on the GPU from batched products, with a pass over the scores between them: on software adapters, where
-// tiles do not pay, and for rows that the tiled kernels do not take.
+// Attention and its gradient on WebGPU from batched products, with a pass over the scores between them. Software adapters use it, and
+// rows that the tiled kernels do not take.
 
 import slopesKernel from "@pkg/kernels/attention/attention_slopes.wgsl";
 import weightsKernel from "@pkg/kernels/attention/attention_weights.wgsl";

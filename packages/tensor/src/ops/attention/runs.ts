@@ -1,4 +1,4 @@
-// Attention by whole matrices of scores, for as many samples at once as have so many scores: what its calls by products share.
+// Attention by whole matrices of scores, some samples at a time, so that the scores fit the caches. Both backends use it.
 
 import type { Temporary, View } from "../../op.ts";
 import { contiguousLayout, sizeOf } from "../../shape.ts";
@@ -54,7 +54,7 @@ function narrowed(view: View, axis: number, from: number, to: number): View {
   return { ...view, shape, offset: view.offset + from * view.strides[axis] };
 }
 
-/** Scratch for a number a query and key: [..., queries, keys]. */
+/** Scratch for one number per query and key: [..., queries, keys]. */
 export function scoresOf(q: View, k: View, temporary: Operands["temporary"]): View & Temporary {
   const shape = [...q.shape.slice(0, -1), k.shape[k.shape.length - 2]];
   return { ...temporary(sizeOf(shape)), ...contiguousLayout(shape), dtype: "float32" };

@@ -1,4 +1,4 @@
-// The kernel calls of attention and its gradient on the GPU: tiles with online softmax for GPUs, whole matrices of scores elsewhere.
+// Attention and its gradient on WebGPU: tiles with online softmax on GPUs, whole matrices of scores elsewhere.
 
 import tiledGradKernel from "@pkg/kernels/attention/attention_grad_tiled.wgsl";
 import tiledKernel from "@pkg/kernels/attention/attention_tiled.wgsl";
@@ -107,7 +107,7 @@ function addresses(operands: readonly View[]) {
 }
 
 /**
- * The tiled kernels' constants; null where they do not apply: not on GPUs, rows that are no quads, rows too long for registers.
+ * The tiled kernels' constants; null on software adapters, and for rows that are no whole quads or too long for registers.
  * The fastest of those tried on an H100.
  * @param held how many elements of each row of the result a workgroup sums up
  */

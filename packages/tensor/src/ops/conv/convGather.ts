@@ -13,6 +13,7 @@ export interface Gather {
   readonly scale: readonly number[];
   readonly shift: readonly number[];
   readonly step: readonly number[];
+  /** Input dilation: the distance between pixels of the image, with zeros in between. */
   readonly spread: readonly number[];
 }
 

@@ -1,4 +1,4 @@
-// The WebAssembly calls of convolutions: matrix products whose left side is gathered from an image.
+// Convolutions in WebAssembly: implicit GEMM, whose left side is gathered from an image, or Winograd.
 
 import type { WasmCall, WasmOperands, WasmRule } from "../../backends/wasm/rule.ts";
 import type { View } from "../../op.ts";
@@ -16,6 +16,7 @@ interface Gather {
   readonly scale: readonly number[];
   readonly shift: readonly number[];
   readonly step: readonly number[];
+  /** Input dilation: the distance between pixels of the image, with zeros in between. */
   readonly spread: readonly number[];
 }
 
@@ -48,7 +49,7 @@ function plainCalls({ inputs: [x, w], outputs: [out], attrs, temporary }: WasmOp
   return gathered(gather, w, out, { row: 1, term: outChannels }, temporary);
 }
 
-/** The same on the gradient, spread by the stride, under the taps in reverse. */
+/** The same on the gradient, dilated by the stride, under the taps in reverse. */
 function inputCalls({ inputs: [g, w], outputs: [out], attrs, temporary }: WasmOperands<InputAttrs>): WasmCall[] | null {
   const [kh, kw, channels, outChannels] = w.shape;
   const { stride, padding, dilation, groups } = attrs;

@@ -1,4 +1,4 @@
-// The kernel calls of convolutions on the GPU: implicit matrix products, in tiles for GPUs and straight for software adapters.
+// Convolutions on WebGPU: implicit GEMM, in tiles on GPUs and straight on software adapters.
 
 import directKernel from "@pkg/kernels/convolution/conv2d_direct.wgsl";
 import tiledKernel from "@pkg/kernels/convolution/conv2d_tiled.wgsl";
@@ -8,8 +8,8 @@ import type { GpuCall, KernelCall, WebgpuRule } from "../../backends/webgpu/rule
 import type { View } from "../../op.ts";
 import { type Layout, sizeOf } from "../../shape.ts";
 import { halved } from "../matmul/half.ts";
-import { type MatrixProduct, matrixCalls } from "../matmul/matrixCalls.ts";
 import type { Product } from "../matmul/product.ts";
+import { type MatrixProduct, matrixCalls } from "../matmul/subgroupMatrices.ts";
 import {
   inShares,
   reader,
@@ -22,7 +22,7 @@ import {
 } from "../matmul/tiles.ts";
 import { backward, forward, type Gather, pixelStrides, placing } from "./convGather.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
-import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./narrow.ts";
+import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./im2col.ts";
 
 export const convWebgpu: WebgpuRule<ConvAttrs> = { calls: (call) => convCalls(call), takes: hasContiguousChannels };
 
@@ -42,7 +42,7 @@ export function convCalls(call: GpuCall<ConvAttrs>, tiling?: Tiling): KernelCall
   return gathered(call, forward(inputs[0], outputs[0].shape, attrs), attrs.groups, false, tiling);
 }
 
-/** The same kernels on the gradient, spread by the stride, under the taps in reverse. */
+/** The same kernels on the gradient, dilated by the stride, under the taps in reverse. */
 export function inputCalls(call: GpuCall<InputAttrs>, tiling?: Tiling): KernelCall[] {
   const { inputs, outputs, attrs } = call;
   return gathered(call, backward(inputs[0], outputs[0].shape, attrs), attrs.groups, true, tiling);
@@ -67,7 +67,7 @@ export function weightCalls(given: GpuCall<WeightAttrs>, tiling?: Tiling): Kerne
   return [...rounding, ...(byMatrices ?? pixelSums(call, tiling))];
 }
 
-/** For matrix units: the image's pixels are the terms, and each tap is a product of its own. */
+/** For subgroup matrices: the image's pixels are the terms, and each tap is a product of its own. */
 function weightProduct({ inputs: [x, g], outputs: [out], attrs }: GpuCall<WeightAttrs>): MatrixProduct {
   const [kh, kw, m, n] = out.shape;
   return {
@@ -89,7 +89,7 @@ function weightProduct({ inputs: [x, g], outputs: [out], attrs }: GpuCall<Weight
   };
 }
 
-/** For matrix units: the sum over taps, where the image's pixels are the rows. */
+/** For subgroup matrices: the sum over taps, with the image's pixels as rows. */
 function tapProduct({ inputs }: GpuCall<ConvAttrs>, gather: Gather, isTransposed: boolean): MatrixProduct {
   const [a, b, bias] = inputs;
   const [kh, kw, channels, outChannels] = b.shape;
@@ -176,8 +176,8 @@ function gathered(
 }
 
 /**
- * Where the image is spread, pixels of the result that are alike modulo the spread meet the same taps, a part of all: they are
- * products of their own, in one dispatch.
+ * With input dilation, pixels of the result that are equal modulo the dilation meet the same taps, a part of all. They are products of
+ * their own, in one dispatch.
  */
 function productOf({ walked, spread }: Gather, [kh, kw]: readonly [number, number], n: number, k: number): Product {
   const [batch, ...size] = walked;

@@ -1,4 +1,4 @@
-// A sum of scaled tensors in one pass: what a sampler's step is made of.
+// A sum of scaled tensors in one pass. Steps of samplers are made of it.
 
 import { expectList, expectTensors } from "../../argument.ts";
 import { type Case, defineOp, float32, run } from "../../op.ts";
@@ -8,7 +8,7 @@ import { elementReader } from "../reference.ts";
 import { sumWeightedWasm } from "./wasm.ts";
 import { sumWeightedWebgpu, weightParams } from "./webgpu.ts";
 
-/** One number an input. */
+/** The attributes of `sumWeighted`: one weight per input. */
 export interface SumWeightedAttrs {
   readonly weights: readonly number[];
 }

@@ -1,4 +1,4 @@
-// Group normalisation with SiLU behind it, and its gradient: fused forward and backward; the second order is composed.
+// Group normalisation followed by SiLU, and its gradient: both fused. The second order is composed.
 
 import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
 import { contiguousLayout, formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";

@@ -1,4 +1,4 @@
-// Operands of products rounded to float16, for backends of mixed precision: half the bytes, and what matrix units of GPUs take.
+// Operands of products rounded to float16, for backends of mixed precision: half the bytes, and what subgroup matrices take.
 
 import roundKernel from "@pkg/kernels/elementwise/round_half.wgsl";
 import type { GpuCall, KernelCall } from "../../backends/webgpu/rule.ts";

@@ -1,4 +1,4 @@
-// What the tiled contractions (matmul, convolutions) share: the tiles there are, which to take, and sums cut into shares.
+// Tilings of products (matmul, convolutions) on GPUs: the tiles, the choice among them, and split-K: sums of k in shares.
 
 import sumSharesKernel from "@pkg/kernels/products/sum_shares.wgsl";
 import type { Choice, GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
@@ -15,7 +15,7 @@ export interface Tile {
   readonly threadN: 4 | 8;
 }
 
-/** How a product is made: in which tiles, and with its sums in how many shares of how many tiles of k each. */
+/** The tile of a product and its split-K: the number of shares, and the tiles of k in each. */
 export interface Tiling {
   readonly tile: Tile;
   readonly shares: number;
@@ -142,7 +142,7 @@ export function likelyTilings(
   return inEachTile.sort((a, b) => a.time - b.time);
 }
 
-/** A product in one of TILES, with its sums in at most so many shares; null where the device cannot hold the tile. */
+/** A product in one of TILES, split into at most `wanted` shares; null if the device cannot hold the tile. */
 function tilingIn(product: Product, target: GpuTarget, largest: Tile, wanted: number): Tiling | null {
   const tile = tileWithin(largest, product);
   return target.profile === "tiled" && buffersFor(tile, target) > 0 ? cut(product, tile, wanted) : null;
@@ -178,7 +178,7 @@ export function tileCount({ batches, m, n }: Product, { tile, shares }: Tiling):
   return shares * batches * Math.ceil(m / tile.tileM) * Math.ceil(n / tile.tileN);
 }
 
-/** The calls for sums in shares: one that makes `out`, or one that makes the shares and one that adds them up in their order. */
+/** The calls of a product with split-K: one that writes `out`, or one that writes the shares and one that adds them in order. */
 export function inShares(
   { outputs: [out], temporary }: Pick<GpuCall<unknown>, "outputs" | "temporary">,
   { shares }: Pick<Tiling, "shares">,

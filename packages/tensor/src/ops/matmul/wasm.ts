@@ -1,4 +1,4 @@
-// The WebAssembly calls of matrix products: b packed into panels, then blocks of the result.
+// GEMM in WebAssembly: b packed into panels, then blocks of the result; split-K for few blocks of many terms.
 
 import type { WasmCall, WasmOperands, WasmRule } from "../../backends/wasm/rule.ts";
 import type { Temporary, View } from "../../op.ts";
@@ -25,7 +25,7 @@ export interface Blocking {
   readonly rowBlocks: number;
   readonly panels: number;
   readonly panelBlocks: number;
-  /** Equal parts of the terms, whose sums are added up afterwards. */
+  /** Split-K: equal parts of the terms, whose sums are added afterwards. */
   readonly shares: number;
   readonly share: number;
   readonly blocks: number;

@@ -6,8 +6,8 @@ import type { GpuCall, KernelCall, WebgpuRule } from "../../backends/webgpu/rule
 import type { View } from "../../op.ts";
 import { collapse, type Layout, perAxis } from "../../shape.ts";
 import { halved } from "./half.ts";
-import { type MatrixProduct, matrixCalls } from "./matrixCalls.ts";
 import { batchAxes, type Product, productOf, readsByStrides } from "./product.ts";
+import { type MatrixProduct, matrixCalls } from "./subgroupMatrices.ts";
 import { inShares, reader, type Tiling, tileConstants, tileCount, tilingFor, writer } from "./tiles.ts";
 
 export const matmulWebgpu: WebgpuRule<undefined> = { calls: (call) => matmulCalls(call), takes: readsByStrides };
@@ -19,7 +19,7 @@ export function matmulCalls(given: GpuCall<undefined>, tiling?: Tiling): KernelC
   return [...rounding, ...(byMatrices ?? productCalls(call, tiling))];
 }
 
-/** As a convolution of images of one row: what the kernel for matrix units takes; null where several strides lead to the products. */
+/** As a convolution of images of one row, which the kernel for subgroup matrices takes; null if the batches have several strides. */
 function matrixProduct({ inputs, outputs: [out] }: GpuCall<undefined>): MatrixProduct | null {
   const [a, b, bias] = inputs;
   const product = productOf(inputs);

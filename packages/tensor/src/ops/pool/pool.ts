@@ -1,4 +1,4 @@
-// Sums over windows of an image, and their transpose: average pooling and nearest-neighbour upsampling are made of these two.
+// Sum pooling over windows of an image, and its transpose. Average pooling and nearest-neighbour upsampling are made of these two.
 
 import { defineOp, float32, type Op } from "../../op.ts";
 import { formatShape, type Shape, ShapeError, type Spec, sizeOf } from "../../shape.ts";

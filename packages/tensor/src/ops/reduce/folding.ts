@@ -2,7 +2,7 @@
 
 import { type GpuTarget, workgroupSize } from "../../backends/webgpu/rule.ts";
 
-/** For adapters where barriers are dear: they make compiling larger workgroups slow. */
+/** For software adapters: barriers make them compile larger workgroups slowly. */
 const SMALL_WORKGROUP = 16;
 
 /** How a kernel whose workgroups fold sums together divides its work. */

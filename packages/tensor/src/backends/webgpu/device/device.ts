@@ -17,7 +17,7 @@ export interface Device {
   readonly identity: string;
   /** No GPU stands behind it. */
   readonly isSoftware: boolean;
-  /** The adapter's: Dawn in Node (webgpu 0.6.2) leaves the matrix units out of a device's own. */
+  /** The adapter's: Dawn in Node (webgpu 0.6.2) leaves the subgroup matrices out of a device's own. */
   readonly info: GPUAdapterInfo;
 }
 
@@ -31,7 +31,7 @@ const WANTED_LIMITS = [
   "maxStorageBuffersPerShaderStage",
 ] as const;
 
-/** Matrix units; Dawn has the feature only with the toggle allow_unsafe_apis. */
+/** Subgroup matrices; Dawn has the feature only with the toggle allow_unsafe_apis. */
 const MATRICES = "chromium-experimental-subgroup-matrix";
 
 // Dawn aborts the process when the object that create() returns is collected while its devices live.

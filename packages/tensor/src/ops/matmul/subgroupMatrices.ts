@@ -1,4 +1,4 @@
-// Products by the matrix units of a GPU's subgroups, from operands in float16: what matmul and the convolutions share.
+// Products by subgroup matrices, from operands in float16: matmul and the convolutions share them.
 
 import matrixKernel from "@pkg/kernels/products/products_matrix.wgsl";
 import type { GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
@@ -48,7 +48,7 @@ const WORKGROUPS = 264;
 const MIN_SHARE = 1024;
 const MAX_SHARES = 32;
 
-/** The calls of a product, if the target has matrix units that hold its tiles. */
+/** The calls of a product; null if the target has no subgroup matrices, or they do not fit its tiles. */
 export function matrixCalls(
   call: Pick<GpuCall<unknown>, "outputs" | "target" | "temporary">,
   description: MatrixProduct | null,

@@ -1,4 +1,4 @@
-// Products by matrix units, which no machine of the tests has: the kernel compiles for every kind of them on Dawn's null backend,
+// Products by subgroup matrices, which no machine of the tests has: the kernel compiles for every kind of them on Dawn's null backend,
 // and computes what it should on SwiftShader, with each thread playing its whole subgroup's matrices.
 import { type Backend, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -1,5 +1,5 @@
-// Convolutions on the GPU with few channels on one side: the taps' channels stand side by side, so that a tile is filled by all
-// taps instead of once for each. The first and last convolution of a network on images are of this kind.
+// im2col and col2im on WebGPU, for convolutions with few channels on one side: one product over the channels of all taps fills the
+// tiles that a product per tap would leave mostly empty. The first and the last convolution of a network on images are of this kind.
 
 import patchesKernel from "@pkg/kernels/convolution/patches.wgsl";
 import patchesSumKernel from "@pkg/kernels/convolution/patches_sum.wgsl";
@@ -18,8 +18,8 @@ type Size = readonly [number, number];
 const NARROW = 4;
 
 /**
- * Whether the pixels' taps side by side pay: a product with `taps` times the few channels, and a pass that writes or reads them.
- * @param product what is made without that
+ * Whether im2col pays: a product with `taps` times the few channels, and a pass that writes or reads the patches.
+ * @param product without im2col
  */
 export function suitsNarrow(product: Product, few: number, taps: number, merged: Product, target: GpuTarget): boolean {
   if (few > NARROW || taps === 1) return false;
@@ -30,7 +30,7 @@ export function suitsNarrow(product: Product, few: number, taps: number, merged:
 
 /**
  * out[p, n] = Σ_tap (image · weight)[place(p, tap), tap, n] + bias[p, n], for few n: the products of all taps at each pixel of the
- * image, then the sums of those that meet.
+ * image, then col2im.
  * @param weight [taps · n, c] where it is transposed, else [taps, c, n]
  */
 export function narrowResult(
@@ -74,7 +74,7 @@ export function narrowResult(
   ];
 }
 
-/** out[tap, m, n] = Σ_p image[place(p, tap), m] · g[p, n], for few m. */
+/** out[tap, m, n] = Σ_p image[place(p, tap), m] · g[p, n], for few m: im2col of the image. */
 export function narrowImage(
   call: Scratch & { readonly outputs: readonly View[] },
   gather: Gather,
@@ -89,7 +89,7 @@ export function narrowImage(
   return [laying, ...matmulCalls({ ...call, attrs: undefined, inputs, outputs })];
 }
 
-/** The same for few n. @param gather from the image's pixels to those of g */
+/** The same for few n: im2col of g. @param gather from the image's pixels to those of g */
 export function narrowGradient(
   call: Scratch & { readonly outputs: readonly View[] },
   image: View,
@@ -125,7 +125,7 @@ function pixelAxis({ shape, strides }: View): Pick<View, "shape" | "strides"> {
   return collapse([{ shape: shape.slice(0, 3), strides: strides.slice(0, 3), offset: 0 }])[0];
 }
 
-/** [pixels, taps · channels], each row filled up to whole quads, and the call that makes it. */
+/** im2col: [pixels, taps · channels], each row padded to whole quads, and the call that makes it. */
 function patchesOf(call: Scratch, gather: Gather, taps: Size): [View & Temporary, KernelCall] {
   const c = gather.image.shape[3];
   const row = Math.ceil((taps[0] * taps[1] * c) / 4);

@@ -10,7 +10,7 @@ import {
   type InputAttrs,
   type WeightAttrs,
 } from "../../../packages/tensor/src/ops/conv/convShape.ts";
-import { narrowGradient, narrowImage, narrowResult } from "../../../packages/tensor/src/ops/conv/narrow.ts";
+import { narrowGradient, narrowImage, narrowResult } from "../../../packages/tensor/src/ops/conv/im2col.ts";
 import { inputCalls, weightCalls } from "../../../packages/tensor/src/ops/conv/webgpu.ts";
 import { conv2d, conv2dInput, conv2dWeight } from "../../../packages/tensor/src/ops/index.ts";
 import { contiguousLayout } from "../../../packages/tensor/src/shape.ts";

@@ -1,6 +1,15 @@
 // The layers that CONTRIBUTING.md has, as lint enforces them: each forbidden import is an error, and each allowed one is none.
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -106,4 +115,24 @@ test("packages import those before them, by name, and nobody imports the laborat
   }
   expect(refused.get("bench/probe.ts")).toEqual([0, 1]);
   expect(refused.get("packages/lab/src/probe.ts")).toEqual([0]);
+});
+
+test("a room of ops, backends or kernels holds at most 17 files, none of more than 350 lines", () => {
+  const rooms = ["packages/tensor/src/ops", "packages/tensor/src/backends", "kernels"].flatMap((room) => [
+    room,
+    ...readdirSync(join(root, room), { recursive: true, withFileTypes: true })
+      .filter(
+        (entry) => entry.isDirectory() && !entry.parentPath.includes("node_modules") && entry.name !== "node_modules",
+      )
+      .map((entry) => relative(root, join(entry.parentPath, entry.name))),
+  ]);
+  expect(rooms.length).toBeGreaterThan(25);
+  for (const room of rooms) {
+    const files = readdirSync(join(root, room), { withFileTypes: true }).filter((entry) => entry.isFile());
+    expect(files.length, room).toBeLessThanOrEqual(17);
+    for (const { name } of files) {
+      const lines = readFileSync(join(root, room, name), "utf8").split("\n").length - 1;
+      expect(lines, join(room, name)).toBeLessThanOrEqual(350);
+    }
+  }
 });

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe } from "vitest";
 import { type Browser, type Call, openBrowser, runInPage } from "../../tools/browser.mjs";
 import { browserAvailable } from "../setup/browser.ts";
 import { allOps } from "../tensor/ops/checkCase.ts";
+import { testEveryCase } from "../tensor/ops/derive/everyCase.ts";
 import { hasTiledVariant } from "../tensor/ops/derived.ts";
-import { testEveryCase } from "../tensor/ops/everyCase.ts";
 import type { Kind, Program } from "./page.ts";
 
 const full = process.env.TWEEDIE_FULL === "1";

@@ -4,9 +4,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { REPETITIONS } from "../setup/repetitions.ts";
 import { allOps } from "../tensor/ops/checkCase.ts";
+import { INJECTIONS } from "../tensor/ops/derive/injections.ts";
+import { LARGE } from "../tensor/ops/derive/largeCases.ts";
 import { isDifferentiable } from "../tensor/ops/derived.ts";
-import { INJECTIONS } from "../tensor/ops/injections.ts";
-import { LARGE } from "../tensor/ops/largeCases.ts";
 import { expectTests } from "./namedTests.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

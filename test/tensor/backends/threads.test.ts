@@ -2,8 +2,8 @@
 import { type Backend, type Tensor, tidy, wasm } from "@pkg/tensor";
 import { expect, onTestFinished, test } from "vitest";
 import { repetitions } from "../../setup/repetitions.ts";
+import { LARGE } from "../ops/derive/largeCases.ts";
 import { drawInputs, place, runOp } from "../ops/derived.ts";
-import { LARGE } from "../ops/largeCases.ts";
 
 test("kernels that two threads share give the bits of one thread, every time", async () => {
   const [alone, shared] = [await opened(1), await opened(2)];

@@ -24,8 +24,8 @@ import { Threads } from "../../../packages/tensor/src/backends/wasm/threads.ts";
 import { startWorkers } from "../../../packages/tensor/src/backends/wasm/workers.ts";
 import { bundled, temporaryDirectory } from "../../cli/bundled.ts";
 import { exact } from "../ops/checkCase.ts";
+import { LARGE } from "../ops/derive/largeCases.ts";
 import { compare, drawInputs, place, runOp } from "../ops/derived.ts";
-import { LARGE } from "../ops/largeCases.ts";
 
 describe.each(LARGE.map((one, index) => ({ ...one, index })))("$name", ({ op, given, index }) => {
   const drawn = drawInputs(given, index + 1);

@@ -2,8 +2,8 @@
 import { type Backend, detectNonFinite } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
+import { INJECTIONS } from "./derive/injections.ts";
 import { drawInputs, generator, place, runOp } from "./derived.ts";
-import { INJECTIONS } from "./injections.ts";
 
 const ops = [...new Set(INJECTIONS.map(({ op }) => op))];
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { apply } from "../../../packages/tensor/src/tensor.ts";
 import { gpuAvailable } from "../../setup/gpu.ts";
 import { allOps, checkCase, exact } from "./checkCase.ts";
+import { testEveryCase } from "./derive/everyCase.ts";
 import {
   type AnyOp,
   checkSlope,
@@ -18,7 +19,6 @@ import {
   slopeOf,
   specsOf,
 } from "./derived.ts";
-import { testEveryCase } from "./everyCase.ts";
 
 test("the list of ops is found, each under a name of its own", () => {
   expect(allOps.length).toBeGreaterThan(20);

@@ -17,7 +17,7 @@ import {
   read,
   remodelled,
   viewed,
-} from "./plain.ts";
+} from "./derive/plain.ts";
 
 const seed = fc.integer({ min: 1, max: 1e6 });
 const shapeUpTo = (rank: number, axis = 4): fc.Arbitrary<number[]> =>

@@ -1,7 +1,7 @@
 // Cases of ops that several threads share, each with a rest in every direction.
-import type { Case } from "../../../packages/tensor/src/op.ts";
-import * as ops from "../../../packages/tensor/src/ops/index.ts";
-import type { AnyOp } from "./derived.ts";
+import type { Case } from "../../../../packages/tensor/src/op.ts";
+import * as ops from "../../../../packages/tensor/src/ops/index.ts";
+import type { AnyOp } from "../derived.ts";
 
 const CONV = {
   stride: [1, 1],

@@ -1,9 +1,9 @@
 // The model that random shapes are tested against: arrays of numbers, and views of them as obvious loops.
 import { type Backend, type Shape, type Tensor, tensor } from "@pkg/tensor";
 import { expect } from "vitest";
-import type { Slice } from "../../../packages/tensor/src/ops/layout/views.ts";
-import { sizeOf, stridesOf } from "../../../packages/tensor/src/shape.ts";
-import { generator } from "./derived.ts";
+import type { Slice } from "../../../../packages/tensor/src/ops/layout/views.ts";
+import { sizeOf, stridesOf } from "../../../../packages/tensor/src/shape.ts";
+import { generator } from "../derived.ts";
 
 /** The model: elements in row-major order. */
 export interface Plain {

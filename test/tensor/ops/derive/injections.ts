@@ -1,6 +1,6 @@
 // Every place where a test can put a NaN: each float32 input of each case of each op whose numbers are finite.
-import { allOps } from "./checkCase.ts";
-import { type AnyOp, drawInputs } from "./derived.ts";
+import { allOps } from "../checkCase.ts";
+import { type AnyOp, drawInputs } from "../derived.ts";
 
 export interface Injection {
   readonly op: AnyOp;

@@ -59,7 +59,7 @@ test("sample --sampler draws one grid by the sampler of that name, and --help li
   expect(said).toContain("1 samples by dpmSolverPlusPlus in 3 steps");
   expect(readdirSync(out)).toEqual(["samples-dpmSolverPlusPlus.png"]);
   const { out: help } = await tweedie("sample", "--help");
-  expect(help).toContain(`--sampler <${solvers.map(({ name }) => name).join("|")}>`);
+  expect(help).toMatch(new RegExp(`--sampler <name> .*; one of ${solvers.map(({ name }) => name).join(", ")}`));
 });
 
 test("sample draws the same images again from the same seed, and others from another", async () => {

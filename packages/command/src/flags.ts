@@ -99,14 +99,20 @@ export function readFlags<Name extends string>(
   return { flags, operands: positionals };
 }
 
+/** Choices of more characters are listed behind the meaning of a flag, so that the column of spellings stays narrow. */
+const LONGEST_CHOICE = 40;
+
 /** The spelling and the explanation of a flag in --help. */
 export function describeFlag(name: string, flag: Flag): { spelling: string; help: string } {
   const { help, default: fallback, choices, isSwitch, range, integer, isList, isRepeated, isOutput } = flag;
   const number = integer ? "n" : "x";
-  const kind = choices?.join("|") ?? (isOutput ? "file" : range ? (isList ? `${number},…` : number) : "value");
+  const words = choices?.join("|");
+  const isLong = words !== undefined && words.length > LONGEST_CHOICE;
+  const kind = isLong ? "name" : (words ?? (isOutput ? "file" : range ? (isList ? `${number},…` : number) : "value"));
   const shown = fallback === undefined || fallback === "" ? "" : ` (default ${fallback})`;
   const often = isRepeated ? "; may be repeated" : "";
-  return { spelling: isSwitch ? `--${name}` : `--${name} <${kind}>`, help: `${help}${often}${shown}` };
+  const names = isLong ? `; one of ${choices?.join(", ")}` : "";
+  return { spelling: isSwitch ? `--${name}` : `--${name} <${kind}>`, help: `${help}${names}${often}${shown}` };
 }
 
 /** The text of a flag's value. @throws InputError when it is not allowed */

@@ -22,6 +22,7 @@ import {
   sdePath,
   sigmaOf,
   sigmaPath,
+  spacedTimes,
   vpSde,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
@@ -80,6 +81,8 @@ test("an offset is added to spaced steps, and one step is the last whatever the 
   expect(times({ steps: 4, offset: 1 })).toEqual([751, 501, 251, 1, -1]);
   for (const spacing of ["leading", "linspace", "trailing"] as const)
     expect(times({ steps: 1, spacing })).toEqual([999, -1]);
+  // Alone, both of these give step 0 to numpy and to diffusers.
+  expect([spacedTimes(1000, 1), spacedTimes(1000, 1, "linspace")]).toEqual([[0], [0]]);
   expect(times({ times: [0] })).toEqual([0, -1]);
   expect(() => times({ steps: 4, offset: -1 })).toThrow("discretePath: offset is -1, want an integer from 0 on");
   expect(() => times({ steps: 4, spacing: "trailing", offset: 1 })).toThrow(

@@ -40,7 +40,6 @@ export function inpaint(sampler: Sampler, options: InpaintOptions): Sampler {
   const visits = visited(sampler.levels.length - 1, length, times);
   const levels = visits.map((visit) => sampler.levels[visit]);
   const isJump = (index: number) => visits[index + 1] < visits[index];
-  const isLast = (index: number) => levels[index + 1].noise === 0;
   return {
     levels,
     prior,
@@ -50,7 +49,7 @@ export function inpaint(sampler: Sampler, options: InpaintOptions): Sampler {
         ? { x: back(call.x, level, next, call.rng), denoised: undefined, memory: [] }
         : sampler.step({ ...call, index: visits[index] });
       const kept = keep.cast("bool");
-      const known = noisedTo(next, image, call.rng, { shape: x.shape, isData: isLast(index) });
+      const known = noisedTo(next, image, call.rng, x.shape);
       const pasted = kept.where(known, x);
       if (`${pasted.shape}` !== `${x.shape}`)
         throw new Error(`inpaint: image [${image.shape}], keep [${keep.shape}] for a batch [${x.shape}]`);

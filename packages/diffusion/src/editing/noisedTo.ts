@@ -6,18 +6,15 @@ import type { NoiseSource } from "../sampling/sampler.ts";
 
 /**
  * signal · x₀ + noise · ε; one draw, but none at the data.
- * @param options shape: of the result, which x₀ broadcasts to; isData: whether the level has no noise, to be told of live ones
+ * @param shape of the result, which x₀ broadcasts to
  */
 export function noisedTo(
-  level: NoiseLevel,
+  { signal, noise }: NoiseLevel,
   x0: Tensor,
   rng: NoiseSource,
-  {
-    shape = x0.shape,
-    isData = level.noise === 0,
-  }: { readonly shape?: readonly number[]; readonly isData?: boolean } = {},
+  shape: readonly number[] = x0.shape,
 ): Tensor {
-  const mean = weightedSum([x0], [level.signal]);
-  if (isData) return mean;
-  return mean.add(weightedSum([rng.normal(shape, { backend: x0.backend })], [level.noise]));
+  const mean = weightedSum([x0], [signal]);
+  if (noise === 0) return mean;
+  return mean.add(weightedSum([rng.normal(shape, { backend: x0.backend })], [noise]));
 }

@@ -24,7 +24,7 @@ const SHAPE = "a list of integers, such as [2, 3]";
 export abstract class Views extends Handle {
   /**
    * The same elements, in row-major order, in another shape. One axis may be −1: the number of elements gives its length.
-   * The result is a view where the strides allow it, otherwise a copy.
+   * A view of row-major elements, otherwise a copy.
    * @throws ShapeError when the shape holds another number of elements
    */
   reshape(shape: Shape): Tensor {

@@ -276,7 +276,7 @@ describe("classifier-free guidance", () => {
 
   test("refuses calls without labels and strengths that are none", () => {
     const model = classifierFree(oracle, { scale: 2 });
-    expect(() => model.forward(X, at(1))).toThrow("classifierFree: no labels in the call, want one a sample");
+    expect(() => model.forward(X, at(1))).toThrow("classifierFree: no labels in the call, want one per sample");
     expect(() => model.forward(X, at(1), { labels: [0] })).toThrow("classifierFree: 1 labels for a batch of 5");
     expect(() => classifierFree(oracle, { scale: Number.NaN })).toThrow("scale is NaN, want a finite number");
     expect(() => classifierFree(oracle, { weight: Number.POSITIVE_INFINITY })).toThrow("weight is Infinity");
@@ -467,12 +467,12 @@ describe("classifier guidance", () => {
   test("refuses what it cannot do, with the reason", () => {
     const options = { levels: schedule };
     const guided = classifierGuidance(halved, slope, options);
-    expect(() => guided.forward(X, at(1))).toThrow("classifierGuidance: no labels in the call, want one a sample");
+    expect(() => guided.forward(X, at(1))).toThrow("classifierGuidance: no labels in the call, want one per sample");
     expect(() => guided.forward(X, at(1), { labels: [0, 1, null, 0, 0] })).toThrow("the label of sample 2 is null");
-    expect(() => guided.forward(X, at(1), { labels: [0] })).toThrow("1 labels for a batch of 5, want one a sample");
+    expect(() => guided.forward(X, at(1), { labels: [0] })).toThrow("1 labels for a batch of 5, want one per sample");
     expect(() => classifierGuidance(halved, slope, { ...options, scale: Number.NaN })).toThrow("scale is NaN");
     const whole = classifierGuidance(halved, (x) => x.sum(), options);
-    expect(() => whole.forward(X, at(1), { labels: LABELS })).toThrow("log p has shape [], want [5], one a sample");
+    expect(() => whole.forward(X, at(1), { labels: LABELS })).toThrow("log p has shape [], want [5], one per sample");
     const nothing = { levels: () => ({ t: 1, signal: 0, noise: 1 }) };
     const data = classifierGuidance(halved, slope, { ...nothing, prediction: "data" });
     expect(() => data.forward(X, at(1), { labels: LABELS })).toThrow("data at t = 1, where ᾱ is 0");

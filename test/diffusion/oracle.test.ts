@@ -527,7 +527,7 @@ test("what does not fit is refused", () => {
   expect(() => oracle.score(x.slice(null, [0, 1]))).toThrow("mixtureOracle: x is [3, 1], want [batch, 2]");
   const level = { signal: 1, noise: 1 };
   expect(() => oracle.score(x, [level, level])).toThrow(
-    "mixtureOracle: 2 levels for a batch of 3, want one, or one a sample",
+    "mixtureOracle: 2 levels for a batch of 3, want one, or one per sample",
   );
   expect(() => oracle.score(x, { signal: 1, noise: -1 })).toThrow("mixtureOracle: noise is -1, want a number ≥ 0");
   expect(() => ring({ deviation: 0 })).toThrow("ring: deviation is 0, want a positive number");

@@ -68,15 +68,15 @@ test("what does not fit is refused", () => {
   expect(make({ sizes: [2, 2], classes: 0 })).toThrow("mlp: classes is 0, want a positive integer");
   const x = randomStream(1).normal([3, 2], { backend });
   const timed = mlp({ sizes: [2, 2], timeChannels: 2 }, init());
-  expect(() => timed.forward(x)).toThrow("mlp: no times for a batch of 3, want one a sample");
-  expect(() => timed.forward(x, [1])).toThrow("mlp: 1 times for a batch of 3, want one a sample");
+  expect(() => timed.forward(x)).toThrow("mlp: no times for a batch of 3, want one per sample");
+  expect(() => timed.forward(x, [1])).toThrow("mlp: 1 times for a batch of 3, want one per sample");
   expect(() => timed.forward(x, [1, Number.NaN, 2])).toThrow("sinusoidalEmbedding: time NaN, want finite numbers");
   expect(() => timed.forward(x.slice(null, [0, 1]), [1, 2, 3])).toThrow("mlp: x has shape [3, 1], want [batch, 2]");
   expect(() => timed.forward(x, [1, 2, 3], { labels: [0, 0, 0] })).toThrow(
     "mlp: labels given to a model without classes",
   );
   const labelled = mlp({ sizes: [2, 2], classes: 2 }, init());
-  expect(() => labelled.forward(x, [], { labels: [0] })).toThrow("mlp: 1 labels for a batch of 3, want one a sample");
+  expect(() => labelled.forward(x, [], { labels: [0] })).toThrow("mlp: 1 labels for a batch of 3, want one per sample");
   expect(() => labelled.forward(x, [], { labels: [0, 1, 2] })).toThrow(
     "mlp: label 2, want null or an integer in [0, 1]",
   );

@@ -215,13 +215,13 @@ describe("more numbers", () => {
 
   test("are refused when they are missing, unknown or of another length", () => {
     const call = (numbers?: Record<string, Times>) => () => plane.forward(x, [4, 5, 6], { numbers });
-    expect(call()).toThrow("mlp: no numbers.r in the call, want one a sample");
-    expect(call({ r: [1, 2, 3] })).toThrow("mlp: no numbers.guidance in the call, want one a sample");
+    expect(call()).toThrow("mlp: no numbers.r in the call, want one per sample");
+    expect(call({ r: [1, 2, 3] })).toThrow("mlp: no numbers.guidance in the call, want one per sample");
     const whole = { r: [1, 2, 3], guidance: [1, 2, 3] };
     expect(call({ ...whole, d: [1, 2, 3] })).toThrow(
       "mlp: numbers.d given to a model that knows r, guidance, want no others",
     );
-    expect(call({ ...whole, r: [1] })).toThrow("mlp: 1 numbers.r for a batch of 3, want one a sample");
+    expect(call({ ...whole, r: [1] })).toThrow("mlp: 1 numbers.r for a batch of 3, want one per sample");
     const without = mlp({ sizes: [2, 2], timeChannels: 2 }, init);
     expect(() => without.forward(x, [1, 2, 3], { numbers: { r: [1, 2, 3] } })).toThrow(
       "numbers.r given to a model that knows none",
@@ -230,7 +230,7 @@ describe("more numbers", () => {
     expect(() => unet({ inChannels: 1, channels: 4, multipliers: [1], numbers: { r: { shift: 2 } } }, init)).toThrow(
       "unet: numbers.r: shift is 2, want a number in [0, 2), half of the channels",
     );
-    expect(() => net.forward(image, [1, 2, 3])).toThrow("unet: no numbers.d in the call, want one a sample");
+    expect(() => net.forward(image, [1, 2, 3])).toThrow("unet: no numbers.d in the call, want one per sample");
   });
 });
 

@@ -62,7 +62,7 @@ const NUMBER: Kind = { is: (value) => typeof value === "number", wanted: "a numb
 const NUMBERS: Kind = { is: isList, wanted: "a list of numbers" };
 const PER_SAMPLE: Kind = {
   is: (value) => isList(value) || value instanceof Tensor,
-  wanted: "a list of numbers or a tensor, one a sample",
+  wanted: "a list of numbers or a tensor, one per sample",
 };
 const FUNCTION: Kind = { is: (value) => typeof value === "function", wanted: "a function" };
 const OPTIONS: Kind = {
@@ -71,7 +71,7 @@ const OPTIONS: Kind = {
 };
 const VECTORS: Kind = {
   is: (value) => Array.isArray(value) && value.every(isList),
-  wanted: "a list of vectors, one a sample",
+  wanted: "a list of vectors, one per sample",
 };
 const LEVEL: Kind = { is: fields("signal", "noise"), wanted: "a noise level: { t, signal, noise }" };
 const STATE: Kind = { is: fields("memory", "step"), wanted: "a state that sample() yielded" };

@@ -51,7 +51,7 @@ export function embeddedNumbers(
   return Object.fromEntries(
     known.map((number) => {
       const values = numbers[number];
-      if (values === undefined) throw new Error(`${name}: no numbers.${number} in the call, want one a sample`);
+      if (values === undefined) throw new Error(`${name}: no numbers.${number} in the call, want one per sample`);
       checkTimes(name, values, x, { what: `numbers.${number}` });
       return [number, sinusoidalEmbedding(values, channels, { ...config[number], backend: x.backend })];
     }),

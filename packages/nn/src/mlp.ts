@@ -95,7 +95,7 @@ function checkCall(
   if (shape.length !== 2 || shape[1] !== sizes[0])
     throw new Error(`mlp: x has shape [${shape.join(", ")}], want [batch, ${sizes[0]}]`);
   if (timeChannels > 0) {
-    if (times === undefined) throw new Error(`mlp: no times for a batch of ${shape[0]}, want one a sample`);
+    if (times === undefined) throw new Error(`mlp: no times for a batch of ${shape[0]}, want one per sample`);
     checkTimes("mlp", times, x);
   }
   if (!labels) return;

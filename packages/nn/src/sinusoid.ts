@@ -39,7 +39,7 @@ export function sinusoidalEmbedding(
   const { backend, steps, ...form } = optionsOf("sinusoidalEmbedding", options, "{ backend }");
   const isTensor = times instanceof Tensor;
   if (!isTensor && !Array.isArray(times))
-    throw wrongArgument("sinusoidalEmbedding", "times", times, "a list of numbers or a tensor, one a sample");
+    throw wrongArgument("sinusoidalEmbedding", "times", times, "a list of numbers or a tensor, one per sample");
   if (!(Number.isInteger(channels) && channels > 0 && channels % 2 === 0)) {
     throw new Error(`sinusoidalEmbedding: ${channels} channels, want an even number of them`);
   }

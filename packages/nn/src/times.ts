@@ -56,5 +56,5 @@ function checkEach(
   }
   if (!(Array.isArray(given) || ArrayBuffer.isView(given))) throw wrongArgument(name, what, given, wanted);
   if (given.length !== batch)
-    throw new Error(`${name}: ${given.length} ${what} for a batch of ${batch}, want one a sample`);
+    throw new Error(`${name}: ${given.length} ${what} for a batch of ${batch}, want one per sample`);
 }

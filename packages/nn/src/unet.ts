@@ -14,6 +14,7 @@ import { checkLabels, checkTimes, type Times } from "./times.ts";
 
 /** Plain data, as checkpoints store it. */
 export interface UnetConfig {
+  /** Channels of the images. */
   readonly inChannels: number;
   /** Default: inChannels; twice as many to learn variances too. */
   readonly outChannels?: number;
@@ -21,10 +22,11 @@ export interface UnetConfig {
   readonly channels: number;
   /** Each level's channels as multiples of `channels`; one level per entry, each half as wide as the one before. */
   readonly multipliers: readonly number[];
-  /** Residual blocks a level. Default 2. */
+  /** Residual blocks per level. Default 2. */
   readonly blocks?: number;
   /** Levels with attention after each block, counted from 0 at full resolution. Default: none; the middle always has it. */
   readonly attentionLevels?: readonly number[];
+  /** Heads of the attention. Default 1. */
   readonly heads?: number;
   /** Groups of the norms. Default: 32, or fewer where channels are few. */
   readonly groups?: number;
@@ -59,15 +61,25 @@ interface NumberMaps {
 
 /** A U-Net; its fields are its state. */
 export interface Unet {
+  /** The first map of the time's embedding; silu follows. */
   readonly time1: Linear;
+  /** The second map of the time's embedding. */
   readonly time2: Linear;
+  /** The maps of the extra numbers' embeddings. */
   readonly numbers?: Readonly<Record<string, NumberMaps>>;
+  /** The vectors of the classes, the last for "no class". */
   readonly classes?: Embedding;
+  /** From images to the channels of the first level. */
   readonly input: Conv2d;
+  /** The levels from full resolution to the lowest. */
   readonly down: readonly Level[];
+  /** Two stages at the lowest resolution, the first with attention. */
   readonly middle: readonly Stage[];
+  /** The levels from the lowest resolution to the full one. */
   readonly up: readonly Level[];
+  /** Before the output; silu follows. */
   readonly norm: GroupNorm;
+  /** From the channels of the first level to the images'. */
   readonly output: Conv2d;
   /**
    * Applies the network.

@@ -41,7 +41,7 @@ test.skipIf(!gpuAvailable)("the same seed gives the same bits on cpu and webgpu"
 test("times out of range are refused", () => {
   const x0 = tensor([[1], [2]], { backend: exact });
   expect(() => qSample(schedule, x0, [0], randomStream(0))).toThrow(
-    "qSample: 1 times for a batch of 2, want one a sample",
+    "qSample: 1 times for a batch of 2, want one per sample",
   );
   expect(() => qSample(schedule, x0, [0, 1000], randomStream(0))).toThrow(
     "schedule: t is 1000, want an integer in [0, 999]",

@@ -143,7 +143,7 @@ describe("the score of an energy", () => {
   test("wants one energy a sample", () => {
     for (const energy of [(y: Tensor) => y, (y: Tensor) => y.sum(), (y: Tensor) => y.sum(1, { keepAxes: true })])
       expect(() => scoreOfEnergy(energy)(x)).toThrow(
-        /scoreOfEnergy: energies of shape \[.*\], want \[5\], one a sample/,
+        /scoreOfEnergy: energies of shape \[.*\], want \[5\], one per sample/,
       );
   });
 });

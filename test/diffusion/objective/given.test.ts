@@ -136,7 +136,7 @@ describe("times and noise that are given", () => {
 test("what does not fit is refused by name", () => {
   const rng = randomStream(0);
   const loss = (options: object) => () => predictionLoss(half, schedule, x0, rng, options);
-  expect(loss({ times: [1] })).toThrow("predictionLoss: 1 times for a batch of 2, want one a sample");
+  expect(loss({ times: [1] })).toThrow("predictionLoss: 1 times for a batch of 2, want one per sample");
   expect(loss({ times: [1, 100] })).toThrow("schedule: t is 100, want an integer in [0, 99]");
   expect(loss({ times: [1, 2], timesteps: () => ({ times: [1, 2] }) })).toThrow(
     "predictionLoss: both times and timesteps are given, want one of them",
@@ -144,7 +144,7 @@ test("what does not fit is refused by name", () => {
   expect(loss({ times: [1, 2], noise: noise.slice(0) })).toThrow("qSample: noise is [2] for x [2,2], want x's shape");
   expect(loss({ noise: [1, 2] })).toThrow("qSample: noise is a list of 2, want a tensor");
   expect(() => edmLoss(half, x0, rng, { sigmas: [1] })).toThrow(
-    "edmLoss: 1 sigmas for a batch of 2, want one a sample",
+    "edmLoss: 1 sigmas for a batch of 2, want one per sample",
   );
   const curve = linearGamma();
   expect(() => vdmLoss(half, curve, x0, rng, { times: [0.5, 2] })).toThrow(

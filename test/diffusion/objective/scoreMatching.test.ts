@@ -378,7 +378,7 @@ test("what does not fit is refused", () => {
     "finiteDifferenceSliced: step is 0, want a positive number",
   );
   expect(() => finiteDifferenceSlicedEnergy(half, x, probes)).toThrow(
-    "finiteDifferenceSlicedEnergy: energies of shape [12, 3], want [12], one a sample",
+    "finiteDifferenceSlicedEnergy: energies of shape [12, 3], want [12], one per sample",
   );
   for (const sigma of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     const message = `σ is ${sigma}, want a finite number above 0`;

@@ -281,7 +281,7 @@ test("bad options are refused", async () => {
   expect(() => acceptance({ memory: [], step: 0 })).toThrow("want one of metropolis after a step");
   const wide = metropolis({ steps: 1, stepSize: 1, logDensity: (x) => x });
   await expect(finalSample(sample(wide, gaussianScore(1), [2, 2], randomStream(0), { backend }))).rejects.toThrow(
-    "log densities of shape [2,2], want [2], one a sample",
+    "log densities of shape [2,2], want [2], one per sample",
   );
   const options: CorrectorOptions = { snr: Number.POSITIVE_INFINITY };
   expect(() => predictorCorrector(euler(path), path, options)).toThrow("snr is Infinity, want a positive number");

@@ -127,8 +127,8 @@ test("times and weights of one's own are checked", () => {
   const loss = (times: number[], weights: number[]) => () =>
     predictionLoss(model, linear(STEPS), x0, randomStream(0), { timesteps: () => ({ times, weights }) });
   expect(loss([1, 2], [1, Number.NaN])).toThrow("timesteps: weights[1] is NaN, want finite numbers");
-  expect(loss([1, 2], [1])).toThrow("timesteps: 1 weights for a batch of 2, want one a sample");
-  expect(loss([1], [1])).toThrow("timesteps: 1 times for a batch of 2, want one a sample");
+  expect(loss([1, 2], [1])).toThrow("timesteps: 1 weights for a batch of 2, want one per sample");
+  expect(loss([1], [1])).toThrow("timesteps: 1 times for a batch of 2, want one per sample");
   expect(loss([1, 10], [1, 1])).toThrow("schedule: t is 10, want an integer in [0, 9]");
 });
 

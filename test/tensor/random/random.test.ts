@@ -347,7 +347,7 @@ describe("addNoise", () => {
     expect(await byNoise.data()).toEqual(Float32Array.of(noiseOf[0] + noiseOf[1], noiseOf[2] + noiseOf[3]));
   });
 
-  test("refuses levels that are not one a sample, and takes no draw then", () => {
+  test("refuses levels that are not one per sample, and takes no draw then", () => {
     const rng = randomStream(3);
     expect(() => addNoise(ones(6).reshape([2, 3]), ones(3), ones(2), rng)).toThrow(
       "noiseAdd: x0 [2, 3], signal [3], noise [2]",

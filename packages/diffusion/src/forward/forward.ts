@@ -9,6 +9,7 @@ import { atSteps, checkSteps } from "../schedule/tables.ts";
 
 /** Noise that is given: ε of x's shape, such as another program drew. Without it ε ~ N(0, I) is drawn from rng. */
 export interface GivenNoise {
+  /** The noise ε, of the shape of the data. Default: drawn. */
   readonly noise?: Tensor;
 }
 

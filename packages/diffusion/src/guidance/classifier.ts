@@ -18,8 +18,8 @@ import { predictedPart } from "./predictedPart.ts";
  * log p(y | x_t) of a classifier that was trained on noised data, up to a constant in x: for one with logits,
  * `crossEntropy(logits, labels, { reduction: "none" }).neg()`.
  * @param x [batch, ...]
- * @param times one a sample
- * @param labels one a sample
+ * @param times one per sample
+ * @param labels one per sample
  * @returns [batch]
  */
 export type LogProbability = (x: Tensor, times: Times, labels: Tensor | readonly number[]) => Tensor;
@@ -116,7 +116,7 @@ function gradient(logProbability: LogProbability, x: Tensor, times: Times, label
   const total = (place: Tensor): Tensor => {
     const each = logProbability(place, times, labels);
     if (`${each.shape}` !== `${[x.shape[0]]}`)
-      throw new Error(`classifier guidance: log p has shape [${each.shape}], want [${x.shape[0]}], one a sample`);
+      throw new Error(`classifier guidance: log p has shape [${each.shape}], want [${x.shape[0]}], one per sample`);
     return each.sum();
   };
   return grad(total, [x])[0];
@@ -140,7 +140,7 @@ function checkScale(name: string, scale: number): void {
 
 /** The labels, a copy of a list. @throws Error for none, and for null in a list */
 function classesOf(name: string, labels: Labels | undefined, x: Tensor): Tensor | readonly number[] {
-  if (!labels) throw new Error(`${name}: no labels in the call, want one a sample`);
+  if (!labels) throw new Error(`${name}: no labels in the call, want one per sample`);
   checkLabels(name, labels, x);
   if (labels instanceof Tensor) return labels;
   return perStep(() => {

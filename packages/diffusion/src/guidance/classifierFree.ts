@@ -68,7 +68,7 @@ export function classifierFree(model: Model, options: ClassifierFreeOptions): Mo
     model, // a field, so that its parameters are found
     forward(x, times, conditioning = {}) {
       const { labels } = conditioning;
-      if (!labels) throw new Error("classifierFree: no labels in the call, want one a sample");
+      if (!labels) throw new Error("classifierFree: no labels in the call, want one per sample");
       checkLabels("classifierFree", labels, x);
       checkTimes("classifierFree", times, x);
       // Times of a list decide here what is computed, where there is an interval; those of a tensor decide on the device.

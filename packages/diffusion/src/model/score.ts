@@ -47,11 +47,11 @@ export function dividedBySigma(score: Score): (x: Tensor, sigmas: Times) => Tens
   };
 }
 
-/** The energies, if there is one a sample. */
+/** The energies, if there is one per sample. */
 export function checkEnergy(name: string, energies: Tensor, x: Tensor): Tensor {
   expectKind(name, "output", energies, "the energy");
   if (energies.rank !== 1 || energies.shape[0] !== x.shape[0])
-    throw new ShapeError(`${name}: energies of shape ${bracket(energies.shape)}, want [${x.shape[0]}], one a sample`);
+    throw new ShapeError(`${name}: energies of shape ${bracket(energies.shape)}, want [${x.shape[0]}], one per sample`);
   return energies;
 }
 

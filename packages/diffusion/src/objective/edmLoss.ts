@@ -7,6 +7,7 @@ import { checkNoise, type GivenNoise } from "../forward/forward.ts";
 import type { Model } from "../model/model.ts";
 import { asColumn, checkBatch, checkPredicted, perSample } from "./perSample.ts";
 
+/** The distribution of σ in EDM's loss, and the data's standard deviation. */
 export interface EdmLossOptions extends Pick<Conditioning, "labels" | "numbers">, GivenNoise {
   /** P_mean: the mean of ln σ. Default −1.2. */
   readonly mean?: number;

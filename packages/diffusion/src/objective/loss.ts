@@ -40,6 +40,7 @@ export interface BoundLossOptions extends TimedOptions, ReverseProcess {}
 
 /** The weights of the hybrid loss. */
 export interface HybridOptions extends BoundLossOptions {
+  /** The weight of each step in the simple loss. */
   readonly weight?: LossWeight;
   /** λ, from 0 on. Default 0.001. */
   readonly lambda?: number;

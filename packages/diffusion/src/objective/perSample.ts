@@ -39,7 +39,7 @@ export function checkBatch(name: string, { shape }: Tensor): void {
 /** @throws Error unless there is a time, or what `what` names, for each sample: one alone would broadcast */
 export function checkPerSample(name: string, { shape }: Tensor, values: readonly unknown[], what = "times"): void {
   if (values.length !== shape[0])
-    throw new Error(`${name}: ${values.length} ${what} for a batch of ${shape[0]}, want one a sample`);
+    throw new Error(`${name}: ${values.length} ${what} for a batch of ${shape[0]}, want one per sample`);
 }
 
 /** @throws ShapeError unless a prediction has the shape of x, which it would broadcast to otherwise */

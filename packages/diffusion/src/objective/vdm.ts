@@ -9,11 +9,13 @@ import { checkBatch, checkPerSample, checkPredicted, meanPerSample } from "./per
 
 /** γ(t) = −log SNR of t in [0, 1], rising: x_t = √sigmoid(−γ) x₀ + √sigmoid(γ) ε. */
 export interface GammaCurve {
+  /** γ(t) = −log SNR, which rises with t. */
   readonly gamma: (t: number) => number;
   /** dγ/dt. */
   readonly slope: (t: number) => number;
 }
 
+/** The times of the VDM loss, and what the model is told. */
 export interface VdmOptions extends Pick<Conditioning, "labels" | "numbers">, GivenNoise {
   /** T; none for continuous time. */
   readonly steps?: number;

@@ -28,7 +28,9 @@ export type Noising = Pick<NoiseLevel, "signal" | "noise">;
 
 /** The same of each sample as tensors, [batch], by which an oracle can be differentiated. */
 export interface NoisingTensors {
+  /** The factor of the data, [batch]. */
   readonly signal: Tensor;
+  /** The standard deviation of the noise, [batch]. */
   readonly noise: Tensor;
 }
 

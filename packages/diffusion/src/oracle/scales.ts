@@ -118,7 +118,7 @@ export function checkLevels(name: string, given: Noisings, x: Tensor, components
   }
   const levels = "signal" in given ? [given] : given;
   if (levels.length !== 1 && levels.length !== batch)
-    throw new Error(`${name}: ${levels.length} levels for a batch of ${batch}, want one, or one a sample`);
+    throw new Error(`${name}: ${levels.length} levels for a batch of ${batch}, want one, or one per sample`);
   for (const level of levels) {
     for (const [what, value] of [["signal", level.signal] as const, ["noise", level.noise] as const])
       if (!(value >= 0 && Number.isFinite(value))) throw new Error(`${name}: ${what} is ${value}, want a number ≥ 0`);

@@ -6,6 +6,7 @@ import { expectArguments } from "../arguments.ts";
 
 /** Steps drawn for a batch, [batch]: a list, or an int32 tensor, which those of this file are. */
 export interface DrawnTimes {
+  /** The steps. */
   readonly times: Times;
   /** What makes a mean over them one over all steps equally: 1 / (p_t T), a list or a float32 tensor. Default: 1 each. */
   readonly weights?: Times;
@@ -43,6 +44,7 @@ export function lowDiscrepancyTimes(): TimestepSampler {
 
 /** Draws each step in proportion to the losses seen there. */
 export interface LossAwareSampler {
+  /** Draws the steps of a batch. */
   readonly draw: TimestepSampler;
   /** p_t: uniform until every step has its history. */
   probabilities(): Float64Array;
@@ -59,6 +61,7 @@ export interface LossAwareSampler {
 
 /** The last losses of each step, the oldest first. */
 export interface LossHistory {
+  /** The losses by step. */
   readonly losses: readonly (readonly number[])[];
 }
 

@@ -6,18 +6,31 @@ import { checkName, elementCount, type HeaderEntry, listText, quote } from "./he
 
 /** The array class of each element type in memory. 16-bit and 8-bit floats become float32, exactly. */
 export interface SafetensorsArrays extends Readonly<Record<Float8, Float32Array>> {
+  /** Unsigned integers of 64 bits. */
   readonly U64: BigUint64Array;
+  /** Signed integers of 64 bits. */
   readonly I64: BigInt64Array;
+  /** IEEE binary64. */
   readonly F64: Float64Array;
+  /** IEEE binary32. */
   readonly F32: Float32Array;
+  /** Unsigned integers of 32 bits. */
   readonly U32: Uint32Array;
+  /** Signed integers of 32 bits. */
   readonly I32: Int32Array;
+  /** bfloat16. */
   readonly BF16: Float32Array;
+  /** IEEE binary16. */
   readonly F16: Float32Array;
+  /** Unsigned integers of 16 bits. */
   readonly U16: Uint16Array;
+  /** Signed integers of 16 bits. */
   readonly I16: Int16Array;
+  /** Signed integers of 8 bits. */
   readonly I8: Int8Array;
+  /** Unsigned integers of 8 bits. */
   readonly U8: Uint8Array;
+  /** Bytes 0 and 1. */
   readonly BOOL: Uint8Array;
 }
 

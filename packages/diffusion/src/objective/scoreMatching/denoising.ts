@@ -7,6 +7,7 @@ import { checkField, type NoisyScore } from "../../model/score.ts";
 import { checkPerSample, perSample, sampleSize, sumPerSample } from "../perSample.ts";
 import { checkSigma, checkSigmas } from "./noiseLevels.ts";
 
+/** The noise of the points, and whether a control variate lowers the variance. */
 export interface DenoisingOptions extends GivenNoise {
   /**
    * Takes the zero-mean terms s(x)·ε / σ and ½(‖ε‖² − d) / σ² from each sample's error: the expectation stays, the variance no longer
@@ -45,6 +46,7 @@ export function denoisingScoreMatching(
   });
 }
 
+/** The weights of the noise levels, and the control variate. */
 export interface AnnealedOptions extends DenoisingOptions {
   /** λ(σ), the weight of a level. Default σ², which makes all levels count about alike (Song & Ermon 2019, section 4.2). */
   readonly weight?: (sigma: number) => number;

@@ -76,6 +76,6 @@ export function acceptance(state: Pick<SamplerState, "memory" | "step">): Tensor
 
 function checkDensity(density: Tensor, x: Tensor): Tensor {
   if (`${density.shape}` !== `${x.shape[0]}`)
-    throw new ShapeError(`metropolis: log densities of shape [${density.shape}], want [${x.shape[0]}], one a sample`);
+    throw new ShapeError(`metropolis: log densities of shape [${density.shape}], want [${x.shape[0]}], one per sample`);
   return density;
 }

@@ -41,10 +41,10 @@ export interface ReplayCall {
   /** In place of those at the end of recording. */
   readonly inputs: readonly Buffer[];
   readonly outputs: readonly Buffer[];
-  /** All runs, as they are now. */
+  /** All runs, as they were recorded. */
+  readonly recorded: readonly RecordedRun[];
+  /** All runs, as they are now: other objects where attributes, layouts or data may differ. */
   readonly runs: readonly RecordedRun[];
-  /** Whether the attributes, layouts or data of a run are not those of the recording. */
-  isChanged(index: number): boolean;
 }
 
 /** What a backend did between two moments, ready to be queued again. */

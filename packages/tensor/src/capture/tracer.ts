@@ -389,7 +389,7 @@ export class Tracer implements Pending {
         inputs: this.external.map((storage) => storage.place as Buffer), // what was there before has its memory
         outputs,
         runs: trace.runs.map((run) => this.changes.get(run) ?? run),
-        isChanged: (k) => this.changes.has(trace.runs[k]),
+        recorded: trace.runs,
       });
       if (isDone) for (const [k, storage] of storages.entries()) storage.receive(outputs[k]);
       return isDone;

@@ -5,7 +5,7 @@ import type { DType } from "../../../shape.ts";
 import type { Counting } from "../counters.ts";
 import { BindGroups } from "../kernels/bindGroups.ts";
 import { writeField } from "../kernels/params.ts";
-import type { Prepared } from "../kernels/prepared.ts";
+import type { Prepared, PreparedCall } from "../kernels/prepared.ts";
 import type { GpuBuffer } from "../memory/pool.ts";
 import { type Lifetime, planMemory } from "./plan.ts";
 import type { Scratch } from "./scratch.ts";
@@ -28,6 +28,8 @@ export interface Player {
 }
 
 const SLOT = 256;
+/** Parameters that are so many dispatches apart are written together with those between. */
+const GAP = 16;
 const [COPY_DST, UNIFORM] = [8, 0x40];
 /** Dispatches in a command buffer: the device starts on the first while the next is encoded. */
 const BATCH = 256;
@@ -49,6 +51,7 @@ interface Placed {
   readonly list: readonly Entry[];
   readonly params: GPUBuffer;
   readonly bytes: DataView<ArrayBuffer>;
+  readonly block: Uint8Array<ArrayBuffer>;
   /** The dispatches whose parameters are not those of the recording. */
   readonly changed: Set<number>;
   readonly bindGroups: BindGroups;
@@ -101,62 +104,57 @@ export function recordingOf(
   };
 }
 
-/** New parameters of a dispatch. */
+/** A run whose parameters are written anew. */
 interface Change {
-  readonly dispatch: number;
-  write(bytes: DataView<ArrayBuffer>, slot: number): void;
-}
-
-/** Writes new parameters, and where there are none, those of the recording again. */
-function writeChanges(
-  tape: Tape,
-  { params, bytes, changed }: Placed,
-  changes: readonly Change[],
-  device: GPUDevice,
-): void {
-  let [from, to] = [bytes.byteLength, 0];
-  const touch = (dispatch: number) => {
-    from = Math.min(from, dispatch * SLOT);
-    to = Math.max(to, (dispatch + 1) * SLOT);
-  };
-  const before = new Set(changed);
-  changed.clear();
-  for (const { dispatch, write } of changes) {
-    write(bytes, dispatch * SLOT);
-    touch(dispatch);
-    before.delete(dispatch);
-    changed.add(dispatch);
-  }
-  for (const dispatch of before) {
-    new Uint8Array(bytes.buffer).set(tape.dispatches[dispatch].params, dispatch * SLOT);
-    touch(dispatch);
-  }
-  if (from < to) device.queue.writeBuffer(params, from, bytes.buffer, from, to - from);
+  readonly run: RecordedRun;
+  /** Its first dispatch. */
+  readonly first: number;
+  readonly calls: readonly PreparedCall[];
 }
 
 /** What is written anew; null where another kernel would be chosen, or other workgroups. */
-function changesOf(tape: Tape, { runs, isChanged }: ReplayCall, player: Player): Change[] | null {
+function changesOf(tape: Tape, { runs, recorded }: ReplayCall, player: Player): Change[] | null {
   const changes: Change[] = [];
-  for (const [k, { first, upload }] of tape.runs.entries()) {
-    if (upload || !isChanged(k)) continue;
-    const run = runs[k];
-    const { calls } = player.callsOf(run);
-    const inputs = run.inputs as readonly Operand[]; // rules of numbers read no buffers
-    for (const [at, { kernel, workgroups, params, changing }] of calls.entries()) {
-      const { prepared } = tape.dispatches[first + at];
-      if (kernel !== prepared.kernel || `${workgroups}` !== `${prepared.workgroups}`) return null;
-      if (!kernel.params) continue;
-      const values = run.op?.perStep?.(run.attrs, inputs, at) ?? {};
-      changes.push({
-        dispatch: first + at,
-        write(bytes, slot) {
-          new Uint8Array(bytes.buffer, slot, params.length).set(params);
-          for (const field of changing) writeField(bytes, slot, field, values[field.name]);
-        },
-      });
-    }
+  for (const [k, { first, count, upload }] of tape.runs.entries()) {
+    const [run, before] = [runs[k], recorded[k]];
+    if (upload || run === before) continue;
+    const known = tape.dispatches.slice(first, first + count).map(({ prepared }) => prepared);
+    // Where operands lie as they did, the rules of numbers say all that has changed.
+    const calls = run.inputs === before.inputs ? known : player.callsOf(run).calls;
+    if (calls.length !== count || !calls.every((call, at) => isSameWork(call, known[at]))) return null;
+    changes.push({ run, first, calls });
   }
   return changes;
+}
+
+function isSameWork(a: PreparedCall, b: PreparedCall): boolean {
+  return a.kernel === b.kernel && a.workgroups[0] === b.workgroups[0] && a.workgroups[1] === b.workgroups[1];
+}
+
+/** Writes new parameters, and where there are none, those of the recording again. */
+function writeChanges(tape: Tape, placed: Placed, changes: readonly Change[], device: GPUDevice): void {
+  const { params, bytes, changed } = placed;
+  const restored = new Set(changed);
+  changed.clear();
+  for (const { run, first, calls } of changes) {
+    for (const [at, { kernel, params: given, changing }] of calls.entries()) {
+      if (!kernel.params) continue;
+      const slot = (first + at) * SLOT;
+      const values = run.op?.perStep?.(run.attrs, run.inputs as readonly Operand[], at) ?? {}; // it reads no buffers
+      placed.block.set(given, slot);
+      for (const field of changing) writeField(bytes, slot, field, values[field.name]);
+      restored.delete(first + at);
+      changed.add(first + at);
+    }
+  }
+  for (const dispatch of restored) placed.block.set(tape.dispatches[dispatch].params, dispatch * SLOT);
+  const touched = [...changed, ...restored].sort((a, b) => a - b);
+  for (let k = 0; k < touched.length; ) {
+    const from = touched[k];
+    while (k + 1 < touched.length && touched[k + 1] <= touched[k] + GAP) k++;
+    const end = touched[k++] + 1;
+    device.queue.writeBuffer(params, from * SLOT, bytes.buffer, from * SLOT, (end - from) * SLOT);
+  }
 }
 
 /** The dispatches that bind each input. */
@@ -182,7 +180,7 @@ function rebind(tape: Tape, placed: Placed, users: readonly (readonly number[])[
 
 function bindGroupOf(
   tape: Tape,
-  placed: Omit<Placed, "list" | "params" | "bytes" | "changed">,
+  placed: Omit<Placed, "list" | "params" | "bytes" | "block" | "changed">,
   dispatch: number,
 ): GPUBindGroup {
   const { bindGroups, inputOf, bound, bufferOf } = placed;
@@ -243,6 +241,7 @@ function place(
   });
   counters.buffers++;
   const bytes = new DataView(new ArrayBuffer(params.size));
+  const block = new Uint8Array(bytes.buffer);
   const bindGroups = new BindGroups(device, params, counters);
   const bound = [...inputs];
   const inputOf = new Map(inputs.map((buffer, k) => [buffer, k]));
@@ -259,13 +258,13 @@ function place(
       },
       k,
     ): Entry => {
-      new Uint8Array(bytes.buffer, k * SLOT, given.length).set(given);
+      block.set(given, k * SLOT);
       const offsets = kernel.params ? [k * SLOT] : [];
       return { op, pipeline: kernel.pipeline, bindGroup: bindGroupOf(tape, binding, k), offsets, x, y };
     },
   );
   device.queue.writeBuffer(params, 0, bytes.buffer);
-  return { list, params, bytes, changed: new Set(), ...binding };
+  return { list, params, bytes, block, changed: new Set(), ...binding };
 }
 
 /** Finds the buffers of a tape's transients. */

@@ -165,7 +165,7 @@ const others: Readonly<Record<string, readonly Mistake[]>> = {
     [() => concat([]), "concat: no tensors, want at least one"],
     [() => nonFiniteCount([]), "nonFiniteCount: no tensors, want at least one"],
     [() => weightedSum([], []), "weightedSum: no tensors, want at least one"],
-    [() => weightedSum([x], () => [1 / 0]), "weightedSum: weights[0] is Infinity, want finite numbers"],
+    [() => weightedSum([x], [1 / 0]), "weightedSum: weights[0] is Infinity, want finite numbers"],
     [() => weightedSum([x, x], [1]), "weightedSum: 1 weights for 2 tensors, want one each"],
     [
       () => arange(0, 1, { backend, step: 0 }),

@@ -50,10 +50,9 @@ export function ema(module: object, decay = 0.9999): Ema {
         });
         const attrs = { weight: 1 - Math.min(decay, (1 + updates) / (10 + updates)) };
         updates++;
-        const same = leavesOf(module);
         const tensor = averages.values().next().value;
         if (!tensor) return;
-        region(tensor.backend, { key: averages, same, inputs: [], attrs: [attrs] }, () => {
+        region(tensor.backend, { key: averages, same: () => leavesOf(module), inputs: [], attrs: [attrs] }, () => {
           for (const [path, parameter] of stateDict(module)) {
             const average = averages.get(path);
             if (average) average.assign(emaStep(average, parameter, attrs));

@@ -9,10 +9,10 @@ export interface Embedding {
   /** [classes, channels] */
   readonly weight: Tensor;
   /**
-   * Integers in [0, classes), a function that gives them at every step, or an int32 tensor → [indices.length, channels]. Of an index
-   * in a tensor that is outside of the table the row is NaN.
+   * Integers in [0, classes), a list or an int32 tensor → [indices.length, channels]. The row of an index of a tensor outside of the
+   * table is NaN.
    */
-  forward(indices: Tensor | readonly number[] | (() => readonly number[])): Tensor;
+  forward(indices: Tensor | readonly number[]): Tensor;
 }
 
 /** A table of vectors, drawn by `fanInUniform`. @throws Error from forward for an index outside of the table in a list */
@@ -24,13 +24,9 @@ export function embedding(classes: number, channels: number, init: InitOptions):
     weight: fanInUniform([classes, channels], channels, init),
     forward(indices) {
       if (indices instanceof Tensor) return layer.weight.gather(indices);
-      const checked = (): Int32Array => {
-        const given = typeof indices === "function" ? indices() : indices;
-        const wrong = given.findIndex((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
-        if (wrong !== -1) throw new Error(`embedding: index ${given[wrong]}, want an integer in [0, ${classes - 1}]`);
-        return Int32Array.from(given);
-      };
-      return layer.weight.gather(tensor(checked, { backend: layer.weight.backend }));
+      const wrong = indices.findIndex((index) => !(Number.isInteger(index) && index >= 0 && index < classes));
+      if (wrong !== -1) throw new Error(`embedding: index ${indices[wrong]}, want an integer in [0, ${classes - 1}]`);
+      return layer.weight.gather(tensor(Int32Array.from(indices), { backend: layer.weight.backend }));
     },
   };
   return layer;
@@ -39,16 +35,16 @@ export function embedding(classes: number, channels: number, init: InitOptions):
 /**
  * The rows of labels in a table whose last row, after those of the classes, stands for none.
  * @param name whose labels they are, for errors
- * @throws Error from the function for a label that is no class
+ * @throws Error for a label that is no class
  */
 export function classesOf(
   name: string,
   labels: Labels | undefined,
   classes: number,
   batch: number,
-): Tensor | (() => readonly number[]) {
+): Tensor | readonly number[] {
   if (labels instanceof Tensor) return labels;
-  return () => Array.from({ length: batch }, (_, k) => classOf(name, labels ? labels[k] : null, classes));
+  return Array.from({ length: batch }, (_, k) => classOf(name, labels ? labels[k] : null, classes));
 }
 
 function classOf(name: string, label: number | null, classes: number): number {

@@ -46,7 +46,7 @@ export function sinusoidalEmbedding(
   if (steps !== undefined && !(Number.isInteger(steps) && steps > 0))
     throw new Error(`sinusoidalEmbedding: steps is ${steps}, want a positive integer`);
   const sinusoid = checkSinusoid("sinusoidalEmbedding", form, channels);
-  if (!isTensor) return tensor(() => rowsOf(times, channels, sinusoid), { backend, shape: [times.length, channels] });
+  if (!isTensor) return tensor(rowsOf(times, channels, sinusoid), { backend, shape: [times.length, channels] });
   if (times.rank !== 1 || !(times.dtype === "float32" || times.dtype === "int32"))
     throw wrongArgument("sinusoidalEmbedding", "times", times, "float32 or int32 [batch]");
   if (times.dtype === "int32" && steps !== undefined)

@@ -1,11 +1,12 @@
 // The U-Net of DDPM (Ho et al. 2020, appendix B) from a configuration.
 
-import { concat, type Tensor, tidy } from "@pkg/tensor";
+import { concat, type RandomStream, region, type Tensor, tidy } from "@pkg/tensor";
 import { type AttentionBlock, attentionBlock } from "./attention.ts";
 import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
 import { type Conv2d, conv2d } from "./conv.ts";
 import { classesOf, type Embedding, embedding } from "./embedding.ts";
 import { expectConfig, expectInit, type InitOptions } from "./init.ts";
+import { leavesOf } from "./leaves.ts";
 import { type Linear, linear } from "./linear.ts";
 import { type GroupNorm, groupNorm } from "./norm.ts";
 import { type ResidualBlock, residualBlock } from "./residual.ts";
@@ -191,6 +192,14 @@ function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, condi
   const { labels, rng } = conditioning;
   checkCall(config, x, times, labels);
   const embedded = embed(model, config, x, times, conditioning);
+  if (rng) return applied(model, x, embedded, rng);
+  // Without dropout the rest follows from the weights: in a captured step it need not run again.
+  const what = { key: model, same: () => leavesOf(model), inputs: [x, embedded] };
+  return region(x.backend, what, () => applied(model, x, embedded));
+}
+
+/** The network on embedded times, [batch, embeddingChannels]. @param rng draws dropout masks */
+function applied(model: Unet, x: Tensor, embedded: Tensor, rng?: RandomStream): Tensor {
   // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
   const through = (input: Tensor, { block, attention }: Stage): Tensor =>
     tidy(() => {

@@ -43,19 +43,15 @@ export type TensorValues = NestedNumbers | NumberArray | Uint8Array;
  * console.log(await x.matmul(x.transpose()).array()); // [[14, 32], [32, 77]]
  * ```
  */
-export function tensor(
-  values: TensorValues | (() => TensorValues),
-  options: CreateOptions & { readonly shape?: Shape } = {},
-): Tensor {
-  const given = typeof values === "function" ? values() : values;
-  const { backend: on, shape, dtype } = optionsOf("tensor", options, OPTIONS);
+export function tensor(values: TensorValues, options: CreateOptions & { readonly shape?: Shape } = {}): Tensor {
+  const { backend: given, shape, dtype } = optionsOf("tensor", options, OPTIONS);
   if (dtype !== undefined) checkType("tensor", dtype);
-  const backend = backendFor("tensor", on);
-  checkValues(given);
-  const type = dtype ?? (given instanceof Int32Array ? "int32" : given instanceof Uint32Array ? "uint32" : "float32");
-  const isFlat = typeof given === "object" && ArrayBuffer.isView(given);
-  const natural: Shape = isFlat ? [given.length] : shapeOf(given);
-  const flat = elementsOf(isFlat ? given : flatten(given), type);
+  const backend = backendFor("tensor", given);
+  checkValues(values);
+  const type = dtype ?? (values instanceof Int32Array ? "int32" : values instanceof Uint32Array ? "uint32" : "float32");
+  const isFlat = typeof values === "object" && ArrayBuffer.isView(values);
+  const natural: Shape = isFlat ? [values.length] : shapeOf(values);
+  const flat = elementsOf(isFlat ? values : flatten(values), type);
   const wanted = checkShape("tensor", shape ?? natural);
   if (sizeOf(wanted) !== flat.length) {
     throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);

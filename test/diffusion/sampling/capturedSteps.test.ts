@@ -67,7 +67,12 @@ const discrete = discretePath(schedule, { steps: STEPS, clip: true });
 const sigmas = sigmaPath(karras(STEPS, { min: 0.05, max: 10 }));
 const times = sdePath(vpSde(), { steps: STEPS });
 const half: LogProbability = (x, at, labels) => {
-  const logits = x.mul(tensor(() => listOf(at).map((t) => [1 + t / 100]), { backend: x.backend }));
+  const logits = x.mul(
+    tensor(
+      listOf(at).map((t) => [1 + t / 100]),
+      { backend: x.backend },
+    ),
+  );
   return crossEntropy(logits, labels, { reduction: "none" }).neg();
 };
 

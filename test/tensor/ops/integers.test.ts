@@ -1,5 +1,5 @@
 // Integers and bools: arithmetic modulo 2³², casts at and beyond the ends, and bools that are 0 or 1 whatever came in.
-import { type Backend, capture, cpu, type DType, full, grad, perStep, tensor } from "@pkg/tensor";
+import { type Backend, capture, cpu, type DType, full, grad, tensor } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
 
@@ -108,9 +108,9 @@ describe.each(places)("on $name", ({ open }) => {
   test("bools and integers that a captured step uploads anew are elements too", async () => {
     let step = 0;
     const counted = capture(() => {
-      const value = perStep(() => ({ value: 100 * step++ }));
-      const bools = tensor(() => [value.value, 2], { backend, dtype: "bool" });
-      return [bools.cast("float32"), tensor(() => [value.value + 0.5, 3e9], { backend, dtype: "int32" })];
+      const value = 100 * step++;
+      const bools = tensor([value, 2], { backend, dtype: "bool" });
+      return [bools.cast("float32"), tensor([value + 0.5, 3e9], { backend, dtype: "int32" })];
     });
     for (let k = 0; k < 5; k++) {
       const [bools, integers] = counted();

@@ -1,5 +1,5 @@
 // Weighted sums of more tensors than a device binds at once: in passes, and captured with other weights at every step.
-import { type Backend, capture, perStep, randomStream, type Tensor, weightedSum } from "@pkg/tensor";
+import { type Backend, capture, randomStream, type Tensor, weightedSum } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
 
@@ -33,8 +33,8 @@ for (const { name, open, skip } of openers) {
     test("a captured one takes the weights of each step in all of its passes", async () => {
       let step = 0;
       const sum = (...tensors: Tensor[]) => {
-        const now = perStep(() => ({ step: ++step }));
-        return weightedSum(tensors, () => weightsAt(now.step));
+        const now = ++step;
+        return weightedSum(tensors, weightsAt(now));
       };
       const captured = capture(sum);
       for (let k = 1; k <= 6; k++) {

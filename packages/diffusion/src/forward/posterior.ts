@@ -75,7 +75,7 @@ export function posteriorLogVariance(
 export function posteriorMeanFromNoise(schedule: Schedule, x: Tensor, noise: Tensor, t: number, to = t - 1): Tensor {
   expectArguments("posteriorMeanFromNoise", { schedule, x, noise });
   checkPredicted("posteriorMeanFromNoise", noise, x);
-  return weightedSum([x, noise], () => meanFromNoise(schedule, t, to));
+  return weightedSum([x, noise], meanFromNoise(schedule, t, to));
 }
 
 /** What x_t and ε are multiplied by in it. @throws Error as it does */

@@ -1,7 +1,7 @@
 // Classifier guidance: a second network's ∇ log p(y | x_t) moves what a model predicts, or the mean of an ancestral step.
 
 import { checkLabels, checkTimes, type Labels, type Times } from "@pkg/nn";
-import { concat, grad, perStep, Tensor, tidy } from "@pkg/tensor";
+import { concat, grad, Tensor, tidy } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import { levelAt, type NoiseLevel } from "../forward/level.ts";
 import { posterior } from "../forward/posterior.ts";
@@ -60,7 +60,7 @@ export function classifierGuidance(
     throw new Error("classifierGuidance: levels is a function, want a schedule, which predictions of the mean need");
   const changesOf = (x: Tensor, times: Times): Tensor => {
     const at = (t: number) => scale * changePerScore(levels, kind, t);
-    if (!(times instanceof Tensor)) return perSample(x, () => times.map(at));
+    if (!(times instanceof Tensor)) return perSample(x, times.map(at));
     if (typeof levels === "function")
       throw new Error(
         `classifierGuidance: times is ${times} and levels a function, want a list, or a schedule as levels`,
@@ -102,10 +102,8 @@ export function classifierShift(
   expectWord("classifierShift", "at", at, ["x", "mean"]);
   return ({ x, level, next, mean, variance, labels }) => {
     const place = at === "x" ? x : mean;
-    const times = perStep(() => {
-      const { t } = at === "x" || next.noise === 0 ? level : next;
-      return new Array<number>(x.shape[0]).fill(t);
-    });
+    const { t } = at === "x" || next.noise === 0 ? level : next;
+    const times = new Array<number>(x.shape[0]).fill(t);
     const wanted = classesOf("classifierShift", labels, x);
     return gradient(logProbability, place, times, wanted).mul(variance).mul(scale);
   };
@@ -143,9 +141,7 @@ function classesOf(name: string, labels: Labels | undefined, x: Tensor): Tensor 
   if (!labels) throw new Error(`${name}: no labels in the call, want one per sample`);
   checkLabels(name, labels, x);
   if (labels instanceof Tensor) return labels;
-  return perStep(() => {
-    const none = labels.indexOf(null);
-    if (none !== -1) throw new Error(`${name}: the label of sample ${none} is null, want a class`);
-    return [...labels] as readonly number[]; // none is null
-  });
+  const none = labels.indexOf(null);
+  if (none !== -1) throw new Error(`${name}: the label of sample ${none} is null, want a class`);
+  return [...labels] as readonly number[]; // none is null
 }

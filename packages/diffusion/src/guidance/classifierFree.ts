@@ -1,7 +1,7 @@
 // Classifier-free guidance: one network, asked with the label and without it, and taken further along the difference.
 
 import { checkLabels, checkTimes, type Labels, type Times } from "@pkg/nn";
-import { concat, full, perStep, Tensor, tidy, weightedSum } from "@pkg/tensor";
+import { concat, full, Tensor, tidy, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { Model } from "../model/model.ts";
 import { asColumn, perSample } from "../objective/perSample.ts";
@@ -60,7 +60,11 @@ export function classifierFree(model: Model, options: ClassifierFreeOptions): Mo
   if (!(from <= to)) throw new Error(`classifierFree: interval is [${from}, ${to}], want rising times`);
   const isWithin = (t: number) => t >= from && t <= to;
   const extras = (x: Tensor, times: Times): Tensor => {
-    if (!(times instanceof Tensor)) return perSample(x, () => times.map((t) => (isWithin(t) ? extra : 0)));
+    if (!(times instanceof Tensor))
+      return perSample(
+        x,
+        times.map((t) => (isWithin(t) ? extra : 0)),
+      );
     const steps = times.cast("float32");
     return asColumn(x, steps.less(from).logicalOr(steps.greater(to)).where(0, extra));
   };
@@ -110,7 +114,7 @@ function joined<Value extends number | null>(
   if (a instanceof Tensor && b instanceof Tensor) return concat([a, b]);
   if (a instanceof Tensor || b instanceof Tensor)
     throw new Error("classifierFree: a list beside a tensor, want both alike");
-  return perStep(() => [...a, ...b]);
+  return [...a, ...b];
 }
 
 /** As many labels that stand for none, in the form of those given. */

@@ -1,7 +1,7 @@
 // Training for classifier-free guidance: labels are left out now and then, so that one network learns both.
 
 import type { Labels } from "@pkg/nn";
-import { perStep, type RandomStream, Tensor } from "@pkg/tensor";
+import { type RandomStream, Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 
 /**
@@ -41,8 +41,6 @@ export function dropLabels(
       throw new Error(`dropLabels: labels is a tensor and classes is ${classes}, want their number`);
     return rng.bernoulli(probability, labels.shape, { backend: labels.backend }).where(Number(classes), labels);
   }
-  return perStep(() => {
-    const dropped = rng.host.bernoulli(probability, [labels.length]);
-    return labels.map((label, k) => (dropped[k] ? null : label));
-  });
+  const dropped = rng.host.bernoulli(probability, [labels.length]);
+  return labels.map((label, k) => (dropped[k] ? null : label));
 }

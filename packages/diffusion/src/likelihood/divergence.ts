@@ -55,10 +55,13 @@ export function exactDivergence(field: Field, x: Tensor): FieldDivergence {
     for (let k = 0; k < size; k++) {
       // Freed one by one: together the rows of ∇f would be d times as large as x.
       divergence = tidy(() => {
-        const unit = tensor(() => Float32Array.from({ length: size }, (_, i) => Number(i === k)), {
-          backend: x.backend,
-          shape: [1, ...dims],
-        });
+        const unit = tensor(
+          Float32Array.from({ length: size }, (_, i) => Number(i === k)),
+          {
+            backend: x.backend,
+            shape: [1, ...dims],
+          },
+        );
         const row = pullback(unit.expand(x.shape))[0].reshape([batch, size]);
         return divergence.add(row.slice(null, k));
       });

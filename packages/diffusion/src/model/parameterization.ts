@@ -77,7 +77,10 @@ export function convertAtStep(
 ): Tensor {
   checkPredicted("convertPrediction", prediction, x);
   if (from === to) return prediction;
-  return combined(prediction, x, isOfNoise(from) && isOfNoise(to), () =>
+  return combined(
+    prediction,
+    x,
+    isOfNoise(from) && isOfNoise(to),
     combine(stepMix(schedule, level, from), stepMix(schedule, level, to), level, from),
   );
 }
@@ -97,7 +100,10 @@ export function convertAtLevel(
   for (const kind of [from, to]) expectPrediction("convertAtLevel", kind, false);
   checkPredicted("convertAtLevel", prediction, x);
   if (from === to) return prediction;
-  return combined(prediction, x, isOfNoise(from) && isOfNoise(to), () =>
+  return combined(
+    prediction,
+    x,
+    isOfNoise(from) && isOfNoise(to),
     combine(levelMix(level, from), levelMix(level, to), level, from),
   );
 }
@@ -143,12 +149,8 @@ export function predictionTarget(
 }
 
 /** The sum at the same numbers for all samples; without x where it has no part. */
-function combined(prediction: Tensor, x: Tensor, isOfNoise: boolean, combination: () => Combination): Tensor {
-  if (isOfNoise) return weightedSum([prediction], () => [combination().ofPrediction]);
-  return weightedSum([x, prediction], () => {
-    const { ofX, ofPrediction } = combination();
-    return [ofX, ofPrediction];
-  });
+function combined(prediction: Tensor, x: Tensor, isOfNoise: boolean, { ofX, ofPrediction }: Combination): Tensor {
+  return isOfNoise ? weightedSum([prediction], [ofPrediction]) : weightedSum([x, prediction], [ofX, ofPrediction]);
 }
 
 function stepMix(schedule: Schedule, level: NoiseLevel, kind: Prediction): Mix {

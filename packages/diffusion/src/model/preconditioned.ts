@@ -1,7 +1,7 @@
 // EDM's preconditioning: a denoiser of any noise level from a network whose input and output have unit scale.
 
 import { checkTimes, type Times } from "@pkg/nn";
-import { perStep, Tensor } from "@pkg/tensor";
+import { Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import { asColumn, checkPredicted, perSample } from "../objective/perSample.ts";
 import type { Model } from "./model.ts";
@@ -80,7 +80,7 @@ function coefficients(x: Tensor, sigmas: Times, sigmaData: number): Coefficients
       noise: sigmas.log().mul(0.25),
     };
   }
-  const each = (name: keyof Preconditioning) => () => sigmas.map((sigma) => preconditioning(sigma, sigmaData)[name]);
+  const each = (name: keyof Preconditioning) => sigmas.map((sigma) => preconditioning(sigma, sigmaData)[name]);
   const column = (name: keyof Preconditioning) => perSample(x, each(name));
-  return { in: column("in"), noise: perStep(each("noise")), skip: column("skip"), out: column("out") };
+  return { in: column("in"), noise: each("noise"), skip: column("skip"), out: column("out") };
 }

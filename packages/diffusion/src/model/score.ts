@@ -35,15 +35,9 @@ export function dividedBySigma(score: Score): (x: Tensor, sigmas: Times) => Tens
   return (x, sigmas) => {
     checkTimes("dividedBySigma", sigmas, x, { what: "σ", dtypes: ["float32"] });
     if (sigmas instanceof Tensor) return tidy(() => score(x).div(asColumn(x, sigmas)));
-    const checked = () => {
-      const wrong = sigmas.findIndex((sigma) => !(sigma > 0));
-      if (wrong !== -1) throw new Error(`dividedBySigma: σ is ${sigmas[wrong]}, want numbers above 0`);
-      return sigmas;
-    };
-    return tidy(() => {
-      const divisors = perSample(x, checked); // before the network runs, so that it is refused first
-      return score(x).div(divisors);
-    });
+    const wrong = sigmas.findIndex((sigma) => !(sigma > 0));
+    if (wrong !== -1) throw new Error(`dividedBySigma: σ is ${sigmas[wrong]}, want numbers above 0`);
+    return tidy(() => score(x).div(perSample(x, sigmas)));
   };
 }
 

@@ -164,7 +164,7 @@ function columnOfPairs(
 ): Tensor {
   if (!to) return columnAtSteps(schedule, x, times, { key, at: (t) => of(t, t - 1) });
   if (times instanceof Tensor) throw new Error(`variance: times is ${times} where the ends are given, want a list`);
-  return perSample(x, () => eachPair(times, to, of));
+  return perSample(x, eachPair(times, to, of));
 }
 
 function eachPair(times: readonly number[], to: readonly number[], of: (t: number, to: number) => number): number[] {

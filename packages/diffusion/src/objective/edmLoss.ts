@@ -1,7 +1,7 @@
 // EDM's training objective: the denoiser's error at noise levels drawn log-normally.
 
 import { type Conditioning, checkTimes, type Times } from "@pkg/nn";
-import { perStep, type RandomStream, Tensor } from "@pkg/tensor";
+import { type RandomStream, Tensor } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import { checkNoise, type GivenNoise } from "../forward/forward.ts";
 import type { Model } from "../model/model.ts";
@@ -41,9 +41,8 @@ export function edmLoss(denoiser: Model, x0: Tensor, rng: RandomStream, options:
     throw new Error(`edmLoss: sigmaData is ${sigmaData}, want a positive number`);
   if (given) checkTimes("edmLoss", given, x0, { what: "sigmas", dtypes: ["float32"] });
   if (noise) checkNoise("edmLoss", noise, x0);
-  const sigmas =
-    given ?? perStep(() => Array.from(rng.host.normal([x0.shape[0]]), (normal) => Math.exp(mean + deviation * normal)));
-  const deviations = sigmas instanceof Tensor ? asColumn(x0, sigmas) : perSample(x0, () => sigmas);
+  const sigmas = given ?? Array.from(rng.host.normal([x0.shape[0]]), (normal) => Math.exp(mean + deviation * normal));
+  const deviations = sigmas instanceof Tensor ? asColumn(x0, sigmas) : perSample(x0, sigmas);
   const noisy = x0.add((noise ?? rng.normal(x0.shape, { backend: x0.backend })).mul(deviations));
   const predicted = denoiser.forward(noisy, sigmas, { labels, numbers, rng });
   checkPredicted("edmLoss", predicted, x0);
@@ -57,7 +56,10 @@ export function edmLoss(denoiser: Model, x0: Tensor, rng: RandomStream, options:
 /** √λ = √(σ² + σ_d²) / (σ σ_d), as a column. */
 function rootsOfWeights(x0: Tensor, sigmas: Times, sigmaData: number): Tensor {
   if (!(sigmas instanceof Tensor))
-    return perSample(x0, () => sigmas.map((sigma) => Math.hypot(sigma, sigmaData) / (sigma * sigmaData)));
+    return perSample(
+      x0,
+      sigmas.map((sigma) => Math.hypot(sigma, sigmaData) / (sigma * sigmaData)),
+    );
   const size = sigmas
     .square()
     .add(sigmaData ** 2)

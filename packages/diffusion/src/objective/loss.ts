@@ -233,7 +233,7 @@ function weightsAt(name: string, schedule: Schedule, x0: Tensor, times: Times, w
 function average(losses: Tensor, { times, weights }: DrawnTimes, { report }: Pick<TimedOptions, "report">): Tensor {
   const { backend } = losses;
   const asTensor = (list: Times, dtype: "int32" | "float32") =>
-    list instanceof Tensor ? list : tensor(() => [...list], { backend, dtype });
+    list instanceof Tensor ? list : tensor([...list], { backend, dtype });
   report?.({ times: keep(asTensor(times, "int32").detach()), losses: keep(losses.detach()) });
   return weights ? losses.mul(asTensor(weights, "float32")).mean() : losses.mean();
 }

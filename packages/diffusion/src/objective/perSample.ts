@@ -3,11 +3,8 @@
 import { ShapeError, type Tensor, tensor } from "@pkg/tensor";
 import { expectKind } from "../arguments.ts";
 
-/**
- * The numbers as [batch, 1, …, 1], to broadcast over `like`, [batch, ...].
- * @param values as `tensor` takes them: called again at every step of a captured function
- */
-export function perSample({ shape, rank, backend }: Tensor, values: () => readonly number[]): Tensor {
+/** The numbers as [batch, 1, …, 1], to broadcast over `like`, [batch, ...]. */
+export function perSample({ shape, rank, backend }: Tensor, values: readonly number[]): Tensor {
   return tensor(values, { backend, shape: [shape[0], ...new Array<number>(rank - 1).fill(1)] });
 }
 

@@ -1,7 +1,7 @@
 // Variational diffusion: the bound's diffusion loss for a continuous log-SNR, in continuous time or T steps.
 
 import type { Conditioning } from "@pkg/nn";
-import { perStep, type RandomStream, type Tensor, tensor } from "@pkg/tensor";
+import { type RandomStream, type Tensor, tensor } from "@pkg/tensor";
 import { expectArguments, expectKind } from "../arguments.ts";
 import { type GivenNoise, noised } from "../forward/forward.ts";
 import type { Model } from "../model/model.ts";
@@ -60,25 +60,28 @@ export function vdmLoss(
   checkBatch("vdmLoss", x0);
   const { backend, shape } = x0;
   if (given) checkGiven(given, x0, steps);
-  const drawn = (): number[] => {
+  const draw = (): number[] => {
     const u = rng.next();
     return Array.from({ length: shape[0] }, (_, i) => {
       const t = (u + i / shape[0]) % 1;
       return steps ? (Math.floor(t * steps) + 1) / steps : t;
     });
   };
-  const times = given ?? perStep(drawn);
+  const times = given ?? draw();
   const weightOf = (t: number) => {
     const weight = 0.5 * (steps ? steps * Math.expm1(gamma(t) - gamma(t - 1 / steps)) : slope(t));
     if (weight > 0 && Number.isFinite(weight)) return weight;
     throw new Error(`vdmLoss: γ at t = ${t} gives the weight ${weight}, want a curve that rises`);
   };
-  const weights = tensor(() => times.map(weightOf), { backend });
+  const weights = tensor(times.map(weightOf), { backend });
   const root = (sign: number) =>
-    tensor(() => times.map((t) => Math.sqrt(1 / (1 + Math.exp(sign * gamma(t))))), { backend });
+    tensor(
+      times.map((t) => Math.sqrt(1 / (1 + Math.exp(sign * gamma(t))))),
+      { backend },
+    );
   const scales = { signal: root(1), noise: root(-1) };
   const { noisy, noise } = noised("vdmLoss", x0, scales, rng, { noise: givenNoise });
-  const names = perStep(() => times.map(label));
+  const names = times.map(label);
   const predicted = model.forward(noisy, names, { labels, numbers, rng });
   checkPredicted("vdmLoss", predicted, x0);
   const errors = predicted.sub(noise).square();

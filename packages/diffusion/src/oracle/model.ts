@@ -47,7 +47,10 @@ export function oracleModel(
     if (typeof levels !== "function") return predictionTarget(levels, prediction, { data, noise, times });
     if (!Array.isArray(here)) throw new Error("oracleModel: velocity of a tensor of times wants a schedule");
     const column = (part: keyof Noising) =>
-      perSample(x, () => here.map((level: Noising) => level[part] / velocityScale(level)));
+      perSample(
+        x,
+        here.map((level: Noising) => level[part] / velocityScale(level)),
+      );
     return noise.mul(column("signal")).sub(data.mul(column("noise")));
   };
   return { forward: (x, times) => tidy(() => forward(x, times)) };

@@ -1,6 +1,6 @@
 // Respacing: a schedule of some of another's steps, and the model that goes with it.
 
-import { perStep, Tensor } from "@pkg/tensor";
+import { Tensor } from "@pkg/tensor";
 import { expectArguments, expectKind } from "../arguments.ts";
 import { posterior } from "../forward/posterior.ts";
 import type { Model } from "../model/model.ts";
@@ -47,7 +47,7 @@ export function respacedModel(model: Model, schedule: RespacedSchedule): Model &
     forward(x, times, conditioning) {
       checkSteps("respacedModel", times, x);
       if (!(times instanceof Tensor)) {
-        const original = perStep(() => times.map((k) => pairs[k][0]));
+        const original = times.map((k) => pairs[k][0]);
         return model.forward(x, original, conditioning);
       }
       const known = atSteps(schedule, x, times, { key: "original step", at: (k) => pairs[k][0] });

@@ -57,7 +57,7 @@ export function checkSteps(name: string, times: Times, x: Tensor): void {
  */
 export function atSteps(schedule: Schedule, { backend }: Tensor, times: Times, f: StepFunction): Tensor {
   if (times instanceof Tensor) return table(schedule, backend, f).gather(times);
-  return tensor(() => times.map(f.at), { backend });
+  return tensor(times.map(f.at), { backend });
 }
 
 /** The same as [batch, 1, …, 1], to broadcast over `like`, [batch, ...]. */
@@ -74,7 +74,11 @@ interface Kept {
 const kept = new WeakMap<Schedule, WeakMap<Backend, Kept>>();
 
 function table(schedule: Schedule, backend: Backend, { key, at }: StepFunction): Tensor {
-  const make = () => tensor(() => Float64Array.from({ length: schedule.steps }, (_, t) => at(t)), { backend });
+  const make = () =>
+    tensor(
+      Float64Array.from({ length: schedule.steps }, (_, t) => at(t)),
+      { backend },
+    );
   if (key === undefined) return make();
   const backends = kept.get(schedule) ?? new WeakMap<Backend, Kept>();
   kept.set(schedule, backends);

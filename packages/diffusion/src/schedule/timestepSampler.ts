@@ -1,7 +1,7 @@
 // Which steps a loss is taken at: uniform, spread over a batch, or where the loss is large.
 
 import type { Times } from "@pkg/nn";
-import { type Backend, perStep, type RandomStream, tensor, wrongArgument } from "@pkg/tensor";
+import { type Backend, type RandomStream, tensor, wrongArgument } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 
 /** Steps drawn for a batch, [batch]: a list, or an int32 tensor, which those of this file are. */
@@ -26,7 +26,7 @@ export function uniformTimes(): TimestepSampler {
 /** One uniform place in each of `batch` equal parts of the steps: less variance, the same expectation. */
 export function stratifiedTimes(): TimestepSampler {
   return (steps, batch, rng, backend) => {
-    const drawn = perStep(() => Int32Array.from(rng.host.uniform([batch]), (u, i) => stepAt((i + u) / batch, steps)));
+    const drawn = Int32Array.from(rng.host.uniform([batch]), (u, i) => stepAt((i + u) / batch, steps));
     return { times: tensor(drawn, { backend }) };
   };
 }
@@ -34,10 +34,8 @@ export function stratifiedTimes(): TimestepSampler {
 /** (u + i / batch) mod 1 with one u for the whole batch (Kingma et al. 2021, appendix I.1). */
 export function lowDiscrepancyTimes(): TimestepSampler {
   return (steps, batch, rng, backend) => {
-    const drawn = perStep(() => {
-      const u = rng.next();
-      return Int32Array.from({ length: batch }, (_, i) => stepAt((u + i / batch) % 1, steps));
-    });
+    const u = rng.next();
+    const drawn = Int32Array.from({ length: batch }, (_, i) => stepAt((u + i / batch) % 1, steps));
     return { times: tensor(drawn, { backend }) };
   };
 }
@@ -100,20 +98,17 @@ export function lossAwareTimes(
     probabilities,
     draw(total, batch, rng, backend) {
       if (total !== steps) throw new Error(`lossAwareTimes: of ${steps} steps, used with a schedule of ${total}`);
-      let p: Float64Array = new Float64Array(steps);
-      const drawn = perStep(() => {
-        p = probabilities();
-        const upTo = new Float64Array(steps);
-        for (let t = 0, sum = 0; t < steps; t++) {
-          sum += p[t];
-          upTo[t] = sum;
-        }
-        return Int32Array.from({ length: batch }, () => {
-          const u = rng.next() * upTo[steps - 1];
-          return upTo.findIndex((sum) => u < sum);
-        });
+      const p = probabilities();
+      const upTo = new Float64Array(steps);
+      for (let t = 0, sum = 0; t < steps; t++) {
+        sum += p[t];
+        upTo[t] = sum;
+      }
+      const drawn = Int32Array.from({ length: batch }, () => {
+        const u = rng.next() * upTo[steps - 1];
+        return upTo.findIndex((sum) => u < sum);
       });
-      const weights = perStep(() => Float64Array.from(drawn, (t) => 1 / (p[t] * steps)));
+      const weights = Float64Array.from(drawn, (t) => 1 / (p[t] * steps));
       return { times: tensor(drawn, { backend }), weights: tensor(weights, { backend }) };
     },
     update(times, seen) {

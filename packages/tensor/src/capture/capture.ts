@@ -153,17 +153,18 @@ export class Captures {
   }
 }
 
+/** All that a part of a step depends on. */
+export interface RegionInputs extends Omit<Region, "same"> {
+  /** Lists the values that it closes over, which are compared by identity: tensors, numbers, functions. */
+  readonly same?: () => readonly unknown[];
+}
+
 /**
  * Work that follows from what `what` says alone. In a captured step whose earlier step did the same, `f` is not run: the step goes on with
  * what it gave then. Elsewhere it is run.
  * @param f gives tensors, plain values, and arrays and objects of them
  */
-export function region<Result>(backend: Backend, what: Region, f: () => Result): Result {
+export function region<Result>(backend: Backend, what: RegionInputs, f: () => Result): Result {
   const tracer = isRecording() ? null : tracerOn(backend);
-  return tracer ? tracer.region(what, f, tensorOf) : f();
-}
-
-/** A value that a step computes anew. */
-export function perStep<T>(compute: () => T): T {
-  return compute();
+  return tracer ? tracer.region({ ...what, same: what.same?.() }, f, tensorOf) : f();
 }

@@ -1,6 +1,6 @@
 // Denoising score matching: the score of noised data is learned from the noise that was added, at one level or at many.
 
-import { ones, perStep, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
+import { ones, type RandomStream, type Tensor, tensor, tidy } from "@pkg/tensor";
 import { expectArguments, expectKind } from "../../arguments.ts";
 import { type GivenNoise, noised } from "../../forward/forward.ts";
 import { checkField, type NoisyScore } from "../../model/score.ts";
@@ -78,11 +78,18 @@ export function annealedScoreMatching(
     checkSigmas("annealedScoreMatching", sigmas);
     const weights = weight && sigmas.map((sigma) => checkWeight(weight(sigma), sigma) / sigma ** 2);
     if (given) checkLevels(given, x, sigmas.length);
-    const levels = given ?? perStep(() => [...rng.host.integers(0, sigmas.length, [x.shape[0]])]);
-    const chosen = perStep(() => levels.map((level) => sigmas[level]));
+    const levels = given ?? [...rng.host.integers(0, sigmas.length, [x.shape[0]])];
+    const chosen = levels.map((level) => sigmas[level]);
     const errors = scaledErrors("annealedScoreMatching", score, x, chosen, rng, others);
     if (!weights) return errors.mean();
-    return errors.mul(tensor(() => levels.map((level) => weights[level]), { backend: x.backend })).mean();
+    return errors
+      .mul(
+        tensor(
+          levels.map((level) => weights[level]),
+          { backend: x.backend },
+        ),
+      )
+      .mean();
   });
 }
 
@@ -96,10 +103,10 @@ function scaledErrors(
   { controlVariate = false, noise: given }: DenoisingOptions,
 ): Tensor {
   const { backend, shape } = x;
-  const deviations = tensor(() => sigmas, { backend });
+  const deviations = tensor(sigmas, { backend });
   const scales = { signal: ones([shape[0]], { backend }), noise: deviations };
   const { noisy, noise } = noised(name, x, scales, rng, { noise: given });
-  const scaled = (at: Tensor) => checkField(name, score(at, sigmas), at).mul(perSample(x, () => sigmas));
+  const scaled = (at: Tensor) => checkField(name, score(at, sigmas), at).mul(perSample(x, sigmas));
   const found = scaled(noisy);
   if (!controlVariate) return sumPerSample(found.add(noise).square()).mul(0.5);
   const terms = found

@@ -73,14 +73,10 @@ export const sumWeighted = defineOp<SumWeightedAttrs>({
  * @param weights one per tensor
  * @throws Error for another number of tensors or weights, and weights that are not finite; ShapeError when shapes differ
  */
-export function weightedSum(
-  tensors: readonly Tensor[],
-  weights: readonly number[] | (() => readonly number[]),
-): Tensor {
-  const numbers = typeof weights === "function" ? weights() : weights;
+export function weightedSum(tensors: readonly Tensor[], weights: readonly number[]): Tensor {
   expectTensors("weightedSum", "tensors", tensors);
   if (tensors.length === 0) throw new Error("weightedSum: no tensors, want at least one");
-  return run(sumWeighted, tensors, { weights: checked(numbers) })[0];
+  return run(sumWeighted, tensors, { weights: checked(weights) })[0];
 }
 
 function checked(weights: readonly number[]): readonly number[] {

@@ -1,7 +1,8 @@
 // Running an op on elements in storage: copies of what its rules do not take, views, storage for results. Knows no tensor and no graph.
 
 import type { Backend, Operand } from "./backend.ts";
-import { type Bound, tracerOn } from "./capture/tracer.ts";
+import { tracerOn } from "./capture/step.ts";
+import type { Bound } from "./capture/tracer.ts";
 import { isAtomic, postpone } from "./memory/atomic.ts";
 import { Storage } from "./memory/memory.ts";
 import type { Op } from "./op.ts";

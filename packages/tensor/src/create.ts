@@ -2,7 +2,7 @@
 
 import { expectNumber, expectTensor, optionsOf, wrongArgument } from "./argument.ts";
 import type { Backend } from "./backend.ts";
-import { tracerOn } from "./capture/tracer.ts";
+import { tracerOn } from "./capture/step.ts";
 import { blank } from "./compute.ts";
 import { backendFor } from "./defaultBackend.ts";
 import { elementsOf } from "./element.ts";

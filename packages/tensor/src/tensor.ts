@@ -4,7 +4,7 @@
 import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
 import { isRecording, isTracked, type Origin, record } from "./autograd/graph.ts";
 import type { Backend } from "./backend.ts";
-import { tracerOn } from "./capture/tracer.ts";
+import { tracerOn } from "./capture/step.ts";
 import { blank, compute, copyOf, type Elements } from "./compute.ts";
 import { tell } from "./debug/observer.ts";
 import { backendFor } from "./defaultBackend.ts";

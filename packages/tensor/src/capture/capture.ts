@@ -8,8 +8,10 @@ import { isAtomic } from "../memory/atomic.ts";
 import { allOrNothing, tidy } from "../memory/memory.ts";
 import { tensorOf } from "../tensor.ts";
 import { tell } from "./explain.ts";
+import type { Region } from "./regions.ts";
+import { begin, isTracing, leave, type Step, tracerOn } from "./step.ts";
 import type { Trace } from "./trace.ts";
-import { begin, isTracing, leave, type Outcome, type Region, type Step, tracerOn } from "./tracer.ts";
+import type { Outcome } from "./tracer.ts";
 
 /** A captured function. */
 export interface Captured<Args extends readonly unknown[], Result> {

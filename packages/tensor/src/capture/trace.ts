@@ -49,7 +49,7 @@ export interface Progress {
   readonly made: number;
 }
 
-export const START: Progress = { runs: 0, late: [], made: 0 };
+const START: Progress = { runs: 0, late: [], made: 0 };
 
 /** An op on tensors. */
 export interface OpCall extends Progress {
@@ -112,6 +112,9 @@ export interface RegionCall extends Progress {
   readonly end: { readonly call: number; readonly progress: Progress } | null;
 }
 
+/** What a region depends on. */
+export type Entered = Pick<RegionCall, "same" | "inputs" | "settings" | "externals" | "layouts">;
+
 export type Call = OpCall | UploadCall | LoadCall | AssignCall | PutBackCall | RegionCall;
 
 /** A step that ran, and what can be queued in its place. */
@@ -121,6 +124,14 @@ export interface Trace {
   /** What was made in it and lives on, by number. */
   readonly outputs: readonly Ref[];
   readonly recording: Recording;
+}
+
+/** What has been noted before a call. */
+export function progressAfter(calls: readonly Call[], at: number): Progress {
+  const last = calls[at - 1];
+  if (!last) return START;
+  if (last.kind !== "region") return last;
+  return last.end?.call === at ? last.end.progress : last;
 }
 
 export function sameLayout(a: Layout, b: Layout): boolean {

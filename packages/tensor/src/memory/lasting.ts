@@ -1,7 +1,7 @@
 // Tensors that are made once and used at every step, such as the tables of a schedule, whatever is under way when they are first asked for.
 
 import { expectFunction } from "../argument.ts";
-import { outsideOfStep } from "../capture/tracer.ts";
+import { outsideOfStep } from "../capture/step.ts";
 import type { Tensor } from "../tensor.ts";
 import { onFailure } from "./atomic.ts";
 import { outsideOfScopes } from "./memory.ts";

@@ -1,0 +1,146 @@
+// Which earlier trace a captured step follows: each call is compared with the next call of that trace.
+
+import type { Elements } from "../compute.ts";
+import type { Op } from "../op.ts";
+import { sameShape } from "../shape.ts";
+import type { Notes } from "./notes.ts";
+import type { StepStorages } from "./storages.ts";
+import {
+  type Call,
+  type Entered,
+  nameOf,
+  type OpCall,
+  type Progress,
+  progressAfter,
+  type Run,
+  sameCall,
+  sameData,
+  sameLayout,
+  type Trace,
+} from "./trace.ts";
+
+export class Following {
+  /** The trace that has asked for the same so far; null once none has. */
+  trace: Trace | null;
+  /** The index of its next call. */
+  at = 0;
+  /** Why none is followed, in words; "" while one is. */
+  reason = "";
+  /** Runs of the trace that differ in numbers, and what they are now. */
+  readonly changes = new Map<Run, Run>();
+  /** Regions of the trace that were run, by their calls: what they depend on now. */
+  readonly entered = new Map<number, Entered>();
+  private readonly traces: readonly Trace[];
+  private readonly storages: StepStorages;
+  private readonly notes: Notes;
+
+  /** @param traces the first is tried first */
+  constructor(traces: readonly Trace[], storages: StepStorages, notes: Notes) {
+    this.traces = traces;
+    this.storages = storages;
+    this.notes = notes;
+    this.trace = traces[0] ?? null;
+    if (!this.trace) this.reason = "it is the first step";
+  }
+
+  /** The next call of a trace that asked for the same up to here, if it is of the kind that is asked for. */
+  expected(isIt: (call: Call) => boolean): Call | null {
+    if (!this.trace) return null;
+    const call = this.trace.calls[this.at];
+    if (call && isIt(call)) {
+      if (call.kind !== "region") this.at++;
+      return call;
+    }
+    this.seek(
+      ({ calls }) => calls.length > this.at && isIt(calls[this.at]),
+      `op ${this.at} was ${nameOf(call)} before`,
+    );
+    const next = this.trace?.calls[this.at] ?? null;
+    if (next && next.kind !== "region") this.at++;
+    return next;
+  }
+
+  /** The next call, if it is this one of an op. Its numbers count as changed where they differ. */
+  expectedOp(op: Op<unknown>, inputs: readonly Elements[], attrs: unknown): OpCall | null {
+    const call = this.expected((next) => this.isOp(next, op, inputs, attrs));
+    if (call?.kind !== "op") return null;
+    const { run } = call;
+    if (run && run.attrs !== attrs && op.perStep) this.changes.set(run, { ...run, attrs });
+    return call;
+  }
+
+  /** Goes on with a trace that ends here with the same outputs, if there is one. */
+  expectEnd(outputs: readonly number[]): void {
+    if (!this.trace) return;
+    const isEnd = ({ calls, outputs: others }: Trace) => calls.length === this.at && sameShape(others, outputs);
+    if (!isEnd(this.trace)) this.seek(isEnd, `it ends after ${this.at} calls, or keeps other tensors`);
+  }
+
+  /** Follows no trace any more: what comes is new. */
+  diverge(reason: string): void {
+    if (!this.trace) return;
+    this.notes.restart(this.trace, this.at, this.changes, this.entered);
+    this.reason = reason;
+    this.trace = null;
+    this.changes.clear();
+  }
+
+  /** What the step has asked for so far. */
+  progress(): Progress {
+    return this.trace ? progressAfter(this.trace.calls, this.at) : this.notes.progress();
+  }
+
+  private isOp(call: Call, op: Op<unknown>, inputs: readonly Elements[], attrs: unknown): boolean {
+    if (call.kind !== "op" || call.op !== op || call.inputs.length !== inputs.length) return false;
+    const { storages } = this;
+    for (let k = 0; k < inputs.length; k++) {
+      const { storage, layout, dtype } = inputs[k];
+      const piece = call.inputs[k];
+      storages.note(inputs[k]);
+      if (storages.refOf(storage) !== piece.ref || dtype !== piece.dtype || !sameLayout(layout, piece.layout))
+        return false;
+    }
+    if (op.inPlace && call.outputs.some(({ input }) => input >= 0 && inputs[input].storage.isShared)) return false;
+    if (sameData(call.attrs, attrs)) return true;
+    if (op.view || !op.perStep) return false;
+    const specs = op.infer(
+      inputs.map(({ layout: { shape }, dtype }) => ({ shape, dtype })),
+      attrs,
+    );
+    return specs.every(({ shape, dtype }, k) => {
+      const { layout, dtype: was } = call.outputs[k];
+      return sameShape(shape, layout.shape) && dtype === was;
+    });
+  }
+
+  /** Goes on with another trace that asked for the same so far; with none where there is none. */
+  private seek(isIt: (trace: Trace) => boolean, reason: string): void {
+    const { trace, at } = this;
+    if (!trace) return;
+    const other = this.traces.find((one) => one !== trace && isIt(one) && beginsAs(one, trace, at));
+    if (other) this.switchTo(trace, other);
+    else this.diverge(reason);
+  }
+
+  private switchTo(trace: Trace, other: Trace): void {
+    // Numbers that changed so far are those of the same calls in the other.
+    const changed = new Map(this.changes);
+    this.changes.clear();
+    for (let k = 0; k < this.at; k++) {
+      const [run, theirs] = [runOf(trace.calls[k]), runOf(other.calls[k])];
+      const now = run && changed.get(run);
+      if (now && theirs) this.changes.set(theirs, { ...theirs, attrs: now.attrs, data: now.data, inputs: now.inputs });
+    }
+    this.trace = other;
+  }
+}
+
+function runOf(call: Call): Run | null {
+  return "run" in call ? call.run : null;
+}
+
+/** Whether two traces ask for the same up to a call. */
+function beginsAs(a: Trace, b: Trace, length: number): boolean {
+  for (let k = 0; k < length; k++) if (!sameCall(a.calls[k], b.calls[k])) return false;
+  return true;
+}

@@ -1,0 +1,79 @@
+// What a captured step has asked for since it differed from all earlier ones: calls to compare later steps with, and runs for the backend.
+
+import type { StepStorages } from "./storages.ts";
+import {
+  type Call,
+  type Entered,
+  type Progress,
+  progressAfter,
+  type Ref,
+  type RegionCall,
+  type Run,
+  type Trace,
+} from "./trace.ts";
+
+export class Notes {
+  calls: Call[] = [];
+  runs: Run[] = [];
+  /** The runs that overwrite tensors. They come last: a step that fails before has then overwritten nothing. */
+  late: readonly Run[] = [];
+  private readonly storages: StepStorages;
+  /** What `late` overwrites. */
+  private readonly stale = new Set<Ref>();
+
+  constructor(storages: StepStorages) {
+    this.storages = storages;
+  }
+
+  /** Adds a run. Those that overwrite what it reads come before it. */
+  append(run: Run): void {
+    if (run.inputs.some(({ ref }) => this.stale.has(ref))) this.flushLate();
+    this.runs.push(run);
+  }
+
+  /** Adds a run that overwrites its outputs. */
+  appendLate(run: Run): void {
+    this.late = [...this.late, run];
+    for (const { ref } of run.outputs) this.stale.add(ref);
+  }
+
+  /** Puts the runs that overwrite tensors after those that there are. */
+  flushLate(): void {
+    this.runs.push(...this.late);
+    this.late = [];
+    this.stale.clear();
+  }
+
+  push(call: DistributiveOmit<Exclude<Call, RegionCall>, keyof Progress>): void {
+    this.calls.push({ ...call, ...this.progress() } as Call);
+  }
+
+  progress(): Progress {
+    return { runs: this.runs.length, late: this.late, made: this.storages.made.length };
+  }
+
+  /**
+   * Goes on from a call of an earlier trace.
+   * @param changes what its runs are in this step, where they differ
+   * @param entered what its regions depend on in this step, by their calls
+   */
+  restart(trace: Trace, at: number, changes: ReadonlyMap<Run, Run>, entered: ReadonlyMap<number, Entered>): void {
+    const now = (run: Run) => changes.get(run) ?? run;
+    const { runs, late, made } = progressAfter(trace.calls, at);
+    this.runs = trace.runs.slice(0, runs).map(now);
+    this.late = late.map(now);
+    this.stale.clear();
+    for (const { outputs } of this.late) for (const { ref } of outputs) this.stale.add(ref);
+    this.storages.made.length = made; // those without a tensor are nobody's
+    // Calls hold the runs that they made: later steps compare numbers with these.
+    this.calls = trace.calls.slice(0, at).map((call, k): Call => {
+      if (call.kind === "region") {
+        const live = call.live.map((one) => ({ ...one, run: now(one.run) }));
+        return { ...call, ...entered.get(k), live };
+      }
+      return "run" in call && call.run ? ({ ...call, run: now(call.run) } as Call) : call;
+    });
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;

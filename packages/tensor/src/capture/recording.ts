@@ -1,0 +1,51 @@
+// A captured step on the backend, at its end: its runs one by one, recorded, or a recording replayed in place of them.
+
+import { type Backend, type Buffer, OutOfMemoryError, type Recording } from "../backend.ts";
+import type { Storage } from "../memory/memory.ts";
+import { execute, type Storages } from "./execute.ts";
+import type { Ref, Run, Trace } from "./trace.ts";
+
+/** Executes runs, and records them. @param outputs what lives on @throws OutOfMemoryError */
+export function record(backend: Backend, runs: readonly Run[], storages: Storages, outputs: readonly Ref[]): Recording {
+  const stop = backend.record?.();
+  if (!stop) throw new Error(`capture: ${backend.name} cannot record`);
+  try {
+    execute(backend, runs, storages);
+  } catch (error) {
+    stop([], []).dispose();
+    throw error;
+  }
+  const placeOf = (storage: Storage | undefined) => storage?.place as Buffer; // it has run
+  return stop(
+    outputs.map((ref) => placeOf(storages.made[ref])),
+    storages.external.map(placeOf),
+  );
+}
+
+/** Replays the recording of a trace. @param changes what its runs are now, where they differ @returns what stood in the way; "" for nothing */
+export function replay(
+  backend: Backend,
+  trace: Trace,
+  { made, external }: Storages,
+  changes: ReadonlyMap<Run, Run>,
+): string {
+  const outputs: Buffer[] = [];
+  let isDone = false;
+  try {
+    const storages = trace.outputs.map((ref) => made[ref] as Storage); // held ones are there
+    for (const { size, dtype } of storages) outputs.push(backend.allocate(size, dtype, "capture"));
+    isDone = trace.recording.replay({
+      inputs: external.map((storage) => storage.place as Buffer), // what was there before has its memory
+      outputs,
+      runs: trace.runs.map((run) => changes.get(run) ?? run),
+      recorded: trace.runs,
+    });
+    if (isDone) for (const [k, storage] of storages.entries()) storage.receive(outputs[k]);
+    return isDone ? "" : "a number of it chooses another kernel";
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error;
+    return "its replay does not fit into the budget";
+  } finally {
+    if (!isDone) for (const buffer of outputs) backend.free(buffer);
+  }
+}

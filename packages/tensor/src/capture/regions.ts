@@ -1,0 +1,198 @@
+// Regions of a captured step: parts that follow from what is said of them alone, and are not run where that is the same as before.
+
+import { isTensor } from "../argument.ts";
+import type { Elements } from "../compute.ts";
+import type { Storage } from "../memory/memory.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Displaced } from "./displaced.ts";
+import type { Following } from "./following.ts";
+import type { Notes } from "./notes.ts";
+import type { StepStorages } from "./storages.ts";
+import {
+  type Entered,
+  type Piece,
+  type Progress,
+  type Ref,
+  type RegionCall,
+  sameData,
+  sameLayout,
+  samePiece,
+} from "./trace.ts";
+
+/** Work that follows from what is said here alone. */
+export interface Region {
+  /** Which work it is, by identity. */
+  readonly key: unknown;
+  /** Values that it depends on, compared by identity: the tensors and numbers that it closes over. */
+  readonly same?: readonly unknown[];
+  /** Tensors that it gets. */
+  readonly inputs: readonly Tensor[];
+  /** Plain data that it depends on. */
+  readonly settings?: unknown;
+  /** Attributes of ops in it, which may change from step to step. */
+  readonly attrs?: readonly object[];
+}
+
+/** A region that has begun. */
+export interface OpenRegion {
+  readonly what: Region;
+  readonly inputs: readonly Piece[];
+  /** The index of its call. */
+  readonly at: number;
+  /** What had been asked for before it. */
+  readonly before: Progress;
+  /** The count of storages from before the step that had been used before it. */
+  readonly externals: number;
+  /** What it gave without being run; null where it has to run. */
+  readonly skipped: { readonly result: unknown } | null;
+}
+
+export class Regions {
+  private readonly storages: StepStorages;
+  private readonly notes: Notes;
+  private readonly following: Following;
+  private readonly displaced: Displaced;
+
+  constructor(storages: StepStorages, notes: Notes, following: Following, displaced: Displaced) {
+    this.storages = storages;
+    this.notes = notes;
+    this.following = following;
+    this.displaced = displaced;
+  }
+
+  /** @param tensorOf makes a tensor of elements */
+  begin(what: Region, tensorOf: (elements: Elements) => Tensor): OpenRegion {
+    const { storages, notes, following } = this;
+    const inputs = what.inputs.map((input) => storages.pieceOf(input));
+    const call = following.expected((next) => next.kind === "region" && next.key === what.key);
+    const at = following.trace ? following.at : notes.calls.length;
+    const open = { what, inputs, at, before: following.progress(), externals: storages.external.length };
+    if (call?.kind !== "region") {
+      notes.calls.push(callOf(what.key, open.before));
+      return { ...open, skipped: null };
+    }
+    const skipped = followsFrom(call, what, inputs) ? this.skip(call, what.attrs ?? [], tensorOf) : null;
+    if (!skipped) following.at++;
+    return { ...open, skipped };
+  }
+
+  /** Notes what a region that ran depended on, and what it gave. */
+  end(open: OpenRegion, result: unknown): void {
+    const { notes, following } = this;
+    const { what, inputs, at, externals } = open;
+    const entered = { same: what.same ?? [], inputs, settings: what.settings, ...this.foundSince(externals) };
+    if (following.trace) following.entered.set(at, entered);
+    else notes.calls[at] = this.closed(open, entered, result);
+  }
+
+  private closed({ what: { key, attrs = [] }, before }: OpenRegion, entered: Entered, result: unknown): RegionCall {
+    const { storages, notes } = this;
+    const found: Tensor[] = [];
+    const template = templateOf(result, found);
+    const own = [...notes.runs.slice(before.runs), ...notes.late];
+    return {
+      kind: "region",
+      key,
+      ...entered,
+      overwritten: [...new Set(own.flatMap(({ outputs }) => outputs.map(({ ref }) => ref)))].filter((ref) => ref < 0),
+      live: own.flatMap((run) => {
+        const k = attrs.indexOf(run.attrs as object);
+        return k < 0 ? [] : [{ run, attrs: k }];
+      }),
+      pieces: found.map((tensor) => storages.producedOf(tensor, [])),
+      result: template,
+      end: { call: notes.calls.length, progress: notes.progress() },
+      ...before,
+    };
+  }
+
+  /** The tensors through which storages were found from a number on. */
+  private foundSince(first: number): Pick<RegionCall, "externals" | "layouts"> {
+    const used = this.storages.external.slice(first).map((storage) => this.storages.finderOf(storage));
+    const externals = used.every((tensor) => tensor !== undefined) ? (used as Tensor[]) : null;
+    return { externals, layouts: externals?.map(({ layout }) => layout) ?? [] };
+  }
+
+  /** Does without running what an earlier step did. @returns null where it has to run */
+  private skip(
+    region: RegionCall,
+    attrs: readonly object[],
+    tensorOf: (elements: Elements) => Tensor,
+  ): { readonly result: unknown } | null {
+    const { storages, following } = this;
+    const { end, overwritten, live, pieces } = region;
+    if (!end || !following.trace) return null;
+    const found = this.findAgain(region);
+    if (!found) return null;
+    const { external } = storages;
+    const storageOf = (ref: Ref) => (ref < 0 ? (external[-1 - ref] ?? found[-1 - ref - external.length]) : undefined);
+    if (overwritten.some((ref) => storageOf(ref)?.isShared ?? true)) return null;
+    for (const storage of found) storages.refOf(storage);
+    for (const ref of overwritten) storages.overwrite(external[-1 - ref]);
+    for (const { run, attrs: k } of live) following.changes.set(run, { ...run, attrs: attrs[k] });
+    for (const call of following.trace.calls.slice(following.at, end.call))
+      if (call.kind === "assign") this.displaced.assignAgain(call.target, call.source);
+    following.at = end.call;
+    const tensors = pieces.map(
+      ({ ref, layout, dtype, size }): Elements => ({ storage: storages.retained(ref, size, dtype), layout, dtype }),
+    );
+    return { result: region.result(tensors.map(tensorOf)) };
+  }
+
+  /** The storages that a region is the first to use, of the tensors that it found them through; null where one has other elements. */
+  private findAgain({ externals, layouts }: RegionCall): Storage[] | null {
+    if (!externals) return null;
+    const found: Storage[] = [];
+    for (const [k, { slot, layout }] of externals.entries()) {
+      const { storage } = slot;
+      if (!storage || !sameLayout(layout, layouts[k]) || found.includes(storage)) return null;
+      if (this.storages.isKnown(storage) || this.storages.isWritten(storage)) return null;
+      found.push(storage);
+    }
+    return found;
+  }
+}
+
+/** Whether a region does what it did in an earlier step, but for its attributes. */
+function followsFrom(call: RegionCall, { same = [], settings }: Region, inputs: readonly Piece[]): boolean {
+  return (
+    call.same.length === same.length &&
+    call.same.every((value, k) => Object.is(value, same[k])) &&
+    call.inputs.length === inputs.length &&
+    call.inputs.every((input, k) => samePiece(input, inputs[k])) &&
+    sameData(call.settings, settings)
+  );
+}
+
+/** The call of a region that is under way. */
+function callOf(key: unknown, before: Progress): RegionCall {
+  const nothing = {
+    same: [],
+    inputs: [],
+    settings: undefined,
+    externals: null,
+    layouts: [],
+    overwritten: [],
+    live: [],
+    pieces: [],
+  };
+  return { kind: "region", key, ...nothing, result: () => undefined, end: null, ...before };
+}
+
+/** A value with other tensors in the places of its own, which are added to `found`. */
+function templateOf(value: unknown, found: Tensor[]): (tensors: readonly Tensor[]) => unknown {
+  if (isTensor(value)) {
+    const place = found.indexOf(value); // one tensor in two places of the result is one in all results
+    const k = place === -1 ? found.push(value) - 1 : place;
+    return (tensors) => tensors[k];
+  }
+  if (Array.isArray(value)) {
+    const parts = value.map((part) => templateOf(part, found));
+    return (tensors) => parts.map((part) => part(tensors));
+  }
+  if (typeof value === "object" && value !== null) {
+    const parts = Object.entries(value).map(([name, part]) => [name, templateOf(part, found)] as const);
+    return (tensors) => Object.fromEntries(parts.map(([name, part]) => [name, part(tensors)]));
+  }
+  return () => value;
+}

@@ -1,0 +1,153 @@
+// The storages of a captured step by number, and elements in them as data that a trace can keep.
+
+import { isTensor } from "../argument.ts";
+import type { Backend } from "../backend.ts";
+import type { Elements } from "../compute.ts";
+import { type Pending, Storage } from "../memory/memory.ts";
+import { contiguousLayout, type DType, type Layout, type Spec, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Piece, Produced, Ref, RunOperand } from "./trace.ts";
+
+/** A part of a storage, copied to `elements`. */
+export interface Part {
+  readonly from: Layout;
+  readonly elements: Elements;
+}
+
+export class StepStorages {
+  /** What was made in the step, by number. What had no tensor in it is missing. */
+  readonly made: (Storage | undefined)[] = [];
+  /** What was there before: number −1 first. */
+  readonly external: Storage[] = [];
+  /** The count of regions under way. Only in regions does `found` grow. */
+  openRegions = 0;
+  private readonly backend: Backend;
+  private readonly step: Pending;
+  private readonly numbers = new Map<Storage, Ref>();
+  /** The tensor through which each storage was found first. */
+  private readonly found = new Map<Storage, Tensor>();
+  private readonly parts = new Map<Storage, Part[]>();
+
+  /** @param step writes what is made and overwritten, when it ends */
+  constructor(backend: Backend, step: Pending) {
+    this.backend = backend;
+    this.step = step;
+  }
+
+  isExternal(storage: Storage): boolean {
+    return !(storage.pending === this.step && storage.id >= 0);
+  }
+
+  /** Whether it was there before and has been used in the step. */
+  isKnown(storage: Storage): boolean {
+    return this.numbers.has(storage);
+  }
+
+  /** Whether the step has yet to write elements of it. */
+  isWritten(storage: Storage): boolean {
+    return storage.pending === this.step;
+  }
+
+  refOf(storage: Storage): Ref {
+    if (!this.isExternal(storage)) return storage.id;
+    let ref = this.numbers.get(storage);
+    if (ref === undefined) {
+      ref = -1 - this.external.length;
+      this.numbers.set(storage, ref);
+      this.external.push(storage);
+    }
+    return ref;
+  }
+
+  // -- elements as data ------------------------------------------------------------------------------------------------
+
+  /** Remembers through which tensor a storage is found, so that a region can find it again. */
+  note(elements: Elements): void {
+    if (this.openRegions > 0 && isTensor(elements) && !this.found.has(elements.storage))
+      this.found.set(elements.storage, elements);
+  }
+
+  /** The tensor through which a storage was found first; undefined for none. */
+  finderOf(storage: Storage): Tensor | undefined {
+    return this.found.get(storage);
+  }
+
+  pieceOf(elements: Elements): Piece {
+    this.note(elements);
+    return { ref: this.refOf(elements.storage), layout: elements.layout, dtype: elements.dtype };
+  }
+
+  /** @param inputs of the call that gave it */
+  producedOf(output: Elements, inputs: readonly Elements[]): Produced {
+    const input = inputs.findIndex(({ storage }) => storage === output.storage);
+    const { ref, layout, dtype } = this.pieceOf(output);
+    return { ref, layout, dtype, size: output.storage.size, input };
+  }
+
+  operandOf(elements: Elements, base: number): RunOperand {
+    const { shape, strides, offset } = elements.layout;
+    return { ref: this.refOf(elements.storage), shape, strides, offset: offset - base, dtype: elements.dtype, base };
+  }
+
+  // -- new storages ----------------------------------------------------------------------------------------------------
+
+  /** Row-major elements in storage that has the next number. */
+  blank({ shape, dtype }: Spec, label: string): Elements {
+    const storage = this.storageOf(this.made.length, sizeOf(shape), dtype, label);
+    return { storage, layout: contiguousLayout(shape), dtype };
+  }
+
+  /** What a call of an earlier step gave, of this step. */
+  take({ ref, layout, dtype, size, input }: Produced, inputs: readonly Elements[]): Elements {
+    if (input < 0) return { storage: this.storageOf(ref, size, dtype, "capture"), layout, dtype };
+    const storage = inputs[input].storage.retain();
+    if (ref < 0) this.overwrite(storage);
+    return { storage, layout, dtype };
+  }
+
+  /** The storage of a number, with one owner more. Made if nothing in this step has had that number. */
+  retained(ref: Ref, size: number, dtype: DType): Storage {
+    if (ref < 0) return this.external[-1 - ref].retain();
+    return this.made[ref]?.retain() ?? this.storageOf(ref, size, dtype, "capture");
+  }
+
+  private storageOf(ref: Ref, size: number, dtype: DType, label: string): Storage {
+    const storage = new Storage(this.backend, size, dtype, label, this.step);
+    storage.id = ref;
+    this.made[ref] = storage;
+    return storage;
+  }
+
+  // -- what was there before -------------------------------------------------------------------------------------------
+
+  /** Says that the step overwrites it. */
+  overwrite(storage: Storage): void {
+    storage.pending = this.step;
+    this.parts.delete(storage);
+  }
+
+  /** Its parts that were copied since it was overwritten last. More may be added. */
+  partsOf(storage: Storage): Part[] {
+    const known = this.parts.get(storage);
+    if (known) return known;
+    const parts: Part[] = [];
+    this.parts.set(storage, parts);
+    return parts;
+  }
+
+  // -- the end ---------------------------------------------------------------------------------------------------------
+
+  /** The numbers of what was made and is still held. */
+  held(): Ref[] {
+    return [...this.made.keys()].filter((ref) => this.made[ref]?.isHeld);
+  }
+
+  /** Lets go of all. @param hasFailed what has no memory then stays without */
+  end(hasFailed: boolean): void {
+    for (const storage of [...this.made, ...this.external]) {
+      if (!storage || storage.pending !== this.step) continue;
+      if (!hasFailed || storage.place) storage.pending = null;
+    }
+    for (const storage of this.made) if (storage) storage.id = -1;
+  }
+}

@@ -4,6 +4,7 @@ import {
   capture,
   cpu,
   DeviceLostError,
+  emaStep,
   explain,
   grad,
   keep,
@@ -211,6 +212,11 @@ for (const { name, open, skip } of openers) {
         const before = at.k % 2 ? w.detach() : x;
         w.assign(w.add(x));
         return w.add(before);
+      },
+      "a number of an overwrite, and the op after it": (at, w) => (x) => {
+        w.assign(emaStep(w, x, { weight: (1 + at.k) / 16 }));
+        const y = x.add(1);
+        return [() => y.sin(), () => y.exp(), () => y.square(), () => y.tanh()][at.k % 4]();
       },
       "the shape of an argument": (at) => (x) => (at.k % 2 ? x : x.reshape([2, 1])).mul(2),
     };

@@ -59,19 +59,27 @@ export class Notes {
    */
   restart(trace: Trace, at: number, changes: ReadonlyMap<Run, Run>, entered: ReadonlyMap<number, Entered>): void {
     const now = (run: Run) => changes.get(run) ?? run;
-    const { runs, late, made } = progressAfter(trace.calls, at);
+    const known = new Map<readonly Run[], readonly Run[]>(); // successive calls share one list
+    const progressNow = ({ runs, late, made }: Progress): Progress => {
+      const list = known.get(late) ?? late.map(now);
+      known.set(late, list);
+      return { runs, late: list, made };
+    };
+    const { runs, late, made } = progressNow(progressAfter(trace.calls, at));
     this.runs = trace.runs.slice(0, runs).map(now);
-    this.late = late.map(now);
+    this.late = late;
     this.stale.clear();
-    for (const { outputs } of this.late) for (const { ref } of outputs) this.stale.add(ref);
+    for (const { outputs } of late) for (const { ref } of outputs) this.stale.add(ref);
     this.storages.made.length = made; // those without a tensor are nobody's
-    // Calls hold the runs that they made: later steps compare numbers with these.
+    // Calls hold the runs that they made: later steps compare numbers with these, and restart from them.
     this.calls = trace.calls.slice(0, at).map((call, k): Call => {
-      if (call.kind === "region") {
-        const live = call.live.map((one) => ({ ...one, run: now(one.run) }));
-        return { ...call, ...entered.get(k), live };
+      const progress = progressNow(call);
+      if (call.kind !== "region") {
+        return { ...call, ...progress, ...("run" in call && call.run ? { run: now(call.run) } : {}) } as Call;
       }
-      return "run" in call && call.run ? ({ ...call, run: now(call.run) } as Call) : call;
+      const live = call.live.map((one) => ({ ...one, run: now(one.run) }));
+      const end = call.end && { ...call.end, progress: progressNow(call.end.progress) };
+      return { ...call, ...progress, ...entered.get(k), live, end };
     });
   }
 }

@@ -4,18 +4,18 @@ import type { RandomStream, Tensor } from "@pkg/tensor";
 import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "./sinusoid.ts";
 import { checkTimes, type Labels, type Times } from "./times.ts";
 
-/** What a call may carry besides x and time. */
+/** What a network is told besides x and time. */
 export interface Conditioning {
-  /** One class per sample; none for all of them if left out. */
+  /** One class per sample. Default: none. */
   readonly labels?: Labels;
   /**
-   * More numbers per sample, by the names that the network's configuration gives them: a second time r (MeanFlow), a step size d
-   * (shortcut models), a guidance scale w (guidance distillation).
+   * More numbers per sample, by the names that the network's configuration gives them: a second time r (MeanFlow), a step size
+   * d (shortcut models), a guidance scale w (guidance distillation).
    */
   readonly numbers?: Readonly<Record<string, Times>>;
   /**
-   * T, where times are an int32 tensor of steps 0 … T − 1: networks then read the exact row of each step from a table. Losses of a
-   * schedule say it.
+   * T, where times are an int32 tensor of steps 0 … T − 1: networks then read the exact row of each step from a table. Losses
+   * of a schedule say it.
    */
   readonly steps?: number;
   /** Draws dropout masks: given in training, left out in sampling. */
@@ -25,15 +25,15 @@ export interface Conditioning {
 /** The extra numbers that a network is told, by name, and how each is embedded. */
 export type NumberConfig = Readonly<Record<string, SinusoidOptions>>;
 
-/** @throws Error naming the number whose options are out of range */
+/** Refuses options of extra numbers that are out of range. @throws Error naming the number */
 export function checkNumberConfig(name: string, config: NumberConfig, channels: number): void {
   for (const [number, options] of Object.entries(config))
     checkSinusoid(`${name}: numbers.${number}`, options, channels);
 }
 
 /**
- * The sinusoidal embeddings of the extra numbers of a call, by name: [batch, channels] each.
- * @throws Error for a number that the network wants and the call has not, and for one that the network does not know
+ * The sinusoidal embeddings of a call's extra numbers by name, [batch, channels] each.
+ * @throws Error for a number that is missing, and for one that is not configured
  */
 export function embeddedNumbers(
   name: string,

@@ -12,15 +12,21 @@ import { checkLabels, checkTimes, type Times } from "./times.ts";
 export interface MlpConfig {
   /** The width of the input, of every hidden layer and of the output: [2, 128, 128, 2]. */
   readonly sizes: readonly number[];
-  /** What follows every map but the last. All are smooth, as score matching wants them. Default "silu". */
+  /** The function after every map but the last. All are smooth, which score matching needs. Default "silu". */
   readonly activation?: "silu" | "softplus" | "tanh";
-  /** The channels of the time's sinusoidal embedding, which is put beside the input; even. Default: the network knows no time. */
+  /**
+   * The channels of the time's sinusoidal embedding, an even number; they are appended to the input. Default: the network knows
+   * no time.
+   */
   readonly timeChannels?: number;
   /** How times are embedded: period, order, shift and scale. */
   readonly timeEmbedding?: SinusoidOptions;
-  /** More numbers per sample that every call has to bring (`conditioning.numbers`), embedded in `timeChannels` channels each. */
+  /** More numbers per sample, which every call has to give (`conditioning.numbers`), embedded in `timeChannels` channels each. */
   readonly numbers?: NumberConfig;
-  /** Classes to condition on, each with a learned vector put beside the input; one more stands for "no class". Default: none. */
+  /**
+   * Classes to condition on. A learned vector per class is appended to the input; one more stands for "no class". Default:
+   * none.
+   */
   readonly classes?: number;
   /** The length of a class's vector. Default 16. */
   readonly classChannels?: number;
@@ -35,11 +41,11 @@ export interface Mlp {
   /**
    * Applies the network.
    * @param x [batch, sizes[0]]
-   * @param times one per sample, on the scale of 0 … 1000 (of noise levels something like 100 · ln σ) unless `timeEmbedding` has another;
-   * a network without `timeChannels` does not see them
+   * @param times one per sample, on the scale of 0 … 1000 (of noise levels something like 100 · ln σ) unless `timeEmbedding`
+   * has another; a network without `timeChannels` does not see them
    * @returns [batch, last of sizes]
-   * @throws Error for a wrong shape of x; for times, labels or numbers of another number, and tensors of them of another shape, type or
-   * backend; for labels without classes; and for numbers that are missing or not configured
+   * @throws Error for a wrong shape of x; for times, labels or numbers of another number, and tensors of them of another shape,
+   * type or backend; for labels without classes; and for numbers that are missing or not configured
    */
   forward(x: Tensor, times?: Times, conditioning?: Conditioning): Tensor;
 }

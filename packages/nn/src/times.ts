@@ -3,22 +3,23 @@
 import { type DType, Tensor, wrongArgument } from "@pkg/tensor";
 
 /**
- * One number per sample, such as its time or its σ: a list, which is checked and uploaded, or a tensor [batch] on the backend of x.
- * A float32 tensor holds any numbers and can be differentiated by; an int32 tensor holds steps of a schedule.
+ * One number per sample, such as its time or its σ: a list, which is checked and uploaded, or a tensor [batch] on the backend
+ * of x. A float32 tensor holds any numbers and can be differentiated by; an int32 tensor holds steps of a schedule.
  */
 export type Times = Tensor | readonly number[];
 
 /**
- * One class per sample: a list of integers in [0, classes) with null for none, or an int32 tensor [batch], in which the number of
- * classes stands for none. Of an index outside of that the model's output is NaN.
+ * One class per sample: a list of integers in [0, classes), with null for none; or an int32 tensor [batch], with `classes` for
+ * none. The model's output is NaN for an index outside of that in a tensor.
  */
 export type Labels = Tensor | readonly (number | null)[];
 
 /**
  * Refuses times that do not fit x, before any work.
- * @param options what: the numbers' name in errors, "times" by default; dtypes: the types that a tensor may have, float32 and int32 by
- * default
- * @throws Error unless there is one number per sample; for a tensor of another shape, type or backend: `unet: times is Tensor(…), want …`
+ * @param options what: the numbers' name in errors, "times" by default; dtypes: the types that a tensor may have, float32 and
+ * int32 by default
+ * @throws Error unless there is one number per sample; for a tensor of another shape, type or backend: `unet: times is
+ * Tensor(…), want …`
  */
 export function checkTimes(
   name: string,

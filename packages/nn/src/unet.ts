@@ -33,13 +33,16 @@ export interface UnetConfig {
   readonly groups?: number;
   /** The rate at which activations are dropped in training. Default 0. */
   readonly dropout?: number;
-  /** Classes to condition on; one more embedding stands for "no class". Default: unconditional. */
+  /** Classes to condition on. One more embedding stands for "no class". Default: unconditional. */
   readonly classes?: number;
-  /** Let the embedding scale and shift the norms instead of being added. Default false. */
+  /** Whether the embedding scales and shifts the norms' results instead of being added. Default false. */
   readonly scaleShift?: boolean;
   /** How times are embedded: period, order, shift and scale. */
   readonly timeEmbedding?: SinusoidOptions;
-  /** More numbers per sample that every call has to bring (`conditioning.numbers`): each is embedded as time is, and added to it. */
+  /**
+   * More numbers per sample, which every call has to give (`conditioning.numbers`). Each is embedded as time is, and added to
+   * it.
+   */
   readonly numbers?: NumberConfig;
 }
 
@@ -87,8 +90,8 @@ export interface Unet {
    * @param x [batch, height, width, inChannels], any height and width
    * @param times one per sample, on the scale of 0 … 1000 unless `timeEmbedding` has another
    * @returns [batch, height, width, outChannels]
-   * @throws Error for times, labels or numbers of another number, and tensors of them of another shape, type or backend; for labels
-   * without classes; and for numbers that are missing or not configured
+   * @throws Error for times, labels or numbers of another number, and tensors of them of another shape, type or backend; for
+   * labels without classes; and for numbers that are missing or not configured
    */
   forward(x: Tensor, times: Times, conditioning?: Conditioning): Tensor;
 }

@@ -8,13 +8,16 @@ import {
   dropLabels,
   fixedLarge,
   forwardStep,
+  type LossWeight,
   learnedRange,
   linear,
   lossAwareTimes,
   lowDiscrepancyTimes,
+  minSnrWeight,
   mixtureOracle,
   oracleModel,
   oracleScore,
+  p2Weight,
   preconditioned,
   predictionLoss,
   predictionTarget,
@@ -22,9 +25,12 @@ import {
   respace,
   respacedModel,
   scheduleTables,
+  snrWeight,
   stratifiedTimes,
   type TimestepSampler,
+  truncatedSnrWeight,
   uniformTimes,
+  variationalWeight,
   zeroTerminalSnr,
 } from "@pkg/diffusion";
 import { mlp, type Times, unet } from "@pkg/nn";
@@ -196,6 +202,38 @@ test("a schedule's tables on a backend are made once, and are its own", async ()
       schedule.noiseVariances.map(Math.sqrt),
     ].map((table) => Float32Array.from(table)),
   );
+});
+
+test("a loss asks for its tables once, also where its weight is made anew at every step, and for a weight of one's own each time", () => {
+  const backend = cpu();
+  const lasted = linear(30);
+  const x = randomStream(1).normal([4, 2], { backend });
+  const net = mlp({ sizes: [2, 4, 2], timeChannels: 4 }, { backend, rng: randomStream(2) });
+  let uploads = 0;
+  const upload = backend.upload.bind(backend);
+  backend.upload = (...given) => {
+    uploads++;
+    upload(...given);
+  };
+  const uploadsOf = (weight: LossWeight) => {
+    uploads = 0;
+    predictionLoss(net, lasted, x, randomStream(3), { prediction: "velocity", weight });
+    return uploads;
+  };
+  for (const make of [
+    () => minSnrWeight(5, "velocity"),
+    () => snrWeight("velocity"),
+    () => truncatedSnrWeight("velocity"),
+    () => p2Weight(),
+    () => variationalWeight(),
+  ]) {
+    expect(uploadsOf(make())).toBeGreaterThan(0);
+    expect(uploadsOf(make())).toBe(0);
+  }
+  expect(uploadsOf(minSnrWeight(4, "velocity"))).toBe(1);
+  expect(uploadsOf(p2Weight({ k: 2 }))).toBe(1);
+  const own = () => 1;
+  expect([uploadsOf(own), uploadsOf(own)]).toEqual([1, 1]);
 });
 
 describe("what does not fit is refused", () => {

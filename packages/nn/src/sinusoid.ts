@@ -23,7 +23,7 @@ type Sinusoid = Required<SinusoidOptions>;
  * (Vaswani et al. 2017).
  *
  * A list is computed in float64. A float32 tensor is embedded on the device, and can be differentiated by: its arguments c t f_k are
- * rounded to float32, which at t = 1000 makes an error of up to 6e-5, as PyTorch's. An int32 tensor has the rows of a list with
+ * rounded to float32, which at t = 1000 makes an error of about 6e-5, as PyTorch's. An int32 tensor has the rows of a list with
  * `steps`, and NaN for a number outside of [0, steps); without `steps` it is embedded as float32.
  * @param times one per sample; lists hold finite numbers
  * @param channels even

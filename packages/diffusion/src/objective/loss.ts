@@ -12,7 +12,7 @@ import type { Schedule } from "../schedule/schedule.ts";
 import { atSteps, checkSteps } from "../schedule/tables.ts";
 import { type DrawnTimes, type TimestepSampler, uniformTimes } from "../schedule/timestepSampler.ts";
 import { checkBatch, checkPredicted, meanPerSample, sampleSize } from "./perSample.ts";
-import { isFixed, type LossWeight } from "./weighting.ts";
+import { type LossWeight, nameOfWeight } from "./weighting.ts";
 
 /** What all losses over steps share. */
 export interface TimedOptions extends Pick<Conditioning, "labels" | "numbers">, GivenNoise {
@@ -226,7 +226,8 @@ function weightsAt(name: string, schedule: Schedule, x0: Tensor, times: Times, w
     if (value >= 0 && Number.isFinite(value)) return value;
     throw new Error(`${name}: the weight of step ${t} is ${value}, want a finite number from 0 on`);
   };
-  return atSteps(schedule, x0, times, { at, ...(isFixed(weight) && { key: weight }) });
+  const key = nameOfWeight(weight);
+  return atSteps(schedule, x0, times, { at, ...(key !== undefined && { key: `weight ${key}` }) });
 }
 
 /** The mean of [batch] losses with the weights of the draw. */

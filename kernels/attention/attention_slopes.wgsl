@@ -21,9 +21,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.size) {
-    return;
-  }
+  if (i >= params.size) { return; }
   let row = i / params.length;
   let d = scores[i] * params.scale - lse[params.lse_offset + row];
   // By its bits: built-in exp may make any number of a NaN.

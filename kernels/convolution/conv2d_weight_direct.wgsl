@@ -4,6 +4,7 @@ alias Image = vec4<f32>;
 alias Gradient = vec4<f32>;
 alias Out = vec4<f32>;
 const WORKGROUP = 64u;
+struct Placing { taps: vec2<u32>, size: vec2<u32>, image_size: vec2<u32>, scale: vec2<i32>, shift: vec2<i32>, step: vec2<i32>, image_offset: u32, image_strides: vec3<u32> }
 fn image4(i: u32) -> vec4<f32> { return image[i / 4u]; }
 fn g4(i: u32) -> vec4<f32> { return g[i / 4u]; }
 fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
@@ -13,14 +14,7 @@ struct Params {
   m: u32, // channels of the image and of g, in one group
   n: u32,
   batch: u32,
-  taps: vec2<u32>,
-  size: vec2<u32>, // height and width of g
-  image_size: vec2<u32>,
-  scale: vec2<i32>, // place = pixel of g · scale + shift + tap · step
-  shift: vec2<i32>,
-  step: vec2<i32>,
-  image_offset: u32,
-  image_strides: vec3<u32>, // of batch, rows and columns
+  placing: Placing, // place = pixel of g · scale + shift + tap · step
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -43,31 +37,29 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let m = thread / blocks.y / params.groups % blocks.x * 8u;
   let n = thread % blocks.y * 4u;
   let tap = thread / blocks.y / params.groups / blocks.x;
-  if (tap >= params.taps.x * params.taps.y) {
-    return;
-  }
+  if (tap >= params.placing.taps.x * params.placing.taps.y) { return; }
   let channels = params.groups * params.n;
-  let corner = params.shift + vec2<i32>(vec2<u32>(tap / params.taps.y, tap % params.taps.y)) * params.step;
-  let rows = meeting(corner.x, params.scale.x, params.image_size.x, params.size.x);
-  let columns = meeting(corner.y, params.scale.y, params.image_size.y, params.size.y);
-  let base = params.image_offset + group * params.m + m;
+  let corner = params.placing.shift + vec2<i32>(vec2<u32>(tap / params.placing.taps.y, tap % params.placing.taps.y)) * params.placing.step;
+  let rows = meeting(corner.x, params.placing.scale.x, params.placing.image_size.x, params.placing.size.x);
+  let columns = meeting(corner.y, params.placing.scale.y, params.placing.image_size.y, params.placing.size.y);
+  let base = params.placing.image_offset + group * params.m + m;
 
   var upper = mat4x4<f32>(); // [m][n]
   var lower = mat4x4<f32>();
   for (var image_at = 0u; image_at < params.batch; image_at++) {
     for (var y = rows.x; y < rows.y; y++) {
-      let row = u32(i32(y) * params.scale.x + corner.x);
-      let column = u32(i32(columns.x) * params.scale.y + corner.y);
-      let strides = params.image_strides;
+      let row = u32(i32(y) * params.placing.scale.x + corner.x);
+      let column = u32(i32(columns.x) * params.placing.scale.y + corner.y);
+      let strides = params.placing.image_strides;
       var image_spot = base + image_at * strides.x + row * strides.y + column * strides.z;
-      var pixel = ((image_at * params.size.x + y) * params.size.y + columns.x) * channels + group * params.n + n;
+      var pixel = ((image_at * params.placing.size.x + y) * params.placing.size.y + columns.x) * channels + group * params.n + n;
       for (var x = columns.x; x < columns.y; x++) {
         let u = image4(image_spot);
         let t = image4(image_spot + 4u);
         let v = g4(pixel);
         upper += mat4x4<f32>(u.x * v, u.y * v, u.z * v, u.w * v);
         lower += mat4x4<f32>(t.x * v, t.y * v, t.z * v, t.w * v);
-        image_spot += u32(params.scale.y) * strides.z;
+        image_spot += u32(params.placing.scale.y) * strides.z;
         pixel += channels;
       }
     }

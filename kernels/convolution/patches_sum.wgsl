@@ -26,9 +26,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.elements) {
-    return;
-  }
+  if (i >= params.elements) { return; }
   let p = i / params.c;
   let c = i % params.c;
   let pixel = vec3<u32>(p / params.size.y / params.size.x, p / params.size.y % params.size.x, p % params.size.y);

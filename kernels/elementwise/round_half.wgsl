@@ -31,9 +31,7 @@ fn half_bits(x: f32) -> u32 {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.quads) {
-    return;
-  }
+  if (i >= params.quads) { return; }
   let x = a[params.first + i];
   out[i] = vec2<u32>(
     half_bits(x.x) | (half_bits(x.y) << 16u),

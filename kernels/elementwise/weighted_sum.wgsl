@@ -21,9 +21,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.quads) {
-    return;
-  }
+  if (i >= params.quads) { return; }
   let first = params.weights[0];
   let second = params.weights[1];
   var sum = first.x * input_0[i];

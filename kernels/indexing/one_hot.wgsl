@@ -14,8 +14,6 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.size) {
-    return;
-  }
+  if (i >= params.size) { return; }
   out[i] = select(0.0, 1.0, indices[i / params.depth] == i32(i % params.depth));
 }

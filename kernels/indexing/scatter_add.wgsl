@@ -17,9 +17,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.size) {
-    return;
-  }
+  if (i >= params.size) { return; }
   let row = i32(i / params.width);
   var total = Element();
   for (var n = 0u; n < params.count; n++) {

@@ -20,9 +20,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.size) {
-    return;
-  }
+  if (i >= params.size) { return; }
   var at = 0u;
   var rest = i;
   for (var k = RANK; k > 0u; k--) {

@@ -21,9 +21,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.size) {
-    return;
-  }
+  if (i >= params.size) { return; }
   let c = i % params.channels;
   let at = ((i / params.sample) * (params.channels / params.depth) + c / params.depth) * 3u;
   let normal = ((x[i] - statistics[at]) - statistics[at + 1u]) * statistics[at + 2u];

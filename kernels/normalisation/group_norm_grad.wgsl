@@ -24,9 +24,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.size) {
-    return;
-  }
+  if (i >= params.size) { return; }
   let c = i % params.channels;
   let sample = (i / params.sample) * (params.channels / params.depth) + c / params.depth;
   let at = sample * 3u;

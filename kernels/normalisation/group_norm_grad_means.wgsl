@@ -19,11 +19,7 @@ struct Params {
 var<workgroup> partial: array<vec2<f32>, WORKGROUP>; // [sample][lane]
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(local_invocation_index) local: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
+fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let lane = local % params.lanes;
   let sample = (group.x + group.y * groups.x) * (WORKGROUP / params.lanes) + local / params.lanes;
   let channels = params.groups * params.depth;

@@ -28,11 +28,7 @@ var<workgroup> dz_sums: array<Vector, WORKGROUP>; // [lane][channel]
 var<workgroup> dz_normal_sums: array<Vector, WORKGROUP>; // [lane][channel]
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(local_invocation_index) local: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
+fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let columns = WORKGROUP / params.lanes;
   let lane = local / columns;
   let at = group.x + group.y * groups.x;

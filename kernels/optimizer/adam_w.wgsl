@@ -25,12 +25,8 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let i = id.x + id.y * groups.x * WORKGROUP;
-  if (i >= params.quads) {
-    return;
-  }
-  if (IS_SCALED && scale[0] == 0.0) {
-    return;
-  }
+  if (i >= params.quads) { return; }
+  if (IS_SCALED && scale[0] == 0.0) { return; }
   let step = params.step * select(1.0, scale[1], IS_SCALED);
   let unbias = params.unbias * select(1.0, scale[2], IS_SCALED);
   let gradient = g[i] * scale[0];

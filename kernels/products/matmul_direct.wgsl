@@ -7,30 +7,18 @@ alias Out = vec4<f32>;
 const A_IS_TRANSPOSED = false; // whether a's contiguous axis is i and not k
 const B_IS_TRANSPOSED = false; // whether b's contiguous axis is k and not j
 const K_IS_RAGGED = false; // whether k is no multiple of four
-const BATCH_RANK = 0u;
 const HAS_BIAS = false;
 const WORKGROUP = 64u;
+struct Product { batches: u32, m: u32, n: u32, k: u32, a_step: u32, b_step: u32, bias_step: u32, out_offset: u32 }
+fn matrices(product: Product, batch: u32) -> vec3<u32> { return vec3<u32>(); }
 fn a4(i: u32) -> vec4<f32> { return a[i / 4u]; }
 fn b4(i: u32) -> vec4<f32> { return b[i / 4u]; }
 fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
 fn write(i: u32, x: vec4<f32>, count: u32) { out[i / 4u] = x; }
+fn cut(block: mat4x4<f32>, end: u32) -> mat4x4<f32> { return block; }
 
 struct Params {
-  batches: u32,
-  m: u32,
-  n: u32,
-  k: u32,
-  a_offset: u32,
-  a_step: u32, // from one contiguous run of a to the next
-  b_offset: u32,
-  b_step: u32,
-  bias_offset: u32,
-  bias_step: u32, // from one row to the next
-  out_offset: u32,
-  batch_shape: array<vec4<u32>, 2>,
-  a_strides: array<vec4<u32>, 2>, // of the batch axes
-  b_strides: array<vec4<u32>, 2>,
-  bias_strides: array<vec4<u32>, 2>,
+  product: Product,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,64 +27,35 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<Bias>;
 @group(0) @binding(4) var<storage, read_write> out: array<Out>;
 
-/** Where matrix `batch` of a, of b and of the bias begin. */
-fn matrices(batch: u32) -> vec3<u32> {
-  var at = vec3<u32>(params.a_offset, params.b_offset, params.bias_offset);
-  var rest = batch;
-  for (var axis = BATCH_RANK; axis > 0u; axis--) {
-    let quad = (axis - 1u) / 4u;
-    let lane = (axis - 1u) % 4u;
-    let index = rest % params.batch_shape[quad][lane];
-    rest /= params.batch_shape[quad][lane];
-    at += index * vec3<u32>(params.a_strides[quad][lane], params.b_strides[quad][lane], params.bias_strides[quad][lane]);
-  }
-  return at;
-}
-
-/** A block with its columns from `end` on set to zero; what stands there in storage may be anything, NaN too. */
-fn cut(block: mat4x4<f32>, end: u32) -> mat4x4<f32> {
-  let zero = vec4<f32>();
-  return mat4x4<f32>(
-    select(zero, block[0], end > 0u),
-    select(zero, block[1], end > 1u),
-    select(zero, block[2], end > 2u),
-    select(zero, block[3], end > 3u),
-  );
-}
-
 /** Writes four outputs of a row, if it is one. */
 fn write_row(batch: u32, bias_at: u32, i: u32, j: u32, sums: vec4<f32>) {
-  if (i >= params.m) {
-    return;
-  }
+  if (i >= params.product.m) { return; }
   var x = sums;
-  if (HAS_BIAS) { x += bias4(bias_at + i * params.bias_step + j); }
-  write(params.out_offset + (batch * params.m + i) * params.n + j, x, params.n - j);
+  if (HAS_BIAS) { x += bias4(bias_at + i * params.product.bias_step + j); }
+  write(params.product.out_offset + (batch * params.product.m + i) * params.product.n + j, x, params.product.n - j);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let blocks = (vec2<u32>(params.m, params.n) + vec2<u32>(7u, 3u)) / vec2<u32>(8u, 4u);
+  let blocks = (vec2<u32>(params.product.m, params.product.n) + vec2<u32>(7u, 3u)) / vec2<u32>(8u, 4u);
   let thread = id.x + id.y * groups.x * WORKGROUP;
   let batch = thread / (blocks.x * blocks.y);
-  if (batch >= params.batches) {
-    return;
-  }
+  if (batch >= params.product.batches) { return; }
   let i = thread / blocks.y % blocks.x * 8u;
   let j = thread % blocks.y * 4u;
-  let start = matrices(batch);
+  let start = matrices(params.product, batch);
   let lanes = vec4<u32>(0u, 1u, 2u, 3u);
-  let upper_rows = start.x + min(i + lanes, vec4<u32>(params.m - 1u)) * params.a_step;
-  let lower_rows = start.x + min(i + 4u + lanes, vec4<u32>(params.m - 1u)) * params.a_step;
-  let columns = start.y + min(j + lanes, vec4<u32>(params.n - 1u)) * params.b_step;
+  let upper_rows = start.x + min(i + lanes, vec4<u32>(params.product.m - 1u)) * params.product.a_step;
+  let lower_rows = start.x + min(i + 4u + lanes, vec4<u32>(params.product.m - 1u)) * params.product.a_step;
+  let columns = start.y + min(j + lanes, vec4<u32>(params.product.n - 1u)) * params.product.b_step;
 
   var upper = mat4x4<f32>(); // [i][j]
   var lower = mat4x4<f32>();
-  for (var k = 0u; k < params.k; k += 4u) {
+  for (var k = 0u; k < params.product.k; k += 4u) {
     var above: mat4x4<f32>; // [i][k]
     var below: mat4x4<f32>;
     if (A_IS_TRANSPOSED) {
-      let at = start.x + (k + lanes) * params.a_step + i;
+      let at = start.x + (k + lanes) * params.product.a_step + i;
       above = transpose(mat4x4<f32>(a4(at.x), a4(at.y), a4(at.z), a4(at.w)));
       below = transpose(mat4x4<f32>(a4(at.x + 4u), a4(at.y + 4u), a4(at.z + 4u), a4(at.w + 4u)));
     } else {
@@ -110,11 +69,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       let at = columns + k;
       y = transpose(mat4x4<f32>(b4(at.x), b4(at.y), b4(at.z), b4(at.w)));
     } else {
-      let at = start.y + (k + lanes) * params.b_step + j;
+      let at = start.y + (k + lanes) * params.product.b_step + j;
       y = mat4x4<f32>(b4(at.x), b4(at.y), b4(at.z), b4(at.w));
     }
     if (K_IS_RAGGED) {
-      let end = params.k - k;
+      let end = params.product.k - k;
       above = transpose(cut(transpose(above), end));
       below = transpose(cut(transpose(below), end));
       y = cut(y, end);

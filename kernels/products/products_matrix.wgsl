@@ -21,6 +21,8 @@ const TILE_K = 32u;
 const GRID_M = 2u; // subgroups that make a tile
 const GRID_N = 2u;
 const SUBGROUP = 32u; // threads of one
+struct Placing { taps: vec2<u32>, size: vec2<u32>, image_size: vec2<u32>, scale: vec2<i32>, shift: vec2<i32>, step: vec2<i32>, image_offset: u32, image_strides: vec3<u32> }
+fn address_at(base: u32, place: vec2<i32>, size: vec2<u32>, strides: vec3<u32>) -> u32 { return 0u; }
 fn a4(i: u32) -> vec4<Half> { return a[i / 4u]; }
 fn b4(i: u32) -> vec4<Half> { return b[i / 4u]; }
 fn bias4(i: u32) -> vec4<f32> { return bias[i / 4u]; }
@@ -59,14 +61,7 @@ struct Params {
   n: u32,
   k: u32, // under each tap
   shares: u32,
-  taps: vec2<u32>,
-  size: vec2<u32>, // height and width of what a's pixels walk
-  image_size: vec2<u32>,
-  scale: vec2<i32>, // place = pixel · scale + shift + tap · step
-  shift: vec2<i32>,
-  step: vec2<i32>,
-  image_offset: u32,
-  image_strides: vec3<u32>, // of images, rows and columns
+  placing: Placing, // place = pixel · scale + shift + tap · step
   a_batch: u32, // from one product's matrix to the next
   b_offset: u32,
   b_step: u32, // from one contiguous run of b to the next
@@ -98,17 +93,15 @@ fn origin(p: u32, pixels: u32) -> Origin {
   if (p >= pixels) {
     return Origin(0u, vec2<i32>(-0x40000000));
   }
-  let place = vec2<i32>(vec2<u32>(p / params.size.y % params.size.x, p % params.size.y)) * params.scale + params.shift;
-  return Origin(params.image_offset + p / params.size.y / params.size.x * params.image_strides.x, place);
+  let size = params.placing.size;
+  let pixel = vec2<u32>(p / size.y % size.x, p % size.y);
+  let base = params.placing.image_offset + p / size.y / size.x * params.placing.image_strides.x;
+  return Origin(base, vec2<i32>(pixel) * params.placing.scale + params.placing.shift);
 }
 
 /** The address of the pixel under a tap. */
 fn address(start: Origin, under: vec2<i32>) -> u32 {
-  let place = start.place + under;
-  if (any(place < vec2<i32>(0)) || any(vec2<u32>(place) >= params.image_size)) {
-    return NOWHERE;
-  }
-  return start.base + u32(place.x) * params.image_strides.y + u32(place.y) * params.image_strides.z;
+  return address_at(start.base, start.place + under, params.placing.image_size, params.placing.image_strides);
 }
 
 /** The matrix of a in row r of a subgroup's, which begin at row `first`. */
@@ -138,7 +131,7 @@ fn step_of(step: u32, batch: u32) -> Step {
 fn fetch_a(quad: u32, first_i: u32, step: Step) -> vec4<Half> {
   let along = quad % (A_LENGTH / 4u) * 4u + select(step.k, first_i, A_IS_TRANSPOSED);
   let end = select(params.k, params.m, A_IS_TRANSPOSED);
-  let under = vec2<i32>(vec2<u32>(step.tap / params.taps.y, step.tap % params.taps.y)) * params.step;
+  let under = vec2<i32>(vec2<u32>(step.tap / params.placing.taps.y, step.tap % params.placing.taps.y)) * params.placing.step;
   let at = address(origins[min(quad / (A_LENGTH / 4u), A_RUNS - 1u)], under);
   if (quad >= A_QUADS || at == NOWHERE || along >= end) {
     return vec4<Half>();
@@ -165,12 +158,11 @@ fn cut_lanes(x: vec4<Half>, end: u32) -> vec4<Half> {
 
 /** Writes what lies inside of out of four outputs of row i; the first share adds the bias. */
 fn write_row(slab: u32, i: u32, j: u32, sums: vec4<f32>) {
-  if (i >= params.m || j >= params.n) {
-    return;
-  }
+  if (i >= params.m || j >= params.n) { return; }
   var x = sums;
   if (HAS_BIAS && slab < params.batches) {
-    let pixel = vec3<u32>(i / params.size.y / params.size.x, i / params.size.y % params.size.x, i % params.size.y);
+    let size = params.placing.size;
+    let pixel = vec3<u32>(i / size.y / size.x, i / size.y % size.x, i % size.y);
     x += bias4(params.bias_offset + slab * params.bias_batch + dot(pixel, params.bias_strides) + j);
   }
   write((slab * params.m + i) * params.n + j, x, params.n - j);
@@ -208,23 +200,17 @@ fn find_origins(thread: u32, first_i: u32, step: Step) {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(
-  @builtin(local_invocation_index) thread: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let tiles = (vec2<u32>(params.m, params.n) + vec2<u32>(TILE_M, TILE_N) - 1u) / vec2<u32>(TILE_M, TILE_N);
   let tile = group.x + group.y * groups.x;
   let slab = tile / (tiles.x * tiles.y); // share · batches + batch
   let share = slab / params.batches;
-  if (share >= params.shares) {
-    return;
-  }
+  if (share >= params.shares) { return; }
   let batch = slab % params.batches;
   let first_i = tile / tiles.y % tiles.x * TILE_M;
   let first_j = tile % tiles.y * TILE_N;
   let k_tiles = (params.k + TILE_K - 1u) / TILE_K;
-  let steps = select(params.taps.x * params.taps.y, 1u, TAPS_ARE_BATCHES) * k_tiles;
+  let steps = select(params.placing.taps.x * params.placing.taps.y, 1u, TAPS_ARE_BATCHES) * k_tiles;
   let length = (steps + params.shares - 1u) / params.shares;
   let first = min(share * length, steps);
   let last = min(first + length, steps);

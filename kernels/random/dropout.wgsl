@@ -1,10 +1,11 @@
 // out[i] = scale · x[i], or 0 where the upper 24 bits of word i of philox(key, draw) are below `bound`.
 
 const WORKGROUP = 64u;
+struct Draw { key: vec2<u32>, draw: vec2<u32> }
+fn words_of(drawn: Draw, quad: u32) -> vec4<u32> { return vec4<u32>(quad, drawn.draw, 0u); }
 
 struct Params {
-  key: vec2<u32>,
-  draw: vec2<u32>, // low and high half
+  drawn: Draw,
   quads: u32,
   scale: f32,
   bound: u32,
@@ -14,37 +15,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
-// The upper half of the 64-bit product.
-fn mul_high(a: u32, b: u32) -> u32 {
-  let a_low = a & 0xffffu;
-  let a_high = a >> 16u;
-  let b_low = b & 0xffffu;
-  let b_high = b >> 16u;
-  let middle = a_high * b_low + ((a_low * b_low) >> 16u);
-  let carry = a_low * b_high + (middle & 0xffffu);
-  return a_high * b_high + (middle >> 16u) + (carry >> 16u);
-}
-
-// Philox-4x32-10.
-fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
-  var c = counter;
-  var k = key;
-  for (var round = 0u; round < 10u; round++) {
-    let high = vec2<u32>(mul_high(0xd2511f53u, c.x), mul_high(0xcd9e8d57u, c.z));
-    let low = vec2<u32>(0xd2511f53u, 0xcd9e8d57u) * c.xz;
-    c = vec4<u32>(high.y ^ c.y ^ k.x, low.y, high.x ^ c.w ^ k.y, low.x);
-    k += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
-  }
-  return c;
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let quad = id.x + id.y * groups.x * WORKGROUP;
-  if (quad >= params.quads) {
-    return;
-  }
-  let words = philox(vec4<u32>(quad, params.draw, 0u), params.key);
-  let is_dropped = (words >> vec4<u32>(8u)) < vec4<u32>(params.bound);
+  if (quad >= params.quads) { return; }
+  let is_dropped = (words_of(params.drawn, quad) >> vec4<u32>(8u)) < vec4<u32>(params.bound);
   out[quad] = select(x[quad] * params.scale, vec4<f32>(), is_dropped);
 }

@@ -16,9 +16,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let at = id.x + id.y * groups.x * WORKGROUP;
-  if (at >= params.size) {
-    return;
-  }
+  if (at >= params.size) { return; }
   let first = (at / params.inner) * params.reduced * params.inner + at % params.inner;
   var best = 0u;
   var largest = key(input[first]);

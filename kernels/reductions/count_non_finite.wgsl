@@ -15,9 +15,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let t = id.x + id.y * groups.x * WORKGROUP;
-  if (t >= params.threads) {
-    return;
-  }
+  if (t >= params.threads) { return; }
   var total = 0u;
   for (var i = t; i < params.size; i += params.threads) {
     total += weight(x[i]);

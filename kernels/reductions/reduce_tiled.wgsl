@@ -26,11 +26,7 @@ struct Params {
 var<workgroup> totals: array<Vector, WORKGROUP>; // [invocation]
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(local_invocation_index) local: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
+fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let columns = WORKGROUP / params.lanes;
   let lane = (local / params.lane_step) % params.lanes;
   let column = select(local % columns, local / params.lanes, params.lane_step == 1u);

@@ -16,9 +16,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let at = id.x + id.y * groups.x * WORKGROUP;
-  if (at >= params.size) {
-    return;
-  }
+  if (at >= params.size) { return; }
   let i = at % params.length;
   let row = at - i;
   let first = i / BLOCK * BLOCK;

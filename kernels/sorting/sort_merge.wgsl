@@ -17,9 +17,7 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let at = id.x + id.y * groups.x * WORKGROUP;
-  if (at >= params.size) {
-    return;
-  }
+  if (at >= params.size) { return; }
   let place = at % params.length;
   let row = at - place;
   let is_second = (place / params.run) % 2u == 1u;

@@ -208,6 +208,24 @@ describe("specialising a kernel", () => {
     );
   });
 
+  test("joins a kernel to a library: the longer declaration counts, and of two one-line ones the kernel's", () => {
+    const user =
+      "const N = 2u;\nfn zero() -> u32 { return params.zero; }\nfn twice(x: f32) -> f32 { return x; }\nstruct S { a: f32 }\n";
+    const library =
+      "const N = 1u;\nfn zero() -> u32 { return 0u; }\nfn twice(x: f32) -> f32 {\n  return 2.0 * x;\n}\nstruct S {\n  a: f32, // of it\n}\n";
+    expect(specialise(user, { N: "3u" }, library)).toBe(
+      "const N = 3u;\nfn zero() -> u32 { return params.zero; }\n\nfn twice(x: f32) -> f32 {\n  return 2.0 * x;\n}\nstruct S {\n  a: f32, // of it\n}\n",
+    );
+  });
+
+  test("refuses texts that declare one function differently, or twice at length", () => {
+    const long = "fn f(x: f32) -> f32 {\n  return x;\n}\n";
+    expect(() => specialise("fn f(y: f32) -> f32 { return y; }\n", {}, long)).toThrow(
+      "specialise: fn f(x: f32) -> f32 and fn f(y: f32) -> f32, want one declaration",
+    );
+    expect(() => specialise(long, {}, long)).toThrow("specialise: two declarations of f on several lines, want one");
+  });
+
   test("refuses a name that the kernel does not declare", () => {
     expect(() => specialise(kernel, { WIDTH: 1 })).toThrow(
       'no one-line const, alias or fn WIDTH in "// y = f(x)", want one of SIZE, SLOPE, T, f',

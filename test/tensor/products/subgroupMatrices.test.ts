@@ -193,7 +193,11 @@ test.each(UNITS)(
       const every = [...cases, { op: matmul as AnyOp, given: large }].flatMap(({ op, given }) =>
         callsOf(op, given, target),
       );
-      return new Set(every.filter(isMatrixKernel).map(({ kernel, constants = {} }) => specialise(kernel, constants)));
+      return new Set(
+        every
+          .filter(isMatrixKernel)
+          .map(({ kernel, constants = {}, library }) => specialise(kernel, constants, library)),
+      );
     });
     const [small, all] = texts;
     expect(small.size).toBeGreaterThan(5);

@@ -1,5 +1,4 @@
 // Contractions in every tile and in shares, long sums, what is chosen for which product, and Tensor.matmul and conv2d.
-import { readFileSync } from "node:fs";
 import { type Backend, cpu, grad, type Shape, ShapeError, type Tensor, webgpu } from "@pkg/tensor";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { GpuTarget } from "../../../packages/tensor/src/backends/webgpu/rule.ts";
@@ -177,21 +176,6 @@ describe("what is chosen", () => {
       expect([rows % 4, columns % 8, tileK % 4]).toEqual([0, 0, 0]);
     }
   });
-});
-
-test("the kernels of all contractions multiply their tiles with the same lines", () => {
-  const [first, ...others] = ["products/matmul", "convolution/conv2d", "convolution/conv2d_weight"].map((name) => {
-    const code = readFileSync(new URL(`../../../kernels/${name}_tiled.wgsl`, import.meta.url), "utf8");
-    const parts = [
-      /^const THREADS_N = [\s\S]*?^const B_BUFFER = .*$/m,
-      /^fn add_outer[\s\S]*?^}$/m,
-      /^fn multiply[\s\S]*?^}$/m,
-      /^ {6}if \(first < step [\s\S]*?^ {4}}$/m,
-    ];
-    return parts.map((part) => part.exec(code)?.[0].replace(/\/\/.*/g, ""));
-  });
-  expect(first.every(Boolean)).toBe(true);
-  for (const other of others) expect(other).toEqual(first);
 });
 
 describe("Tensor.conv2d", () => {

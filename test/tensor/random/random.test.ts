@@ -1,5 +1,4 @@
 // Random streams: the generator, equal bits on every backend, distributions, splitting, and resuming. PyTorch's are in torchRandom.test.ts.
-import { readdirSync, readFileSync } from "node:fs";
 import {
   addNoise,
   type Backend,
@@ -36,25 +35,6 @@ describe("Philox-4x32-10", () => {
     expect(hex(words({ key: [0xa4093822, 0x299f31d0], index: 2 ** 40 + 7 }, 6).subarray(4))).toBe(
       hex(philox([1, 7, 2 ** 8, 0], [0xa4093822, 0x299f31d0]).slice(0, 2)),
     );
-  });
-
-  test("functions that several kernels carry are the same text in each", () => {
-    const folder = new URL("../../../kernels/", import.meta.url);
-    const texts = new Map<string, string>();
-    let shared = 0;
-    for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
-      name.endsWith(".wgsl"),
-    )) {
-      const kernel = readFileSync(new URL(file, folder), "utf8");
-      for (const [text, name] of kernel.matchAll(
-        /^fn (philox|mul_high|opaque\d|horner|log_fraction|square_root|box_muller)\([\s\S]*?^\}/gm,
-      )) {
-        if (texts.has(name)) shared++;
-        expect(text, `${name} in ${file}`).toBe(texts.get(name) ?? text);
-        texts.set(name, text);
-      }
-    }
-    expect(shared).toBeGreaterThan(6);
   });
 });
 

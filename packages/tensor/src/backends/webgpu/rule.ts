@@ -20,7 +20,10 @@ export interface KernelCall {
   readonly kernel: string;
   /** New values for the kernel's `const`, `alias` and one-line `fn` declarations, by name. */
   readonly constants?: Readonly<Record<string, string | number | boolean>>;
-  /** WGSL text of functions that the kernel's one-line `fn`s may call, appended to it: a file of kernels/ without an entry point. */
+  /**
+   * WGSL text behind the kernel's: files of kernels/ without an entry point. It brings functions that one-line `fn`s call, and those for
+   * which the kernel has one-line declarations by the same names.
+   */
   readonly library?: string;
   /** The fields of the kernel's `struct Params`, by name: every one, and no other. */
   readonly params?: Readonly<Record<string, number | readonly number[]>>;

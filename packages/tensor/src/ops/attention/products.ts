@@ -3,6 +3,7 @@
 
 import slopesKernel from "@pkg/kernels/attention/attention_slopes.wgsl";
 import weightsKernel from "@pkg/kernels/attention/attention_weights.wgsl";
+import strange from "@pkg/kernels/functions/strange.wgsl";
 import type { GpuCall, KernelCall } from "../../backends/webgpu/rule.ts";
 import type { View } from "../../op.ts";
 import { sizeOf, transposed } from "../../shape.ts";
@@ -10,7 +11,7 @@ import { matmulCalls } from "../matmul/webgpu.ts";
 import type { AttentionAttrs } from "./attention.ts";
 import { inRuns, scoresOf } from "./runs.ts";
 
-const NAN_IN_NUMBER = "return (bitcast<u32>(v) & 0x7fffffffu) > INFINITE;";
+const NAN_IN_NUMBER = "return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;";
 
 export function attentionByProducts(whole: GpuCall<AttentionAttrs>): KernelCall[] {
   const [q, k] = whole.inputs;
@@ -24,6 +25,7 @@ export function attentionByProducts(whole: GpuCall<AttentionAttrs>): KernelCall[
       ...product(call, q, transposed(k), scores),
       {
         kernel: weightsKernel,
+        library: strange,
         constants:
           width === 4 ? {} : { Vector: "f32", largest_of: "return v;", sum_of: "return v;", has_nan: NAN_IN_NUMBER },
         params: { rows, length: lengthOf(scores) / width, scale: call.attrs.scale, lse_offset: lse.offset },

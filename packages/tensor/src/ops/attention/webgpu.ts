@@ -2,6 +2,8 @@
 
 import tiledGradKernel from "@pkg/kernels/attention/attention_grad_tiled.wgsl";
 import tiledKernel from "@pkg/kernels/attention/attention_tiled.wgsl";
+import strange from "@pkg/kernels/functions/strange.wgsl";
+import blockLibrary from "@pkg/kernels/products/blocks.wgsl";
 import type { GpuCall, GpuTarget, KernelCall, WebgpuRule } from "../../backends/webgpu/rule.ts";
 import type { Temporary, View } from "../../op.ts";
 import { collapse, isContiguous, type Layout, sizeOf } from "../../shape.ts";
@@ -39,6 +41,7 @@ function attentionCalls(call: GpuCall<AttentionAttrs>): KernelCall[] {
   return [
     {
       kernel: tiledKernel,
+      library: blockLibrary + strange,
       constants: tile.constants,
       params: { ...sizes, scale: attrs.scale * Math.LOG2E, ...shared, q_strides, k_strides, v_strides },
       bindings: [...inputs, ...outputs],
@@ -74,6 +77,7 @@ function gradCall(
   const sizes = { blocks, samples, rows, columns, depth: depth / 4, width: width / 4 };
   return {
     kernel: tiledGradKernel,
+    library: blockLibrary,
     constants: { ROWS_ARE_KEYS: rowsAreKeys, ...tile.constants },
     params: { ...sizes, scale, ...shared, a_strides, b_strides, c_strides, d_strides },
     bindings: [...operands, delta, lse, ...outputs],

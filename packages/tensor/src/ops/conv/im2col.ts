@@ -3,6 +3,7 @@
 
 import patchesKernel from "@pkg/kernels/convolution/patches.wgsl";
 import patchesSumKernel from "@pkg/kernels/convolution/patches_sum.wgsl";
+import placingLibrary from "@pkg/kernels/convolution/placing.wgsl";
 import type { GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
 import type { Temporary, View } from "../../op.ts";
 import { collapse, contiguousLayout, type Shape, sizeOf } from "../../shape.ts";
@@ -133,6 +134,7 @@ function patchesOf(call: Scratch, gather: Gather, taps: Size): [View & Temporary
   const patches = scratch(call, [pixels, 4 * row]);
   const laying = {
     kernel: patchesKernel,
+    library: placingLibrary,
     constants: spreading(gather),
     params: { quads: pixels * row, row, c, taps, ...placing(gather) },
     bindings: [gather.image, patches],

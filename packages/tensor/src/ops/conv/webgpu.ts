@@ -4,6 +4,7 @@ import directKernel from "@pkg/kernels/convolution/conv2d_direct.wgsl";
 import tiledKernel from "@pkg/kernels/convolution/conv2d_tiled.wgsl";
 import weightDirectKernel from "@pkg/kernels/convolution/conv2d_weight_direct.wgsl";
 import weightTiledKernel from "@pkg/kernels/convolution/conv2d_weight_tiled.wgsl";
+import placingLibrary from "@pkg/kernels/convolution/placing.wgsl";
 import type { GpuCall, KernelCall, WebgpuRule } from "../../backends/webgpu/rule.ts";
 import type { View } from "../../op.ts";
 import { type Layout, sizeOf } from "../../shape.ts";
@@ -17,12 +18,15 @@ import {
   type Tiling,
   tileConstants,
   tileCount,
+  tileLibrary,
   tilingFor,
   writer,
 } from "../matmul/tiles.ts";
 import { backward, forward, type Gather, pixelStrides, placing } from "./convGather.ts";
 import type { ConvAttrs, InputAttrs, WeightAttrs } from "./convShape.ts";
 import { hasPixelRows, narrowGradient, narrowImage, narrowResult, suitsNarrow } from "./im2col.ts";
+
+const tiledLibrary = tileLibrary + placingLibrary;
 
 export const convWebgpu: WebgpuRule<ConvAttrs> = { calls: (call) => convCalls(call), takes: hasContiguousChannels };
 
@@ -129,12 +133,14 @@ function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
   const pixels = batch * g.shape[1] * g.shape[2];
   const params = { m, n, taps: [kh, kw], ...placing(forward(x, g.shape, attrs)) };
   const product = { batches: kh * kw, m, n, k: pixels, runs: 1 };
-  const tiling = given ?? chosen({ name: "conv2dWeight", text: weightTiledKernel }, product, call, pixelSums);
+  const tiling =
+    given ?? chosen({ name: "conv2dWeight", text: weightTiledKernel + tiledLibrary }, product, call, pixelSums);
   if (!tiling) {
     const threads = kh * kw * Math.ceil(m / 8) * groups * Math.ceil(n / 4);
     return [
       {
         kernel: weightDirectKernel,
+        library: placingLibrary,
         constants,
         params: { ...params, groups, batch },
         bindings: [x, g, outputs[0]],
@@ -144,6 +150,7 @@ function pixelSums(call: GpuCall<WeightAttrs>, given?: Tiling): KernelCall[] {
   }
   return inShares(call, tiling, (into) => ({
     kernel: weightTiledKernel,
+    library: tiledLibrary,
     constants: { ...constants, ...tileConstants(tiling.tile, target) },
     params: { ...params, pixels, shares: tiling.shares, share: tiling.share },
     bindings: [x, g, into],
@@ -229,14 +236,18 @@ function tapSums(
   };
   const tiling =
     given ??
-    chosen({ name: isTransposed ? "conv2dInput" : "conv2d", text: tiledKernel }, product, call, (other, tile) =>
-      tapSums(other, gather, groups, isTransposed, tile),
+    chosen(
+      { name: isTransposed ? "conv2dInput" : "conv2d", text: tiledKernel + tiledLibrary },
+      product,
+      call,
+      (other, tile) => tapSums(other, gather, groups, isTransposed, tile),
     );
   if (!tiling) {
     const threads = classes * Math.ceil(pixels / 8) * groups * Math.ceil(n / 4);
     return [
       {
         kernel: directKernel,
+        library: placingLibrary,
         constants: { ...constants, C_IS_RAGGED: c % 4 !== 0 },
         params: { ...params, groups, weight_group: inGroup },
         bindings: [gather.image, w, bias ?? w, outputs[0]],
@@ -246,6 +257,7 @@ function tapSums(
   }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,
+    library: tiledLibrary,
     constants: {
       ...constants,
       ...tileConstants(tiling.tile, target),

@@ -1,9 +1,13 @@
 // Functions of one element: exp, log, tanh, silu, …; each one line of WGSL, one on the host, one cotangent.
 
-import library from "@pkg/kernels/functions/functions.wgsl";
+import exponents from "@pkg/kernels/functions/exponents.wgsl";
+import functions from "@pkg/kernels/functions/functions.wgsl";
+import mulHigh from "@pkg/kernels/functions/mul_high.wgsl";
 import type { Case, Tolerance } from "../../op.ts";
 import { elementwise } from "./elementwise.ts";
 import { erfc, erf as hostErf, logNormalDistribution } from "./errorFunction.ts";
+
+const library = functions + exponents + mulHigh;
 
 // Subnormal numbers may be flushed to zero.
 const SMALLEST = 1e-37;

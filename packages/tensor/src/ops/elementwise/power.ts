@@ -1,11 +1,15 @@
 // Powers, of tensors and of numbers as exponents: values as C99 has them for every pair of floats, and gradients at 0.
 
-import library from "@pkg/kernels/functions/power.wgsl";
+import exponents from "@pkg/kernels/functions/exponents.wgsl";
+import mulHigh from "@pkg/kernels/functions/mul_high.wgsl";
+import powers from "@pkg/kernels/functions/power.wgsl";
 import type { Case, CaseInput, Tolerance } from "../../op.ts";
 import { elementwise } from "./elementwise.ts";
 
 // The logarithm keeps 2⁻³⁰ of the result, eʳ two roundings; one more of each factor that a small whole exponent multiplies.
 const TOLERANCE: Tolerance = { ulp: 4, abs: 1e-37 };
+
+const library = powers + exponents + mulHigh;
 
 /** JavaScript's but for 1 to the power of NaN or ±∞ and (−1) to that of ±∞, which are 1 in C99. */
 function hostPower(x: number, y: number): number {

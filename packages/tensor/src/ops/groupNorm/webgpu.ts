@@ -1,5 +1,6 @@
 // Group normalisation and its gradient on WebGPU.
 
+import strange from "@pkg/kernels/functions/strange.wgsl";
 import applyKernel from "@pkg/kernels/normalisation/group_norm.wgsl";
 import gradKernel from "@pkg/kernels/normalisation/group_norm_grad.wgsl";
 import meansKernel from "@pkg/kernels/normalisation/group_norm_grad_means.wgsl";
@@ -134,6 +135,7 @@ function statisticsCalls(
   const calls: KernelCall[] = [
     {
       kernel: statisticsKernel,
+      library: strange,
       constants: {
         Vector,
         WIDTH: `${width}.0`,
@@ -148,6 +150,7 @@ function statisticsCalls(
   if (shares > 1) {
     calls.push({
       kernel: mergeKernel,
+      library: strange,
       params: { samples, count: length * width, chunk: chunk * width, shares, epsilon },
       bindings: [partial, statistics],
       grid: { threads: samples },

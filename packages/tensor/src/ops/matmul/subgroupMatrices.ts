@@ -1,5 +1,6 @@
 // Products by subgroup matrices, from operands in float16: matmul and the convolutions share them.
 
+import placingLibrary from "@pkg/kernels/convolution/placing.wgsl";
 import matrixKernel from "@pkg/kernels/products/products_matrix.wgsl";
 import type { GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
 import type { View } from "../../op.ts";
@@ -111,6 +112,7 @@ export function matrixCalls(
   };
   return inShares(call, { shares }, (into) => ({
     kernel: matrixKernel,
+    library: placingLibrary,
     constants,
     params,
     bindings: [a, b, bias ?? b, into],

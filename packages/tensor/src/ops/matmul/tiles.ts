@@ -1,6 +1,8 @@
 // Tilings of products (matmul, convolutions) on GPUs: the tiles, the choice among them, and split-K: sums of k in shares.
 
+import blocks from "@pkg/kernels/products/blocks.wgsl";
 import sumSharesKernel from "@pkg/kernels/products/sum_shares.wgsl";
+import tiles from "@pkg/kernels/products/tiles.wgsl";
 import type { Choice, GpuCall, GpuTarget, KernelCall } from "../../backends/webgpu/rule.ts";
 import type { Temporary, View } from "../../op.ts";
 import { sizeOf } from "../../shape.ts";
@@ -52,6 +54,9 @@ export function chooseTiling(product: Product, target: GpuTarget): Tiling | null
 export function expectedTime(product: Product, target: GpuTarget): number | null {
   return likelyTilings(product, target)[0]?.time ?? null;
 }
+
+/** WGSL that the tiled kernels share. */
+export const tileLibrary = tiles + blocks;
 
 /** A kernel that makes products in tiles, as a choice among them names it: by what it is timed for, and by its text. */
 export interface TiledKernel {

@@ -1,5 +1,7 @@
 // Matrix products on WebGPU: by subgroup matrices where the device has them, in tiles on other GPUs, straight on software adapters.
 
+import batches from "@pkg/kernels/products/batches.wgsl";
+import blockLibrary from "@pkg/kernels/products/blocks.wgsl";
 import directKernel from "@pkg/kernels/products/matmul_direct.wgsl";
 import tiledKernel from "@pkg/kernels/products/matmul_tiled.wgsl";
 import type { GpuCall, KernelCall, WebgpuRule } from "../../backends/webgpu/rule.ts";
@@ -8,7 +10,9 @@ import { collapse, type Layout, perAxis } from "../../shape.ts";
 import { halved } from "./half.ts";
 import { batchAxes, type Product, productOf, readsByStrides } from "./product.ts";
 import { type MatrixProduct, matrixCalls } from "./subgroupMatrices.ts";
-import { inShares, reader, type Tiling, tileConstants, tileCount, tilingFor, writer } from "./tiles.ts";
+import { inShares, reader, type Tiling, tileConstants, tileCount, tileLibrary, tilingFor, writer } from "./tiles.ts";
+
+const tiledLibrary = batches + tileLibrary;
 
 export const matmulWebgpu: WebgpuRule<undefined> = { calls: (call) => matmulCalls(call), takes: readsByStrides };
 
@@ -62,7 +66,7 @@ function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
   const { constants, params } = describe([a, b, bias], out, product, target.half);
   const tiling =
     given ??
-    tilingFor({ name: nameOf(a, b), text: tiledKernel }, product, target, (temporary, other) =>
+    tilingFor({ name: nameOf(a, b), text: tiledKernel + tiledLibrary }, product, target, (temporary, other) =>
       productCalls({ ...call, temporary }, other),
     );
   if (!tiling) {
@@ -70,6 +74,7 @@ function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
     return [
       {
         kernel: directKernel,
+        library: batches + blockLibrary,
         constants: { ...constants, K_IS_RAGGED: product.k % 4 !== 0 },
         params,
         bindings: [a, b, bias ?? b, out],
@@ -79,6 +84,7 @@ function productCalls(call: GpuCall<undefined>, given?: Tiling): KernelCall[] {
   }
   return inShares(call, tiling, (into) => ({
     kernel: tiledKernel,
+    library: tiledLibrary,
     constants: {
       ...constants,
       ...tileConstants(tiling.tile, target),

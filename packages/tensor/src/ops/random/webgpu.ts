@@ -1,7 +1,10 @@
 // Random tensors, dropout and noise on WebGPU: four elements per invocation, each made of its own words of a draw.
 
+import mulHigh from "@pkg/kernels/functions/mul_high.wgsl";
+import boxMuller from "@pkg/kernels/random/box_muller.wgsl";
 import dropoutKernel from "@pkg/kernels/random/dropout.wgsl";
 import noiseAddKernel from "@pkg/kernels/random/noise_add.wgsl";
+import philox from "@pkg/kernels/random/philox.wgsl";
 import normalKernel from "@pkg/kernels/random/philox_normal.wgsl";
 import wordsKernel from "@pkg/kernels/random/philox_words.wgsl";
 import { type KernelCall, type WebgpuRule, WGSL_TYPE } from "../../backends/webgpu/rule.ts";
@@ -10,6 +13,10 @@ import { type Draw, halves } from "../../random/philox.ts";
 import { sizeOf } from "../../shape.ts";
 import type { DropoutAttrs } from "./dropout.ts";
 import type { Random } from "./random.ts";
+
+/** WGSL: random words by Philox, and normals of them. */
+const wordsLibrary = philox + mulHigh;
+const normalsLibrary = boxMuller + wordsLibrary;
 
 /** The rule of a random op. @param params of the kernel, that follow from a draw */
 export function randomWebgpu<Drawn extends Draw>(
@@ -21,10 +28,11 @@ export function randomWebgpu<Drawn extends Draw>(
       const quads = Math.ceil(sizeOf(out.shape) / 4);
       const given = { ...params(attrs), quads, zero: 0 };
       const common = { bindings: [out], grid: { threads: quads } };
-      if (wgsl === null) return [{ kernel: normalKernel, params: given, ...common }];
+      if (wgsl === null) return [{ kernel: normalKernel, library: normalsLibrary, params: given, ...common }];
       return [
         {
           kernel: wordsKernel,
+          library: wordsLibrary,
           constants: { Out: WGSL_TYPE[dtype], value: `return ${wgsl};` },
           params: { scale: 0, shift: 0, low: 0, bound: 0, ...given },
           ...common,
@@ -45,6 +53,7 @@ export const dropoutWebgpu: WebgpuRule<DropoutAttrs> = {
     return [
       {
         kernel: dropoutKernel,
+        library: wordsLibrary,
         params: { ...dropoutParams(attrs), quads },
         bindings: [x, out],
         grid: { threads: quads },
@@ -64,6 +73,7 @@ export const noiseAddWebgpu: WebgpuRule<Draw> = {
     return [
       {
         kernel: noiseAddKernel,
+        library: normalsLibrary,
         constants: { IS_ROW_OF_QUADS: row % 4 === 0 },
         params: { ...drawParams(draw), size, row, zero: 0 },
         bindings: [x0, signal, noise, noisy, epsilon],

@@ -3,6 +3,7 @@
 import fillKernel from "@pkg/kernels/elementwise/fill.wgsl";
 import extremes from "@pkg/kernels/functions/extremes.wgsl";
 import keys from "@pkg/kernels/functions/order_key.wgsl";
+import strange from "@pkg/kernels/functions/strange.wgsl";
 import argmaxKernel from "@pkg/kernels/reductions/argmax.wgsl";
 import countKernel from "@pkg/kernels/reductions/count_non_finite.wgsl";
 import cumsumKernel from "@pkg/kernels/reductions/cumsum.wgsl";
@@ -228,6 +229,7 @@ function rowCall({ inputs: [x], outputs: [out], target }: GpuCall<undefined>, wg
   });
   return {
     kernel: softmaxKernel,
+    library: strange,
     constants: {
       Vector: isVector ? "vec4<f32>" : "f32",
       Result: isVector && !isReduction ? "vec4<f32>" : "f32",

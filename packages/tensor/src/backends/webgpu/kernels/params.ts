@@ -14,18 +14,39 @@ export interface ParamsLayout {
   readonly bytes: number;
 }
 
-/** Reads the layout from WGSL; null when the kernel has no parameters. @throws Error for types that it does not know */
+/**
+ * Reads the layout from WGSL; null when the kernel has no parameters. The fields of a struct inside count as the kernel's own.
+ * @throws Error for types that it does not know
+ */
 export function paramsLayout(wgsl: string): ParamsLayout | null {
-  const body = /^struct Params \{\n([\s\S]*?)^\}/m.exec(wgsl)?.[1];
-  if (body === undefined) return null;
-  let end = 0;
-  const fields = [...body.matchAll(/^ *(\w+): ([^\n]+?),?(?: *\/\/.*)?$/gm)].map(([, name, type]): Field => {
-    const { scalar, count, align } = parseType(type);
-    const offset = Math.ceil(end / align) * align;
-    end = offset + count * 4;
-    return { name, scalar, offset, count };
-  });
+  if (!bodyOf(wgsl, "Params")) return null;
+  const { fields, end } = structLayout(wgsl, "Params");
   return { fields, bytes: Math.ceil(end / 16) * 16 };
+}
+
+function structLayout(wgsl: string, name: string): { fields: Field[]; end: number; align: number } {
+  const fields: Field[] = [];
+  let [end, most] = [0, 4];
+  for (const [, field, type] of bodyOf(wgsl, name).matchAll(/^ *(\w+): ([^\n]+?),?(?: *\/\/.*)?$/gm)) {
+    const inner = bodyOf(wgsl, type) ? structLayout(wgsl, type) : null;
+    const { align } = inner ?? parseType(type);
+    most = Math.max(most, align);
+    const offset = Math.ceil(end / align) * align;
+    if (inner) {
+      fields.push(...inner.fields.map((one) => ({ ...one, offset: offset + one.offset })));
+      end = offset + Math.ceil(inner.end / align) * align;
+    } else {
+      const { scalar, count } = parseType(type);
+      fields.push({ name: field, scalar, offset, count });
+      end = offset + count * 4;
+    }
+  }
+  return { fields, end, align: most };
+}
+
+/** What stands in a struct, on lines of its own; "" where there is none of that name. */
+function bodyOf(wgsl: string, name: string): string {
+  return new RegExp(`^struct ${/^\w+$/.test(name) ? name : "-"} \\{\\n([\\s\\S]*?)^\\}`, "m").exec(wgsl)?.[1] ?? "";
 }
 
 /**

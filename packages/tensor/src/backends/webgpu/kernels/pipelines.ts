@@ -42,7 +42,7 @@ export class Pipelines {
   /** The variant of a kernel with these constants. @throws Error for constants or parameters that the kernel does not declare */
   get(label: string, { kernel: source, constants = {}, library = "" }: KernelCall): Kernel {
     const key = JSON.stringify(constants) + source + library;
-    const kernel = this.kernels.get(key) ?? this.compile(label, specialise(source, constants) + library);
+    const kernel = this.kernels.get(key) ?? this.compile(label, specialise(source, constants, library));
     this.kernels.set(key, kernel);
     return kernel;
   }

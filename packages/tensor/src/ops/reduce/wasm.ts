@@ -19,7 +19,7 @@ export function rowsWasm(kernel: string): WasmRule<undefined> {
   return {
     calls({ inputs: [x], outputs: [out] }) {
       const length = x.shape[x.shape.length - 1];
-      const args = { out, x, length, ...(kernel === "softmax" ? { lse: 0, scale: 1 } : {}) };
+      const args = kernel === "softmax" ? { out, lse: 0, x, length, scale: 1 } : { out, x, length };
       return [{ kernel, rows: sizeOf(x.shape) / length, grain: grainOf(length, 4), args }];
     },
   };

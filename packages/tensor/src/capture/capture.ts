@@ -1,6 +1,6 @@
 // capture: repeated steps, whose work on the device is queued again as a flat list of commands, the way a CUDA graph is.
 
-import { expectFunction } from "../argument.ts";
+import { expectBackend, expectFunction, expectOptions } from "../argument.ts";
 import { isRecording } from "../autograd/graph.ts";
 import type { Backend } from "../backend.ts";
 import { isObserved } from "../debug/observer.ts";
@@ -167,6 +167,9 @@ export interface RegionInputs extends Omit<Region, "same"> {
  * @param f gives tensors, plain values, and arrays and objects of them
  */
 export function region<Result>(backend: Backend, what: RegionInputs, f: () => Result): Result {
+  expectBackend("region", "backend", backend);
+  expectOptions("region", what);
+  expectFunction("region", "f", f);
   const tracer = isRecording() ? null : tracerOn(backend);
   return tracer ? tracer.region({ ...what, same: what.same?.() }, f, tensorOf) : f();
 }

@@ -130,8 +130,11 @@ export class Regions {
     for (const storage of found) storages.refOf(storage);
     for (const ref of overwritten) storages.overwrite(external[-1 - ref]);
     for (const { run, attrs: k } of live) following.changes.set(run, { ...run, attrs: attrs[k] });
-    for (const call of following.trace.calls.slice(following.at, end.call))
+    const { calls } = following.trace;
+    for (let k = following.at; k < end.call; k++) {
+      const call = calls[k];
       if (call.kind === "assign") this.displaced.assignAgain(call.target, call.source);
+    }
     following.at = end.call;
     const tensors = pieces.map(
       ({ ref, layout, dtype, size }): Elements => ({ storage: storages.retained(ref, size, dtype), layout, dtype }),
@@ -142,14 +145,15 @@ export class Regions {
   /** The storages that a region is the first to use, of the tensors that it found them through; null where one has other elements. */
   private findAgain({ externals, layouts }: RegionCall): Storage[] | null {
     if (!externals) return null;
-    const found: Storage[] = [];
-    for (const [k, { slot, layout }] of externals.entries()) {
+    const found = new Set<Storage>();
+    for (let k = 0; k < externals.length; k++) {
+      const { slot, layout } = externals[k];
       const { storage } = slot;
-      if (!storage || !sameLayout(layout, layouts[k]) || found.includes(storage)) return null;
+      if (!storage || !sameLayout(layout, layouts[k]) || found.has(storage)) return null;
       if (this.storages.isKnown(storage) || this.storages.isWritten(storage)) return null;
-      found.push(storage);
+      found.add(storage);
     }
-    return found;
+    return [...found];
   }
 }
 

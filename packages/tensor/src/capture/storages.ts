@@ -53,6 +53,7 @@ export class StepStorages {
     let ref = this.numbers.get(storage);
     if (ref === undefined) {
       ref = -1 - this.external.length;
+      storage.pin(); // the step may read it when it ends, whoever lets go of it meanwhile
       this.numbers.set(storage, ref);
       this.external.push(storage);
     }
@@ -149,5 +150,6 @@ export class StepStorages {
       if (!hasFailed || storage.place) storage.pending = null;
     }
     for (const storage of this.made) if (storage) storage.id = -1;
+    for (const storage of this.external) storage.unpin();
   }
 }

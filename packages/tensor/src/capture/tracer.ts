@@ -2,7 +2,7 @@
 
 import type { Backend } from "../backend.ts";
 import type { Elements } from "../compute.ts";
-import { freeLater, type Pending } from "../memory/memory.ts";
+import type { Pending } from "../memory/memory.ts";
 import type { Op } from "../op.ts";
 import { type Spec, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -47,7 +47,6 @@ export class Tracer implements Pending {
   private isWithin = false;
   private error: unknown;
   private readonly reads: { done(): void; fail(error: unknown): void }[] = [];
-  private readonly freeAll: () => void;
   private readonly leave: (tracer: Tracer) => void;
 
   /** @param traces what earlier steps left @param leave is called once the step is over */
@@ -60,7 +59,6 @@ export class Tracer implements Pending {
     this.loads = new Loads(this.storages, this.notes, this.following);
     this.displaced = new Displaced(this.storages, this.notes, this.following);
     this.regions = new Regions(this.storages, this.notes, this.following, this.displaced);
-    this.freeAll = freeLater();
   }
 
   // -- what the engine asks for ------------------------------------------------------------------------------------------
@@ -243,7 +241,6 @@ export class Tracer implements Pending {
   private end(): void {
     this.isOver = true;
     this.storages.end(this.error !== undefined);
-    this.freeAll();
     this.leave(this);
     for (const { done, fail } of this.reads) {
       if (this.error === undefined) done();

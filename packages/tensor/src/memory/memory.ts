@@ -103,31 +103,9 @@ export class Storage {
 
   private freeUnheld(): void {
     if (this.owners + this.pins > 0 || !this.memory) return;
-    if (unheld) {
-      unheld.add(this);
-      return;
-    }
     this.backend.free(this.memory);
     this.memory = null;
   }
-
-  /** Ends a delay of `freeLater`. */
-  static freeAll(storages: Iterable<Storage>): void {
-    for (const storage of storages) storage.freeUnheld();
-  }
-}
-
-/** What is to be freed once the work that waits has been done. */
-let unheld: Set<Storage> | null = null;
-
-/** Delays the freeing of storage until the function that it returns is called: work that waits may read it. */
-export function freeLater(): () => void {
-  const delayed = new Set<Storage>();
-  unheld = delayed;
-  return () => {
-    unheld = null;
-    Storage.freeAll(delayed);
-  };
 }
 
 /**

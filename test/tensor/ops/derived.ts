@@ -94,15 +94,6 @@ export function kernelCalls(
   return op.webgpu?.calls({ inputs: operands, outputs, attrs: given.attrs, target, temporary }) ?? [];
 }
 
-/** Whether WebAssembly computes a case by a kernel, not by the reference. */
-export function hasWasmKernel(op: AnyOp, given: Case<unknown>): boolean {
-  const viewOf = ({ shape, dtype }: Spec) => ({ ...contiguousLayout(shape), dtype });
-  const inputs = specsOf(given).map(viewOf);
-  const outputs = op.infer(inputs, given.attrs).map(viewOf);
-  const temporary = (size: number) => ({ temporary: 0, size });
-  return (op.wasm?.calls({ inputs, outputs, attrs: given.attrs, temporary }) ?? null) !== null;
-}
-
 /** Shapes and types of a case's inputs. */
 export function specsOf({ inputs }: Case<unknown>): Spec[] {
   return inputs.map((input) => {

@@ -10,7 +10,6 @@ import {
   checkSlope,
   drawInputs,
   hasTiledVariant,
-  hasWasmKernel,
   isDifferentiable,
   kernelCalls,
   place,
@@ -23,14 +22,6 @@ import {
 test("the list of ops is found, each under a name of its own", () => {
   expect(allOps.length).toBeGreaterThan(20);
   expect(new Set(allOps.map(({ name }) => name)).size).toBe(allOps.length);
-});
-
-/** On wasm the reference computes them, on one thread. No network and no sampler spends its time in them. */
-const WITHOUT_WASM = ["argmax", "cumsum", "gather", "gatherAlong", "oneHot", "scatterAdd", "scatterAlong", "sort"];
-
-test("every op but those in the list has a kernel in WebAssembly", () => {
-  const without = allOps.filter((op) => !op.view && !op.cases.some((given) => hasWasmKernel(op, given)));
-  expect(without.map(({ name }) => name).sort()).toEqual(WITHOUT_WASM);
 });
 
 const differentiable = allOps.flatMap((op) =>

@@ -39,16 +39,17 @@ export type ClassifierFreeOptions = GuidanceStrength & {
  * or with too few or many
  * @example
  * ```ts
- * import { classifierFree, type Model } from "@pkg/diffusion";
- * import { cpu, tensor, zeros } from "@pkg/tensor";
+ * import { classifierFree } from "@pkg/diffusion";
+ * import { mlp } from "@pkg/nn";
+ * import { cpu, randomStream, zeros } from "@pkg/tensor";
  *
- * const backend = cpu();
- * const model: Model = {
- *   // predicts the label, and 0 without one
- *   forward: (_, __, { labels = [] } = {}) => tensor(labels.map((label) => [label ?? 0]), { backend }),
- * };
+ * const [backend, rng] = [cpu(), randomStream(0)];
+ * const model = mlp({ sizes: [1, 8, 1], classes: 10 }, { rng, backend });
  * const guided = classifierFree(model, { scale: 3 });
- * console.log(await guided.forward(zeros([2, 1], { backend }), [0, 0], { labels: [1, 2] }).array()); // [[3], [6]]
+ * const ask = (of: typeof guided, label: number | null) =>
+ *   of.forward(zeros([1, 1], { backend }), [0], { labels: [label] }).item();
+ * const [none, seven, strong] = [await ask(model, null), await ask(model, 7), await ask(guided, 7)];
+ * console.log(Math.abs(strong - (none + 3 * (seven - none))) < 1e-6); // true
  * ```
  */
 export function classifierFree(model: Model, options: ClassifierFreeOptions): Model {

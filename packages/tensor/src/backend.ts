@@ -41,10 +41,17 @@ export interface ReplayCall {
   /** In place of those at the end of recording. */
   readonly inputs: readonly Buffer[];
   readonly outputs: readonly Buffer[];
-  /** All runs, as they were recorded. */
-  readonly recorded: readonly RecordedRun[];
-  /** All runs, as they are now: other objects where attributes, layouts or data may differ. */
-  readonly runs: readonly RecordedRun[];
+  /** The runs whose attributes, layouts or data are not those of the recording. */
+  readonly changes: readonly ChangedRun[];
+}
+
+/** A run as it is now. */
+export interface ChangedRun {
+  /** Which run of the recording it is. */
+  readonly index: number;
+  readonly run: RecordedRun;
+  /** Whether its operands may lie otherwise; else its attributes or data alone differ. */
+  readonly isMoved: boolean;
 }
 
 /** What a backend did between two moments, ready to be queued again. */

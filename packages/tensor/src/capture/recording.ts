@@ -1,6 +1,6 @@
 // A captured step on the backend, at its end: its runs one by one, recorded, or a recording replayed in place of them.
 
-import { type Backend, type Buffer, OutOfMemoryError, type Recording } from "../backend.ts";
+import { type Backend, type Buffer, type ChangedRun, OutOfMemoryError, type Recording } from "../backend.ts";
 import type { Storage } from "../memory/memory.ts";
 import { execute, type Storages } from "./execute.ts";
 import type { Ref, Run, Trace } from "./trace.ts";
@@ -37,8 +37,7 @@ export function replay(
     isDone = trace.recording.replay({
       inputs: external.map((storage) => storage.place as Buffer), // what was there before has its memory
       outputs,
-      runs: trace.runs.map((run) => changes.get(run) ?? run),
-      recorded: trace.runs,
+      changes: changedRuns(trace, changes),
     });
     if (isDone) for (const [k, storage] of storages.entries()) storage.receive(outputs[k]);
     return isDone ? "" : "a number of it chooses another kernel";
@@ -48,4 +47,13 @@ export function replay(
   } finally {
     if (!isDone) for (const buffer of outputs) backend.free(buffer);
   }
+}
+
+function changedRuns({ numbers }: Trace, changes: ReadonlyMap<Run, Run>): ChangedRun[] {
+  const changed: ChangedRun[] = [];
+  for (const [before, run] of changes) {
+    const index = numbers.get(before);
+    if (index !== undefined) changed.push({ index, run, isMoved: run.inputs !== before.inputs });
+  }
+  return changed;
 }

@@ -140,16 +140,21 @@ export class StepStorages {
 
   /** The numbers of what was made and is still held. */
   held(): Ref[] {
-    return [...this.made.keys()].filter((ref) => this.made[ref]?.isHeld);
+    const held: Ref[] = [];
+    for (let ref = 0; ref < this.made.length; ref++) if (this.made[ref]?.isHeld) held.push(ref);
+    return held;
   }
 
   /** Lets go of all. @param hasFailed what has no memory then stays without */
   end(hasFailed: boolean): void {
-    for (const storage of [...this.made, ...this.external]) {
-      if (!storage || storage.pending !== this.step) continue;
+    for (const storage of this.made) {
+      if (!storage) continue;
       if (!hasFailed || storage.place) storage.pending = null;
+      storage.id = -1;
     }
-    for (const storage of this.made) if (storage) storage.id = -1;
-    for (const storage of this.external) storage.unpin();
+    for (const storage of this.external) {
+      if (storage.pending === this.step) storage.pending = null;
+      storage.unpin();
+    }
   }
 }

@@ -121,6 +121,8 @@ export type Call = OpCall | UploadCall | LoadCall | AssignCall | PutBackCall | R
 export interface Trace {
   readonly calls: readonly Call[];
   readonly runs: readonly Run[];
+  /** The index of each run. */
+  readonly numbers: ReadonlyMap<Run, number>;
   /** What was made in it and lives on, by number. */
   readonly outputs: readonly Ref[];
   readonly recording: Recording;

@@ -218,7 +218,7 @@ export class Tracer implements Pending {
       const recording = record(this.backend, runs, this.storages, outputs);
       this.end();
       return {
-        trace: { calls, runs, outputs, recording },
+        trace: { calls, runs, numbers: new Map(runs.map((run, k) => [run, k])), outputs, recording },
         replaces: trace,
         isReplayed: false,
         reason: this.following.reason,

@@ -121,7 +121,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   upload(buffer: object, dtype: DType, data: ArrayLike<number>): void {
     this.health.check();
     const target = buffer as GpuBuffer; // a backend sees no buffers but its own
-    this.tape?.uploaded(target, dtype);
+    this.tape?.uploaded(target, dtype, data);
     if (data.length === 0) return;
     // Commands that still wait in the encoder may read what this buffer held before it was pooled.
     if (target.usedIn === this.batch) this.flush();

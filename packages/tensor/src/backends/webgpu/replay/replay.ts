@@ -73,6 +73,7 @@ export function recordingOf(
   const kept = outputs.map((buffer) => tape.transientOf(buffer));
   const chosen = choices();
   const users = usersOf(tape, inputs);
+  const uploads = [...tape.runs.keys()].filter((k) => tape.runs[k].upload !== null);
   let placed: Placed | null = null;
   const lose = () => {
     placed?.params.destroy();
@@ -84,14 +85,17 @@ export function recordingOf(
       if (choices() !== chosen) return false;
       const changes = changesOf(tape, call, player);
       if (!changes) return false;
-      placed ??= place(tape, kept, inputs, player, lose);
+      const now = call.inputs as readonly GpuBuffer[]; // a backend sees no buffers but its own
+      placed ??= place(tape, kept, { inputs, now }, player, lose);
       const { list, bufferOf } = placed;
-      rebind(tape, placed, users, call.inputs as readonly GpuBuffer[]); // a backend sees no buffers but its own
-      for (const [k, { upload }] of tape.runs.entries()) {
-        const [target, data] = [upload && bufferOf(upload.transient), call.runs[k].data];
-        if (upload && target && data && data.length > 0) player.write(target, upload.dtype, data);
+      rebind(tape, placed, users, now);
+      for (const k of uploads) {
+        const { upload } = tape.runs[k];
+        const target = upload && bufferOf(upload.transient);
+        const data = changes.uploads.get(k) ?? upload?.data ?? [];
+        if (upload && target && data.length > 0) player.write(target, upload.dtype, data);
       }
-      writeChanges(tape, placed, changes, device);
+      writeChanges(tape, placed, changes.runs, device);
       queue(list, call, (k) => bufferOf(kept[k]), player);
       counters.dispatches += list.length;
       counters.replays++;
@@ -112,19 +116,29 @@ interface Change {
   readonly calls: readonly PreparedCall[];
 }
 
+interface Changes {
+  readonly runs: readonly Change[];
+  /** The data of uploads, by the runs that they are. */
+  readonly uploads: ReadonlyMap<number, ArrayLike<number>>;
+}
+
 /** What is written anew; null where another kernel would be chosen, or other workgroups. */
-function changesOf(tape: Tape, { runs, recorded }: ReplayCall, player: Player): Change[] | null {
-  const changes: Change[] = [];
-  for (const [k, { first, count, upload }] of tape.runs.entries()) {
-    const [run, before] = [runs[k], recorded[k]];
-    if (upload || run === before) continue;
+function changesOf(tape: Tape, { changes }: ReplayCall, player: Player): Changes | null {
+  const runs: Change[] = [];
+  const uploads = new Map<number, ArrayLike<number>>();
+  for (const { index, run, isMoved } of changes) {
+    const { first, count, upload } = tape.runs[index];
+    if (upload) {
+      uploads.set(index, run.data ?? []);
+      continue;
+    }
     const known = tape.dispatches.slice(first, first + count).map(({ prepared }) => prepared);
     // Where operands lie as they did, the rules of numbers say all that has changed.
-    const calls = run.inputs === before.inputs ? known : player.callsOf(run).calls;
+    const calls = isMoved ? player.callsOf(run).calls : known;
     if (calls.length !== count || !calls.every((call, at) => isSameWork(call, known[at]))) return null;
-    changes.push({ run, first, calls });
+    runs.push({ run, first, calls });
   }
-  return changes;
+  return { runs, uploads };
 }
 
 function isSameWork(a: PreparedCall, b: PreparedCall): boolean {
@@ -170,9 +184,9 @@ function usersOf({ dispatches }: Tape, inputs: readonly GpuBuffer[]): readonly (
 function rebind(tape: Tape, placed: Placed, users: readonly (readonly number[])[], inputs: readonly GpuBuffer[]): void {
   const { list, bound } = placed;
   const moved = new Set<number>();
-  for (const [k, buffer] of inputs.entries()) {
-    if (buffer === bound[k]) continue;
-    bound[k] = buffer;
+  for (let k = 0; k < inputs.length; k++) {
+    if (inputs[k] === bound[k]) continue;
+    bound[k] = inputs[k];
     for (const dispatch of users[k]) moved.add(dispatch);
   }
   for (const dispatch of moved) list[dispatch].bindGroup = bindGroupOf(tape, placed, dispatch);
@@ -228,7 +242,7 @@ function queue(
 function place(
   tape: Tape,
   outputs: readonly number[],
-  inputs: readonly GpuBuffer[],
+  { inputs, now }: { readonly inputs: readonly GpuBuffer[]; readonly now: readonly GpuBuffer[] },
   player: Player,
   lose: () => void,
 ): Placed {
@@ -243,7 +257,7 @@ function place(
   const bytes = new DataView(new ArrayBuffer(params.size));
   const block = new Uint8Array(bytes.buffer);
   const bindGroups = new BindGroups(device, params, counters);
-  const bound = [...inputs];
+  const bound = [...now];
   const inputOf = new Map(inputs.map((buffer, k) => [buffer, k]));
   const binding = { bindGroups, inputOf, bound, bufferOf };
   const list = tape.dispatches.map(

@@ -23,7 +23,7 @@ export interface Noted {
 export interface NotedRun {
   readonly first: number;
   readonly count: number;
-  readonly upload: { readonly transient: number; readonly dtype: DType } | null;
+  readonly upload: { readonly transient: number; readonly dtype: DType; readonly data: ArrayLike<number> } | null;
 }
 
 /** A buffer allocated during the step. */
@@ -51,8 +51,8 @@ export class Tape {
     this.living.delete(buffer);
   }
 
-  uploaded(buffer: GpuBuffer, dtype: DType): void {
-    const upload = { transient: this.transientOf(buffer), dtype };
+  uploaded(buffer: GpuBuffer, dtype: DType, data: ArrayLike<number>): void {
+    const upload = { transient: this.transientOf(buffer), dtype, data };
     this.runs.push({ first: this.dispatches.length, count: 0, upload });
   }
 

@@ -80,6 +80,10 @@ function rowsOf(
   const table = new Float32Array(times.length * channels);
   for (const [row, t] of times.entries()) {
     if (!Number.isFinite(t)) throw new Error(`sinusoidalEmbedding: time ${t}, want finite numbers`);
+    if (row > 0 && Object.is(t, times[row - 1])) {
+      table.copyWithin(row * channels, (row - 1) * channels, row * channels); // samplers ask at one time
+      continue;
+    }
     for (let k = 0; k < half; k++) {
       const angle = scale * t * maxPeriod ** (-k / (half - shift));
       table[row * channels + cos + k] = Math.cos(angle);

@@ -202,7 +202,8 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   if (typeof op?.infer !== "function") throw wrongArgument("apply", "op", op, "what defineOp or elementwise gave");
   if (!Array.isArray(inputs)) expectTensors(op.name, "operands", inputs);
   const backend = on ?? inputs[0]?.backend ?? backendFor(op.name, on);
-  for (const [i, input] of inputs.entries()) {
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
     if (!(input instanceof Tensor)) expectTensor(op.name, `operand ${i}`, input);
     if (input.disposed) throw new Error(`${op.name}: operand ${i}, ${input}, is disposed, want a live tensor`);
     if (input.backend !== backend) {

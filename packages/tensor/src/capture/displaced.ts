@@ -32,13 +32,13 @@ export class Displaced {
 
   /** `target` is about to lose its storage to `source`. @returns whether its storage is kept, so that the caller must not release it */
   assign(target: Tensor, source: Elements): boolean {
+    if (source.storage === target.storage) return false; // it was overwritten in place
     if (!this.storages.isExternal(target.storage) && !this.tensors.has(target)) return false; // made in this step
     const piece = this.storages.pieceOf(source);
     const call = this.following.expected(
       (next) => next.kind === "assign" && next.target === target && samePiece(next.source, piece),
     );
     if (!call) this.notes.push({ kind: "assign", target, source: piece });
-    if (source.storage === target.storage) return false;
     return this.keep(target);
   }
 

@@ -31,8 +31,8 @@ const SLOT = 256;
 /** Parameters that are so many dispatches apart are written together with those between. */
 const GAP = 16;
 const [COPY_DST, UNIFORM] = [8, 0x40];
-/** Dispatches in a command buffer: the device starts on the first while the next is encoded. */
-const BATCH = 256;
+/** Dispatches in the first command buffer: the device starts on it while the rest is encoded. */
+const FIRST_BATCH = 256;
 /** The last dispatches of a command buffer, whose ops are named where the device gets stuck. */
 const NAMED = 8;
 
@@ -216,14 +216,15 @@ function queue(
   do {
     const encoder = player.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    const to = Math.min(from + BATCH, list.length);
+    const to = from === 0 ? Math.min(FIRST_BATCH, list.length) : list.length;
     let current: GPUComputePipeline | null = null;
     for (; from < to; from++) {
       const { pipeline, bindGroup, offsets, x, y } = list[from];
       if (pipeline !== current) pass.setPipeline(pipeline);
       current = pipeline;
       pass.setBindGroup(0, bindGroup, offsets);
-      pass.dispatchWorkgroups(x, y);
+      if (y === 1) pass.dispatchWorkgroups(x);
+      else pass.dispatchWorkgroups(x, y);
     }
     pass.end();
     if (from === list.length) {

@@ -68,6 +68,7 @@ export { type Preconditioning, preconditioned, preconditioning } from "./model/p
 export { dividedBySigma, type NoisyScore, type Score, scoreOfEnergy } from "./model/score.ts";
 export {
   analytic,
+  type FirstOption,
   fixedLarge,
   fixedSmall,
   learned,
@@ -151,7 +152,7 @@ export * from "./sampling/solvers/index.ts";
 export type { AncestralNoise } from "./sampling/table/ancestralNoise.ts";
 export type { Churn } from "./sampling/table/churn.ts";
 export type { Integrand } from "./sampling/table/exponential.ts";
-export { defineSolver, type Solver, type SolverVariant } from "./sampling/table/solver.ts";
+export { defineSolver, type Solver, type SolverDefinition, type SolverVariant } from "./sampling/table/solver.ts";
 export type { Ask, Draw, Row, SolverStep, StepPlace, StepTable, Sum, Terms } from "./sampling/table/step.ts";
 export type { AncestralOptions, MeanShift } from "./sampling/walks/ancestralWalk.ts";
 export { type AnnealedLangevinOptions, annealedLangevin } from "./sampling/walks/annealedLangevin.ts";

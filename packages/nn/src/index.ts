@@ -20,4 +20,4 @@ export { buffer, freeze, parameterCount, parameters, unfreeze } from "./paramete
 export { type ResidualBlock, type ResidualOptions, residualBlock } from "./residual.ts";
 export { type SinusoidOptions, sinusoidalEmbedding } from "./sinusoid.ts";
 export { checkLabels, checkTimes, type Labels, type Times } from "./times.ts";
-export { type Unet, type UnetConfig, unet } from "./unet.ts";
+export { type NumberMaps, type Unet, type UnetConfig, type UnetLevel, type UnetStage, unet } from "./unet.ts";

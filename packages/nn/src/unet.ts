@@ -46,20 +46,27 @@ export interface UnetConfig {
   readonly numbers?: NumberConfig;
 }
 
-interface Stage {
+/** A residual block, and attention after it where the level has it. */
+export interface UnetStage {
+  /** Keeps height and width. */
   readonly block: ResidualBlock;
+  /** Over all positions. */
   readonly attention?: AttentionBlock;
 }
 
-interface Level {
-  readonly stages: readonly Stage[];
+/** The blocks of one resolution, and the convolution that leads to the next. */
+export interface UnetLevel {
+  /** One after another. */
+  readonly stages: readonly UnetStage[];
   /** Halves (going down) or follows the doubling of (going up) height and width. */
   readonly resample?: Conv2d;
 }
 
 /** The two maps that an extra number's embedding goes through. */
-interface NumberMaps {
+export interface NumberMaps {
+  /** Applied first; an activation follows. */
   readonly first: Linear;
+  /** Applied to that. */
   readonly second: Linear;
 }
 
@@ -76,11 +83,11 @@ export interface Unet {
   /** From images to the channels of the first level. */
   readonly input: Conv2d;
   /** The levels from full resolution to the lowest. */
-  readonly down: readonly Level[];
+  readonly down: readonly UnetLevel[];
   /** Two stages at the lowest resolution, the first with attention. */
-  readonly middle: readonly Stage[];
+  readonly middle: readonly UnetStage[];
   /** The levels from the lowest resolution to the full one. */
-  readonly up: readonly Level[];
+  readonly up: readonly UnetLevel[];
   /** Before the output; silu follows. */
   readonly norm: GroupNorm;
   /** From the channels of the first level to the images'. */
@@ -132,7 +139,7 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
   const widths = multipliers.map((multiplier) => multiplier * channels);
   const block = (from: number, to: number) =>
     residualBlock(from, to, { ...init, embeddingChannels, groups, dropout, scaleShift });
-  const stage = (from: number, to: number, withAttention: boolean): Stage => ({
+  const stage = (from: number, to: number, withAttention: boolean): UnetStage => ({
     block: block(from, to),
     ...(withAttention && { attention: attentionBlock(to, { ...init, heads, groups }) }),
   });
@@ -141,7 +148,7 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
   const skips = [channels]; // channels of the tensors that the way up concatenates
   let width = channels;
   const input = conv2d(inChannels, channels, init);
-  const down = widths.map((to, level): Level => {
+  const down = widths.map((to, level): UnetLevel => {
     const stages = Array.from({ length: blocks }, () => {
       const made = stage(width, to, hasAttention(level));
       width = to;
@@ -156,7 +163,7 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
   const up = widths
     .map((to, level) => ({ to, level }))
     .reverse()
-    .map(({ to, level }): Level => {
+    .map(({ to, level }): UnetLevel => {
       const stages = Array.from({ length: blocks + 1 }, () => {
         const made = stage(width + (skips.pop() ?? 0), to, hasAttention(level));
         width = to;
@@ -204,7 +211,7 @@ function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, condi
 /** The network on embedded times, [batch, embeddingChannels]. @param rng draws dropout masks */
 function applied(model: Unet, x: Tensor, embedded: Tensor, rng?: RandomStream): Tensor {
   // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
-  const through = (input: Tensor, { block, attention }: Stage): Tensor =>
+  const through = (input: Tensor, { block, attention }: UnetStage): Tensor =>
     tidy(() => {
       const hidden = block.forward(input, embedded, rng);
       return attention ? attention.forward(hidden) : hidden;

@@ -8,7 +8,9 @@ export type Buffer = object;
 
 /** An operand of `run`: a layout over a buffer. */
 export interface Operand extends Layout {
+  /** The type of its elements. */
   readonly dtype: DType;
+  /** Where they lie. */
   readonly buffer: Buffer;
   /** Elements of the buffer before the layout's origin; of inputs what `baseOf` gave, of outputs 0. */
   readonly base: number;
@@ -40,6 +42,7 @@ export interface RecordedRun {
 export interface ReplayCall {
   /** In place of those at the end of recording. */
   readonly inputs: readonly Buffer[];
+  /** Buffers for what is new at the end of the step. */
   readonly outputs: readonly Buffer[];
   /** The runs whose attributes, layouts or data are not those of the recording. */
   readonly changes: readonly ChangedRun[];
@@ -95,6 +98,7 @@ export interface Backend {
   /**
    * Notes what is run and uploaded until the function that it returns is called with the buffers that live on, and with those that were
    * there before. Absent where nothing would be gained.
+   * @internal
    */
   record?(): (outputs: readonly Buffer[], inputs: readonly Buffer[]) => Recording;
   /** Frees everything; tensors of this backend are gone. */

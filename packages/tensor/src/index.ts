@@ -10,6 +10,7 @@ export {
   DeviceLostError,
   DeviceStalledError,
   type MemoryInfo,
+  type Operand,
   OutOfMemoryError,
   ValidationError,
 } from "./backend.ts";
@@ -20,7 +21,7 @@ export { type WasmBackend, type WasmOptions, wasm } from "./backends/wasm/wasm.t
 export type { WebgpuCounters } from "./backends/webgpu/counters.ts";
 export type { PlatformAdapter, PlatformDevice } from "./backends/webgpu/device/platformTypes.ts";
 export type { WebgpuOptions } from "./backends/webgpu/options.ts";
-export type { GpuCall, GpuTarget, KernelCall, WebgpuRule } from "./backends/webgpu/rule.ts";
+export type { Choice, GpuCall, GpuTarget, KernelCall, WebgpuRule } from "./backends/webgpu/rule.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuning/tuner.ts";
 export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
 export { type Captured, Captures, capture, type RegionInputs, region } from "./capture/capture.ts";
@@ -46,6 +47,7 @@ export { allOrNothing, keep, liveTensors, tensorsIn, tidy } from "./memory/memor
 export {
   type Case,
   type CaseInput,
+  type Complete,
   defineOp,
   type ErrorCase,
   type NdArray,
@@ -55,9 +57,10 @@ export {
   type Tolerance,
   type View,
 } from "./op.ts";
-export type { BiasOptions, ConvOptions } from "./ops/conv/convShape.ts";
+export type { BiasOptions, ConvOptions, PerAxis } from "./ops/conv/convShape.ts";
 export { type Elementwise, elementwise } from "./ops/elementwise/elementwise.ts";
 export { weightedSum } from "./ops/elementwise/weightedSum.ts";
+export type { Slice } from "./ops/layout/views.ts";
 export type { AdamWAttrs } from "./ops/optimizer/adamConstants.ts";
 export { adamWStep } from "./ops/optimizer/adamW.ts";
 export { type EmaAttrs, emaStep } from "./ops/optimizer/ema.ts";
@@ -89,5 +92,8 @@ export {
   serializeSafetensors,
 } from "./safetensors/safetensors.ts";
 export { type DType, type Layout, type Shape, ShapeError, type Spec } from "./shape.ts";
+export type { Signature } from "./signature.ts";
+export type { PoolOptions } from "./tensor/images.ts";
 export type { TensorLike } from "./tensor/operand.ts";
+export type { KeepOptions } from "./tensor/reductions.ts";
 export { apply, type NestedNumbers, Tensor } from "./tensor.ts";

@@ -131,7 +131,7 @@ export interface Op<Attrs = undefined> {
 }
 
 /** The rules that an op cannot do without. */
-type Complete<Attrs> = Required<Pick<Op<Attrs>, "view">> | Required<Pick<Op<Attrs>, "cpu" | "webgpu" | "wasm">>;
+export type Complete<Attrs> = Required<Pick<Op<Attrs>, "view">> | Required<Pick<Op<Attrs>, "cpu" | "webgpu" | "wasm">>;
 
 /**
  * Declares an op; the identity, but for checking that its rules are complete.

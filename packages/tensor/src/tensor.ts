@@ -23,18 +23,18 @@ export type NestedNumbers = number | readonly NestedNumbers[];
  * A method checks its arguments first: it throws ShapeError for shapes, and Error for types and backends, before any work.
  */
 export class Tensor extends Images {
-  /** Internal: where the elements are; shared with the collector's safety net. */
+  /** Where the elements are; shared with the collector's safety net. @internal */
   readonly slot: Slot;
-  /** Internal: identity in the graph. */
+  /** Identity in the graph. @internal */
   readonly origin: Origin;
-  /** Internal: how the storage is read. */
+  /** How the storage is read. @internal */
   layout: Layout;
   /** The type of the elements. */
   readonly dtype: DType;
   /** Where the elements are, and where methods run. */
   readonly backend: Backend;
 
-  /** Internal; use `tensor`, `zeros`, … or a method. */
+  /** Use `tensor`, `zeros`, … or a method. @internal */
   constructor(backend: Backend, storage: Storage | null, layout: Layout, dtype: DType, origin: Origin) {
     super();
     this.slot = { storage };
@@ -49,7 +49,7 @@ export class Tensor extends Images {
     return this.slot.storage === null;
   }
 
-  /** Internal. @throws Error when the tensor is disposed */
+  /** Where its elements lie. @internal @throws Error when the tensor is disposed */
   get storage(): Storage {
     const { storage } = this.slot;
     if (storage === null)
@@ -159,12 +159,12 @@ export class Tensor extends Images {
     return tensorOf(elements);
   }
 
-  /** Internal: runs an op on tensors of this backend. */
+  /** Runs an op on tensors of this backend. @internal */
   override apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
     return apply(op, inputs, attrs, this.backend);
   }
 
-  /** Internal: a second handle on the same value that the graph owns. A `hollow` one knows the shape alone. */
+  /** A second handle on the same value that the graph owns. A `hollow` one knows the shape alone. @internal */
   alias(hollow: boolean): Tensor {
     const storage = hollow ? null : this.storage.retain();
     return new Tensor(this.backend, storage, this.layout, this.dtype, this.origin);

@@ -36,7 +36,8 @@ export interface ReverseStep {
   readonly raw?: Tensor;
 }
 
-interface FirstOption {
+/** The option of variances that are 0 in the step to the data. */
+export interface FirstOption {
   /** What stands in for β̃ in the step to the data, where it is 0. Default "nextVariance". */
   readonly first?: FirstVariance;
 }

@@ -84,7 +84,7 @@ export interface RandomStream {
   state(): RandomState;
   /** Continues from a state. @throws Error for a state of another generator, or for what is not a state */
   restore(state: RandomState): void;
-  /** Internal: takes the next draw, which a kernel makes in registers; null for a stream that only the host can compute. */
+  /** Takes the next draw, which a kernel makes in registers; null for a stream that only the host can compute. @internal */
   take(): Draw | null;
 }
 

@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor.ts";
  * Only Tensor has fields and a constructor, so the chain costs nothing when a tensor is made.
  */
 export abstract class Handle {
-  /** Internal: where each element lies in the storage. */
+  /** Where each element lies in the storage. @internal */
   abstract readonly layout: Layout;
   /** The type of the elements. */
   abstract readonly dtype: DType;
@@ -53,7 +53,7 @@ export abstract class Handle {
     return this.toString();
   }
 
-  /** Internal: runs an op on tensors of this backend. */
+  /** Runs an op on tensors of this backend. @internal */
   abstract apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[];
 
   /** This, as a Tensor. */

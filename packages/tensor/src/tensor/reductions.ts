@@ -9,6 +9,7 @@ import { Comparisons } from "./comparisons.ts";
 
 /** Whether a reduction keeps the axes that it reduces, with size 1. */
 export interface KeepOptions {
+  /** Default false: they are dropped. */
   readonly keepAxes?: boolean;
 }
 

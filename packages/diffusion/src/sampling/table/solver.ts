@@ -23,7 +23,8 @@ export interface SolverVariant<Options extends object> extends Partial<Declared>
 }
 
 /** How a solver is defined. */
-interface SolverDefinition<Path extends NoisePath, Options extends object> extends Declared {
+export interface SolverDefinition<Path extends NoisePath, Options extends object> extends Declared {
+  /** That of its export: `solverNamed` finds it by this name. */
   readonly name: string;
   /** Author, year, and the place in their text. */
   readonly source: string;
@@ -31,7 +32,7 @@ interface SolverDefinition<Path extends NoisePath, Options extends object> exten
   readonly variants?: Readonly<Record<string, SolverVariant<NoInfer<Options>>>>;
   /** The levels to visit. Default: those of the path. */
   levels?(path: NoInfer<Path>): readonly NoiseLevel[];
-  /** @throws Error for bad options */
+  /** The steps as data. @throws Error for bad options */
   table(path: Path, options: Options): StepTable;
   /** A sampler for options that have no table, such as a variance that the model tells. */
   instead?(path: Path, options: NoInfer<Options>): Sampler | undefined;

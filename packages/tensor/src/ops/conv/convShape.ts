@@ -4,7 +4,7 @@ import { formatShape, type Shape, ShapeError } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
 
 /** A number for both axes, or one for y and one for x. */
-type PerAxis = number | readonly [number, number];
+export type PerAxis = number | readonly [number, number];
 
 /** The geometry of Tensor.conv2d. Each is one number for both axes, or [y, x]. */
 export interface ConvOptions {

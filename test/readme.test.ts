@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
+import { gpuAvailable } from "./setup/gpu.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 // Outside of the repository, as a program of one's own may lie.
@@ -17,17 +18,20 @@ const programs = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```
   ([, program]) => program,
 );
 
-/** What a program prints. */
-async function outputOf(index: number): Promise<string> {
+/** Runs a program. */
+async function resultOf(index: number, program = programs[index]): Promise<{ stdout: string; stderr: string }> {
   const file = `program${index}.ts`;
-  writeFileSync(join(directory, file), programs[index]);
+  writeFileSync(join(directory, file), program);
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const [node, ...words] = scripts["run:ts"].split(" ");
   expect(node).toBe("node");
   // As pnpm does: it runs scripts in the root, and says where it was called.
   const env = { ...process.env, INIT_CWD: directory };
-  return (await promisify(execFile)(process.execPath, [...words, file], { cwd: root, env })).stdout;
+  return promisify(execFile)(process.execPath, [...words, file], { cwd: root, env });
 }
+
+/** What a program prints. */
+const outputOf = async (index: number) => (await resultOf(index)).stdout;
 
 test("there are three programs, each run by a test below", () => {
   expect(programs).toHaveLength(3);
@@ -72,4 +76,42 @@ test("the guided samples are at the places asked for, and new points about as li
 test("the score network's samples lie on the circle", async () => {
   // |x| − 2 of the data is about N(0, 0.1²), whose mean magnitude is 0.08; the last level's noise of 0.05 hardly adds to it.
   expect(Number(/circle by (\S+)/.exec(await outputOf(2))?.[1])).toBeLessThan(0.15);
+});
+
+/** A program on WebGPU with a few of its steps, which says on stderr what was replayed. */
+function onWebgpu(program: string, capture: boolean): string {
+  const short = program
+    .replace("await bestBackend()", `await webgpu({ capture: ${capture} })`)
+    .replaceAll("bestBackend", "webgpu")
+    .replace(/step(?: <= 400| < 1000)/, "step < 8")
+    .replace("step % 100 === 0", "step % 3 === 0")
+    .replace("steps: 20", "steps: 6")
+    .replace("karras(18", "karras(6")
+    .replace("stepsPerLevel: 40", "stepsPerLevel: 2")
+    .replace("[1000, 2]", "[8, 2]")
+    // An adaptive method takes minutes on a software adapter.
+    .replace(/^const \{ logLikelihood \}.*\nconsole.log.*$/m, "");
+  const imports = [...short.matchAll(/^import [\s\S]*?;$/gm)].map(([line]) => line);
+  const body = imports.reduce((rest, line) => rest.replace(line, ""), short);
+  return [
+    ...imports,
+    'import { explain } from "@pkg/tensor";',
+    `const told = await explain(async () => {${body}});`,
+    "for (const { name, steps, isReplayed } of told) if (isReplayed) console.error(name, steps);",
+  ].join("\n");
+}
+
+describe.skipIf(!gpuAvailable)("on WebGPU, with fewer steps,", () => {
+  test.each([0, 1, 2])(
+    "program %i prints the same captured and op by op, and its steps are replayed",
+    async (index) => {
+      const [captured, plain] = [
+        await resultOf(index, onWebgpu(programs[index], true)),
+        await resultOf(index, onWebgpu(programs[index], false)),
+      ];
+      expect(captured.stdout).toBe(plain.stdout);
+      expect(captured.stderr).toMatch(/minimize \d[\s\S]*sample \d/);
+      expect(plain.stderr).toBe("");
+    },
+  );
 });

@@ -338,7 +338,7 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
     expect(told).toEqual([
       { name: "update", isReplayed: false, reason: "it is the first step", steps: 1 },
       { name: "update", isReplayed: true, reason: "", steps: 4 },
-      { name: "update", isReplayed: false, reason: "op 1 was cos before", steps: 1 },
+      { name: "update", isReplayed: false, reason: "op 1 is sin, and was cos before", steps: 1 },
       { name: "update", isReplayed: false, reason: "it is part of a function that is differentiated", steps: 1 },
     ]);
     step.dispose();

@@ -2,7 +2,7 @@
 
 import type { Elements } from "../compute.ts";
 import type { Op } from "../op.ts";
-import { sameShape } from "../shape.ts";
+import { formatShape, type Layout, sameShape } from "../shape.ts";
 import type { Notes } from "./notes.ts";
 import type { StepStorages } from "./storages.ts";
 import {
@@ -44,17 +44,14 @@ export class Following {
   }
 
   /** The next call of a trace that asked for the same up to here, if it is of the kind that is asked for. */
-  expected(isIt: (call: Call) => boolean): Call | null {
+  expected(isIt: (call: Call) => boolean, why: (call: Call | undefined) => string = wasOther): Call | null {
     if (!this.trace) return null;
     const call = this.trace.calls[this.at];
     if (call && isIt(call)) {
       if (call.kind !== "region") this.at++;
       return call;
     }
-    this.seek(
-      ({ calls }) => calls.length > this.at && isIt(calls[this.at]),
-      `op ${this.at} was ${nameOf(call)} before`,
-    );
+    this.seek(({ calls }) => calls.length > this.at && isIt(calls[this.at]), `op ${this.at} ${why(call)}`);
     const next = this.trace?.calls[this.at] ?? null;
     if (next && next.kind !== "region") this.at++;
     return next;
@@ -62,7 +59,10 @@ export class Following {
 
   /** The next call, if it is this one of an op. Its numbers count as changed where they differ. */
   expectedOp(op: Op<unknown>, inputs: readonly Elements[], attrs: unknown): OpCall | null {
-    const call = this.expected((next) => this.isOp(next, op, inputs, attrs));
+    const call = this.expected(
+      (next) => this.isOp(next, op, inputs, attrs),
+      (next) => this.difference(next, op, inputs, attrs),
+    );
     if (call?.kind !== "op") return null;
     const { run } = call;
     if (run && run.attrs !== attrs && op.perStep) this.changes.set(run, { ...run, attrs });
@@ -113,6 +113,18 @@ export class Following {
     });
   }
 
+  /** How an op differs from a call, in words. */
+  private difference(call: Call | undefined, op: Op<unknown>, inputs: readonly Elements[], attrs: unknown): string {
+    if (call?.kind !== "op" || call.op !== op) return `is ${op.name}, and was ${nameOf(call)} before`;
+    const shapes = (all: readonly { readonly layout: Layout }[]) =>
+      all.map(({ layout }) => formatShape(layout.shape)).join(", ");
+    const [now, before] = [shapes(inputs), shapes(call.inputs)];
+    if (now !== before) return `is ${op.name} of ${now}, and was of ${before} before`;
+    const isSame = inputs.every(({ storage }, k) => this.storages.refOf(storage) === call.inputs[k].ref);
+    if (!isSame) return `is ${op.name} of ${now}, and took other tensors before`;
+    return `is ${op.name} of ${now}, and had other ${sameData(call.attrs, attrs) ? "layouts" : "attributes"} before`;
+  }
+
   /** Goes on with another trace that asked for the same so far; with none where there is none. */
   private seek(isIt: (trace: Trace) => boolean, reason: string): void {
     const { trace, at } = this;
@@ -133,6 +145,10 @@ export class Following {
     }
     this.trace = other;
   }
+}
+
+function wasOther(call: Call | undefined): string {
+  return `was ${nameOf(call)} before`;
 }
 
 function runOf(call: Call): Run | null {

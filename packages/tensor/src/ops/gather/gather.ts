@@ -3,6 +3,7 @@
 import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../op.ts";
 import { type DType, formatShape, type Shape, ShapeError, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
+import type { Tensor } from "../../tensor.ts";
 import { elementReader } from "../reference.ts";
 import { gatherWebgpu, oneHotWebgpu, scatterAddWebgpu } from "./webgpu.ts";
 
@@ -76,7 +77,10 @@ export const scatterAdd: Op<ScatterAddAttrs> = defineOp<ScatterAddAttrs>({
   },
   webgpu: scatterAddWebgpu,
   wasm: null,
-  vjp: ([g], [, indices]) => [g.gather(indices), null],
+  vjp: ([g], [values, indices], _, { rows }) => [
+    inside(indices, rows, values.rank).where(g.gather(indices), 0), // what is in no sum has no gradient
+    null,
+  ],
   saves: { inputs: [1] },
   cases: [
     { inputs: [[4, 3], { shape: [4], dtype: "int32", values: [2, 0, 2, 2] }], attrs: { rows: 5 } },
@@ -117,6 +121,12 @@ export const oneHot: Op<OneHotAttrs> = defineOp<OneHotAttrs>({
   errors: [{ inputs: [[2]], attrs: { depth: 3 }, error: "oneHot: types float32, want int32" }],
   tolerance: { ulp: 0 },
 });
+
+/** Where indices lie in [0, length), to broadcast over values of a rank whose first axes are theirs. */
+export function inside(indices: Tensor, length: number, rank: number): Tensor {
+  const isInside = indices.greaterEqual(0).logicalAnd(indices.less(length));
+  return isInside.reshape([...indices.shape, ...new Array<number>(rank - indices.rank).fill(1)]);
+}
 
 function indexInput(shape: Shape, rows: number): CaseInput {
   return { shape, dtype: "int32", range: [0, rows] };

@@ -4,7 +4,7 @@ import { type CaseInput, defineOp, float32, type NdArray, type Op } from "../../
 import { formatShape, type Shape, ShapeError, type Spec, sameShape, sizeOf } from "../../shape.ts";
 import { ANY } from "../../signature.ts";
 import { elementReader } from "../reference.ts";
-import { missingOf } from "./gather.ts";
+import { inside, missingOf } from "./gather.ts";
 import { gatherAlongWebgpu, scatterAlongWebgpu } from "./webgpu.ts";
 
 export interface GatherAlongAttrs {
@@ -91,7 +91,10 @@ export const scatterAlong: Op<ScatterAlongAttrs> = defineOp<ScatterAlongAttrs>({
   },
   webgpu: scatterAlongWebgpu,
   wasm: null,
-  vjp: ([g], [, indices], _, { axis }) => [g.apply(gatherAlong, [g, indices], { axis })[0], null],
+  vjp: ([g], [, indices], _, { axis, length }) => [
+    inside(indices, length, indices.rank).where(g.apply(gatherAlong, [g, indices], { axis })[0], 0),
+    null,
+  ],
   saves: { inputs: [1] },
   cases: [
     { inputs: [[4], { shape: [4], dtype: "int32", values: [2, 0, 2, 2] }], attrs: { axis: 0, length: 5 } },

@@ -121,7 +121,7 @@ export const faults = [
   },
   {
     name: "a cut graph: nodes of which only one input is differentiated by",
-    file: `${source}/autograd/grad.ts`,
+    file: `${source}/autograd/walk.ts`,
     from: "node.inputs.some(({ origin }) => sources.has(origin)",
     to: "node.inputs.every(({ origin }) => sources.has(origin)",
     tests: ["tensor/ops/ops", "tensor/grad"],
@@ -177,9 +177,9 @@ export const faults = [
   },
   {
     name: "aliasing: an op overwrites what others hold",
-    file: `${source}/compute.ts`,
-    from: "if (storage.isShared || ",
-    to: "if (",
+    file: `${source}/memory/memory.ts`,
+    from: "return !storage.isShared && ",
+    to: "return ",
     tests: ["tensor/ops/ops"],
     only: "others hold|'ema'|adamW",
   },

@@ -11,6 +11,7 @@ import {
   liveTensors,
   OutOfMemoryError,
   randomStream,
+  region,
   type Tensor,
   tensor,
   tidy,
@@ -23,7 +24,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { planMemory } from "../../packages/tensor/src/backends/webgpu/replay/plan.ts";
 import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
-import { heldTensors } from "../setup/heldTensors.ts";
+import { heldBy, heldTensors, stillHeld } from "../setup/heldTensors.ts";
 import { plainly } from "../setup/plainly.ts";
 
 for (const { name, open, skip } of openers) {
@@ -218,6 +219,52 @@ for (const { name, open, skip } of openers) {
         const y = x.add(1);
         return [() => y.sin(), () => y.exp(), () => y.square(), () => y.tanh()][at.k % 4]();
       },
+      "what the gradient flows through": (at, w) => (x) =>
+        grad((v) => (at.k % 2 ? v : v.detach()).mul(v).mul(x.add(at.k)).sum(), [w])[0],
+      "which of two tensors that share elements is differentiated": (at, w) => (x) => {
+        const same = w.detach();
+        return grad((v) => (at.k % 2 ? v : same).mul(v).mul(x.add(at.k)).sum(), [w])[0];
+      },
+      "the part of a larger tensor, and the op after it": (at) => {
+        const all = tensor([0, 1, 2, 3, 4, 5, 6, 7], { backend });
+        const starts = [0, 4, 2, 2, 0, 4, 4, 0, 2];
+        return (x) => {
+          const y = x.mul(all.slice([starts[at.k], starts[at.k] + 2]));
+          return [() => y.sin(), () => y.exp(), () => y.cos()][[0, 1, 0, 2, 1, 0, 2, 2, 1][at.k]]();
+        };
+      },
+      "which of two objects has the number of an overwrite, and the op after it": (at, w) => {
+        const [a, b] = [{ weight: 0.5 }, { weight: 0.25 }];
+        return (x) => {
+          w.assign(emaStep(w, x, at.k % 2 ? a : b));
+          const y = x.add(at.k);
+          return [() => y.sin(), () => y.exp()][[0, 1, 1, 0, 0, 1, 1, 0, 0][at.k]]();
+        };
+      },
+      "whether a tensor that is overwritten is shared, and the op after it": (at, w) => (x) =>
+        tidy(() => {
+          const other = at.k % 2 ? [w.detach()] : [];
+          const average = emaStep(w, x, { weight: 0.5 });
+          const y = x.add(other.length);
+          return [() => y.sin(), () => y.exp()][[0, 1, 1, 0, 0, 1, 1, 0, 0][at.k]]().add(average);
+        }),
+      "what a part depends on, and the op after it": (at) => (x) => {
+        const factor = [2, 3, 2, 3, 2, 3, 2, 2, 3][at.k];
+        const what = () => ({ key: CHANGES, settings: factor, inputs: [x] });
+        const y = region(backend, what, () => x.mul(factor));
+        return [() => y.sin(), () => y.cos()][[0, 1, 1, 0, 0, 1, 1, 0, 0][at.k]]();
+      },
+      "the elements of one of two tensors that shared them, which a part reads": (at, w) => {
+        const shared = w.detach();
+        return (x) => {
+          const y = x.mul(w);
+          const what = () => ({ key: CHANGES, same: [shared], inputs: [y] });
+          const { sum, same } = region(backend, what, () => ({ sum: y.add(shared), same: shared.reshape([2, 1]) }));
+          const result = sum.add(same.reshape([2]));
+          if (at.k % 3 === 2) shared.assign(x.add(at.k));
+          return result;
+        };
+      },
       "the shape of an argument": (at) => (x) => (at.k % 2 ? x : x.reshape([2, 1])).mul(2),
     };
     test.each(Object.keys(CHANGES))("nothing is replayed stale: %s", async (which) => {
@@ -274,6 +321,16 @@ for (const { name, open, skip } of openers) {
       step.dispose();
     });
 
+    test("parts of larger tensors are freed with the step", () => {
+      const all = tensor([0, 1, 2, 3, 4, 5, 6, 7], { backend });
+      const before = heldBy(backend);
+      const step = capture((x: Tensor) => x.mul(all.slice([0, 2])));
+      for (let k = 0; k < 5; k++) tidy(() => void step(tensor([1, 2], { backend })));
+      step.dispose();
+      expect(stillHeld(backend)).toEqual(before);
+      all.dispose();
+    });
+
     test("work on a second backend is done at once", async () => {
       const other = cpu();
       const y = tensor([1, 2], { backend: other });
@@ -321,6 +378,26 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
     backend = await webgpu();
   });
   afterAll(() => backend.dispose());
+
+  test("a failing step leaves nothing behind that a read in it holds, and what it kept is not to be used", async () => {
+    const before = heldBy(backend);
+    const w = tensor([1, 2], { backend });
+    const kept: Tensor[] = [];
+    const step = capture((isBad: boolean) => {
+      w.assign(emaStep(w, w.mul(2), { weight: 0.5 }));
+      if (!isBad) return w.add(kept[0]);
+      w.data().catch(() => {});
+      kept.push(keep(w.add(1)));
+      throw new Error("on purpose");
+    });
+    expect(() => step(true)).toThrow("on purpose");
+    expect(() => step(false)).toThrow("on purpose");
+    expect(await w.data()).toEqual(Float32Array.of(1, 2));
+    for (const one of [w, ...kept]) one.dispose();
+    step.dispose();
+    await backend.settled();
+    expect(stillHeld(backend)).toEqual(before);
+  });
 
   test("explain tells what was replayed, and which op stopped a replay", async () => {
     const w = tensor([1, 2], { backend });

@@ -52,7 +52,8 @@ export function ema(module: object, decay = 0.9999): Ema {
         updates++;
         const tensor = averages.values().next().value;
         if (!tensor) return;
-        region(tensor.backend, { key: averages, same: () => leavesOf(module), inputs: [], attrs: [attrs] }, () => {
+        const what = () => ({ key: averages, same: leavesOf(module), inputs: [], attrs: [attrs] });
+        region(tensor.backend, what, () => {
           for (const [path, parameter] of stateDict(module)) {
             const average = averages.get(path);
             if (average) average.assign(emaStep(average, parameter, attrs));

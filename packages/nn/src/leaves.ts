@@ -2,19 +2,18 @@
 
 import { Tensor } from "@pkg/tensor";
 
-/** Tensors, numbers, texts and functions of a module and of all that its fields hold, in order. */
+/** A module and all that its fields hold, in order, with the names of the fields. */
 export function leavesOf(module: object): unknown[] {
   const leaves: unknown[] = [];
   const seen = new Set<object>();
   const visit = (value: unknown): void => {
-    if (typeof value !== "object" || value === null || value instanceof Tensor) {
-      leaves.push(value);
-      return;
-    }
-    if (seen.has(value)) return;
+    leaves.push(value);
+    if (typeof value !== "object" || value === null || value instanceof Tensor || seen.has(value)) return;
     seen.add(value);
-    if (Array.isArray(value)) for (const part of value) visit(part);
-    else for (const name in value) visit(value[name as keyof typeof value]);
+    for (const name in value) {
+      leaves.push(name);
+      visit(value[name as keyof typeof value]);
+    }
   };
   visit(module);
   return leaves;

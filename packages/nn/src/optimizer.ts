@@ -144,7 +144,7 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
     }
   };
   const update = (indices: readonly number[], gradients: readonly Tensor[], attrs: AdamWAttrs): void => {
-    const what = { key: overwrite, inputs: gradients, settings: indices, attrs: [attrs] };
+    const what = () => ({ key: overwrite, inputs: gradients, settings: indices, attrs: [attrs] });
     region(gradients[0].backend, what, () => overwrite(indices, gradients, attrs));
     const before = steps;
     onFailure(() => {

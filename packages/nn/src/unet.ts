@@ -204,7 +204,7 @@ function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, condi
   const embedded = embed(model, config, x, times, conditioning);
   if (rng) return applied(model, x, embedded, rng);
   // Without dropout the rest follows from the weights: in a captured step it need not run again.
-  const what = { key: model, same: () => leavesOf(model), inputs: [x, embedded] };
+  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, embedded] });
   return region(x.backend, what, () => applied(model, x, embedded));
 }
 

@@ -4,10 +4,10 @@ import type { Backend, Operand } from "./backend.ts";
 import { tracerOn } from "./capture/step.ts";
 import type { Bound } from "./capture/tracer.ts";
 import { isAtomic, postpone } from "./memory/atomic.ts";
-import { Storage } from "./memory/memory.ts";
+import { isFree, Storage } from "./memory/memory.ts";
 import type { Op } from "./op.ts";
 import * as ops from "./ops/layout/copy.ts";
-import { contiguousLayout, type DType, formatShape, isContiguous, type Layout, type Spec, sizeOf } from "./shape.ts";
+import { contiguousLayout, type DType, formatShape, type Layout, type Spec, sizeOf } from "./shape.ts";
 import { checkTypes } from "./signature.ts";
 
 /** Elements: storage, of which this is an owner, and how it is read. A tensor is one. */
@@ -103,8 +103,7 @@ function overwriteLater(run: () => void, operands: readonly Bound[], outputs: re
 /** Elements as an output that an op may overwrite: they themselves, or a copy when somebody else holds them too. */
 function takeOver(input: Elements): Elements {
   const { storage, layout, dtype } = input;
-  if (storage.isShared || !isContiguous(layout) || layout.offset !== 0) return copyOf(input);
-  return { storage: storage.retain(), layout, dtype };
+  return isFree(input) ? { storage: storage.retain(), layout, dtype } : copyOf(input);
 }
 
 /** The result of a view op: the input's storage with another layout; copied first where strides cannot say it. */

@@ -24,8 +24,9 @@ export type { WebgpuOptions } from "./backends/webgpu/options.ts";
 export type { Choice, GpuCall, GpuTarget, KernelCall, WebgpuRule } from "./backends/webgpu/rule.ts";
 export { type Tuned, tune } from "./backends/webgpu/tuning/tuner.ts";
 export { type WebgpuBackend, webgpu } from "./backends/webgpu/webgpu.ts";
-export { type Captured, Captures, capture, type RegionInputs, region } from "./capture/capture.ts";
+export { type Captured, Captures, capture, region } from "./capture/capture.ts";
 export { type Explained, explain, type StepReport } from "./capture/explain.ts";
+export type { Region } from "./capture/regions.ts";
 export {
   arange,
   type CreateOptions,

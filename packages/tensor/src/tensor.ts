@@ -9,7 +9,7 @@ import { blank, compute, copyOf, type Elements } from "./compute.ts";
 import { tell } from "./debug/observer.ts";
 import { backendFor } from "./defaultBackend.ts";
 import { change } from "./memory/atomic.ts";
-import { adopt, disown, type Slot, type Storage } from "./memory/memory.ts";
+import { adopt, disown, nextBirth, type Slot, type Storage } from "./memory/memory.ts";
 import type { NumberArray, Op } from "./op.ts";
 import { type DType, formatShape, isContiguous, type Layout, ShapeError, sameShape } from "./shape.ts";
 import { Images } from "./tensor/images.ts";
@@ -27,6 +27,8 @@ export class Tensor extends Images {
   readonly slot: Slot;
   /** Identity in the graph. @internal */
   readonly origin: Origin;
+  /** How many had been made before it. @internal */
+  readonly birth = nextBirth();
   /** How the storage is read. @internal */
   layout: Layout;
   /** The type of the elements. */
@@ -74,7 +76,7 @@ export class Tensor extends Images {
         storage.release();
       }
     };
-    return storage.pending ? storage.pending.after(read) : read();
+    return storage.pending ? storage.pending.after(read, () => storage.release()) : read();
   }
 
   /** The only element. Waits until it is computed. @throws ShapeError unless there is one element */

@@ -7,6 +7,7 @@ import { adopt, onScopeEnd, tidy } from "../memory/memory.ts";
 import { formatShape, ShapeError, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { isRecording, type Node, type Origin, recorded, releaseAlias, releaseNode } from "./graph.ts";
+import { nodesBetween, walkOf } from "./walk.ts";
 
 /** A function of tensors to be differentiated. It may also read other tensors. */
 export type Differentiable<Result> = (...inputs: Tensor[]) => Result;
@@ -46,7 +47,7 @@ export function valueAndGrad(
 ): { value: Tensor; grads: Tensor[]; reached: boolean[] } {
   checkArguments("valueAndGrad", f, xs);
   return tidy(() => {
-    const { result: value, nodes, release } = recorded(() => tidy(() => f(...xs)), xs);
+    const { result: value, release } = recorded(() => tidy(() => f(...xs)), xs);
     try {
       expectTensor("grad", "the function's result", value);
       if (value.size !== 1) {
@@ -55,10 +56,9 @@ export function valueAndGrad(
         );
       }
       if (value.dtype !== "float32") throw new Error(`grad: the function's result is ${value.dtype}, want float32`);
-      // In a captured step the walk follows from what was recorded, and need not be taken again.
-      const inputs = [value, ...(scale ? [scale] : []), ...xs];
-      const settings = nodes.filter(({ op }) => op.perStep).map(({ attrs }) => attrs);
-      const walked = region(value.backend, { key: backward, inputs, settings }, () => {
+      // In a captured step the walk follows from the graph, and need not be taken again.
+      const what = () => ({ key: backward, ...walkOf(value, xs, scale) });
+      const walked = region(value.backend, what, () => {
         const found = backward([value], [scale ? scale.reshape(value.shape) : onesLike(value)], xs);
         return { grads: orZeros(found, xs), reached: found.map((g) => g !== undefined) };
       });
@@ -216,25 +216,6 @@ function pullBack(
 
 function orZeros(cotangents: readonly (Tensor | undefined)[], xs: readonly Tensor[]): Tensor[] {
   return xs.map((x, i) => cotangents[i] ?? zerosLike(x));
-}
-
-/** The nodes on a path from `sources` to `outputs`, the last recorded first. */
-function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>): ReadonlySet<Node> {
-  const reached = new Set<Node>();
-  const open = outputs.map(({ origin }) => origin);
-  for (let origin = open.pop(); origin; origin = open.pop()) {
-    const { node } = origin;
-    if (!node || reached.has(node) || sources.has(origin)) continue;
-    reached.add(node);
-    for (const input of node.inputs) open.push(input.origin);
-  }
-  const ascending = [...reached].sort((a, b) => a.order - b.order);
-  const needed = new Set<Node>();
-  for (const node of ascending) {
-    if (node.inputs.some(({ origin }) => sources.has(origin) || (origin.node && needed.has(origin.node))))
-      needed.add(node);
-  }
-  return new Set(ascending.reverse().filter((node) => needed.has(node)));
 }
 
 function checkCotangent(what: string, cotangent: Tensor | undefined, of: Tensor): void {

@@ -1,8 +1,8 @@
 // capture: repeated steps, whose work on the device is queued again as a flat list of commands, the way a CUDA graph is.
 
-import { expectBackend, expectFunction, expectOptions } from "../argument.ts";
+import { expectBackend, expectFunction } from "../argument.ts";
 import { isRecording } from "../autograd/graph.ts";
-import type { Backend } from "../backend.ts";
+import type { Backend, Recording } from "../backend.ts";
 import { isObserved } from "../debug/observer.ts";
 import { isAtomic } from "../memory/atomic.ts";
 import { allOrNothing, tidy } from "../memory/memory.ts";
@@ -64,8 +64,8 @@ export function capture<Args extends readonly unknown[], Result>(f: (...args: Ar
 }
 
 /** Frees what the captures of something that nobody can reach any more hold. */
-const registry = new FinalizationRegistry<Trace[]>((traces) => {
-  for (const { recording } of traces) recording.dispose();
+const registry = new FinalizationRegistry<Set<Recording>>((recordings) => {
+  for (const recording of recordings) recording.dispose();
 });
 
 /** Steps of one kind, and the traces that they left. */
@@ -73,6 +73,8 @@ export class Captures {
   isReplaying = false;
   private readonly name: string;
   private readonly traces: Trace[] = [];
+  /** Those of the traces, without what the traces name: that may lead here. */
+  private readonly recordings = new Set<Recording>();
   private misses = 0;
   private resting = 0;
   private isDisposed = false;
@@ -80,7 +82,7 @@ export class Captures {
   /** @param name what `explain` calls its steps */
   constructor(name: string) {
     this.name = name;
-    registry.register(this, this.traces);
+    registry.register(this, this.recordings);
   }
 
   /** One step. */
@@ -111,7 +113,7 @@ export class Captures {
 
   /** Frees what its traces hold. */
   dispose(): void {
-    for (const { recording } of this.traces.splice(0)) recording.dispose();
+    for (const trace of [...this.traces]) this.drop(trace);
     this.isDisposed = true;
   }
 
@@ -144,6 +146,7 @@ export class Captures {
     const at = this.traces.indexOf(trace);
     if (at >= 0) this.traces.splice(at, 1);
     this.traces.unshift(trace);
+    this.recordings.add(trace.recording);
     if (this.traces.length > KEPT) this.drop(this.traces[KEPT]);
   }
 
@@ -151,25 +154,21 @@ export class Captures {
     const at = this.traces.indexOf(trace);
     if (at < 0) return;
     this.traces.splice(at, 1);
+    this.recordings.delete(trace.recording);
     trace.recording.dispose();
   }
 }
 
-/** All that a part of a step depends on. */
-export interface RegionInputs extends Omit<Region, "same"> {
-  /** Lists the values that it closes over, which are compared by identity: tensors, numbers, functions. */
-  readonly same?: () => readonly unknown[];
-}
-
 /**
- * Work that follows from what `what` says alone. In a captured step whose earlier step did the same, `f` is not run: the step goes on with
+ * Work that follows from what `what` gives alone. In a captured step whose earlier step did the same, `f` is not run: the step goes on with
  * what it gave then. Elsewhere it is run.
+ * @param what asked for in captured steps alone
  * @param f gives tensors, plain values, and arrays and objects of them
  */
-export function region<Result>(backend: Backend, what: RegionInputs, f: () => Result): Result {
+export function region<Result>(backend: Backend, what: () => Region, f: () => Result): Result {
   expectBackend("region", "backend", backend);
-  expectOptions("region", what);
+  expectFunction("region", "what", what);
   expectFunction("region", "f", f);
   const tracer = isRecording() ? null : tracerOn(backend);
-  return tracer ? tracer.region({ ...what, same: what.same?.() }, f, tensorOf) : f();
+  return tracer ? tracer.region(what(), f, tensorOf) : f();
 }

@@ -1,6 +1,7 @@
 // Which earlier trace a captured step follows: each call is compared with the next call of that trace.
 
 import type { Elements } from "../compute.ts";
+import { isFree } from "../memory/memory.ts";
 import type { Op } from "../op.ts";
 import { formatShape, type Layout, sameShape } from "../shape.ts";
 import type { Notes } from "./notes.ts";
@@ -12,6 +13,7 @@ import {
   type OpCall,
   type Progress,
   progressAfter,
+  type RegionCall,
   type Run,
   sameCall,
   sameData,
@@ -100,7 +102,7 @@ export class Following {
       if (storages.refOf(storage) !== piece.ref || dtype !== piece.dtype || !sameLayout(layout, piece.layout))
         return false;
     }
-    if (op.inPlace && call.outputs.some(({ input }) => input >= 0 && inputs[input].storage.isShared)) return false;
+    if (op.inPlace?.some((taken, k) => call.outputs[k].input >= 0 !== isFree(inputs[taken]))) return false;
     if (sameData(call.attrs, attrs)) return true;
     if (op.view || !op.perStep) return false;
     const specs = op.infer(
@@ -135,13 +137,18 @@ export class Following {
   }
 
   private switchTo(trace: Trace, other: Trace): void {
-    // Numbers that changed so far are those of the same calls in the other.
+    // What may change from step to step is so far what it is in this step, whatever it was in the other's.
     const changed = new Map(this.changes);
     this.changes.clear();
     for (let k = 0; k < this.at; k++) {
-      const [run, theirs] = [runOf(trace.calls[k]), runOf(other.calls[k])];
-      const now = run && changed.get(run);
-      if (now && theirs) this.changes.set(theirs, { ...theirs, attrs: now.attrs, data: now.data, inputs: now.inputs });
+      const call = trace.calls[k];
+      if (call.kind === "region" && !this.entered.has(k)) this.entered.set(k, enteredOf(call)); // it was skipped
+      const [run, theirs] = [runOf(call), runOf(other.calls[k])];
+      if (!run || !theirs) continue;
+      const { attrs, data, inputs } = changed.get(run) ?? run;
+      const isMoved = call.kind === "load" && inputs[0].offset !== theirs.inputs[0].offset;
+      if (attrs === theirs.attrs && data === theirs.data && !isMoved) continue;
+      this.changes.set(theirs, { ...theirs, attrs, data, inputs: isMoved ? inputs : theirs.inputs });
     }
     this.trace = other;
   }
@@ -149,6 +156,10 @@ export class Following {
 
 function wasOther(call: Call | undefined): string {
   return `was ${nameOf(call)} before`;
+}
+
+function enteredOf({ same, inputs, settings, uses }: RegionCall): Entered {
+  return { same, inputs, settings, uses };
 }
 
 function runOf(call: Call): Run | null {

@@ -29,6 +29,7 @@ export class Loads {
     const known = parts.find(({ from }) => sameLayout(from, layout));
     if (known) return known.elements;
     const elements = this.load(input);
+    elements.storage.release(); // no tensor holds it: views of it do
     parts.push({ from: layout, elements });
     return elements;
   }

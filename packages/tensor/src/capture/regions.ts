@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor.ts";
 import type { Displaced } from "./displaced.ts";
 import type { Following } from "./following.ts";
 import type { Notes } from "./notes.ts";
-import type { StepStorages } from "./storages.ts";
+import { type StepStorages, Uses } from "./storages.ts";
 import {
   type Entered,
   type Piece,
@@ -17,6 +17,7 @@ import {
   sameData,
   sameLayout,
   samePiece,
+  type Use,
 } from "./trace.ts";
 
 /** Work that follows from what is said here alone. */
@@ -39,8 +40,8 @@ export interface OpenRegion {
   readonly inputs: readonly Piece[];
   /** The index of its call. */
   readonly at: number;
-  /** What had been asked for before it. */
-  readonly before: Progress;
+  /** What it uses, once it has run. */
+  readonly uses: Uses;
   /** The count of storages from before the step that had been used before it. */
   readonly externals: number;
   /** What it gave without being run; null where it has to run. */
@@ -66,9 +67,9 @@ export class Regions {
     const inputs = what.inputs.map((input) => storages.pieceOf(input));
     const call = following.expected((next) => next.kind === "region" && next.key === what.key);
     const at = following.trace ? following.at : notes.calls.length;
-    const open = { what, inputs, at, before: following.progress(), externals: storages.external.length };
+    const open = { what, inputs, at, uses: new Uses(), externals: storages.external.length };
     if (call?.kind !== "region") {
-      notes.calls.push(callOf(what.key, open.before));
+      notes.calls.push(callOf(what.key, notes.progress()));
       return { ...open, skipped: null };
     }
     const skipped = followsFrom(call, what, inputs) ? this.skip(call, what.attrs ?? [], tensorOf) : null;
@@ -79,38 +80,43 @@ export class Regions {
   /** Notes what a region that ran depended on, and what it gave. */
   end(open: OpenRegion, result: unknown): void {
     const { notes, following } = this;
-    const { what, inputs, at, externals } = open;
-    const entered = { same: what.same ?? [], inputs, settings: what.settings, ...this.foundSince(externals) };
-    if (following.trace) following.entered.set(at, entered);
-    else notes.calls[at] = this.closed(open, entered, result);
-  }
-
-  private closed({ what: { key, attrs = [] }, before }: OpenRegion, entered: Entered, result: unknown): RegionCall {
-    const { storages, notes } = this;
+    const { what, inputs, at } = open;
     const found: Tensor[] = [];
     const template = templateOf(result, found);
-    const own = [...notes.runs.slice(before.runs), ...notes.late];
+    const pieces = found.map((tensor) => this.storages.producedOf(tensor, []));
+    const entered = { same: what.same ?? [], inputs, settings: what.settings, uses: this.usesOf(open) };
+    if (following.trace) following.entered.set(at, entered);
+    else notes.calls[at] = this.closed(what, notes.calls[at], { ...entered, pieces, result: template });
+  }
+
+  private closed(
+    { key, attrs = [] }: Region,
+    { runs, late, made }: Progress,
+    known: Entered & Pick<RegionCall, "pieces" | "result">,
+  ): RegionCall {
+    const { notes } = this;
+    const own = [...notes.runs.slice(runs), ...notes.late];
     return {
       kind: "region",
       key,
-      ...entered,
+      ...known,
       overwritten: [...new Set(own.flatMap(({ outputs }) => outputs.map(({ ref }) => ref)))].filter((ref) => ref < 0),
       live: own.flatMap((run) => {
         const k = attrs.indexOf(run.attrs as object);
         return k < 0 ? [] : [{ run, attrs: k }];
       }),
-      pieces: found.map((tensor) => storages.producedOf(tensor, [])),
-      result: template,
       end: { call: notes.calls.length, progress: notes.progress() },
-      ...before,
+      runs,
+      late,
+      made,
     };
   }
 
-  /** The tensors through which storages were found from a number on. */
-  private foundSince(first: number): Pick<RegionCall, "externals" | "layouts"> {
-    const used = this.storages.external.slice(first).map((storage) => this.storages.finderOf(storage));
-    const externals = used.every((tensor) => tensor !== undefined) ? (used as Tensor[]) : null;
-    return { externals, layouts: externals?.map(({ layout }) => layout) ?? [] };
+  /** What it used; null where not all of that can be found again. */
+  private usesOf({ uses: { all, isPartial }, externals }: OpenRegion): readonly Use[] | null {
+    const found = new Set([...all.values()].map(({ ref }) => ref));
+    const isWhole = this.storages.external.every((_, k) => k < externals || found.has(-1 - k));
+    return isWhole && !isPartial ? [...all.values()] : null;
   }
 
   /** Does without running what an earlier step did. @returns null where it has to run */
@@ -120,14 +126,15 @@ export class Regions {
     tensorOf: (elements: Elements) => Tensor,
   ): { readonly result: unknown } | null {
     const { storages, following } = this;
-    const { end, overwritten, live, pieces } = region;
-    if (!end || !following.trace) return null;
-    const found = this.findAgain(region);
+    const { end, overwritten, live, pieces, uses } = region;
+    if (!end || !following.trace || !uses) return null;
+    const found = this.findAgain(uses);
     if (!found) return null;
     const { external } = storages;
     const storageOf = (ref: Ref) => (ref < 0 ? (external[-1 - ref] ?? found[-1 - ref - external.length]) : undefined);
     if (overwritten.some((ref) => storageOf(ref)?.isShared ?? true)) return null;
     for (const storage of found) storages.refOf(storage);
+    for (const { tensor } of uses) storages.note(tensor); // the regions around it use them too
     for (const ref of overwritten) storages.overwrite(external[-1 - ref]);
     for (const { run, attrs: k } of live) following.changes.set(run, { ...run, attrs: attrs[k] });
     const { calls } = following.trace;
@@ -142,18 +149,23 @@ export class Regions {
     return { result: region.result(tensors.map(tensorOf)) };
   }
 
-  /** The storages that a region is the first to use, of the tensors that it found them through; null where one has other elements. */
-  private findAgain({ externals, layouts }: RegionCall): Storage[] | null {
-    if (!externals) return null;
-    const found = new Set<Storage>();
-    for (let k = 0; k < externals.length; k++) {
-      const { slot, layout } = externals[k];
-      const { storage } = slot;
-      if (!storage || !sameLayout(layout, layouts[k]) || found.has(storage)) return null;
-      if (this.storages.isKnown(storage) || this.storages.isWritten(storage)) return null;
-      found.add(storage);
+  /** The storages that a region is the first to use; null where a tensor that it uses has other elements than it had. */
+  private findAgain(uses: readonly Use[]): Storage[] | null {
+    const { external } = this.storages;
+    const found: Storage[] = [];
+    for (const { tensor, ref, layout } of uses) {
+      const { storage } = tensor.slot;
+      if (!storage || !sameLayout(tensor.layout, layout)) return null;
+      const at = -1 - ref - external.length;
+      const known = at < 0 ? external[-1 - ref] : found[at];
+      if (known ? known !== storage : !this.isNew(storage, found)) return null;
+      if (at >= 0) found[at] = storage;
     }
-    return [...found];
+    return found;
+  }
+
+  private isNew(storage: Storage, found: readonly Storage[]): boolean {
+    return !this.storages.isKnown(storage) && !this.storages.isWritten(storage) && !found.includes(storage);
   }
 }
 
@@ -174,8 +186,7 @@ function callOf(key: unknown, before: Progress): RegionCall {
     same: [],
     inputs: [],
     settings: undefined,
-    externals: null,
-    layouts: [],
+    uses: null,
     overwritten: [],
     live: [],
     pieces: [],

@@ -3,10 +3,10 @@
 import { isTensor } from "../argument.ts";
 import type { Backend } from "../backend.ts";
 import type { Elements } from "../compute.ts";
-import { type Pending, Storage } from "../memory/memory.ts";
+import { births, type Pending, Storage } from "../memory/memory.ts";
 import { contiguousLayout, type DType, type Layout, type Spec, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Piece, Produced, Ref, RunOperand } from "./trace.ts";
+import type { Piece, Produced, Ref, RunOperand, Use } from "./trace.ts";
 
 /** A part of a storage, copied to `elements`. */
 export interface Part {
@@ -14,18 +14,25 @@ export interface Part {
   readonly elements: Elements;
 }
 
+/** What a region uses of what was there before the step, by the tensors that it finds it through. */
+export class Uses {
+  readonly all = new Map<Tensor, Use>();
+  /** Whether it uses something that no tensor from before the step leads to. */
+  isPartial = false;
+}
+
 export class StepStorages {
   /** What was made in the step, by number. What had no tensor in it is missing. */
   readonly made: (Storage | undefined)[] = [];
   /** What was there before: number −1 first. */
   readonly external: Storage[] = [];
-  /** The count of regions under way. Only in regions does `found` grow. */
-  openRegions = 0;
   private readonly backend: Backend;
   private readonly step: Pending;
   private readonly numbers = new Map<Storage, Ref>();
-  /** The tensor through which each storage was found first. */
-  private readonly found = new Map<Storage, Tensor>();
+  /** Of the regions under way. */
+  private readonly uses: Uses[] = [];
+  /** Tensors that were made later are of the step. */
+  private readonly firstBirth = births();
   private readonly parts = new Map<Storage, Part[]>();
 
   /** @param step writes what is made and overwritten, when it ends */
@@ -52,6 +59,7 @@ export class StepStorages {
     if (!this.isExternal(storage)) return storage.id;
     let ref = this.numbers.get(storage);
     if (ref === undefined) {
+      if (!storage.place) void storage.buffer; // which throws: an earlier step that was to make it has failed
       ref = -1 - this.external.length;
       storage.pin(); // the step may read it when it ends, whoever lets go of it meanwhile
       this.numbers.set(storage, ref);
@@ -62,15 +70,27 @@ export class StepStorages {
 
   // -- elements as data ------------------------------------------------------------------------------------------------
 
-  /** Remembers through which tensor a storage is found, so that a region can find it again. */
-  note(elements: Elements): void {
-    if (this.openRegions > 0 && isTensor(elements) && !this.found.has(elements.storage))
-      this.found.set(elements.storage, elements);
+  /** Begins a region. */
+  enter(uses: Uses): void {
+    this.uses.push(uses);
   }
 
-  /** The tensor through which a storage was found first; undefined for none. */
-  finderOf(storage: Storage): Tensor | undefined {
-    return this.found.get(storage);
+  /** Ends it. */
+  exit(): void {
+    this.uses.pop();
+  }
+
+  /** Remembers for the regions under way through which tensors they find what was there before. */
+  note(elements: Elements): void {
+    if (this.uses.length === 0 || !isTensor(elements)) return;
+    const { storage, layout, birth } = elements;
+    if (!this.isExternal(storage)) return;
+    const isKnown = this.isKnown(storage);
+    const ref = this.refOf(storage);
+    for (const uses of this.uses) {
+      if (birth >= this.firstBirth) uses.isPartial ||= !isKnown;
+      else if (!uses.all.has(elements)) uses.all.set(elements, { tensor: elements, ref, layout });
+    }
   }
 
   pieceOf(elements: Elements): Piece {

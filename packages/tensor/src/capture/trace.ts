@@ -23,6 +23,13 @@ export interface Produced extends Piece {
   readonly input: number;
 }
 
+/** A tensor from before a step, and where it had its elements when the step used it first. */
+export interface Use {
+  readonly tensor: Tensor;
+  readonly ref: Ref;
+  readonly layout: Layout;
+}
+
 /** What a run reads or writes: elements of a storage, `base` elements of it before them. */
 export interface RunOperand extends Layout {
   readonly ref: Ref;
@@ -98,9 +105,8 @@ export interface RegionCall extends Progress {
   readonly same: readonly unknown[];
   readonly inputs: readonly Piece[];
   readonly settings: unknown;
-  /** The tensors that it is the first to use, in the order of their numbers; null where one cannot be found again. */
-  readonly externals: readonly Tensor[] | null;
-  readonly layouts: readonly Layout[];
+  /** The tensors from before the step that it uses; null where not all that it uses can be found again. */
+  readonly uses: readonly Use[] | null;
   /** What was there before and is overwritten. */
   readonly overwritten: readonly Ref[];
   /** The runs that get attributes that were handed to the region, and which. */
@@ -113,7 +119,7 @@ export interface RegionCall extends Progress {
 }
 
 /** What a region depends on. */
-export type Entered = Pick<RegionCall, "same" | "inputs" | "settings" | "externals" | "layouts">;
+export type Entered = Pick<RegionCall, "same" | "inputs" | "settings" | "uses">;
 
 export type Call = OpCall | UploadCall | LoadCall | AssignCall | PutBackCall | RegionCall;
 
@@ -165,12 +171,13 @@ export function sameData(a: unknown, b: unknown): boolean {
   return names === 0;
 }
 
-/** Whether two calls ask for the same. */
+/** Whether two calls ask for the same, but for what may change from step to step, and leave as much noted. */
 export function sameCall(a: Call, b: Call): boolean {
   if (a === b) return true;
+  if (a.made !== b.made || a.runs !== b.runs || a.late.length !== b.late.length) return false;
   if (a.kind === "op" && b.kind === "op") {
-    const sameAttrs = sameData(a.attrs, b.attrs) || (a.op.perStep !== undefined && samePieces(a.outputs, b.outputs));
-    return a.op === b.op && samePieces(a.inputs, b.inputs) && sameAttrs;
+    const sameAttrs = a.op.perStep !== undefined || sameData(a.attrs, b.attrs);
+    return a.op === b.op && samePieces(a.inputs, b.inputs) && samePieces(a.outputs, b.outputs) && sameAttrs;
   }
   if (a.kind === "upload" && b.kind === "upload") return samePieces([a.output], [b.output]);
   if (a.kind === "load" && b.kind === "load") return a.input.ref === b.input.ref && samePieces([a.output], [b.output]);

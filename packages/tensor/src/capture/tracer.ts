@@ -132,13 +132,13 @@ export class Tracer implements Pending {
   region<Result>(what: Region, f: () => Result, tensorOf: (elements: Elements) => Tensor): Result {
     const open = this.regions.begin(what, tensorOf);
     if (open.skipped) return open.skipped.result as Result; // what f gave, with other tensors
-    this.storages.openRegions++;
+    this.storages.enter(open.uses);
     try {
       const result = f();
       if (!this.isOver) this.regions.end(open, result);
       return result;
     } finally {
-      this.storages.openRegions--;
+      this.storages.exit();
     }
   }
 
@@ -184,6 +184,7 @@ export class Tracer implements Pending {
       execute(this.backend, this.notes.runs, this.storages);
     } catch (error) {
       this.error = error;
+      this.displaced.undo();
       throw error;
     } finally {
       this.end();
@@ -191,8 +192,12 @@ export class Tracer implements Pending {
     this.displaced.settle();
   }
 
-  after<Result>(read: () => Promise<Result>): Promise<Result> {
-    return new Promise((resolve, fail) => {
+  after<Result>(read: () => Promise<Result>, drop: () => void): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown) => {
+        drop();
+        reject(error);
+      };
       this.reads.push({ done: () => resolve(read()), fail });
     });
   }

@@ -2,7 +2,7 @@
 
 import { expectFunction, expectTensor, isTensor } from "../argument.ts";
 import type { Backend, Buffer } from "../backend.ts";
-import type { DType } from "../shape.ts";
+import { type DType, isContiguous, type Layout } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { atomically, runOverwrites } from "./atomic.ts";
 import { leave, onCollected, reclaim } from "./unscoped.ts";
@@ -11,8 +11,8 @@ import { leave, onCollected, reclaim } from "./unscoped.ts";
 export interface Pending {
   /** Does the work now. */
   settle(): void;
-  /** What `read` gives once the work is done. */
-  after<Result>(read: () => Promise<Result>): Promise<Result>;
+  /** What `read` gives once the work is done. @param drop called in place of `read` if the step fails */
+  after<Result>(read: () => Promise<Result>, drop: () => void): Promise<Result>;
 }
 
 /** A buffer that tensors share. It is freed with the last of them. */
@@ -108,6 +108,11 @@ export class Storage {
   }
 }
 
+/** Whether an op that overwrites elements may overwrite these, and no others with them. */
+export function isFree({ storage, layout }: { readonly storage: Storage; readonly layout: Layout }): boolean {
+  return !storage.isShared && isContiguous(layout) && layout.offset === 0;
+}
+
 /**
  * Where a tensor finds its storage; null once the tensor is disposed. The garbage collector's callback shares it, to see
  * reassignments.
@@ -124,6 +129,7 @@ interface Scope {
 
 const scopes: Scope[] = [];
 let live = 0;
+let born = 0;
 
 // An unscoped tensor frees its storage when it is collected.
 onCollected((slot) => {
@@ -131,6 +137,16 @@ onCollected((slot) => {
   slot.storage?.release();
   slot.storage = null;
 });
+
+/** Numbers tensors in the order in which they are made. */
+export function nextBirth(): number {
+  return born++;
+}
+
+/** How many have been made. */
+export function births(): number {
+  return born;
+}
 
 /** Gives a new tensor to the innermost scope, or to the garbage collector if there is none. */
 export function adopt(tensor: Tensor): void {

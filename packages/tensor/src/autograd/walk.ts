@@ -1,0 +1,50 @@
+// Which nodes a walk from a value back to its sources takes, and all that it depends on.
+
+import type { Region } from "../capture/regions.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Node, Origin } from "./graph.ts";
+
+/** The nodes on a path from `sources` to `outputs`, the last recorded first. */
+export function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>): ReadonlySet<Node> {
+  const reached = new Set<Node>();
+  const open = outputs.map(({ origin }) => origin);
+  for (let origin = open.pop(); origin; origin = open.pop()) {
+    const { node } = origin;
+    if (!node || reached.has(node) || sources.has(origin)) continue;
+    reached.add(node);
+    for (const input of node.inputs) open.push(input.origin);
+  }
+  const ascending = [...reached].sort((a, b) => a.order - b.order);
+  const needed = new Set<Node>();
+  for (const node of ascending) {
+    if (node.inputs.some(({ origin }) => sources.has(origin) || (origin.node && needed.has(origin.node))))
+      needed.add(node);
+  }
+  return new Set(ascending.reverse().filter((node) => needed.has(node)));
+}
+
+/**
+ * What the cotangents of `xs` follow from: the nodes, how they hang together, and what they saved. That the same ops ran on the same
+ * elements is not enough: `detach` is no op.
+ * @param scale the cotangent of `value`; 1 without it
+ */
+export function walkOf(value: Tensor, xs: readonly Tensor[], scale?: Tensor): Omit<Region, "key"> {
+  const numbers = new Map<Origin, number>();
+  const numberOf = ({ origin }: Tensor): number => {
+    const number = numbers.get(origin) ?? numbers.size;
+    numbers.set(origin, number);
+    return number;
+  };
+  const nodes = [...nodesBetween([value], new Set(xs.map(({ origin }) => origin)))];
+  const ends = [value, ...xs];
+  const named = nodes.map(({ inputs, outputs }) => [...inputs, ...outputs]);
+  const isSaved = ({ slot }: Tensor) => slot.storage !== null;
+  return {
+    inputs: [...ends, ...(scale ? [scale] : []), ...named.flatMap((tensors) => tensors.filter(isSaved))],
+    same: nodes.map(({ op }) => op),
+    settings: [
+      ends.map(numberOf),
+      nodes.map(({ attrs }, k) => [attrs, named[k].map((one) => [numberOf(one), isSaved(one) ? null : one.shape])]),
+    ],
+  };
+}

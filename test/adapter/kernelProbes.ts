@@ -202,7 +202,12 @@ export const outOfBounds: Probe = {
   async ours(backend) {
     const table = tensor([1, 2, 3, 4], { backend });
     const found = await table.gather(tensor([5, 3, -1], { backend, dtype: "int32" })).data();
-    return [Number.NaN, 4, Number.NaN].map((want, k) => ({ what: `gather of index ${[5, 3, -1][k]}`, found: found[k], want, within: 0 }));
+    return [Number.NaN, 4, Number.NaN].map((want, k) => ({
+      what: `gather of index ${[5, 3, -1][k]}`,
+      found: found[k],
+      want,
+      within: 0,
+    }));
   },
 };
 

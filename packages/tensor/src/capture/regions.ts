@@ -153,19 +153,21 @@ export class Regions {
   private findAgain(uses: readonly Use[]): Storage[] | null {
     const { external } = this.storages;
     const found: Storage[] = [];
+    const numbers = new Set<Storage>();
     for (const { tensor, ref, layout } of uses) {
       const { storage } = tensor.slot;
       if (!storage || !sameLayout(tensor.layout, layout)) return null;
       const at = -1 - ref - external.length;
       const known = at < 0 ? external[-1 - ref] : found[at];
-      if (known ? known !== storage : !this.isNew(storage, found)) return null;
+      if (known ? known !== storage : numbers.has(storage) || !this.isNew(storage)) return null;
       if (at >= 0) found[at] = storage;
+      numbers.add(storage);
     }
     return found;
   }
 
-  private isNew(storage: Storage, found: readonly Storage[]): boolean {
-    return !this.storages.isKnown(storage) && !this.storages.isWritten(storage) && !found.includes(storage);
+  private isNew(storage: Storage): boolean {
+    return !this.storages.isKnown(storage) && !this.storages.isWritten(storage);
   }
 }
 

@@ -28,7 +28,6 @@ export class StepStorages {
   readonly external: Storage[] = [];
   private readonly backend: Backend;
   private readonly step: Pending;
-  private readonly numbers = new Map<Storage, Ref>();
   /** Of the regions under way. */
   private readonly uses: Uses[] = [];
   /** Tensors that were made later are of the step. */
@@ -42,12 +41,12 @@ export class StepStorages {
   }
 
   isExternal(storage: Storage): boolean {
-    return !(storage.pending === this.step && storage.id >= 0);
+    return !(storage.knownTo === this.step && storage.ref >= 0);
   }
 
   /** Whether it was there before and has been used in the step. */
   isKnown(storage: Storage): boolean {
-    return this.numbers.has(storage);
+    return storage.knownTo === this.step && storage.ref < 0;
   }
 
   /** Whether the step has yet to write elements of it. */
@@ -56,16 +55,13 @@ export class StepStorages {
   }
 
   refOf(storage: Storage): Ref {
-    if (!this.isExternal(storage)) return storage.id;
-    let ref = this.numbers.get(storage);
-    if (ref === undefined) {
-      if (!storage.place) void storage.buffer; // which throws: an earlier step that was to make it has failed
-      ref = -1 - this.external.length;
-      storage.pin(); // the step may read it when it ends, whoever lets go of it meanwhile
-      this.numbers.set(storage, ref);
-      this.external.push(storage);
-    }
-    return ref;
+    if (storage.knownTo === this.step) return storage.ref;
+    if (!storage.place) void storage.buffer; // which throws: an earlier step that was to make it has failed
+    storage.knownTo = this.step;
+    storage.ref = -1 - this.external.length;
+    storage.pin(); // the step may read it when it ends, whoever lets go of it meanwhile
+    this.external.push(storage);
+    return storage.ref;
   }
 
   // -- elements as data ------------------------------------------------------------------------------------------------
@@ -134,7 +130,8 @@ export class StepStorages {
 
   private storageOf(ref: Ref, size: number, dtype: DType, label: string): Storage {
     const storage = new Storage(this.backend, size, dtype, label, this.step);
-    storage.id = ref;
+    storage.knownTo = this.step;
+    storage.ref = ref;
     this.made[ref] = storage;
     return storage;
   }
@@ -170,10 +167,11 @@ export class StepStorages {
     for (const storage of this.made) {
       if (!storage) continue;
       if (!hasFailed || storage.place) storage.pending = null;
-      storage.id = -1;
+      storage.knownTo = null;
     }
     for (const storage of this.external) {
       if (storage.pending === this.step) storage.pending = null;
+      storage.knownTo = null;
       storage.unpin();
     }
   }

@@ -25,8 +25,10 @@ export class Storage {
   isStale = false;
   /** The captured step that still has to write its elements. */
   pending: Pending | null = null;
-  /** Its number among the storages made in that step. */
-  id = -1;
+  /** The captured step that knows it by `ref`. */
+  knownTo: Pending | null = null;
+  /** Its number in that step: from 0 on for what was made in it, below 0 for what was there before. */
+  ref = 0;
   private isClaimed = false;
   private memory: Buffer | null;
   private owners = 1;

@@ -252,7 +252,9 @@ class Webgpu implements WebgpuBackend, Tunable {
     if (kernel.pipeline !== this.pipeline) this.pass.setPipeline(kernel.pipeline);
     this.pipeline = kernel.pipeline;
     this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
-    this.pass.dispatchWorkgroups(...workgroups);
+    const [x, y] = workgroups;
+    if (y === 1) this.pass.dispatchWorkgroups(x);
+    else this.pass.dispatchWorkgroups(x, y);
     this.counts.dispatches++;
     this.watchdog.note(op);
     this.tape?.dispatched(op, prepared, this.uniformBytes.subarray(slot, slot + prepared.params.length), places);

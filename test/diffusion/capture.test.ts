@@ -145,7 +145,7 @@ for (const { name, open, skip } of openers) {
         expect(await predict(x0, times).data()).toEqual(wanted);
         expect(Math.max(...wanted)).toBeGreaterThan(0);
       }
-      expect(() => predict(batch(0, backend).x0, [1, Number.NaN])).toThrow("time NaN, want finite numbers");
+      expect(() => predict(batch(0, backend).x0, [1, Number.NaN])).toThrow("times[1] is NaN, want finite numbers");
       backend.dispose();
     });
 

@@ -70,7 +70,7 @@ test("what does not fit is refused", () => {
   const timed = mlp({ sizes: [2, 2], timeChannels: 2 }, init());
   expect(() => timed.forward(x)).toThrow("mlp: no times for a batch of 3, want one per sample");
   expect(() => timed.forward(x, [1])).toThrow("mlp: 1 times for a batch of 3, want one per sample");
-  expect(() => timed.forward(x, [1, Number.NaN, 2])).toThrow("sinusoidalEmbedding: time NaN, want finite numbers");
+  expect(() => timed.forward(x, [1, Number.NaN, 2])).toThrow("mlp: times[1] is NaN, want finite numbers");
   expect(() => timed.forward(x.slice(null, [0, 1]), [1, 2, 3])).toThrow("mlp: x has shape [3, 1], want [batch, 2]");
   expect(() => timed.forward(x, [1, 2, 3], { labels: [0, 0, 0] })).toThrow(
     "mlp: labels given to a model without classes",

@@ -79,7 +79,7 @@ function rowsOf(
   const [cos, sin] = order === "cosFirst" ? [0, half] : [half, 0];
   const table = new Float32Array(times.length * channels);
   for (const [row, t] of times.entries()) {
-    if (!Number.isFinite(t)) throw new Error(`sinusoidalEmbedding: time ${t}, want finite numbers`);
+    if (!Number.isFinite(t)) throw new Error(`sinusoidalEmbedding: times[${row}] is ${t}, want finite numbers`);
     if (row > 0 && Object.is(t, times[row - 1])) {
       table.copyWithin(row * channels, (row - 1) * channels, row * channels); // samplers ask at one time
       continue;

@@ -15,11 +15,11 @@ export type Times = Tensor | readonly number[];
 export type Labels = Tensor | readonly (number | null)[];
 
 /**
- * Refuses times that do not fit x, before any work.
+ * Refuses times that do not fit x, or are not finite numbers in a list, before any work.
  * @param options what: the numbers' name in errors, "times" by default; dtypes: the types that a tensor may have, float32 and
  * int32 by default
- * @throws Error unless there is one number per sample; for a tensor of another shape, type or backend: `unet: times is
- * Tensor(…), want …`
+ * @throws Error unless there is one number per sample, for one of a list that is not finite, and for a tensor of another shape, type
+ * or backend: `unet: times is Tensor(…), want …`
  */
 export function checkTimes(
   name: string,
@@ -29,6 +29,9 @@ export function checkTimes(
 ): void {
   const { what = "times", dtypes = ["float32", "int32"] } = options;
   checkEach(name, times, x, { what, dtypes, wanted: "a list of numbers or a tensor" });
+  if (times instanceof Tensor) return;
+  const wrong = times.findIndex((time) => !Number.isFinite(time));
+  if (wrong !== -1) throw new Error(`${name}: ${what}[${wrong}] is ${times[wrong]}, want finite numbers`);
 }
 
 /** Refuses labels that do not fit x. @throws Error unless there is one label per sample; for a tensor of another shape, type or backend */

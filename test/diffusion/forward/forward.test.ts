@@ -44,7 +44,7 @@ test("times out of range are refused", () => {
     "qSample: 1 times for a batch of 2, want one per sample",
   );
   expect(() => qSample(schedule, x0, [0, 1000], randomStream(0))).toThrow(
-    "schedule: t is 1000, want an integer in [0, 999]",
+    "qSample: times[1] is 1000, want an integer in [0, 999]",
   );
 });
 

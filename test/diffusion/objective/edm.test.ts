@@ -93,7 +93,9 @@ test("bad options are refused", () => {
   expect(() => preconditioned(identity, { sigmaData: -1 })).toThrow(
     "preconditioning: sigmaData is -1, want a positive number",
   );
-  expect(() => preconditioned(identity).forward(x, [Number.NaN])).toThrow("preconditioning: sigma is NaN");
+  expect(() => preconditioned(identity).forward(x, [Number.NaN])).toThrow(
+    "preconditioned: σ[0] is NaN, want finite numbers",
+  );
   expect(() => edmLoss(identity, x, randomStream(0), { deviation: -1 })).toThrow(
     "edmLoss: deviation is -1, want a number from 0 on",
   );

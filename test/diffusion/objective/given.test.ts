@@ -16,7 +16,7 @@ import {
   qSample,
   vdmLoss,
 } from "@pkg/diffusion";
-import { concat, cpu, randomStream, type Tensor, tensor } from "@pkg/tensor";
+import { concat, cpu, ones, randomStream, type Tensor, tensor } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 
 const backend = cpu({ precision: "float64" });
@@ -137,12 +137,17 @@ test("what does not fit is refused by name", () => {
   const rng = randomStream(0);
   const loss = (options: object) => () => predictionLoss(half, schedule, x0, rng, options);
   expect(loss({ times: [1] })).toThrow("predictionLoss: 1 times for a batch of 2, want one per sample");
-  expect(loss({ times: [1, 100] })).toThrow("schedule: t is 100, want an integer in [0, 99]");
+  expect(loss({ times: [1, 100] })).toThrow("predictionLoss: times[1] is 100, want an integer in [0, 99]");
   expect(loss({ times: [1, 2], timesteps: () => ({ times: [1, 2] }) })).toThrow(
     "predictionLoss: both times and timesteps are given, want one of them",
   );
   expect(loss({ times: [1, 2], noise: noise.slice(0) })).toThrow("qSample: noise is [2] for x [2,2], want x's shape");
   expect(loss({ noise: [1, 2] })).toThrow("qSample: noise is a list of 2, want a tensor");
+  expect(loss({ noise: noise.cast("int32") })).toThrow("want x's type and backend");
+  expect(loss({ noise: ones([2, 2], { backend: cpu() }) })).toThrow(
+    /^qSample: noise is Tensor\(.*, want x's type and backend$/,
+  );
+  expect(() => edmLoss(half, x0, rng, { noise: noise.cast("int32") })).toThrow(/^edmLoss: noise is Tensor\(int32/);
   expect(() => edmLoss(half, x0, rng, { sigmas: [1] })).toThrow(
     "edmLoss: 1 sigmas for a batch of 2, want one per sample",
   );

@@ -37,8 +37,10 @@ test("one step is √(1 − β) x + √β ε at each sample's own step", async (
   const found = await noisy.data();
   expect(found[0]).toBeCloseTo(Math.sqrt(1 - 1e-4) + Math.sqrt(1e-4) * a, 12);
   expect(found[1]).toBeCloseTo(2 * Math.sqrt(0.98) + Math.sqrt(0.02) * b, 12);
-  expect(() => forwardStep(schedule, x, [0, 1000], randomStream(0))).toThrow("schedule: t is 1000");
-  expect(() => forwardStep(schedule, x, [0, -1], randomStream(0))).toThrow("forwardStep: t is −1");
+  expect(() => forwardStep(schedule, x, [0, 1000], randomStream(0))).toThrow("forwardStep: times[1] is 1000");
+  expect(() => forwardStep(schedule, x, [0, -1], randomStream(0))).toThrow(
+    "forwardStep: times[1] is -1, want an integer in [0, 999]",
+  );
   expect(() => forwardStep(schedule, x, [0], randomStream(0))).toThrow("forwardStep: 1 times for a batch of 2");
 });
 
@@ -133,6 +135,9 @@ test("sampling a respaced schedule is sampling the steps of the original", async
     }),
   );
   expect(await farthest(found, wanted)).toBe(0);
+  expect(() => respacedModel(model, respaced).forward(start, [0, 20])).toThrow(
+    "respacedModel: times[1] is 20, want an integer in [0, 19]",
+  );
 });
 
 const backends = [

@@ -47,16 +47,22 @@ async function observed(error: (steps: number) => Promise<number>): Promise<numb
 }
 
 describe("the order is the declared one", () => {
-  test.each(ofTheFlow)("on a Gaussian: $name, $order", async ({ of, order }) => {
-    expect(Math.abs((await observed((steps) => flowError(of, gaussian, steps))) - order)).toBeLessThan(0.15);
+  const expectOrder = (found: number, order: number) => {
+    expect(found).toBeGreaterThan(order - 0.15);
+    expect(found).toBeLessThan(order + 0.15);
+  };
+
+  // It may be higher there: errors of the midpoint rule in σ cancel on a Gaussian, and it is of order 3.
+  test.each(ofTheFlow)("on a Gaussian, at least: $name, $order", async ({ of, order }) => {
+    expect(await observed((steps) => flowError(of, gaussian, steps))).toBeGreaterThan(order - 0.15);
   });
 
   test.each(ofTheFlow)("on a mixture: $name, $order", async ({ of, order }) => {
-    expect(Math.abs((await observed((steps) => flowError(of, mixture, steps))) - order)).toBeLessThan(0.15);
+    expectOrder(await observed((steps) => flowError(of, mixture, steps)), order);
   });
 
   test.each(noisy)("in the variance of a Gaussian: $name, $order", async ({ of, order }) => {
-    expect(Math.abs((await observed((steps) => varianceBias(of, 0.25, steps))) - order)).toBeLessThan(0.15);
+    expectOrder(await observed((steps) => varianceBias(of, 0.25, steps)), order);
   });
 });
 
@@ -194,6 +200,31 @@ describe("a table is checked when it is made", () => {
     expect(next({})).toThrow("mine: step 0: row next is a sum of nothing");
     expect(made(() => ({ rows: { data, x: "data", next: "x" } }))).toThrow("mine: step 0: row x is there already");
     expect(made(() => ({ rows: { data } as never }))).toThrow("mine: step 0: no row next");
+  });
+
+  test("what is no table, no step and no row is refused", () => {
+    const define = (table: unknown, declared: object = {}) =>
+      defineSolver({ name: "mine", source: "here", order: 1, calls: 1, table: () => table as never, ...declared });
+    expect(() => define(undefined)(sigmaPath([2, 1]))).toThrow("mine: table is undefined, want a function");
+    expect(made(() => undefined as never)).toThrow("mine: step 0: rows is undefined, want an object");
+    expect(made(() => ({ rows: { data, next: "x" }, keep: "data" as never }))).toThrow("mine: step 0: keep is");
+    const odd = [
+      3,
+      null,
+      { summ: { x: 1 } },
+      { sum: 1 },
+      { draw: "uniform" },
+      { ask: "x" },
+      { ...data, reads: "nosie" },
+    ];
+    for (const row of odd)
+      expect(made(() => ({ rows: { data, next: row as never } }))).toThrow(
+        `mine: step 0: row next is ${JSON.stringify(row)}, want { ask, at }`,
+      );
+    expect(() => define(undefined, { order: Number.NaN })).toThrow("mine: order is NaN, want a positive number");
+    expect(() => define(undefined, { calls: 0.5 })).toThrow("mine: calls is 0.5, want a positive integer");
+    const variants = { half: { options: {}, order: 0 } };
+    expect(() => define(undefined, { variants })).toThrow("mine: order is 0, want a positive number");
   });
 
   test("a term of weight 0 is left out, so that what is infinite there does no harm", async () => {

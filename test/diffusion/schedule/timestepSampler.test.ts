@@ -129,7 +129,7 @@ test("times and weights of one's own are checked", () => {
   expect(loss([1, 2], [1, Number.NaN])).toThrow("timesteps: weights[1] is NaN, want finite numbers");
   expect(loss([1, 2], [1])).toThrow("timesteps: 1 weights for a batch of 2, want one per sample");
   expect(loss([1], [1])).toThrow("timesteps: 1 times for a batch of 2, want one per sample");
-  expect(loss([1, 10], [1, 1])).toThrow("schedule: t is 10, want an integer in [0, 9]");
+  expect(loss([1, 10], [1, 1])).toThrow("timesteps: times[1] is 10, want an integer in [0, 9]");
 });
 
 test("a loss reports each sample's step and error, from which the sampler learns where to draw", async () => {

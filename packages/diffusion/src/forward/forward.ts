@@ -29,11 +29,8 @@ export function qSample(
   options: GivenNoise = {},
 ): { noisy: Tensor; noise: Tensor } {
   expectArguments("qSample", { schedule, x0, times, rng, options });
-  checkSteps("qSample", times, x0);
-  const signal = atSteps(schedule, x0, times, {
-    key: "signal",
-    at: (t) => Math.sqrt(alphaBarAt(schedule, checkStep("qSample", t))),
-  });
+  checkSteps("qSample", schedule, times, x0);
+  const signal = atSteps(schedule, x0, times, { key: "signal", at: (t) => Math.sqrt(alphaBarAt(schedule, t)) });
   const noise = atSteps(schedule, x0, times, { key: "noise", at: (t) => Math.sqrt(noiseVarianceAt(schedule, t)) });
   return noised("qSample", x0, { signal, noise }, rng, options);
 }
@@ -53,13 +50,10 @@ export function forwardStep(
   options: GivenNoise = {},
 ): { noisy: Tensor; noise: Tensor } {
   expectArguments("forwardStep", { schedule, x, times, rng, options });
-  checkSteps("forwardStep", times, x);
-  const beta = (t: number): number => {
-    noiseVarianceAt(schedule, checkStep("forwardStep", t)); // refuses what is no step
-    return schedule.betas[t];
-  };
-  const signal = atSteps(schedule, x, times, { key: "signal of a step", at: (t) => Math.sqrt(1 - beta(t)) });
-  const noise = atSteps(schedule, x, times, { key: "noise of a step", at: (t) => Math.sqrt(beta(t)) });
+  checkSteps("forwardStep", schedule, times, x);
+  const { betas } = schedule;
+  const signal = atSteps(schedule, x, times, { key: "signal of a step", at: (t) => Math.sqrt(1 - betas[t]) });
+  const noise = atSteps(schedule, x, times, { key: "noise of a step", at: (t) => Math.sqrt(betas[t]) });
   return noised("forwardStep", x, { signal, noise }, rng, options);
 }
 
@@ -102,15 +96,11 @@ export function noised(
   return { noisy, noise: given.noise };
 }
 
-/** @throws Error and ShapeError unless it is a tensor of x's shape, which it would broadcast to otherwise */
-export function checkNoise(name: string, noise: Tensor, { shape }: Tensor): void {
+/** @throws Error and ShapeError unless it is a tensor of x's shape, which it would broadcast to otherwise, and of x's type and backend */
+export function checkNoise(name: string, noise: Tensor, x: Tensor): void {
   expectArguments(name, { noise });
-  if (`${noise.shape}` !== `${shape}`)
-    throw new ShapeError(`${name}: noise is [${noise.shape}] for x [${shape}], want x's shape`);
-}
-
-/** −1 is the data, of which other functions know. */
-function checkStep(name: string, t: number): number {
-  if (t === -1) throw new Error(`${name}: t is −1, the data, which no step leads to: want 0 or later`);
-  return t;
+  if (`${noise.shape}` !== `${x.shape}`)
+    throw new ShapeError(`${name}: noise is [${noise.shape}] for x [${x.shape}], want x's shape`);
+  if (noise.dtype !== x.dtype || noise.backend !== x.backend)
+    throw new Error(`${name}: noise is ${noise} for x, ${x}, want x's type and backend`);
 }

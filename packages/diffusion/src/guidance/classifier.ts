@@ -65,7 +65,7 @@ export function classifierGuidance(
       throw new Error(
         `classifierGuidance: times is ${times} and levels a function, want a list, or a schedule as levels`,
       );
-    checkSteps("classifierGuidance", times, x);
+    checkSteps("classifierGuidance", levels, times, x);
     return columnAtSteps(levels, x, times, { at });
   };
   const guided: Model & { readonly model: Model } = {

@@ -57,7 +57,7 @@ export function convertPrediction(
   expectArguments("convertPrediction", { x, times });
   for (const kind of [from, to]) expectPrediction("convertPrediction", kind);
   checkPredicted("convertPrediction", prediction, x);
-  checkSteps("convertPrediction", times, x);
+  checkSteps("convertPrediction", schedule, times, x, -1);
   if (from === to) return prediction;
   const combinationAt = (t: number) => {
     const level = levelAt(schedule, t);
@@ -137,7 +137,7 @@ export function predictionTarget(
   expectPrediction("predictionTarget", prediction);
   const { data, noise, times } = known;
   expectArguments("predictionTarget", { data, noise, times });
-  checkSteps("predictionTarget", times, data);
+  checkSteps("predictionTarget", schedule, times, data, -1);
   if (prediction === "noise") return noise;
   if (prediction === "data") return data;
   const column = (part: keyof Mix) =>

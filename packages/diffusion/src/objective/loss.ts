@@ -177,7 +177,7 @@ export function hybridLoss(
 
 function drawTimes(
   name: string,
-  { steps }: Schedule,
+  schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
   { timesteps, times }: Pick<TimedOptions, "timesteps" | "times">,
@@ -185,20 +185,13 @@ function drawTimes(
   checkBatch("loss", x0);
   if (times !== undefined) {
     if (timesteps) throw new Error(`${name}: both times and timesteps are given, want one of them`);
-    checkSteps(name, times, x0);
+    checkSteps(name, schedule, times, x0);
     return { times };
   }
-  const drawn = (timesteps ?? uniformTimes())(steps, x0.shape[0], rng, x0.backend);
-  checkSteps("timesteps", drawn.times, x0);
-  if (drawn.weights) checkDrawn(drawn.weights, x0);
+  const drawn = (timesteps ?? uniformTimes())(schedule.steps, x0.shape[0], rng, x0.backend);
+  checkSteps("timesteps", schedule, drawn.times, x0);
+  if (drawn.weights) checkTimes("timesteps", drawn.weights, x0, { what: "weights", dtypes: ["float32"] });
   return drawn;
-}
-
-function checkDrawn(weights: Times, x0: Tensor): void {
-  checkTimes("timesteps", weights, x0, { what: "weights", dtypes: ["float32"] });
-  if (weights instanceof Tensor) return;
-  const wrong = weights.findIndex((weight) => !Number.isFinite(weight));
-  if (wrong !== -1) throw new Error(`timesteps: weights[${wrong}] is ${weights[wrong]}, want finite numbers`);
 }
 
 /** [batch], the mean over each sample's elements. */

@@ -34,7 +34,7 @@ export function oracleModel(
       return times.map((t) => (typeof levels === "function" ? levels(t) : levelAt(levels, t)));
     if (typeof levels === "function")
       throw new Error(`oracleModel: times is ${times} and levels a function, want a list, or a schedule as levels`);
-    checkSteps("oracleModel", times, x);
+    checkSteps("oracleModel", levels, times, x);
     const scale = (key: "signal" | "noise") => atSteps(levels, x, times, { key, at: (t) => levelAt(levels, t)[key] });
     return { signal: scale("signal"), noise: scale("noise") };
   };

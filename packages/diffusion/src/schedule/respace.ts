@@ -45,7 +45,7 @@ export function respacedModel(model: Model, schedule: RespacedSchedule): Model &
   return {
     model,
     forward(x, times, conditioning) {
-      checkSteps("respacedModel", times, x);
+      checkSteps("respacedModel", schedule, times, x);
       if (!(times instanceof Tensor)) {
         const original = times.map((k) => pairs[k][0]);
         return model.forward(x, original, conditioning);

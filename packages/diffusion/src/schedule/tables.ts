@@ -44,9 +44,17 @@ export function scheduleTables(schedule: Schedule, backend: Backend): ScheduleTa
   };
 }
 
-/** @throws Error unless there is a step per sample: a list of numbers, or an int32 tensor on x's backend */
-export function checkSteps(name: string, times: Times, x: Tensor): void {
+/**
+ * @param first the first step that there is: −1 where the data count as one. Default 0
+ * @throws Error unless there is a step per sample: a list of steps of the schedule, or an int32 tensor on x's backend
+ */
+export function checkSteps(name: string, { steps }: Schedule, times: Times, x: Tensor, first: 0 | -1 = 0): void {
   checkTimes(name, times, x, { dtypes: ["int32"] });
+  if (times instanceof Tensor) return;
+  const wrong = times.findIndex((t) => !(Number.isInteger(t) && t >= first && t < steps));
+  if (wrong === -1) return;
+  const range = first === 0 ? `[0, ${steps - 1}]` : `[−1, ${steps - 1}], −1 for the data`;
+  throw new Error(`${name}: times[${wrong}] is ${times[wrong]}, want an integer in ${range}`);
 }
 
 /**

@@ -1,5 +1,6 @@
 // The steps of a table, each made once and checked: every row takes what is there, by weights that are numbers.
 
+import { wrongArgument } from "@pkg/tensor";
 import type { NoiseLevel } from "../../forward/level.ts";
 import { kept, type Row, type SolverStep, type StepTable } from "./step.ts";
 
@@ -15,7 +16,8 @@ export type StepAt = (index: number, remembered: number) => CheckedStep;
 /**
  * Makes and checks all steps of a run from the first one on. A run that starts elsewhere, with less memory, has its steps made as it
  * gets to them.
- * @throws Error for a row that takes what is not there or weighs it by no number, naming the step, the row and the quantity
+ * @throws Error for what is no step or no row, and for a row that takes what is not there or weighs it by no number, naming the step,
+ * the row and the quantity
  */
 export function checkedSteps(name: string, levels: readonly NoiseLevel[], table: StepTable): StepAt {
   const made = new Map<string, CheckedStep>();
@@ -23,8 +25,11 @@ export function checkedSteps(name: string, levels: readonly NoiseLevel[], table:
     const key = `${index} ${remembered}`;
     const known = made.get(key);
     if (known) return known;
-    const step = withoutZeros(table({ index, from: levels[index], to: levels[index + 1], remembered }));
-    checkStep(`${name}: step ${index}`, step, remembered);
+    const place = `${name}: step ${index}`;
+    const found = table({ index, from: levels[index], to: levels[index + 1], remembered });
+    checkRows(place, found);
+    const step = withoutZeros(found);
+    checkStep(place, step, remembered);
     made.set(key, step);
     return step;
   };
@@ -43,6 +48,30 @@ function withoutZeros({ rows, keep = [] }: SolverStep): CheckedStep {
     return [[quantity, { sum: Object.fromEntries(weighed.length > 0 ? weighed : terms) }]];
   });
   return { rows: Object.fromEntries(used), keep };
+}
+
+/** What a row may be, which plain JavaScript lets be anything. */
+const isRow = (row: unknown): boolean => {
+  if (row === undefined || typeof row === "string") return true;
+  if (typeof row !== "object" || row === null) return false;
+  const { ask, at, reads, sum, draw } = row as Record<string, unknown>;
+  if ("ask" in row)
+    return typeof ask === "string" && isObject(at) && (reads === undefined || reads === "noise" || reads === "score");
+  return isObject(sum) || draw === "normal";
+};
+
+const isObject = (value: unknown): boolean => typeof value === "object" && value !== null;
+
+function checkRows(place: string, step: SolverStep): void {
+  const { rows, keep = [] } = step ?? {};
+  if (!isObject(rows)) throw wrongArgument(place, "rows", rows, "an object: { data, next, … }");
+  if (!Array.isArray(keep)) throw wrongArgument(place, "keep", keep, "a list of names of quantities");
+  for (const [name, row] of Object.entries(rows)) {
+    if (isRow(row)) continue;
+    const wanted =
+      '{ ask, at }, with reads: "noise" or "score" or without, { sum }, { draw: "normal" } or the name of a quantity';
+    throw new Error(`${place}: row ${name} is ${JSON.stringify(row)}, want ${wanted}`);
+  }
 }
 
 function checkStep(place: string, { rows, keep }: CheckedStep, remembered: number): void {

@@ -1,5 +1,6 @@
 // What a solver is: its name, source and order, and the table of its steps. From the list of them (solvers/index.ts) follow tests and tables.
 
+import { wrongArgument } from "@pkg/tensor";
 import { expectArguments } from "../../arguments.ts";
 import type { DiscretePath } from "../../forward/discretePath.ts";
 import type { NoiseLevel } from "../../forward/level.ts";
@@ -55,19 +56,31 @@ export interface Solver<Path extends NoisePath = DiscretePath, Options extends o
  * Makes a solver of its table.
  * @returns a function of a path and options, which throws Error for a path of another kind, bad options, and a row that takes what is
  * not there
+ * @throws Error for an order that is not positive, and calls that are no integer from 1 on
  */
 export function defineSolver<Path extends NoisePath, Options extends object>(
   definition: SolverDefinition<Path, Options>,
 ): Solver<Path, Options> {
   expectArguments("defineSolver", { definition });
   const { name, source, order, calls, variants = {}, levels = (path: Path) => path.levels } = definition;
+  checkDeclared(name, definition);
+  for (const variant of Object.values(variants)) checkDeclared(name, { order, calls, ...variant });
   const defaults = {} as Options; // every option of a solver has a default
   const solver = (path: Path, options: Options = defaults): Sampler => {
     expectArguments(name, { path, options });
     const sampler = definition.instead?.(path, options);
-    return sampler ?? tableSampler(name, { levels: levels(path), path, table: definition.table(path, options) });
+    return sampler ?? tableSampler(name, { levels: levels(path), path, table: table(path, options) });
   };
-  const table = (path: Path, options: Options = defaults) => definition.table(path, options);
+  const table = (path: Path, options: Options = defaults) => {
+    const found = definition.table(path, options);
+    if (typeof found !== "function") throw wrongArgument(name, "table", found, "a function: (place) => step");
+    return found;
+  };
   Object.defineProperty(solver, "name", { value: name });
   return Object.assign(solver, { source, order, calls, variants, table });
+}
+
+function checkDeclared(name: string, { order, calls }: Declared): void {
+  if (!(order > 0 && Number.isFinite(order))) throw new Error(`${name}: order is ${order}, want a positive number`);
+  if (!(Number.isInteger(calls) && calls > 0)) throw new Error(`${name}: calls is ${calls}, want a positive integer`);
 }

@@ -36,7 +36,7 @@ export const FLAGS = {
     integer: true,
     isList: true,
   },
-  blocks: { help: "residual blocks a level", default: 1, range: [1, 100], integer: true },
+  blocks: { help: "residual blocks per level", default: 1, range: [1, 100], integer: true },
   attention: {
     help: "levels with attention, from 0; the middle always has it",
     default: "",

@@ -50,7 +50,7 @@ function remaining(schedule: Schedule, t: number): number {
   return (VARIANCE * noise) / (signal * VARIANCE + noise);
 }
 
-describe("L_T in bits a dimension, at data of 1", () => {
+describe("L_T in bits per dimension, at data of 1", () => {
   test.each([
     ["linear", linear(1000), 2.91e-5, 2],
     ["cosine", cosine(1000), 1.75e-9, 2],
@@ -222,7 +222,7 @@ describe("the hybrid loss", () => {
   });
   const [a, b] = [0.7, 0.1].map((value) => tensor(value, { backend: exact }));
 
-  test("is L_simple and λ times T E L_t in bits a dimension", async () => {
+  test("is L_simple and λ times T E L_t in bits per dimension", async () => {
     const draw = { rng: () => randomStream(12) };
     const whole = await hybridLoss(model(a, b), schedule, x0, draw.rng(), { lambda: 0.01 }).item();
     const simple = await hybridLoss(model(a, b), schedule, x0, draw.rng(), { lambda: 0 }).item();

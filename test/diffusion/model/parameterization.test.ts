@@ -113,7 +113,7 @@ test("the weights of the bound are the published ones", () => {
   expect(weight(schedule, "fixedSmall", 1)).toBeCloseTo(1 / (2 * (1 - 1e-4)), 12);
 });
 
-test("the prior's distance from N(0, 1) in bits a dimension, at data of 1, is the published one", () => {
+test("the prior's distance from N(0, 1) in bits per dimension, at data of 1, is the published one", () => {
   // ½ (variance + mean² − 1 − log variance) with variance 1 − ᾱ and mean √ᾱ
   const bits = (given: ReturnType<typeof linear>) =>
     (-0.5 * Math.log1p(-alphaBarAt(given, given.steps - 1))) / Math.LN2;

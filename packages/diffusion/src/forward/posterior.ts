@@ -65,7 +65,7 @@ export function posteriorLogVariance(
 }
 
 /**
- * The posterior's mean with ε in the place of x₀, (x_t − β / √(1 − ᾱ_t) ε) / √(1 − β) (Ho et al. 2020, eq. 11): what their
+ * The posterior's mean in terms of ε instead of x₀, (x_t − β / √(1 − ᾱ_t) ε) / √(1 − β) (Ho et al. 2020, eq. 11): what their
  * algorithm 2 states. It is `fromData · x̂₀ + fromNoisy · x_t` where x̂₀ is not clipped, and another value where it is.
  * @param x [batch, ...] at step t
  * @param noise of x's shape, true or predicted

@@ -6,7 +6,7 @@ import { expectArguments } from "../arguments.ts";
 
 /**
  * The labels, each replaced by null with a probability (Ho & Salimans 2022, algorithm 1: p_uncond, 0.1 to 0.2). Null has an embedding
- * of its own in `unet`: zeros in the place of a label could be a label's own value, and the network could not tell them apart.
+ * of its own in `unet`: zeros instead of a label could be a label's own value, and the network could not tell them apart.
  * @param rng one draw
  * @throws Error for a probability that is not in [0, 1]
  */

@@ -100,7 +100,7 @@ export function termsOf(
   return spoilt(terms, raw ? [predicted, raw] : [predicted]);
 }
 
-/** −log₂ p a dimension, of nats of the whole sample. @throws Error unless dimensions is a positive integer */
+/** −log₂ p per dimension, of nats of the whole sample. @throws Error unless dimensions is a positive integer */
 export function bitsPerDim(nats: number, dimensions: number): number {
   expectArguments("bitsPerDim", { nats });
   if (!(Number.isInteger(dimensions) && dimensions > 0))

@@ -23,7 +23,7 @@ export interface DiscretisedOptions {
   readonly levels?: number;
   /**
    * The normal distribution function. Default "exact"; "tanh" is ½ (1 + tanh(√(2/π) (x + 0.044715 x³))), as Ho et al.'s code and its
-   * descendants have it: −14.34 in the place of −13.12 nats at five standard deviations.
+   * descendants have it: −14.34 instead of −13.12 nats at five standard deviations.
    */
   readonly cdf?: "exact" | "tanh";
   /** The least probability, beyond which there is no gradient. Default 1e-12, as in that code; 0 for none, with "exact" alone. */

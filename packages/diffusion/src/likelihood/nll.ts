@@ -19,7 +19,7 @@ export interface NllOptions extends ReverseProcess, Pick<Conditioning, "labels">
   readonly repeats?: number;
 }
 
-/** The bound on −log p(x₀) and what it is made of. Everything but `nats` is in bits a dimension. */
+/** The bound on −log p(x₀) and what it is made of. Everything but `nats` is in bits per dimension. */
 export interface Nll {
   /** The bound, the sum of its parts. */
   readonly total: Estimate;

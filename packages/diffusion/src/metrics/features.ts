@@ -1,4 +1,4 @@
-// What the metrics take: one feature vector a sample, as rows of numbers on the host.
+// What the metrics take: one feature vector per sample, as rows of numbers on the host.
 
 /** Rows of equal length: feature vectors, such as a network's last hidden layer, or probabilities of classes. */
 export type Features = readonly ArrayLike<number>[];

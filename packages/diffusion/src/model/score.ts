@@ -13,7 +13,7 @@ export type NoisyScore = (x: Tensor, sigmas: readonly number[]) => Tensor;
 
 /**
  * s = −∇ₓE, the score of p ∝ exp(−E); the normalising constant falls out. Differentiable again, so that E can be trained through it.
- * @param energy one energy a sample: [batch, ...] → [batch]; what else it takes (σ, say) the score takes too
+ * @param energy one energy per sample: [batch, ...] → [batch]; what else it takes (σ, say) the score takes too
  * @throws ShapeError from the score when the energies are not [batch]
  */
 export function scoreOfEnergy<Rest extends readonly unknown[]>(

@@ -105,7 +105,7 @@ export function noisePrediction(
 }
 
 /**
- * The variational bound L_T + Σ L_{t−1} + L_0 from one step a sample, in bits a dimension: L_T + T E_t L_t (Ho et al. 2020, eq. 5;
+ * The variational bound L_T + Σ L_{t−1} + L_0 from one step per sample, in bits per dimension: L_T + T E_t L_t (Ho et al. 2020, eq. 5;
  * Nichol & Dhariwal 2021, eq. 4). Its expectation is what `nll` sums up. Losses with few steps vary: draw them with `lossAwareTimes`.
  * @param x0 [batch, ...], on the grid of the decoder
  * @returns []
@@ -130,7 +130,7 @@ export function boundLoss(
 }
 
 /**
- * L_simple + λ L_vlb for a model with learned variances (Nichol & Dhariwal 2021, section 3.1): L_vlb = T E_t L_t in bits a dimension,
+ * L_simple + λ L_vlb for a model with learned variances (Nichol & Dhariwal 2021, section 3.1): L_vlb = T E_t L_t in bits per dimension,
  * without L_T, and with the mean held fixed, so that it trains the variances alone. λ = 0.001 is their code's T / 1000 on L_t.
  * @param x0 [batch, ...], on the grid of the decoder
  * @param options variance: learnedRange() by default

@@ -1,4 +1,4 @@
-// One number a sample: spread over a batch, or summed from it.
+// One number per sample: spread over a batch, or summed from it.
 
 import { ShapeError, type Tensor, tensor } from "@pkg/tensor";
 import { expectKind } from "../arguments.ts";

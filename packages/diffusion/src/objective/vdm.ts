@@ -36,7 +36,7 @@ export function linearGamma(options: { readonly start?: number; readonly end?: n
 }
 
 /**
- * The diffusion loss, in nats a dimension: ½ E γ′(t) ‖ε − ε̂‖² for t in [0, 1] (Kingma et al. 2021, eq. 17), or
+ * The diffusion loss, in nats per dimension: ½ E γ′(t) ‖ε − ε̂‖² for t in [0, 1] (Kingma et al. 2021, eq. 17), or
  * ½ T E (e^(γ(t) − γ(s)) − 1) ‖ε − ε̂‖² for t = 1/T, …, 1 and s = t − 1/T (eq. 14). Times are spread over the batch with one draw.
  * @param model predicts the noise
  * @param x0 [batch, ...]

@@ -28,7 +28,7 @@ export interface TableOptions {
 }
 
 /**
- * A schedule of one's own.
+ * A schedule by its β.
  * @throws Error naming the first β that is not in (0, 1], or whose noise float32 cannot hold
  */
 export function fromBetas(betas: ArrayLike<number>, options: TableOptions = {}): Schedule {

@@ -56,7 +56,7 @@ export const bound: Experiment = {
       `${mean.toFixed(3)} ± ${standardError.toFixed(3)}`;
     return {
       text: [
-        `Two Gaussians in the plane, ${STEPS} steps, ${DATA} points, in bits a dimension (densities: they may be below 0). The exact −log₂ p is ${entropy.toFixed(3)}: what is above it is the bound's gap and the network's error.`,
+        `Two Gaussians in the plane, ${STEPS} steps, ${DATA} points, in bits per dimension (densities: they may be below 0). The exact −log₂ p is ${entropy.toFixed(3)}: what is above it is the bound's gap and the network's error.`,
       ],
       tables: [
         {
@@ -78,7 +78,7 @@ export const bound: Experiment = {
       charts: [
         lines(
           "Terms by step",
-          { x: "t", y: "bits a dimension", logX: true, logY: true },
+          { x: "t", y: "bits per dimension", logX: true, logY: true },
           Object.fromEntries(
             Object.entries(results).map(([name, { terms }]) => [
               name,

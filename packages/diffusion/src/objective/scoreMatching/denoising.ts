@@ -22,7 +22,7 @@ export interface DenoisingOptions extends GivenNoise {
  *
  * With `controlVariate` it is E[½‖s(x̃)‖² + (s(x̃) − s(x))·ε / σ] + ½ d / σ², of the same expectation (Wang et al. 2020): for σ → 0 the
  * second term becomes εᵀ∇s ε, Hutchinson's estimate, and the objective `slicedScoreMatchingVR` but for the constant.
- * @param score also gets σ, once a sample; one that was trained at a single σ need not take it
+ * @param score also gets one σ per sample; one that was trained at a single σ need not take it
  * @param x [batch, ...], drawn from p
  * @param sigma the standard deviation of the noise, above 0
  * @param rng takes one draw, ε

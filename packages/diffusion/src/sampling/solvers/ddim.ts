@@ -1,4 +1,4 @@
-// DDIM: fewer steps, and none of the noise unless asked for.
+// DDIM: ancestral sampling with fewer steps, and without noise unless asked for.
 
 import { scheduledLevels } from "../../forward/discretePath.ts";
 import type { NoisePath } from "../../forward/path.ts";
@@ -14,8 +14,8 @@ export interface DdimOptions {
   /** 0 is deterministic, 1 as noisy as ancestral sampling. In [0, 1], by default 0. */
   readonly eta?: number;
   /**
-   * Whether ε̂ follows from x̂₀ after it was clipped, so that both still make up x_t (guided-diffusion; `use_clipped_model_output` of
-   * diffusers, off there). Default true; false keeps the model's own, which guidance leads astray. It matters with a clip alone.
+   * Whether ε̂ is computed from the clipped x̂₀, so that both still make up x_t (guided-diffusion; `use_clipped_model_output` of
+   * diffusers, off there). Default true. With false ε̂ is the model's, which is wrong under strong guidance. Without a clip both agree.
    */
   readonly rederiveNoise?: boolean;
 }
@@ -42,7 +42,7 @@ export const ddim = defineSolver({
       const noise = isRederived ? "derived" : "data.noise";
       const isNoisy = eta > 0 && !endsAtData(place);
       const variance = isNoisy ? eta ** 2 * posteriorVariance(path, from, to) : 0;
-      // Rounding may leave a difference of −1e-17 where it is 0.
+      // Rounding may make −1e-17 of 0.
       const mean = { data: to.signal, [noise]: Math.sqrt(Math.max(0, to.noise ** 2 - variance)) };
       if (!isNoisy) return { rows: { ...found, next: sum(mean) } };
       return { rows: { ...found, added: draw, next: sum({ ...mean, added: Math.sqrt(variance) }) } };

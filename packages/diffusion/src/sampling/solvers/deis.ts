@@ -16,7 +16,7 @@ import { interpolatoryWeights } from "../table/weights.ts";
 export interface DeisOptions {
   /** How many estimates a step has, in [1, 4]: order 1 is DDIM. Default 3. */
   readonly order?: number;
-  /** What the polynomials are in: t (tAB-DEIS; default), or log σ, as diffusers has it. In σ they make `lms`. */
+  /** The variable of the polynomials: t (tAB-DEIS; default), or log σ, as in diffusers. Polynomials in σ make `lms`. */
   readonly over?: "time" | "log sigma";
   /** Whether the last steps are of order …, 2, 1. Default true. */
   readonly lowerOrderFinal?: boolean;
@@ -24,7 +24,7 @@ export interface DeisOptions {
 
 /**
  * x′/signal′ = x/signal + Σ_j w_j ε̂_j with w_j = ∫ of Lagrange's polynomials through the last `order` levels over dσ (Zhang & Chen
- * 2023, eq. 14 and 15). The first steps have as many estimates as there were steps; the one to the data has one.
+ * 2023, eq. 14 and 15). The first steps use the estimates that there are by then, the step to the data one.
  * Memory: earlier ε̂, the newest first.
  * @throws Error for another order
  */
@@ -62,7 +62,7 @@ export const deis = defineSolver({
   },
 });
 
-/** How finely a step is divided: each panel is exact for polynomials of degree 5, and paths are smooth or nearly so. */
+/** The number of panels per step. Each panel is exact for polynomials of degree 5; paths are smooth or nearly so. */
 const PANELS = 32;
 
 /** The points and weights of Gauss and Legendre on [0, 1]. */

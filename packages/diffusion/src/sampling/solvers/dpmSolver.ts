@@ -10,11 +10,11 @@ import { defineSolver } from "../table/solver.ts";
 import { ask, type Row } from "../table/step.ts";
 import { along, noiseIn } from "../table/terms.ts";
 
-/** The order of DPM-Solver, and what it extrapolates. */
+/** The order of DPM-Solver, and the quantity that it extrapolates. */
 export interface DpmSolverOptions {
-  /** As many calls of the model per step, in [1, 3]. Default 3. */
+  /** The order, which is also the number of calls of the model per step, in [1, 3]. Default 3. */
   readonly order?: number;
-  /** What is taken to be a polynomial in λ: ε̂ (DPM-Solver; default), or x̂₀ (DPM-Solver++, which stays stable under guidance). */
+  /** The polynomial in λ is one of ε̂ (DPM-Solver; default), or of x̂₀ (DPM-Solver++, which stays stable under guidance). */
   readonly of?: Integrand;
 }
 

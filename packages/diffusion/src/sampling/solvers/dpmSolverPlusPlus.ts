@@ -17,7 +17,7 @@ export interface DpmSolverPlusPlusOptions {
   readonly order?: number;
   /** The form of steps with two estimates: "midpoint" (the paper's 2M; default) or "heun", exact for x̂₀ linear in λ. */
   readonly form?: "midpoint" | "heun";
-  /** 0 for the ODE (default), 1 for the reverse SDE (SDE-DPM-Solver++), between them or beyond for less or more new noise. */
+  /** η: 0 for the ODE (default), 1 for the reverse SDE (SDE-DPM-Solver++). Other values add less or more noise. */
   readonly eta?: number;
   /** The standard deviation of the new noise. Default 1; other values leave the marginals. */
   readonly scale?: number;
@@ -28,7 +28,7 @@ export interface DpmSolverPlusPlusOptions {
 /**
  * With h = λ′ − λ: x′ = noise′/noise e^{−ηh} x + signal′ Σ_j w_j x̂₀_j + noise′ √(1 − e^{−2ηh}) z, where w integrates e^{−(1+η)(λ′−λ)}
  * times the polynomial in λ through the last `order` estimates (Lu et al. 2022b, algorithm 2, and section 6 for the SDE). The first
- * steps have as many estimates as there were steps; the one to the data, where λ is infinite, has one: x′ = x̂₀.
+ * steps use the estimates that there are by then; the one to the data, where λ is infinite, uses one: x′ = x̂₀.
  * Memory: earlier x̂₀, the newest first.
  * @throws Error for another order, or eta or scale below 0
  */

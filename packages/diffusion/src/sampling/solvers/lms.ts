@@ -18,7 +18,7 @@ export interface LmsOptions {
 
 /**
  * The linear multistep method of k-diffusion: x′/signal′ = x/signal + Σ_j w_j ε̂_j with w_j = ∫_σ^σ′ of Lagrange's polynomials
- * through the last `order` levels, integrated in closed form. The first steps have as many estimates as there were steps. It is
+ * through the last `order` levels, integrated in closed form. The first steps use the estimates that there are by then. It is
  * DEIS with polynomials in σ (ρAB-DEIS, Zhang & Chen 2023).
  * Memory: earlier ε̂, the newest first.
  * @throws Error for another order

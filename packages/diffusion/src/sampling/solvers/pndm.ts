@@ -1,4 +1,4 @@
-// PNDM: pseudo linear multistep steps after a start with Runge and Kutta's, or with Heun's.
+// PNDM: pseudo linear multistep steps after a start by Runge and Kutta's method, or by Heun's.
 
 import { type NoiseLevel, sigmaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
@@ -13,7 +13,7 @@ import { evenMoments, interpolatoryWeights } from "../table/weights.ts";
 /** How PNDM starts. */
 export interface PndmOptions {
   /**
-   * How the first steps are done: three of Runge and Kutta's with four calls of the model each (Liu et al. 2022), or one of Heun's
+   * The first steps: three of Runge and Kutta's with four calls of the model each (Liu et al. 2022), or one of Heun's
    * and then as many estimates as there are (PLMS of latent diffusion; diffusers' `skip_prk_steps`). Default "runge-kutta".
    */
   readonly start?: "runge-kutta" | "heun";
@@ -55,7 +55,7 @@ export const pndm = defineSolver({
 
 type Stages = Readonly<Record<string, Row>>;
 
-/** A further ε̂: of x moved by an earlier one. */
+/** Another ε̂, of x moved along an earlier one. */
 function stage(k: number, noise: string, from: NoiseLevel, to: NoiseLevel): Stages {
   return {
     [`x${k}`]: alongNoise("x", [noise], from, to),

@@ -1,4 +1,4 @@
-// The reverse diffusion sampler: the forward chain's own steps, turned round.
+// The reverse diffusion sampler: the steps of the forward chain, reversed.
 
 import type { NoisePath } from "../../forward/path.ts";
 import { endsAtData } from "../table/levels.ts";

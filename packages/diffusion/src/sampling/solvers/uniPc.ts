@@ -1,4 +1,4 @@
-// UniPC: a multistep predictor, corrected when the model was asked at the place it predicted.
+// UniPC: a multistep predictor, and a corrector that uses the model's answer at the predicted place.
 
 import { lambdaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";

@@ -1,4 +1,4 @@
-// Ancestral steps on any path: how far the ODE is followed, and how much new noise makes up for the rest.
+// Ancestral steps on any path: the ODE to a level below the next one, and new noise up to it.
 
 import { type NoiseLevel, sigmaOf } from "../../forward/level.ts";
 import { checkNonNegative } from "./checkOptions.ts";
@@ -13,7 +13,7 @@ export interface AncestralNoise {
   readonly scale?: number;
 }
 
-/** A step in two parts: to less noise than the next level has, and up to it again. */
+/** A step in two parts: down to less noise than the next level's, and up to it again. */
 export interface AncestralSplit {
   /** The level with σ_down and the next level's signal. */
   readonly down: NoiseLevel;

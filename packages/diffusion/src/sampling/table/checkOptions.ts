@@ -1,4 +1,4 @@
-// What options of solvers have to be.
+// Checks of the solvers' options.
 
 /** @throws Error unless the order is an integer from 1 to `highest` */
 export function checkOrder(name: string, order: number, highest: number): void {

@@ -10,12 +10,12 @@ export interface CheckedStep {
   readonly keep: readonly string[];
 }
 
-/** The step at an index, where so many tensors are remembered. */
+/** The step at an index, for a number of tensors in memory. */
 export type StepAt = (index: number, remembered: number) => CheckedStep;
 
 /**
- * Makes and checks all steps of a run from the first one on. A run that starts elsewhere, with less memory, has its steps made as it
- * gets to them.
+ * Makes and checks all steps of a run from the first one on. The steps of a run that starts elsewhere, with less memory, are made when
+ * it gets to them.
  * @throws Error for what is no step or no row, and for a row that takes what is not there or weighs it by no number, naming the step,
  * the row and the quantity
  */
@@ -38,7 +38,7 @@ export function checkedSteps(name: string, levels: readonly NoiseLevel[], table:
   return stepAt;
 }
 
-/** The step without terms of weight 0, which would make NaN of a quantity that is infinite. Where all weights are 0, the sum is 0. */
+/** The step without terms of weight 0: 0 times an infinite quantity would be NaN. If all weights are 0, the terms stay. */
 function withoutZeros({ rows, keep = [] }: SolverStep): CheckedStep {
   const used = Object.entries(rows).flatMap(([quantity, row]): (readonly [string, Row])[] => {
     if (row === undefined) return [];

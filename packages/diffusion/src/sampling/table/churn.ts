@@ -1,11 +1,11 @@
-// EDM's churn: noise that a step adds before it takes more away.
+// EDM's churn: noise that a step adds before it removes more.
 
 import { type NoiseLevel, sigmaOf } from "../../forward/level.ts";
 import type { NoisePath } from "../../forward/path.ts";
 import { checkNonNegative } from "./checkOptions.ts";
 import { draw, type Row, sum } from "./step.ts";
 
-/** How much noise each step adds before it takes more away; by default none. */
+/** How much noise each step adds before it removes more; by default none. */
 export interface Churn {
   /** S_churn, over all steps. Default 0. */
   readonly churn?: number;

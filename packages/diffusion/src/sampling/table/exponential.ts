@@ -6,13 +6,13 @@ import { weighted } from "./terms.ts";
 import { exponentialMoments, interpolatoryWeights } from "./weights.ts";
 
 /**
- * What is taken to be a polynomial: x̂₀ (DPM-Solver++: x / noise moves by ∫ x̂₀ de^λ), or ε̂ (DPM-Solver: x / signal moves by
+ * What the step takes as a polynomial in λ: x̂₀ (DPM-Solver++: x / noise moves by ∫ x̂₀ de^λ), or ε̂ (DPM-Solver: x / signal moves by
  * ∫ ε̂ de^−λ).
  */
 export type Integrand = "data" | "noise";
 
 /**
- * What stands for the moment h ∫ e^{−h(1−s)} s ds of a slope: itself, or B(h) / 2 with UniPC's B₁ = h ("bh1") or
+ * How the moment h ∫ e^{−h(1−s)} s ds of a slope is computed: exactly, or as B(h) / 2 with UniPC's B₁ = h ("bh1") or
  * B₂ = 1 − e^−h ("bh2"; the midpoint form of DPM-Solver). They differ by O(h²).
  */
 export type SlopeMoment = "exact" | "bh1" | "bh2";
@@ -25,7 +25,7 @@ export interface ExponentialStep {
   readonly of: Integrand;
   /** Default "exact". */
   readonly slope?: SlopeMoment;
-  /** How much noise the step takes away beyond the ODE's, for new noise to take its place; only of data. Default 0. */
+  /** η: how much more noise than the ODE the step removes, which new noise replaces; only with `of: "data"`. Default 0. */
   readonly eta?: number;
 }
 

@@ -1,8 +1,8 @@
-// Which steps are of order 1 for where they lead.
+// Which steps have to be of order 1: those to the data, and those in which σ falls far.
 
 import { type NoiseLevel, sigmaOf } from "../../forward/level.ts";
 
-/** What tells where a step leads. */
+/** The levels at the ends of a step. */
 interface Ends {
   readonly from: NoiseLevel;
   readonly to: NoiseLevel;
@@ -15,9 +15,9 @@ export function endsAtData({ to }: Ends): boolean {
 
 /**
  * Whether σ falls from above 100 to less than a sixteenth of it, as in the first steps on cosine, sigmoid and zero-terminal schedules.
- * Methods that ask the model within the step, or at its end, multiply by about σ / σ′ what x̂₀ changes by, rounding included, once a stage:
- * by 1,600 from 20,000 to 13; and moved by way of ε̂, x is a difference of numbers as large. Such steps are to be Euler's by way of x̂₀
- * (`along`), which hardly changes up there: it is nearly the mean of the data.
+ * Methods that ask the model within the step, or at its end, multiply the change of x̂₀, rounding included, by about σ / σ′ per stage:
+ * by 1,600 from 20,000 to 13. By way of ε̂, the next x is a difference of numbers of that size. So these steps are Euler's by way of x̂₀
+ * (`along`), which hardly changes at such σ: it is nearly the mean of the data.
  */
 export function fallsFar({ from, to }: Ends): boolean {
   const sigma = sigmaOf(from);

@@ -1,9 +1,9 @@
-// What solvers that look back have in common: the estimates that steps hand on, and how many of them a step may use.
+// What multistep solvers share: the estimates that a step hands to the next, and how many of them a step may use.
 
 import type { NoiseLevel } from "../../forward/level.ts";
 import { kept, type StepPlace } from "./step.ts";
 
-/** The names of the newest estimates, the newest first: the step's own, and what is remembered. The next step is to get these. */
+/** The names of the newest estimates, the newest first: the step's own, and those in memory. The next step gets these. */
 export function newest(estimate: string, { remembered }: StepPlace, count: number): string[] {
   return [estimate, ...Array.from({ length: remembered }, (_, k) => kept(k))].slice(0, count);
 }
@@ -20,7 +20,7 @@ export function places(
   return Array.from({ length: count }, (_, k) => (coordinate(levels[index - k]) - start) / step);
 }
 
-/** The order of a step: no more than earlier estimates and, where the last steps are to be of lower order, than steps are left. */
+/** The order of a step: at most the number of estimates and, with `lowerOrderFinal`, the number of steps that are left. */
 export function orderAt(
   levels: readonly NoiseLevel[],
   index: number,

@@ -6,8 +6,8 @@ import type { NoisePath } from "../../forward/path.ts";
 import { posterior } from "../../forward/posterior.ts";
 
 /**
- * β̃ = (noise² − r² noise′²) noise′² / noise² with r = signal / signal′: of q(x′ | x, x₀) for x = r x′ + …. Between steps of a schedule it
- * comes from β, which keeps the digits that this difference loses.
+ * β̃ = (noise² − r² noise′²) noise′² / noise² with r = signal / signal′: of q(x′ | x, x₀) for x = r x′ + …. Between steps of a schedule
+ * it is computed from β, which keeps the digits that this difference loses.
  */
 export function posteriorVariance(
   path: NoisePath & Partial<Pick<DiscretePath, "schedule">>,

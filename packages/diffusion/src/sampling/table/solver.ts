@@ -1,4 +1,4 @@
-// What a solver is: its name, source and order, and the table of its steps. From the list of them (solvers/index.ts) follow tests and tables.
+// A solver: its name, source and order, and the table of its steps. Tests and documents follow from the list (solvers/index.ts).
 
 import { wrongArgument } from "@pkg/tensor";
 import { expectArguments } from "../../arguments.ts";
@@ -9,11 +9,11 @@ import type { Sampler } from "../sampler.ts";
 import type { StepTable } from "./step.ts";
 import { tableSampler } from "./tableSampler.ts";
 
-/** What a solver declares of itself, for its default options or for others. */
+/** What a solver declares for its default options, and for others. */
 interface Declared {
-  /** p, where the error falls as steps^−p: of samples of one start, or of the variance where steps add noise. */
+  /** p, where the error falls as steps^−p: the error of samples from one start, or of the variance where steps add noise. */
   readonly order: number;
-  /** Calls of the model per step, once earlier estimates are there. */
+  /** Calls of the model per step, after the first steps of a multistep method. */
   readonly calls: number;
 }
 
@@ -25,7 +25,7 @@ export interface SolverVariant<Options extends object> extends Partial<Declared>
 
 /** How a solver is defined. */
 export interface SolverDefinition<Path extends NoisePath, Options extends object> extends Declared {
-  /** That of its export: `solverNamed` finds it by this name. */
+  /** The name of its export, by which `solverNamed` finds it. */
   readonly name: string;
   /** Author, year, and the place in their text. */
   readonly source: string;
@@ -35,7 +35,7 @@ export interface SolverDefinition<Path extends NoisePath, Options extends object
   levels?(path: NoInfer<Path>): readonly NoiseLevel[];
   /** The steps as data. @throws Error for bad options */
   table(path: Path, options: Options): StepTable;
-  /** A sampler for options that have no table, such as a variance that the model tells. */
+  /** A sampler for options that have no table, such as a learned variance. */
   instead?(path: Path, options: NoInfer<Options>): Sampler | undefined;
 }
 

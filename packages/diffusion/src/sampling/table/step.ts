@@ -1,17 +1,17 @@
-// A step of a solver as data: which quantities it finds, in order, and which of them are the next x and the memory.
+// A step of a solver as data: the quantities that it computes, in order, the next x and the memory among them.
 
 import type { NoiseLevel } from "../../forward/level.ts";
 
-/** Σ weight · quantity by the quantities' names, added in this order: { x: 0.9, data: 0.1 }. Terms of weight 0 are left out, where there are others. */
+/** Σ weight · quantity by the quantities' names, in the order of addition: { x: 0.9, data: 0.1 }. Terms of weight 0 are left out if there are others. */
 export type Terms = Readonly<Record<string, number>>;
 
 /** A call of the model: x̂₀ of a quantity at a level. With `reads`, also ε̂ or the score of the same call, as `<name>.noise`, `<name>.score`. */
 export interface Ask {
-  /** The quantity that stands at the level, by its name. */
+  /** The name of the quantity that stands at the level. */
   readonly ask: string;
   /** The level at which the model is asked. */
   readonly at: NoiseLevel;
-  /** What else is read from the same prediction. */
+  /** What else to read from the same prediction. */
   readonly reads?: "noise" | "score";
 }
 
@@ -21,21 +21,21 @@ export interface Sum {
   readonly sum: Terms;
 }
 
-/** New noise of x's shape, drawn where it stands among the rows. */
+/** New noise of x's shape, drawn at this row's place in the order. */
 export interface Draw {
   /** The distribution of the noise. */
   readonly draw: "normal";
 }
 
-/** How a quantity is found; a name stands for the quantity of that name. */
+/** How a quantity is computed; a name alone is the quantity of that name. */
 export type Row = Ask | Sum | Draw | string;
 
 /**
- * One step of a general linear method (Butcher 2006), with noise. Each row finds a quantity from x, memory[0], memory[1], … and the rows
- * above it. Rows become one dispatch each, with the roundings of one, so a table says what is computed to the last bit.
+ * One step of a general linear method (Butcher 2006), with noise. Each row computes a quantity from x, memory[0], memory[1], … and the
+ * rows above it. Each row is one dispatch, so the table determines the result to the last bit.
  */
 export interface SolverStep {
-  /** The quantities in the order in which they are found. */
+  /** The quantities in the order of computation. */
   readonly rows: {
     /** x̂₀, the estimate of the data that the step shows. */
     readonly data: Row;
@@ -44,7 +44,7 @@ export interface SolverStep {
     /** Rows that are undefined are left out. */
     readonly [name: string]: Row | undefined;
   };
-  /** What the next step finds as memory[0], memory[1], …, by name. Default: nothing. */
+  /** The names of the quantities that the next step gets as memory[0], memory[1], …. Default: none. */
   readonly keep?: readonly string[];
 }
 
@@ -52,11 +52,11 @@ export interface SolverStep {
 export interface StepPlace {
   /** The index of the step in the run, from 0. */
   readonly index: number;
-  /** The level where x stands. */
+  /** The level of x. */
   readonly from: NoiseLevel;
-  /** The level where the step leads. */
+  /** The level of the next x. */
   readonly to: NoiseLevel;
-  /** How many tensors the step before kept: 0 at the first step, and where a run starts or jumps without memory. */
+  /** How many tensors the step before kept: 0 at the first step, and where a run starts without memory. */
   readonly remembered: number;
 }
 
@@ -76,7 +76,7 @@ export function sum(terms: Terms): Sum {
 /** A draw of noise as a row. */
 export const draw: Draw = { draw: "normal" };
 
-/** The name of what was kept k-th. */
+/** The name of the k-th quantity in memory. */
 export function kept(k: number): string {
   return `memory[${k}]`;
 }

@@ -1,4 +1,4 @@
-// The driver: runs the table of a solver. The one place where rows become tensors.
+// Runs the table of a solver: here alone rows become tensors.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
 import type { NoiseLevel } from "../../forward/level.ts";
@@ -7,7 +7,7 @@ import type { Sampler, SamplerCall } from "../sampler.ts";
 import { checkedSteps } from "./checkedSteps.ts";
 import { type Ask, kept, type StepTable } from "./step.ts";
 
-/** @throws Error for a row that takes what is not there */
+/** @throws Error for a row that takes a quantity that is not there */
 export function tableSampler(
   name: string,
   {
@@ -42,7 +42,7 @@ export function tableSampler(
   };
 }
 
-/** What a call of the model tells, by what follows the name of its row. */
+/** What a call of the model gives, by what follows the name of its row. */
 function asked(
   path: NoisePath,
   { at: level, reads }: Ask,

@@ -1,17 +1,17 @@
-// Moves of x between two levels while estimates stay: the sums that solvers of the probability-flow ODE are made of.
+// Moves of x from one level to another with constant estimates: the sums in solvers of the probability-flow ODE.
 
 import type { NoiseLevel } from "../../forward/level.ts";
 import { type Sum, sum } from "./step.ts";
 
-/** Where x gets to at another level when x̂₀ (and with it ε̂) stays: signal′ x̂₀ + noise′ ε̂, by way of x̂₀. */
+/** x at another level if x̂₀ and ε̂ stay: signal′ x̂₀ + noise′ ε̂, by way of x̂₀. */
 export function along(x: string, data: string, from: NoiseLevel, to: NoiseLevel): Sum {
   const ratio = to.noise / from.noise;
   return sum({ [x]: ratio, [data]: to.signal - from.signal * ratio });
 }
 
 /**
- * The same by way of ε̂ = Σ_j share_j noise_j: also from the data, where x says nothing of the noise.
- * @param shares that add up to 1; by default of one estimate
+ * The same by way of ε̂ = Σ_j share_j noise_j. It also works from the data, where x tells nothing about the noise.
+ * @param shares weights that add up to 1; by default of one estimate
  */
 export function alongNoise(
   x: string,

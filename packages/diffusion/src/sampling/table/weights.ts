@@ -1,4 +1,4 @@
-// Weights of estimates that were made at several places: they integrate the polynomial through those places exactly.
+// Weights of estimates at several places, which integrate the polynomial through those places exactly.
 
 /**
  * The w with Σ_j w_j p(node_j) = Σ_k p_k moment_k for every polynomial p(s) = Σ_k p_k s^k of a degree below the number of nodes.

@@ -1,4 +1,4 @@
-// Ancestral sampling where the model tells the variance of a step, or something moves its mean: no table of numbers covers these.
+// Ancestral sampling with a learned variance, or with a shift of the mean: a table of numbers cannot hold these.
 
 import type { Conditioning } from "@pkg/nn";
 import { type Tensor, tensor, weightedSum } from "@pkg/tensor";
@@ -15,7 +15,7 @@ import type { Sampler } from "../sampler.ts";
  */
 export type MeanShift = (step: {
   readonly x: Tensor;
-  /** Where x stands, and where the step leads. */
+  /** The level of x, and that of the next x. */
   readonly level: NoiseLevel;
   readonly next: NoiseLevel;
   readonly mean: Tensor;

@@ -9,7 +9,7 @@ import { checkStepSize, langevinStep } from "./langevin.ts";
 export interface AnnealedLangevinOptions {
   /** ε, the step at the last level σ_L, of x's unit squared; see `annealedStep` for how to choose it. */
   readonly stepSize: number;
-  /** n, Langevin steps a level. Default 5 (NCSNv2 on CIFAR-10; 100 in NCSN). */
+  /** n, Langevin steps per level. Default 5 (NCSNv2 on CIFAR-10; 100 in NCSN). */
   readonly stepsPerLevel?: number;
   /** Whether a last step goes to the data by x̂₀ = x + σ_L² s, without which σ_L of noise stays. Default true. */
   readonly denoise?: boolean;
@@ -21,14 +21,14 @@ export interface AnnealedLangevinOptions {
  * NCSNv2's choice for CIFAR-10: 232 levels from 50 to 0.01, ε = 6.2e-6, n = 5.
  *
  * Started from N(0, σ₁² I); the papers start from uniform noise in [0, 1], which σ₁ makes them forget.
- * @throws Error for ε ≤ 0, and fewer than one step a level
+ * @throws Error for ε ≤ 0, and fewer than one step per level
  */
 export function annealedLangevin(path: NoisePath, options: AnnealedLangevinOptions): Sampler {
   expectArguments("annealedLangevin", { path, options });
   const { stepSize, stepsPerLevel = 5, denoise = true } = options;
   checkStepSize("annealedLangevin", stepSize);
   if (!(Number.isInteger(stepsPerLevel) && stepsPerLevel >= 1))
-    throw new Error(`annealedLangevin: ${stepsPerLevel} steps a level, want a positive integer`);
+    throw new Error(`annealedLangevin: ${stepsPerLevel} steps per level, want a positive integer`);
   const noisy = path.levels.filter(({ noise }) => noise > 0);
   const last = noisy[noisy.length - 1];
   const walked = noisy.flatMap((level) => new Array<typeof level>(stepsPerLevel).fill(level));

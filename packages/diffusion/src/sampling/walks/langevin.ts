@@ -22,7 +22,7 @@ export interface ScoreWalkOptions {
 
 /**
  * x′ = x + τ s(x): to the nearest mode, and always to the same one from the same start.
- * On N(m, s²) the distance to m shrinks by 1 − τ/s² a step; it grows for τ > 2 s².
+ * On N(m, s²) the distance to m shrinks by the factor 1 − τ/s² per step; it grows for τ > 2 s².
  * @throws Error for steps < 1 and τ ≤ 0
  */
 export function gradientAscent(options: ScoreWalkOptions): Sampler {

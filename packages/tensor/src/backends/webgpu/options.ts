@@ -8,9 +8,9 @@ export const TIMEOUT = 300;
 
 /** Options of the `webgpu` backend. */
 export interface WebgpuOptions {
-  /** A device of one's own; without it one is requested, with the adapter's limits. */
+  /** The device to use. Default: one is requested, with the adapter's limits. */
   readonly device?: PlatformDevice;
-  /** An adapter of one's own to request the device from. */
+  /** The adapter to request the device from. */
   readonly adapter?: PlatformAdapter;
   /** The bytes it may hold. Default 4 GiB on software adapters, 64 GiB on others: WebGPU does not tell a GPU's memory. */
   readonly budget?: number;

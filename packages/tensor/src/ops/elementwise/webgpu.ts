@@ -83,7 +83,7 @@ export const sumWeightedWebgpu: WebgpuRule<SumWeightedAttrs> = {
     return Array.from({ length: passes }, (_, call) => {
       const added = partOf(inputs, call);
       const summed = call === 0 ? added : [sums[(call - 1) % 2], ...added];
-      // The kernel declares all inputs there may be; the first is bound in the place of those that are not there.
+      // The kernel declares all inputs there may be; the first is bound instead of those that are not there.
       const operands = Array.from({ length: MAX_SUMMED }, (_, k) => summed[k] ?? summed[0]);
       return {
         kernel: weightedSumKernel,

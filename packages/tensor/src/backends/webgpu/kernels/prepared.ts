@@ -84,7 +84,7 @@ export class PreparedCalls {
     attrs: Attrs,
   ): Prepared {
     if (!op.webgpu) throw new Error(`${op.name}: has no webgpu rule`);
-    // Objects in the place of the operands' buffers: unlike these they are distinct even where one tensor is two operands.
+    // Objects instead of the operands' buffers: unlike these they are distinct even where one tensor is two operands.
     const standIns: object[] = [];
     const standIn = (operand: Operand): Operand => {
       const buffer = {};

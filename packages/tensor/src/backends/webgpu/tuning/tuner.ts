@@ -172,7 +172,7 @@ function timing<Way>(choice: Choice<Way>, way: Way, scratch: Scratch): Op {
   return { name: "tune", infer: () => [], webgpu: { calls }, tolerance: {}, cases: [] };
 }
 
-/** Buffers of random numbers in the place of others, which may be gone by now: GPUs are faster on zeros. */
+/** Buffers of random numbers instead of the original ones, which may be gone by now: GPUs are faster on zeros. */
 class Scratch {
   private readonly backend: Backend;
   /** By the buffer that one stands for, or the number of a temporary one. */

@@ -276,7 +276,9 @@ test("bad options are refused", async () => {
   expect(() => gradientAscent({ steps: 0, stepSize: 1 })).toThrow("gradientAscent: 0 steps, want a positive integer");
   expect(() => langevin({ steps: 1, stepSize: 1, prediction: "noise" })).toThrow("noise at a level without noise");
   expect(() => annealedLangevin(path, { stepSize: -1 })).toThrow("stepSize is -1, want a positive number");
-  expect(() => annealedLangevin(path, { stepSize: 1, stepsPerLevel: 0 })).toThrow("0 steps a level");
+  expect(() => annealedLangevin(path, { stepSize: 1, stepsPerLevel: 0 })).toThrow(
+    "annealedLangevin: stepsPerLevel is 0, want a positive integer",
+  );
   expect(() => metropolis({ steps: 1, stepSize: Number.NaN, logDensity: (x) => x })).toThrow("stepSize is NaN");
   expect(() => acceptance({ memory: [], step: 0 })).toThrow("want one of metropolis after a step");
   const wide = metropolis({ steps: 1, stepSize: 1, logDensity: (x) => x });

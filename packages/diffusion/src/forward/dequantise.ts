@@ -23,7 +23,7 @@ export function dequantise(images: Tensor, rng: RandomStream, options: { readonl
 }
 
 /**
- * Bits a dimension of the images, from the density of the dequantised: −log₂ p(y) / d + log₂(levels / 2), as each level is 2 / levels
+ * Bits per dimension of the images, from the density of the dequantised: −log₂ p(y) / d + log₂(levels / 2), as each level is 2 / levels
  * wide there.
  * @param nats −log p(y) of a whole sample
  */

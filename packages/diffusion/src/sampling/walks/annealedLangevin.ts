@@ -28,7 +28,7 @@ export function annealedLangevin(path: NoisePath, options: AnnealedLangevinOptio
   const { stepSize, stepsPerLevel = 5, denoise = true } = options;
   checkStepSize("annealedLangevin", stepSize);
   if (!(Number.isInteger(stepsPerLevel) && stepsPerLevel >= 1))
-    throw new Error(`annealedLangevin: ${stepsPerLevel} steps per level, want a positive integer`);
+    throw new Error(`annealedLangevin: stepsPerLevel is ${stepsPerLevel}, want a positive integer`);
   const noisy = path.levels.filter(({ noise }) => noise > 0);
   const last = noisy[noisy.length - 1];
   const walked = noisy.flatMap((level) => new Array<typeof level>(stepsPerLevel).fill(level));

@@ -292,3 +292,10 @@ test("size classes waste at most an eighth", () => {
     if (bytes > 256) expect(size / bytes).toBeLessThanOrEqual(1.125);
   }
 });
+
+test.each([
+  ["precision", "float16", "float32 or mixed"],
+  ["capture", "no", "true or false"],
+])("a %s that is %s is refused before a device is asked for", async (option, value, wanted) => {
+  await expect(webgpu({ [option]: value })).rejects.toThrow(`webgpu: ${option} is "${value}", want ${wanted}`);
+});

@@ -1,6 +1,6 @@
 // The WebGPU backend: queues each op's kernel calls into one command encoder, and reads results back.
 
-import { expectOptions } from "../../argument.ts";
+import { expectOptions, wrongArgument } from "../../argument.ts";
 import type { Backend, MemoryInfo, Operand } from "../../backend.ts";
 import type { NumberArray, Op } from "../../op.ts";
 import { type DType, isContiguous, type Layout } from "../../shape.ts";
@@ -36,11 +36,14 @@ const MODE_READ = 1;
 
 /**
  * The WebGPU backend, on any adapter there is: a GPU's, or a software one for tests (`bestBackend` chooses a GPU only).
- * @throws Error when there is no WebGPU or no adapter, saying what is missing
+ * @throws Error for options out of range, and when there is no WebGPU or no adapter, saying what is missing
  */
 export async function webgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   expectOptions("webgpu", options);
-  const { device, profile, tuned = false, precision = "float32", timeout = TIMEOUT } = options;
+  const { device, profile, tuned = false, precision = "float32", timeout = TIMEOUT, capture = true } = options;
+  if (precision !== "float32" && precision !== "mixed")
+    throw wrongArgument("webgpu", "precision", precision, "float32 or mixed");
+  if (typeof capture !== "boolean") throw wrongArgument("webgpu", "capture", capture, "true or false");
   if (!(timeout > 0)) throw new Error(`webgpu: timeout is ${timeout} s, want a positive number`);
   const found = device ? givenDevice(device) : await requestDevice(options);
   const wanted = targetOf(found, profile, precision === "mixed");

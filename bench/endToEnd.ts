@@ -50,7 +50,7 @@ export interface EndToEnd extends StepTime {
   readonly allocatedBytes: number;
   /** The most bytes that tensors held at once in training. */
   readonly peakBytes: number;
-  /** The same step under `capture`, where that replays it. */
+  /** The same step in one `capture`, on WebGPU: the update of the weights and that of their average together. */
   readonly captured?: StepTime;
   /** Samples drawn at once, the steps of DDIM that were timed, and how long they took together. */
   readonly sampling: { readonly batch: number; readonly steps: number; readonly total: number };
@@ -97,7 +97,7 @@ export async function measureEndToEnd(
   return { networks, failures, absent };
 }
 
-/** Times one network on one backend. @throws Error what its steps throw, and where a captured step gives other bits than a plain one */
+/** Times one network on one backend. @throws Error what its steps throw */
 export async function measureNetwork(
   { network: { name, config, side }, schedule, batch, sampleBatch }: Network,
   { label, backend, gpu, isTuned, isMixed }: Stage,

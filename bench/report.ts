@@ -46,7 +46,7 @@ export function describeCeilings(ceilings: Ceilings, costs?: GpuCosts): string {
     .join(", ");
 }
 
-/** What is shown of networks, in the terminal and in HTML: a line each, and one more under capture. */
+/** What is shown of networks, in the terminal and in HTML: a line each, and one more for the whole step in one `capture`. */
 export function networkRows(results: readonly EndToEnd[]): { heads: readonly string[]; rows: readonly string[][] } {
   const heads = [
     ...["network", "backend", "batch", "train step ms", "p10–p90", "images/s", "JavaScript ms", "first step ms"],

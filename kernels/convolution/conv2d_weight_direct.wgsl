@@ -1,4 +1,4 @@
-// out[tap, m, n] = Σ_p image[place(p, tap), m] · g[p, n], the image being zero outside: 8 × 4 outputs a thread.
+// out[tap, m, n] = Σ_p image[place(p, tap), m] · g[p, n], the image being zero outside: 8 × 4 outputs per thread.
 
 alias Image = vec4<f32>;
 alias Gradient = vec4<f32>;

@@ -1,4 +1,4 @@
-// out[i] = f(a[i], b[i], c[i]) for row-major inputs, four elements a thread; an input may also be one element for all i.
+// out[i] = f(a[i], b[i], c[i]) for row-major inputs, four elements per thread; an input may also be one element for all i.
 
 alias A = f32;
 alias B = f32;

@@ -1,4 +1,4 @@
-// out[i] = Σ weights[k] · input_k[i] over k < COUNT, in the order of k, four elements a thread; inputs from COUNT on are not read.
+// out[i] = Σ weights[k] · input_k[i] over k < COUNT, in the order of k, four elements per thread; inputs from COUNT on are not read.
 
 const COUNT = 1u;
 const WORKGROUP = 64u;

@@ -1,4 +1,4 @@
-// m = β₁m + (1 − β₁)g·s; v = β₂v + (1 − β₂)(g·s)²; p = p − decay·p − step · m / (√v · unbias + ε), in place, four elements a thread
+// m = β₁m + (1 − β₁)g·s; v = β₂v + (1 − β₂)(g·s)²; p = p − decay·p − step · m / (√v · unbias + ε), in place, four elements per thread
 
 const WORKGROUP = 64u;
 const IS_SCALED = false; // whether scale is [s, 1 / (1 − β₁ᵗ), 1 / √(1 − β₂ᵗ)], and nothing is to be done where s is 0

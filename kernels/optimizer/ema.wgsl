@@ -1,4 +1,4 @@
-// average[i] = average[i] + weight · (value[i] − average[i]), in place, four elements a thread
+// average[i] = average[i] + weight · (value[i] − average[i]), in place, four elements per thread
 
 const WORKGROUP = 64u;
 

@@ -1,4 +1,4 @@
-// out[p, i, j] = Σ_k a[p, i, k] · b[p, k, j] + bias[p, i, j]: 8 × 4 outputs a thread, straight from storage.
+// out[p, i, j] = Σ_k a[p, i, k] · b[p, k, j] + bias[p, i, j]: 8 × 4 outputs per thread, straight from storage.
 
 alias A = vec4<f32>;
 alias B = vec4<f32>;

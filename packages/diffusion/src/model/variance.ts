@@ -111,7 +111,7 @@ export function analytic(
   const most = range ? ((range[1] - range[0]) / 2) ** 2 : Number.POSITIVE_INFINITY;
   return fixed((schedule, t, to) => {
     if (energies.length !== schedule.steps) {
-      throw new Error(`analytic: ${energies.length} energies for ${schedule.steps} steps, want one a step`);
+      throw new Error(`analytic: ${energies.length} energies for ${schedule.steps} steps, want one per step`);
     }
     const { fromData, variance } = posterior(schedule, t, to);
     const alphaBar = schedule.alphaBars[t];

@@ -11,7 +11,7 @@ export interface MixtureParts {
   readonly weights?: readonly number[];
   /** One vector of d elements a component, in row-major order. */
   readonly means: readonly ArrayLike<number>[];
-  /** For each component one variance for all directions, or one an element; from 0 on. One number is for all components. */
+  /** For each component one variance for all directions, or one per element; from 0 on. One number is for all components. */
   readonly variances?: number | readonly (number | ArrayLike<number>)[];
   /** Instead of variances: d rows of d for each component, symmetric, without negative eigenvalues. */
   readonly covariances?: readonly (readonly ArrayLike<number>[])[];

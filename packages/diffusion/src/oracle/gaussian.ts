@@ -9,7 +9,7 @@ import type { Oracle } from "./oracle.ts";
 export interface GaussianParts {
   /** One number for all elements, or d of them in row-major order. Default 0. */
   readonly mean?: number | ArrayLike<number>;
-  /** One number for all directions, or one an element. */
+  /** One number for all directions, or one per element. */
   readonly variance?: number | ArrayLike<number>;
   /** d rows of d, symmetric, without negative eigenvalues. */
   readonly covariance?: readonly ArrayLike<number>[];

@@ -16,7 +16,7 @@ import { processors, startWorkers } from "./workers.ts";
 /** Options of the `wasm` backend. */
 export interface WasmOptions {
   /**
-   * Threads that compute, this one included. Default: one a processor, at most 16. Where memory cannot be shared there is 1, and those
+   * Threads that compute, this one included. Default: one per processor, at most 16. Where memory cannot be shared there is 1, and those
    * whose worker cannot be started are left out: the backend's name says why.
    */
   readonly threads?: number;

@@ -392,6 +392,7 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
     });
     expect(() => step(true)).toThrow("on purpose");
     expect(() => step(false)).toThrow("on purpose");
+    await expect(kept[0].data()).rejects.toThrow("on purpose");
     expect(await w.data()).toEqual(Float32Array.of(1, 2));
     for (const one of [w, ...kept]) one.dispose();
     step.dispose();

@@ -198,7 +198,8 @@ export class Tracer implements Pending {
         drop();
         reject(error);
       };
-      this.reads.push({ done: () => resolve(read()), fail });
+      if (!this.isOver) this.reads.push({ done: () => resolve(read()), fail });
+      else fail(this.error); // what has ended and still has to write has failed
     });
   }
 

@@ -248,6 +248,13 @@ for (const { name, open, skip } of openers) {
           const y = x.add(other.length);
           return [() => y.sin(), () => y.exp()][[0, 1, 1, 0, 0, 1, 1, 0, 0][at.k]]().add(average);
         }),
+      "the numbers of two overwrites, the second of a copy": (at, w) => (x) =>
+        tidy(() => {
+          w.assign(emaStep(w, x, { weight: 0.5 }));
+          const before = w.detach();
+          w.assign(emaStep(w, x, { weight: (1 + at.k) / 16 }));
+          return before.add(at.k);
+        }),
       "what a part depends on, and the op after it": (at) => (x) => {
         const factor = [2, 3, 2, 3, 2, 3, 2, 2, 3][at.k];
         const what = () => ({ key: CHANGES, settings: factor, inputs: [x] });

@@ -150,7 +150,7 @@ export class Tracer implements Pending {
   ): readonly Elements[] {
     const { storages, notes } = this;
     const pieces = inputs.map((input) => storages.pieceOf(input));
-    const [runs, late] = [notes.runs.length, notes.late.length];
+    const [runs, late] = [notes.runs.length, new Set(notes.late)];
     let outputs: readonly Elements[];
     this.isWithin = true;
     try {
@@ -158,7 +158,7 @@ export class Tracer implements Pending {
     } finally {
       this.isWithin = false;
     }
-    const own = [...notes.runs.slice(runs), ...notes.late.slice(late)];
+    const own = [...notes.runs.slice(runs), ...notes.late].filter((run) => !late.has(run)); // some may have been flushed
     notes.push({
       kind: "op",
       op,

@@ -10,7 +10,7 @@ export const REPETITIONS = {
   "kills of a new run": [6, 30],
   "kernels on two threads": [200, 84_000],
   "training steps": [1000, 10_000],
-  "captured programs": [40, 4000],
+  "captured programs": [25, 2500],
   "ends with a device at work": [6, 120],
 } as const satisfies Readonly<Record<string, readonly [usual: number, full: number]>>;
 

@@ -248,6 +248,13 @@ for (const { name, open, skip } of openers) {
           const y = x.add(other.length);
           return [() => y.sin(), () => y.exp()][[0, 1, 1, 0, 0, 1, 1, 0, 0][at.k]]().add(average);
         }),
+      "where a part ends": (at) => (x) => {
+        const isLong = [true, false, false, true, false, true, true, false, false][at.k];
+        const what = () => ({ key: CHANGES, settings: isLong, inputs: [x] });
+        const y = region(backend, what, () => (isLong ? x.sin().exp() : x.sin()));
+        const z = isLong ? y : y.exp();
+        return [() => z.cos(), () => z.tanh(), () => y.add(z).add(at.k)][at.k % 3]();
+      },
       "the numbers of two overwrites, the second of a copy": (at, w) => (x) =>
         tidy(() => {
           w.assign(emaStep(w, x, { weight: 0.5 }));

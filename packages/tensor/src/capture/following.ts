@@ -158,8 +158,8 @@ function wasOther(call: Call | undefined): string {
   return `was ${nameOf(call)} before`;
 }
 
-function enteredOf({ same, inputs, settings, uses }: RegionCall): Entered {
-  return { same, inputs, settings, uses };
+function enteredOf({ same, inputs, settings, uses, pieces, result }: RegionCall): Entered {
+  return { same, inputs, settings, uses, pieces, result };
 }
 
 function runOf(call: Call): Run | null {

@@ -84,22 +84,22 @@ export class Regions {
     const found: Tensor[] = [];
     const template = templateOf(result, found);
     const pieces = found.map((tensor) => this.storages.producedOf(tensor, []));
-    const entered = { same: what.same ?? [], inputs, settings: what.settings, uses: this.usesOf(open) };
+    const { same = [], settings } = what;
+    const entered = { same, inputs, settings, uses: this.usesOf(open), pieces, result: template };
+    const call = following.trace?.calls[at];
+    if (call?.kind === "region" && call.end?.call !== following.at)
+      following.diverge("a part ends elsewhere than before");
     if (following.trace) following.entered.set(at, entered);
-    else notes.calls[at] = this.closed(what, notes.calls[at], { ...entered, pieces, result: template });
+    else notes.calls[at] = this.closed(what, notes.calls[at], entered);
   }
 
-  private closed(
-    { key, attrs = [] }: Region,
-    { runs, late, made }: Progress,
-    known: Entered & Pick<RegionCall, "pieces" | "result">,
-  ): RegionCall {
+  private closed({ key, attrs = [] }: Region, { runs, late, made }: Progress, entered: Entered): RegionCall {
     const { notes } = this;
     const own = [...notes.runs.slice(runs), ...notes.late];
     return {
       kind: "region",
       key,
-      ...known,
+      ...entered,
       overwritten: [...new Set(own.flatMap(({ outputs }) => outputs.map(({ ref }) => ref)))].filter((ref) => ref < 0),
       live: own.flatMap((run) => {
         const k = attrs.indexOf(run.attrs as object);

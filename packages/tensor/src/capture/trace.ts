@@ -118,8 +118,8 @@ export interface RegionCall extends Progress {
   readonly end: { readonly call: number; readonly progress: Progress } | null;
 }
 
-/** What a region depends on. */
-export type Entered = Pick<RegionCall, "same" | "inputs" | "settings" | "uses">;
+/** What a region depends on, and what it gave. */
+export type Entered = Pick<RegionCall, "same" | "inputs" | "settings" | "uses" | "pieces" | "result">;
 
 export type Call = OpCall | UploadCall | LoadCall | AssignCall | PutBackCall | RegionCall;
 

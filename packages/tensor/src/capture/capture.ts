@@ -23,22 +23,22 @@ export interface Captured<Args extends readonly unknown[], Result> {
   dispose(): void;
 }
 
-/** So many different steps are kept. */
+/** The number of different steps that are kept. */
 const KEPT = 8;
-/** After so many steps on end that were no replays, */
+/** After this number of successive steps without a replay, */
 const PATIENCE = 8;
-/** so many run plainly. */
+/** this number of steps run op by op. */
 const REST = 56;
 
 /**
  * A function whose work on a WebGPU device is queued again when it is the same as in an earlier call: a training step, a sampling step.
- * The function runs at every call. Each op is compared with the earlier call's: op, shapes, layouts, attributes and where its operands
- * come from. Where all are the same, one list of recorded commands replaces the work of every op. Numbers that changed (a learning
- * rate, a guidance scale, a draw's counter, `tensor` of other values) are written anew. Where anything else differs, the step runs op by op,
+ * The function runs at every call. Each op is compared with that of the earlier call: op, shapes, layouts, attributes and the source of
+ * its operands. If all are the same, one list of recorded commands replaces the work of every op. Numbers that changed (a learning
+ * rate, a guidance scale, a draw's counter, `tensor` of other values) are written anew. If anything else differs, the step runs op by op,
  * and is kept as another one to compare with. Results have the same bits either way. On other backends it runs op by op.
  *
  * `Optimizer.minimize`, `Ema.update` and `sample` capture by themselves. A captured function inside of another is a part of that one.
- * A step happens wholly or not at all (see `allOrNothing`). Tensors made in it are freed at its end, but for those in its result and those
+ * A step happens wholly or not at all (see `allOrNothing`). Tensors made in it are freed at its end, except those in its result and those
  * kept. `explain` tells which steps were not replayed, and why.
  * @throws Error from calls after `dispose`, and for async functions
  * @example
@@ -63,12 +63,12 @@ export function capture<Args extends readonly unknown[], Result>(f: (...args: Ar
   }) as Captured<Args, Result>; // with the properties just defined
 }
 
-/** Frees what the captures of something that nobody can reach any more hold. */
+/** Frees the traces of captures that are unreachable. */
 const registry = new FinalizationRegistry<Set<Recording>>((recordings) => {
   for (const recording of recordings) recording.dispose();
 });
 
-/** Steps of one kind, and the traces that they left. */
+/** Steps of one kind, and their traces. */
 export class Captures {
   isReplaying = false;
   private readonly name: string;
@@ -79,7 +79,7 @@ export class Captures {
   private resting = 0;
   private isDisposed = false;
 
-  /** @param name what `explain` calls its steps */
+  /** @param name the name of its steps in `explain` */
   constructor(name: string) {
     this.name = name;
     registry.register(this, this.recordings);
@@ -111,7 +111,7 @@ export class Captures {
     });
   }
 
-  /** Frees what its traces hold. */
+  /** Frees its traces. */
   dispose(): void {
     for (const trace of [...this.traces]) this.drop(trace);
     this.isDisposed = true;
@@ -160,10 +160,10 @@ export class Captures {
 }
 
 /**
- * Work that follows from what `what` gives alone. In a captured step whose earlier step did the same, `f` is not run: the step goes on with
- * what it gave then. Elsewhere it is run.
- * @param what asked for in captured steps alone
- * @param f gives tensors, plain values, and arrays and objects of them
+ * Work that depends on nothing but what `what` returns. In a captured step, if that is the same as in an earlier step, `f` does not run: its
+ * earlier result is used. Elsewhere `f` runs.
+ * @param what called in captured steps alone
+ * @param f returns tensors, plain values, and arrays and objects of them
  */
 export function region<Result>(backend: Backend, what: () => Region, f: () => Result): Result {
   expectBackend("region", "backend", backend);

@@ -1,4 +1,4 @@
-// Tensors that a captured step assigns other storage to. At its end they get the elements into the storage that they had.
+// Tensors to which a captured step assigns other storage. At its end their elements are copied into the storage that they had.
 
 import type { Elements } from "../compute.ts";
 import type { Storage } from "../memory/memory.ts";
@@ -11,7 +11,7 @@ import type { Notes } from "./notes.ts";
 import type { StepStorages } from "./storages.ts";
 import { type Piece, samePiece } from "./trace.ts";
 
-/** Where a tensor had its elements. */
+/** The storage and layout that a tensor had. */
 interface Whereabouts {
   readonly storage: Storage;
   readonly layout: Layout;
@@ -21,7 +21,7 @@ export class Displaced {
   private readonly storages: StepStorages;
   private readonly notes: Notes;
   private readonly following: Following;
-  /** Their old storages are retained here. */
+  /** The old storages are retained here. */
   private readonly tensors = new Map<Tensor, Whereabouts>();
 
   constructor(storages: StepStorages, notes: Notes, following: Following) {
@@ -42,7 +42,7 @@ export class Displaced {
     return this.keep(target);
   }
 
-  /** Assigns what an earlier step assigned, without the call. */
+  /** Repeats an assignment of an earlier step. */
   assignAgain(target: Tensor, { ref, layout, dtype }: Piece): void {
     const storage = this.storages.retained(ref, sizeOf(layout.shape), dtype);
     if (storage === target.storage) {
@@ -54,18 +54,18 @@ export class Displaced {
     target.layout = layout;
   }
 
-  /** Has the elements copied into the storages that the tensors had. */
+  /** Copies the elements into the storages that the tensors had. */
   putBack(): void {
     for (const [tensor, was] of [...this.tensors]) this.putBackOne(tensor, was);
   }
 
-  /** Leaves the tensors what they were assigned. */
+  /** Leaves the tensors the storages that they were assigned. */
   settle(): void {
     for (const { storage } of this.tensors.values()) storage.release();
     this.tensors.clear();
   }
 
-  /** Gives the tensors back what they had: the step has failed. */
+  /** Gives the tensors back the storages that they had: the step has failed. */
   undo(): void {
     for (const [tensor, { storage, layout }] of this.tensors) {
       if (tensor.disposed) storage.release();

@@ -1,4 +1,4 @@
-// Runs on a backend, one after the other: storage is allocated before its first use and freed after the last.
+// Executes runs one by one on a backend. Storage is allocated before its first use and freed after its last.
 
 import type { Backend, Buffer, Operand } from "../backend.ts";
 import type { Storage } from "../memory/memory.ts";
@@ -7,13 +7,13 @@ import type { Ref, Run, RunOperand } from "./trace.ts";
 
 /** The storages of a step, by number. */
 export interface Storages {
-  /** What was made in it and had a tensor; the rest is nobody's but the runs'. */
+  /** The storages made in the step that a tensor had. Those that are missing belong to the runs alone. */
   readonly made: readonly (Storage | undefined)[];
-  /** What was there before. */
+  /** The storages from before the step. */
   readonly external: readonly Storage[];
 }
 
-/** Runs them, and hands over what tensors still hold. @throws OutOfMemoryError, with everything freed */
+/** Executes runs, and hands the buffers that tensors still hold to their storages. @throws OutOfMemoryError, with everything freed */
 export function execute(backend: Backend, runs: readonly Run[], { made, external }: Storages): void {
   const lastUse = new Map<Ref, number>();
   for (const [k, { inputs, outputs }] of runs.entries()) {
@@ -48,7 +48,7 @@ export function execute(backend: Backend, runs: readonly Run[], { made, external
         backend.free(buffer);
       }
     }
-    // What has no elements is never written.
+    // Storages without elements are never written.
     for (const [ref, storage] of made.entries())
       if (storage?.isHeld) bufferOf(ref, [storage.size], storage.dtype, "tensor");
   } catch (error) {

@@ -4,7 +4,7 @@ import { expectFunction } from "../argument.ts";
 
 /** How a captured step ran. */
 export interface StepReport {
-  /** "minimize", "sample", or the captured function's name. */
+  /** "minimize", "step", "ema", "sample", "flow", or the name of the captured function. */
   readonly name: string;
   /** Whether it was replayed. */
   readonly isReplayed: boolean;
@@ -20,14 +20,14 @@ export interface Explained extends StepReport {
 
 let listener: ((report: StepReport) => void) | null = null;
 
-/** Tells of a step. */
+/** Reports a step. */
 export function tell(report: StepReport): void {
   listener?.(report);
 }
 
 /**
  * Runs `f`, and tells how the captured steps in it ran: how many were replayed, and for what reasons others ran op by op.
- * @param f may be async; a step of other tasks that runs meanwhile is told too
+ * @param f may be async; steps of other tasks that run meanwhile are reported too
  * @throws what `f` throws
  */
 export async function explain(f: () => unknown): Promise<Explained[]> {

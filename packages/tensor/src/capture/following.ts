@@ -1,4 +1,4 @@
-// Which earlier trace a captured step follows: each call is compared with the next call of that trace.
+// The earlier trace that a captured step follows: each call of the step is compared with the next call of that trace.
 
 import type { Elements } from "../compute.ts";
 import { isFree } from "../memory/memory.ts";
@@ -22,21 +22,21 @@ import {
 } from "./trace.ts";
 
 export class Following {
-  /** The trace that has asked for the same so far; null once none has. */
+  /** The trace whose calls so far are the same; null once there is none. */
   trace: Trace | null;
   /** The index of its next call. */
   at = 0;
-  /** Why none is followed, in words; "" while one is. */
+  /** Why no trace is followed, in words; "" while one is. */
   reason = "";
-  /** Runs of the trace that differ in numbers, and what they are now. */
+  /** The runs of the trace whose numbers changed, and those of this step instead. */
   readonly changes = new Map<Run, Run>();
-  /** Regions of the trace that were run, by their calls: what they depend on now. */
+  /** What the regions that ran in this step depend on, by the index of their call. */
   readonly entered = new Map<number, Entered>();
   private readonly traces: readonly Trace[];
   private readonly storages: StepStorages;
   private readonly notes: Notes;
 
-  /** @param traces the first is tried first */
+  /** @param traces in the order in which to try them */
   constructor(traces: readonly Trace[], storages: StepStorages, notes: Notes) {
     this.traces = traces;
     this.storages = storages;
@@ -45,7 +45,7 @@ export class Following {
     if (!this.trace) this.reason = "it is the first step";
   }
 
-  /** The next call of a trace that asked for the same up to here, if it is of the kind that is asked for. */
+  /** The next call of a trace whose calls so far are the same, if `isIt` says yes to it. */
   expected(isIt: (call: Call) => boolean, why: (call: Call | undefined) => string = wasOther): Call | null {
     if (!this.trace) return null;
     const call = this.trace.calls[this.at];
@@ -59,7 +59,7 @@ export class Following {
     return next;
   }
 
-  /** The next call, if it is this one of an op. Its numbers count as changed where they differ. */
+  /** The next call, if it is this op on these inputs. Numbers that differ count as changed. */
   expectedOp(op: Op<unknown>, inputs: readonly Elements[], attrs: unknown): OpCall | null {
     const call = this.expected(
       (next) => this.isOp(next, op, inputs, attrs),
@@ -71,14 +71,14 @@ export class Following {
     return call;
   }
 
-  /** Goes on with a trace that ends here with the same outputs, if there is one. */
+  /** Follows a trace that ends here with the same outputs, if there is one. */
   expectEnd(outputs: readonly number[]): void {
     if (!this.trace) return;
     const isEnd = ({ calls, outputs: others }: Trace) => calls.length === this.at && sameShape(others, outputs);
     if (!isEnd(this.trace)) this.seek(isEnd, `it ends after ${this.at} calls, or keeps other tensors`);
   }
 
-  /** Follows no trace any more: what comes is new. */
+  /** Follows no trace any more: the next calls are new ones. */
   diverge(reason: string): void {
     if (!this.trace) return;
     this.notes.restart(this.trace, this.at, this.changes, this.entered);
@@ -87,7 +87,7 @@ export class Following {
     this.changes.clear();
   }
 
-  /** What the step has asked for so far. */
+  /** The progress of the step. */
   progress(): Progress {
     return this.trace ? progressAfter(this.trace.calls, this.at) : this.notes.progress();
   }
@@ -127,7 +127,7 @@ export class Following {
     return `is ${op.name} of ${now}, and had other ${sameData(call.attrs, attrs) ? "layouts" : "attributes"} before`;
   }
 
-  /** Goes on with another trace that asked for the same so far; with none where there is none. */
+  /** Follows another trace whose calls so far are the same, or none if there is none. */
   private seek(isIt: (trace: Trace) => boolean, reason: string): void {
     const { trace, at } = this;
     if (!trace) return;
@@ -137,7 +137,7 @@ export class Following {
   }
 
   private switchTo(trace: Trace, other: Trace): void {
-    // What may change from step to step is so far what it is in this step, whatever it was in the other's.
+    // Numbers that may change from step to step have so far this step's values, whatever they were in the other's.
     const changed = new Map(this.changes);
     this.changes.clear();
     for (let k = 0; k < this.at; k++) {
@@ -166,7 +166,7 @@ function runOf(call: Call): Run | null {
   return "run" in call ? call.run : null;
 }
 
-/** Whether two traces ask for the same up to a call. */
+/** Whether the first `length` calls of two traces are the same. */
 function beginsAs(a: Trace, b: Trace, length: number): boolean {
   for (let k = 0; k < length; k++) if (!sameCall(a.calls[k], b.calls[k])) return false;
   return true;

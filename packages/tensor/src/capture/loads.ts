@@ -20,7 +20,7 @@ export class Loads {
     this.following = following;
   }
 
-  /** A contiguous part of a larger storage that was there before, in storage of its own; other elements as they are. */
+  /** A copy of a contiguous part of a larger external storage; other elements unchanged. */
   wholeOf(input: Elements): Elements {
     const { storage, layout } = input;
     if (!this.storages.isExternal(storage) || !isContiguous(layout) || sizeOf(layout.shape) === storage.size)

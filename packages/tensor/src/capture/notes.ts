@@ -1,4 +1,4 @@
-// What a captured step has asked for since it differed from all earlier ones: calls to compare later steps with, and runs for the backend.
+// The notes of a captured step that differs from all earlier ones: calls to compare later steps with, and runs for the backend.
 
 import type { StepStorages } from "./storages.ts";
 import {
@@ -15,17 +15,17 @@ import {
 export class Notes {
   calls: Call[] = [];
   runs: Run[] = [];
-  /** The runs that overwrite tensors. They come last: a step that fails before has then overwritten nothing. */
+  /** The runs that overwrite tensors. They come last, so that a step that fails before them has overwritten nothing. */
   late: readonly Run[] = [];
   private readonly storages: StepStorages;
-  /** What `late` overwrites. */
+  /** The storages that `late` overwrites. */
   private readonly stale = new Set<Ref>();
 
   constructor(storages: StepStorages) {
     this.storages = storages;
   }
 
-  /** Adds a run. Those that overwrite what it reads come before it. */
+  /** Adds a run, after those that overwrite its inputs. */
   append(run: Run): void {
     if (run.inputs.some(({ ref }) => this.stale.has(ref))) this.flushLate();
     this.runs.push(run);
@@ -37,7 +37,7 @@ export class Notes {
     for (const { ref } of run.outputs) this.stale.add(ref);
   }
 
-  /** Puts the runs that overwrite tensors after those that there are. */
+  /** Moves the runs that overwrite tensors to the end of `runs`. */
   flushLate(): void {
     this.runs.push(...this.late);
     this.late = [];
@@ -53,9 +53,9 @@ export class Notes {
   }
 
   /**
-   * Goes on from a call of an earlier trace.
-   * @param changes what its runs are in this step, where they differ
-   * @param entered what its regions depend on in this step, by their calls
+   * Continues from a call of an earlier trace.
+   * @param changes the runs whose numbers changed, and those of this step instead
+   * @param entered what the regions depend on in this step, by the index of their call
    */
   restart(trace: Trace, at: number, changes: ReadonlyMap<Run, Run>, entered: ReadonlyMap<number, Entered>): void {
     const now = (run: Run) => changes.get(run) ?? run;
@@ -71,7 +71,7 @@ export class Notes {
     this.stale.clear();
     for (const { outputs } of late) for (const { ref } of outputs) this.stale.add(ref);
     this.storages.made.length = made; // those without a tensor are nobody's
-    // Calls hold the runs that they made: later steps compare numbers with these, and restart from them.
+    // Calls hold their runs: later steps compare numbers with these, and restart from them.
     this.calls = trace.calls.slice(0, at).map((call, k): Call => {
       const progress = progressNow(call);
       if (call.kind !== "region") {

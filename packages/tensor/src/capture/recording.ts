@@ -1,11 +1,11 @@
-// A captured step on the backend, at its end: its runs one by one, recorded, or a recording replayed in place of them.
+// The end of a captured step on the backend: its runs are executed and recorded, or an earlier recording is replayed.
 
 import { type Backend, type Buffer, type ChangedRun, OutOfMemoryError, type Recording } from "../backend.ts";
 import type { Storage } from "../memory/memory.ts";
 import { execute, type Storages } from "./execute.ts";
 import type { Ref, Run, Trace } from "./trace.ts";
 
-/** Executes runs, and records them. @param outputs what lives on @throws OutOfMemoryError */
+/** Executes runs, and records them. @param outputs the storages that outlive the step @throws OutOfMemoryError */
 export function record(backend: Backend, runs: readonly Run[], storages: Storages, outputs: readonly Ref[]): Recording {
   const stop = backend.record?.();
   if (!stop) throw new Error(`capture: ${backend.name} cannot record`);
@@ -22,7 +22,11 @@ export function record(backend: Backend, runs: readonly Run[], storages: Storage
   );
 }
 
-/** Replays the recording of a trace. @param changes what its runs are now, where they differ @returns what stood in the way; "" for nothing */
+/**
+ * Replays the recording of a trace.
+ * @param changes the runs whose numbers changed, and those of this step
+ * @returns the obstacle; "" for none
+ */
 export function replay(
   backend: Backend,
   trace: Trace,

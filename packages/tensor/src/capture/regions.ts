@@ -1,4 +1,4 @@
-// Regions of a captured step: parts that follow from what is said of them alone, and are not run where that is the same as before.
+// Regions of a captured step: parts that say all that they depend on, and do not run if that is unchanged.
 
 import { isTensor } from "../argument.ts";
 import type { Elements } from "../compute.ts";
@@ -20,17 +20,17 @@ import {
   type Use,
 } from "./trace.ts";
 
-/** Work that follows from what is said here alone. */
+/** A part of a step, and all that it depends on. */
 export interface Region {
-  /** Which work it is, by identity. */
+  /** The identity of the work. */
   readonly key: unknown;
   /** Values that it depends on, compared by identity: the tensors and numbers that it closes over. */
   readonly same?: readonly unknown[];
-  /** Tensors that it gets. */
+  /** The tensors that it gets. */
   readonly inputs: readonly Tensor[];
-  /** Plain data that it depends on. */
+  /** The plain data that it depends on. */
   readonly settings?: unknown;
-  /** Attributes of ops in it, which may change from step to step. */
+  /** The attributes of its ops that may change from step to step. */
   readonly attrs?: readonly object[];
 }
 
@@ -40,11 +40,11 @@ export interface OpenRegion {
   readonly inputs: readonly Piece[];
   /** The index of its call. */
   readonly at: number;
-  /** What it uses, once it has run. */
+  /** The tensors that it has used so far. */
   readonly uses: Uses;
-  /** The count of storages from before the step that had been used before it. */
+  /** The number of external storages used before it began. */
   readonly externals: number;
-  /** What it gave without being run; null where it has to run. */
+  /** Its result without running it; null if it has to run. */
   readonly skipped: { readonly result: unknown } | null;
 }
 
@@ -77,7 +77,7 @@ export class Regions {
     return { ...open, skipped };
   }
 
-  /** Notes what a region that ran depended on, and what it gave. */
+  /** Notes what a region that ran depended on, and its result. */
   end(open: OpenRegion, result: unknown): void {
     const { notes, following } = this;
     const { what, inputs, at } = open;
@@ -112,14 +112,14 @@ export class Regions {
     };
   }
 
-  /** What it used; null where not all of that can be found again. */
+  /** The tensors that it used; null if not all that it used can be found again. */
   private usesOf({ uses: { all, isPartial }, externals }: OpenRegion): readonly Use[] | null {
     const found = new Set([...all.values()].map(({ ref }) => ref));
     const isWhole = this.storages.external.every((_, k) => k < externals || found.has(-1 - k));
     return isWhole && !isPartial ? [...all.values()] : null;
   }
 
-  /** Does without running what an earlier step did. @returns null where it has to run */
+  /** The effects and the result of the earlier step's region, without running it. @returns null if it has to run */
   private skip(
     region: RegionCall,
     attrs: readonly object[],
@@ -149,7 +149,7 @@ export class Regions {
     return { result: region.result(tensors.map(tensorOf)) };
   }
 
-  /** The storages that a region is the first to use; null where a tensor that it uses has other elements than it had. */
+  /** The storages that a region is the first to use; null if a tensor that it uses has other storage or another layout than before. */
   private findAgain(uses: readonly Use[]): Storage[] | null {
     const { external } = this.storages;
     const found: Storage[] = [];
@@ -171,7 +171,7 @@ export class Regions {
   }
 }
 
-/** Whether a region does what it did in an earlier step, but for its attributes. */
+/** Whether a region depends on the same as in an earlier step, but for its attributes. */
 function followsFrom(call: RegionCall, { same = [], settings }: Region, inputs: readonly Piece[]): boolean {
   return (
     call.same.length === same.length &&
@@ -196,7 +196,7 @@ function callOf(key: unknown, before: Progress): RegionCall {
   return { kind: "region", key, ...nothing, result: () => undefined, end: null, ...before };
 }
 
-/** A value with other tensors in the places of its own, which are added to `found`. */
+/** A function that rebuilds a value with other tensors. Those of the value are added to `found`. */
 function templateOf(value: unknown, found: Tensor[]): (tensors: readonly Tensor[]) => unknown {
   if (isTensor(value)) {
     const place = found.indexOf(value); // one tensor in two places of the result is one in all results

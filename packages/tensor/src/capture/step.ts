@@ -1,10 +1,10 @@
-// The captured step that is under way, and what notes its work.
+// The captured step that is under way, and its tracer.
 
 import type { Backend } from "../backend.ts";
 import type { Trace } from "./trace.ts";
 import { Tracer } from "./tracer.ts";
 
-/** A captured step, from its begin to its end. Its tracer is made at its first op on a backend that can record. */
+/** A captured step under way. Its tracer is made at its first op on a backend that can record. */
 export interface Step {
   readonly traces: readonly Trace[];
   tracer: Tracer | null;
@@ -17,7 +17,7 @@ export function begin(step: Step): void {
   current = step;
 }
 
-/** Ends it, if it is under way. */
+/** Ends the step, if it is under way. */
 export function leave(tracer: Tracer | null): void {
   if (current?.tracer === tracer) current = null;
 }
@@ -27,7 +27,7 @@ export function isTracing(): boolean {
   return current !== null;
 }
 
-/** Runs `f` as no part of the step that is under way: its work is done at once. */
+/** Runs `f` outside of the step that is under way: its work is done at once. */
 export function outsideOfStep<Result>(f: () => Result): Result {
   const step = current;
   current = null;
@@ -38,7 +38,7 @@ export function outsideOfStep<Result>(f: () => Result): Result {
   }
 }
 
-/** What notes the work of a backend; null where it is done at once. */
+/** The tracer of a backend's work; null if the work is done at once. */
 export function tracerOn(backend: Backend): Tracer | null {
   if (!current) return null;
   if (!current.tracer && backend.record) current.tracer = new Tracer(backend, current.traces, leave);

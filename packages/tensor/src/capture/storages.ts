@@ -14,27 +14,27 @@ export interface Part {
   readonly elements: Elements;
 }
 
-/** What a region uses of what was there before the step, by the tensors that it finds it through. */
+/** The tensors from before the step through which a region uses external storages. */
 export class Uses {
   readonly all = new Map<Tensor, Use>();
-  /** Whether it uses something that no tensor from before the step leads to. */
+  /** Whether it also uses an external storage that none of these tensors has. */
   isPartial = false;
 }
 
 export class StepStorages {
-  /** What was made in the step, by number. What had no tensor in it is missing. */
+  /** The storages made in the step, by number. Those that no tensor had are missing. */
   readonly made: (Storage | undefined)[] = [];
-  /** What was there before: number −1 first. */
+  /** The storages from before the step: number −1 first. */
   readonly external: Storage[] = [];
   private readonly backend: Backend;
   private readonly step: Pending;
-  /** Of the regions under way. */
+  /** One for each region under way. */
   private readonly uses: Uses[] = [];
-  /** Tensors that were made later are of the step. */
+  /** Tensors with this birth or a later one were made in the step. */
   private readonly firstBirth = births();
   private readonly parts = new Map<Storage, Part[]>();
 
-  /** @param step writes what is made and overwritten, when it ends */
+  /** @param step writes the elements of made and overwritten storages when it ends */
   constructor(backend: Backend, step: Pending) {
     this.backend = backend;
     this.step = step;
@@ -44,12 +44,12 @@ export class StepStorages {
     return !(storage.knownTo === this.step && storage.ref >= 0);
   }
 
-  /** Whether it was there before and has been used in the step. */
+  /** Whether it is external and has been used in the step. */
   isKnown(storage: Storage): boolean {
     return storage.knownTo === this.step && storage.ref < 0;
   }
 
-  /** Whether the step has yet to write elements of it. */
+  /** Whether the step will write elements of it when it ends. */
   isWritten(storage: Storage): boolean {
     return storage.pending === this.step;
   }
@@ -76,7 +76,7 @@ export class StepStorages {
     this.uses.pop();
   }
 
-  /** Remembers for the regions under way through which tensors they find what was there before. */
+  /** Notes, for the regions under way, a tensor through which they use an external storage. */
   note(elements: Elements): void {
     if (this.uses.length === 0 || !isTensor(elements)) return;
     const { storage, layout, birth } = elements;
@@ -94,7 +94,7 @@ export class StepStorages {
     return { ref: this.refOf(elements.storage), layout: elements.layout, dtype: elements.dtype };
   }
 
-  /** @param inputs of the call that gave it */
+  /** @param inputs those of the call that returned it */
   producedOf(output: Elements, inputs: readonly Elements[]): Produced {
     const input = inputs.findIndex(({ storage }) => storage === output.storage);
     const { ref, layout, dtype } = this.pieceOf(output);
@@ -108,13 +108,13 @@ export class StepStorages {
 
   // -- new storages ----------------------------------------------------------------------------------------------------
 
-  /** Row-major elements in storage that has the next number. */
+  /** Row-major elements in a new storage with the next number. */
   blank({ shape, dtype }: Spec, label: string): Elements {
     const storage = this.storageOf(this.made.length, sizeOf(shape), dtype, label);
     return { storage, layout: contiguousLayout(shape), dtype };
   }
 
-  /** What a call of an earlier step gave, of this step. */
+  /** The elements of this step that correspond to what a call of an earlier step returned. */
   take({ ref, layout, dtype, size, input }: Produced, inputs: readonly Elements[]): Elements {
     if (input < 0) return { storage: this.storageOf(ref, size, dtype, "capture"), layout, dtype };
     const storage = inputs[input].storage.retain();
@@ -122,7 +122,7 @@ export class StepStorages {
     return { storage, layout, dtype };
   }
 
-  /** The storage of a number, with one owner more. Made if nothing in this step has had that number. */
+  /** Retains the storage of a number, and makes it if this step has none of that number. */
   retained(ref: Ref, size: number, dtype: DType): Storage {
     if (ref < 0) return this.external[-1 - ref].retain();
     return this.made[ref]?.retain() ?? this.storageOf(ref, size, dtype, "capture");
@@ -136,7 +136,7 @@ export class StepStorages {
     return storage;
   }
 
-  // -- what was there before -------------------------------------------------------------------------------------------
+  // -- external storages -----------------------------------------------------------------------------------------------
 
   /** Says that the step overwrites it. */
   overwrite(storage: Storage): void {
@@ -144,7 +144,7 @@ export class StepStorages {
     this.parts.delete(storage);
   }
 
-  /** Its parts that were copied since it was overwritten last. More may be added. */
+  /** The copies of its parts since it was last overwritten. More may be added. */
   partsOf(storage: Storage): Part[] {
     const known = this.parts.get(storage);
     if (known) return known;
@@ -155,14 +155,14 @@ export class StepStorages {
 
   // -- the end ---------------------------------------------------------------------------------------------------------
 
-  /** The numbers of what was made and is still held. */
+  /** The numbers of the storages that were made and are still held. */
   held(): Ref[] {
     const held: Ref[] = [];
     for (let ref = 0; ref < this.made.length; ref++) if (this.made[ref]?.isHeld) held.push(ref);
     return held;
   }
 
-  /** Lets go of all. @param hasFailed what has no memory then stays without */
+  /** Releases everything. @param hasFailed whether storages without memory stay without */
   end(hasFailed: boolean): void {
     for (const storage of this.made) {
       if (!storage) continue;

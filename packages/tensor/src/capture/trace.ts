@@ -1,11 +1,11 @@
-// What a captured step asked for, as data: calls, which later steps are compared with, and runs, which the backend was handed for them.
+// A captured step as data: its calls, which later steps are compared with, and its runs, which the backend got for them.
 
 import type { Recording } from "../backend.ts";
 import type { Op } from "../op.ts";
 import { type DType, type Layout, type Shape, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** A storage of a step, by number: 0, 1, … were made in it; −1, −2, … were there before, in the order of their first use. */
+/** The number of a storage: 0, 1, … were made in the step; −1, −2, … are from before it (external), in the order of first use. */
 export type Ref = number;
 
 /** Elements of a storage. */
@@ -15,22 +15,22 @@ export interface Piece {
   readonly dtype: DType;
 }
 
-/** Elements that a call gave. */
+/** The elements that a call returned. */
 export interface Produced extends Piece {
-  /** Of the storage, in elements. */
+  /** The size of the storage in elements. */
   readonly size: number;
-  /** Which input's storage it shares; −1 for none. */
+  /** The index of the input whose storage it shares; −1 for none. */
   readonly input: number;
 }
 
-/** A tensor from before a step, and where it had its elements when the step used it first. */
+/** A tensor from before a step, and its storage and layout when the step used it first. */
 export interface Use {
   readonly tensor: Tensor;
   readonly ref: Ref;
   readonly layout: Layout;
 }
 
-/** What a run reads or writes: elements of a storage, `base` elements of it before them. */
+/** An operand of a run: elements of a storage, from its element `base` on. */
 export interface RunOperand extends Layout {
   readonly ref: Ref;
   readonly dtype: DType;
@@ -46,13 +46,13 @@ export interface Run {
   readonly data?: ArrayLike<number>;
 }
 
-/** What has been noted up to a call and with it. */
+/** How much of a step is noted after a call. */
 export interface Progress {
-  /** How many runs. */
+  /** The number of runs. */
   readonly runs: number;
   /** The runs that overwrite tensors: they come last. */
   readonly late: readonly Run[];
-  /** How many storages were made. */
+  /** The number of storages made. */
   readonly made: number;
 }
 
@@ -69,14 +69,14 @@ export interface OpCall extends Progress {
   readonly run: Run | null;
 }
 
-/** A tensor of numbers of the host. */
+/** The upload of a tensor's numbers from the host. */
 export interface UploadCall extends Progress {
   readonly kind: "upload";
   readonly output: Produced;
   readonly run: Run;
 }
 
-/** A part of a larger storage that was there before, copied to a storage of its own: the next step may take another part. */
+/** A copy of a part of a larger external storage: the next step may take another part. */
 export interface LoadCall extends Progress {
   readonly kind: "load";
   readonly input: Piece;
@@ -84,37 +84,37 @@ export interface LoadCall extends Progress {
   readonly run: Run;
 }
 
-/** `assign` to a tensor that was there before. */
+/** `assign` to a tensor from before the step. */
 export interface AssignCall extends Progress {
   readonly kind: "assign";
   readonly target: Tensor;
   readonly source: Piece;
 }
 
-/** At the end: a tensor that was assigned to gets the elements into the storage that it had. */
+/** At the end of the step: the elements that a tensor was assigned are copied into the storage that it had. */
 export interface PutBackCall extends Progress {
   readonly kind: "putBack";
   readonly target: Ref;
   readonly source: Piece;
 }
 
-/** Calls that follow from what is said of them alone, so that they need not be made again. */
+/** A region: if all that it depends on is unchanged, its calls need not be made again. */
 export interface RegionCall extends Progress {
   readonly kind: "region";
   readonly key: unknown;
   readonly same: readonly unknown[];
   readonly inputs: readonly Piece[];
   readonly settings: unknown;
-  /** The tensors from before the step that it uses; null where not all that it uses can be found again. */
+  /** The tensors from before the step that it uses; null if not all of them can be found again. */
   readonly uses: readonly Use[] | null;
-  /** What was there before and is overwritten. */
+  /** The external storages that it overwrites. */
   readonly overwritten: readonly Ref[];
-  /** The runs that get attributes that were handed to the region, and which. */
+  /** The runs with attributes that the region was given, and the index of these. */
   readonly live: readonly { readonly run: Run; readonly attrs: number }[];
   readonly pieces: readonly Produced[];
   /** The result, with tensors for the pieces. */
   readonly result: (tensors: readonly Tensor[]) => unknown;
-  /** The call after the last of it, and what has been noted by then; null while it is under way. */
+  /** The index of the call after its last one, and the progress there; null until it has ended. */
   readonly end: { readonly call: number; readonly progress: Progress } | null;
 }
 
@@ -123,18 +123,18 @@ export type Entered = Pick<RegionCall, "same" | "inputs" | "settings" | "uses" |
 
 export type Call = OpCall | UploadCall | LoadCall | AssignCall | PutBackCall | RegionCall;
 
-/** A step that ran, and what can be queued in its place. */
+/** A step that ran, and its recording, which replays it. */
 export interface Trace {
   readonly calls: readonly Call[];
   readonly runs: readonly Run[];
   /** The index of each run. */
   readonly numbers: ReadonlyMap<Run, number>;
-  /** What was made in it and lives on, by number. */
+  /** The storages made in it that outlive it. */
   readonly outputs: readonly Ref[];
   readonly recording: Recording;
 }
 
-/** What has been noted before a call. */
+/** The progress before a call. */
 export function progressAfter(calls: readonly Call[], at: number): Progress {
   const last = calls[at - 1];
   if (!last) return START;
@@ -171,7 +171,7 @@ export function sameData(a: unknown, b: unknown): boolean {
   return names === 0;
 }
 
-/** Whether two calls ask for the same, but for what may change from step to step, and leave as much noted. */
+/** Whether two calls are the same, but for what may change from step to step, and leave the same progress. */
 export function sameCall(a: Call, b: Call): boolean {
   if (a === b) return true;
   if (a.made !== b.made || a.runs !== b.runs || a.late.length !== b.late.length) return false;
@@ -198,7 +198,7 @@ export function samePiece(a: Piece, b: Piece): boolean {
   return a.ref === b.ref && a.dtype === b.dtype && sameLayout(a.layout, b.layout);
 }
 
-/** What a call asks for, in words. */
+/** A call in words. */
 export function nameOf(call: Call | undefined): string {
   if (!call) return "the end";
   if (call.kind !== "op")

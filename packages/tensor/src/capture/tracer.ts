@@ -1,4 +1,4 @@
-// A captured step under way: what it asks for is noted, compared with what earlier steps asked for, and done when it has ended.
+// A captured step under way: its calls are noted, compared with those of earlier steps, and done when it has ended.
 
 import type { Backend } from "../backend.ts";
 import type { Elements } from "../compute.ts";
@@ -24,18 +24,18 @@ export interface Bound {
 
 /** How a step ended. */
 export interface Outcome {
-  /** The trace that was replayed, or that the step left; null where it can be neither. */
+  /** The trace that was replayed, or a new one of the step; null if there is neither. */
   readonly trace: Trace | null;
-  /** A trace that asked for the same and could not be replayed. */
+  /** A trace of the same calls that could not be replayed. */
   readonly replaces: Trace | null;
   readonly isReplayed: boolean;
-  /** Why it was not replayed, in words; "" where it was. */
+  /** Why it was not replayed, in words; "" if it was. */
   readonly reason: string;
 }
 
 export class Tracer implements Pending {
   readonly backend: Backend;
-  /** Whether it notes nothing more: it has ended, failed, or been read before its end. */
+  /** Whether it notes nothing more, because it has ended, failed, or been read before its end. */
   isOver = false;
   private readonly storages: StepStorages;
   private readonly notes: Notes;
@@ -43,13 +43,13 @@ export class Tracer implements Pending {
   private readonly loads: Loads;
   private readonly displaced: Displaced;
   private readonly regions: Regions;
-  /** Whether an op's own work is under way: what it asks for is no call. */
+  /** Whether an op's own work is under way, whose requests are no calls. */
   private isWithin = false;
   private error: unknown;
   private readonly reads: { done(): void; fail(error: unknown): void }[] = [];
   private readonly leave: (tracer: Tracer) => void;
 
-  /** @param traces what earlier steps left @param leave is called once the step is over */
+  /** @param traces those of earlier steps @param leave is called once the step is over */
   constructor(backend: Backend, traces: readonly Trace[], leave: (tracer: Tracer) => void) {
     this.backend = backend;
     this.leave = leave;
@@ -61,7 +61,7 @@ export class Tracer implements Pending {
     this.regions = new Regions(this.storages, this.notes, this.following, this.displaced);
   }
 
-  // -- what the engine asks for ------------------------------------------------------------------------------------------
+  // -- calls of the engine -----------------------------------------------------------------------------------------------
 
   /** An op on elements. @param computed computes it, by way of `blank` and `run` */
   compute<Attrs>(
@@ -74,7 +74,7 @@ export class Tracer implements Pending {
     const { storages, following, loads } = this;
     if (op.view && storages.isExternal(given[0].storage) && op.view(given[0].layout, attrs)) {
       storages.note(given[0]);
-      return computed(given); // another reading of what was there before
+      return computed(given); // another view of an external storage
     }
     const inputs = given.map((input, k) => (op.inPlace?.includes(k) ? input : loads.wholeOf(input)));
     const call = following.expectedOp(op as Op<unknown>, inputs, attrs);
@@ -82,12 +82,12 @@ export class Tracer implements Pending {
     return this.noteOp(op as Op<unknown>, inputs, attrs, computed);
   }
 
-  /** Storage of elements that are still to be made. */
+  /** Elements in new storage, which are not computed yet. */
   blank(spec: Spec, label: string): Elements {
     return this.storages.blank(spec, label);
   }
 
-  /** One run of an op on operands as its rules take them. */
+  /** One run of an op on the operands that its rules take. */
   run<Attrs>(op: Op<Attrs>, outputs: readonly Elements[], inputs: readonly Bound[], attrs: Attrs): void {
     const { storages, notes } = this;
     const run: Run = {
@@ -104,7 +104,7 @@ export class Tracer implements Pending {
     for (const { storage } of outputs) storages.overwrite(storage);
   }
 
-  /** A tensor of numbers of the host. */
+  /** The upload of a tensor's numbers from the host. */
   upload(spec: Spec, data: ArrayLike<number>): Elements {
     const { storages, notes, following } = this;
     const copy = (data as number[] | Float32Array).slice(); // it is written when the step has ended
@@ -205,7 +205,7 @@ export class Tracer implements Pending {
 
   // -- the end ---------------------------------------------------------------------------------------------------------
 
-  /** Does what has been asked for. @throws OutOfMemoryError; then nothing has been overwritten */
+  /** Does the work of the step. @throws OutOfMemoryError; then nothing has been overwritten */
   finish(): Outcome {
     if (this.isOver) return { trace: null, replaces: null, isReplayed: false, reason: this.following.reason };
     this.displaced.putBack();
@@ -236,7 +236,7 @@ export class Tracer implements Pending {
     }
   }
 
-  /** Drops what has been asked for: the step has failed. */
+  /** Drops the work of the step, which has failed. */
   abandon(error: unknown): void {
     if (this.isOver) return;
     this.error = error;

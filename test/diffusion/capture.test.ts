@@ -34,11 +34,13 @@ import {
   type RandomStream,
   randomStream,
   type Tensor,
+  tensor,
   tidy,
   torchStream,
   webgpu,
 } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
+import { freeUnreachable } from "../../packages/tensor/src/memory/unscoped.ts";
 import { openers } from "../setup/backends.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { plainly } from "../setup/plainly.ts";
@@ -270,6 +272,47 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
       expect(after).toMatchObject({ buffers, bindGroups, pipelines, replays: before.replays + Number(replays) });
       expect(after.dispatches).toBeGreaterThan(before.dispatches + 300);
     }
+    backend.dispose();
+  });
+
+  test("an average that still shares the elements of its parameter takes those that are loaded", async () => {
+    const backend = await webgpu();
+    const averages = async () => {
+      const module = { w: tensor([1, 2], { backend }) };
+      const average = ema(module, 0.5);
+      const found: unknown[] = [];
+      for (let k = 0; k < 6; k++) {
+        if (k > 1) module.w.assign(tensor([k, 7 * k], { backend }));
+        average.update();
+        found.push(await average.state().get("w")?.array());
+      }
+      return found;
+    };
+    expect(await averages()).toEqual(await plainly(backend, averages));
+    backend.dispose();
+  });
+
+  test("what captures by itself is collected once nobody refers to it", async () => {
+    const backend = await webgpu();
+    const train = () => {
+      const module = { w: tensor([1, 2], { backend }) };
+      const optimizer = adamW(module, { lr: 0.1 });
+      const average = ema(module);
+      const step = capture((x: Tensor) => x.mul(module.w));
+      for (let k = 0; k < 4; k++) {
+        optimizer.minimize(() => module.w.square().sum());
+        average.update();
+        step(module.w);
+      }
+      return [optimizer, average, step].map((one) => new WeakRef<object>(one));
+    };
+    const trained = train();
+    await backend.settled();
+    for (let k = 0; k < 3; k++) {
+      await new Promise((next) => setTimeout(next));
+      freeUnreachable();
+    }
+    expect(trained.map((one) => one.deref())).toEqual([undefined, undefined, undefined]);
     backend.dispose();
   });
 

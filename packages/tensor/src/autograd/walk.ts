@@ -30,21 +30,29 @@ export function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Or
  */
 export function walkOf(value: Tensor, xs: readonly Tensor[], scale?: Tensor): Omit<Region, "key"> {
   const numbers = new Map<Origin, number>();
-  const numberOf = ({ origin }: Tensor): number => {
-    const number = numbers.get(origin) ?? numbers.size;
-    numbers.set(origin, number);
-    return number;
+  /** Values by number, in the order in which they are met; of a value whose elements are not saved, its shape as well. */
+  const wiring: number[] = [];
+  const inputs = [value, ...xs, ...(scale ? [scale] : [])];
+  const note = ({ origin, slot, layout }: Tensor): boolean => {
+    let number = numbers.get(origin);
+    if (number === undefined) {
+      number = numbers.size;
+      numbers.set(origin, number);
+    }
+    wiring.push(number);
+    if (slot.storage === null) wiring.push(-1 - layout.shape.length, ...layout.shape);
+    return slot.storage !== null;
   };
-  const nodes = [...nodesBetween([value], new Set(xs.map(({ origin }) => origin)))];
-  const ends = [value, ...xs];
-  const named = nodes.map(({ inputs, outputs }) => [...inputs, ...outputs]);
-  const isSaved = ({ slot }: Tensor) => slot.storage !== null;
-  return {
-    inputs: [...ends, ...(scale ? [scale] : []), ...named.flatMap((tensors) => tensors.filter(isSaved))],
-    same: nodes.map(({ op }) => op),
-    settings: [
-      ends.map(numberOf),
-      nodes.map(({ attrs }, k) => [attrs, named[k].map((one) => [numberOf(one), isSaved(one) ? null : one.shape])]),
-    ],
-  };
+  note(value);
+  for (const x of xs) note(x);
+  const same: unknown[] = [];
+  const attrs: unknown[] = [];
+  for (const node of nodesBetween([value], new Set(xs.map(({ origin }) => origin)))) {
+    same.push(node.op);
+    attrs.push(node.attrs);
+    wiring.push(node.inputs.length, node.outputs.length);
+    for (const input of node.inputs) if (note(input)) inputs.push(input);
+    for (const output of node.outputs) if (note(output)) inputs.push(output);
+  }
+  return { inputs, same, settings: [wiring, attrs] };
 }

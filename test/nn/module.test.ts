@@ -168,7 +168,7 @@ describe("the U-Net", () => {
       "unet: x has shape [2, 8, 8, 3], want [batch, height, width, 1]",
     );
     expect(() => model.forward(x, [0])).toThrow("unet: 1 times for a batch of 2, want one per sample");
-    expect(() => model.forward(x, [0, Number.NaN])).toThrow("sinusoidalEmbedding: time NaN, want finite numbers");
+    expect(() => model.forward(x, [0, Number.NaN])).toThrow("unet: times[1] is NaN, want finite numbers");
     expect(() => model.forward(x, [0, 0], { labels: [0, 3] })).toThrow(
       "unet: label 3, want null or an integer in [0, 2]",
     );

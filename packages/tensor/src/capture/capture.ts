@@ -131,7 +131,7 @@ export class Captures {
   private note(outcome: Outcome | undefined): void {
     this.isReplaying = outcome?.isReplayed ?? false;
     if (!outcome) {
-      tell({ name: this.name, isReplayed: false, reason: "its backend cannot record" });
+      tell({ name: this.name, isReplayed: false, reason: "its backend records no steps" });
       return;
     }
     const { trace, replaces, isReplayed, reason } = outcome;

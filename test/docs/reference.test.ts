@@ -12,6 +12,7 @@ const options = [
   "--excludeProtected",
   "--readme",
   "none",
+  "--disableSources",
   "--treatWarningsAsErrors",
 ];
 

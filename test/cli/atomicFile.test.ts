@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { removeStaleTemporaries, writeFileAtomic } from "../../packages/cli/src/atomicFile.ts";
-import { OWN } from "../../packages/cli/src/owner.ts";
+import { removeStaleTemporaries, writeFileAtomic } from "../../packages/cli/src/files/atomicFile.ts";
+import { OWN } from "../../packages/cli/src/files/owner.ts";
 import { repetitions } from "../setup/repetitions.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
 
@@ -40,7 +40,7 @@ test.runIf(process.platform === "linux")(
     const path = join(output, "a.bin");
     writeFileSync(path, "old");
     const script = await bundled(
-      `import { writeFileAtomic } from "./atomicFile.ts";
+      `import { writeFileAtomic } from "./files/atomicFile.ts";
      try { writeFileAtomic(process.argv[2], new Uint8Array(4 * ${MIB})); } catch (error) { console.log(error.message); }`,
       directory,
     );
@@ -62,7 +62,7 @@ test("processes killed while they save leave no torn file, and their temporaries
   const size = 8 * MIB;
   // Saves content after content, each of one byte value throughout.
   const script = await bundled(
-    `import { writeFileAtomic } from "./atomicFile.ts";
+    `import { writeFileAtomic } from "./files/atomicFile.ts";
      for (let i = 0; ; i++) {
        writeFileAtomic(process.argv[2], new Uint8Array(${size}).fill(i % 256));
        if (i === 0) console.log("saving");
@@ -91,7 +91,7 @@ test("processes killed while they save leave no torn file, and their temporaries
 test("only our own temporaries of ended processes are removed, whatever else ends in a number", async () => {
   const directory = temporaryDirectory();
   const script = await bundled(
-    `import { OWN } from "./owner.ts";
+    `import { OWN } from "./files/owner.ts";
      console.log(OWN);
      if (process.argv[2] === "stay") setInterval(() => {}, 1000);`,
     directory,

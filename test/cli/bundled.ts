@@ -14,7 +14,7 @@ export function temporaryDirectory(): string {
   return directory;
 }
 
-/** Bundles code that imports from packages/cli/src ("./atomicFile.ts") into `directory`; returns the script's path. */
+/** Bundles code that imports from packages/cli/src ("./files/atomicFile.ts") into `directory`; returns the script's path. */
 export async function bundled(code: string, directory: string): Promise<string> {
   const script = join(directory, "script.mjs");
   await build({

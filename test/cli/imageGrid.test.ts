@@ -1,6 +1,6 @@
 // Grids are checked pixel by pixel, after decoding by the PNG standard's words and not by the encoder's library.
 import { expect, test } from "vitest";
-import { gridPng } from "../../packages/cli/src/imageGrid.ts";
+import { gridPng } from "../../packages/cli/src/images/imageGrid.ts";
 import { rows } from "./pngRows.ts";
 
 test("grey images lie row by row, two white pixels apart, and missing ones are white", () => {

@@ -1,7 +1,7 @@
 // The loss curve is read back out of the SVG: marks, axes and titles.
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { lossCurveSvg } from "../../packages/cli/src/lossCurve.ts";
+import { lossCurveSvg } from "../../packages/cli/src/training/lossCurve.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
 
 /** The vertices of the line that an SVG path draws. */
@@ -58,7 +58,7 @@ test("one step, equal losses, and a million steps have a picture too", async () 
 
 test("it works from a bundle, and writes nothing else", async () => {
   const script = await bundled(
-    `import { lossCurveSvg } from "./lossCurve.ts";
+    `import { lossCurveSvg } from "./training/lossCurve.ts";
      const svg = await lossCurveSvg([{ step: 0, loss: 1 }, { step: 1, loss: 0.5 }]);
      process.stdout.write(svg.slice(0, 5));`,
     temporaryDirectory(),

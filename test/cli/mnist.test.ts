@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { readIdx } from "../../packages/cli/src/idx.ts";
-import { bundledMnist, loadMnist } from "../../packages/cli/src/mnist.ts";
+import { readIdx } from "../../packages/cli/src/images/idx.ts";
+import { bundledMnist, loadMnist } from "../../packages/cli/src/images/mnist.ts";
 import { repetitions } from "../setup/repetitions.ts";
 import { temporaryDirectory } from "./bundled.ts";
 

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type ProgressOptions, progress } from "../../packages/cli/src/progress.ts";
+import { type ProgressOptions, progress } from "../../packages/cli/src/training/progress.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
 
 beforeEach(() => {
@@ -134,7 +134,7 @@ test("a bar by time fills with the minutes", () => {
 test.each([false, true])("a stderr that went away does not end the run (terminal: %s)", async (isTTY) => {
   vi.useRealTimers();
   const script = await bundled(
-    `import { progress } from "./progress.ts";
+    `import { progress } from "./training/progress.ts";
      Object.assign(process.stderr, { isTTY: ${isTTY} });
      const shown = progress({ steps: 40 }, { interval: 0 });
      for (let step = 1; step <= 40; step++) {

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseSafetensors } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
-import { readRunLog } from "../../packages/cli/src/runLog.ts";
+import { readRunLog } from "../../packages/cli/src/files/runLog.ts";
 import { repetitions } from "../setup/repetitions.ts";
 import { begin, ended, hash, tweedie, until, writeSquares } from "./commandLine.ts";
 import { partsOf, writeParts } from "./smallRun.ts";

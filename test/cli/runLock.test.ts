@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { isAlive, OWN, SILENT } from "../../packages/cli/src/owner.ts";
-import { lockRun } from "../../packages/cli/src/runLock.ts";
+import { isAlive, OWN, SILENT } from "../../packages/cli/src/files/owner.ts";
+import { lockRun } from "../../packages/cli/src/files/runLock.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
 
 const locks = (directory: string) => readdirSync(directory).filter((name) => name.endsWith(".lock"));
@@ -13,7 +13,7 @@ const locks = (directory: string) => readdirSync(directory).filter((name) => nam
 /** A process that trains into a directory, or would; it says "held" and stays. */
 async function holder(directory: string): Promise<{ pid: number; kill: () => Promise<unknown> }> {
   const script = await bundled(
-    `import { lockRun } from "./runLock.ts";
+    `import { lockRun } from "./files/runLock.ts";
      await lockRun(process.argv[2]);
      console.log("held");
      setInterval(() => {}, 1000);`,
@@ -107,7 +107,7 @@ test("of processes that begin at once, again and again, never two are in", async
   const directory = temporaryDirectory();
   const script = await bundled(
     `import { closeSync, openSync, rmSync } from "node:fs";
-     import { lockRun } from "./runLock.ts";
+     import { lockRun } from "./files/runLock.ts";
      let [inside, refused] = [0, 0];
      const began = Number(process.argv[4]);
      for (let k = 0; k < 40; k++) {

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { appendFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type LogRecord, openRunLog, readRunLog } from "../../packages/cli/src/runLog.ts";
+import { type LogRecord, openRunLog, readRunLog } from "../../packages/cli/src/files/runLog.ts";
 import { bundled, temporaryDirectory } from "./bundled.ts";
 
 function logOf(steps: readonly number[]): string {
@@ -99,7 +99,7 @@ test("what was appended before a kill -9 is there after it", async () => {
   const path = join(directory, "log.jsonl");
   writeFileSync(path, "");
   const script = await bundled(
-    `import { openRunLog } from "./runLog.ts";
+    `import { openRunLog } from "./files/runLog.ts";
      const log = openRunLog(process.argv[2], 0);
      for (let step = 0; step < 1000; step++) log.append({ step, loss: 1 });
      process.kill(process.pid, "SIGKILL");`,
@@ -129,7 +129,7 @@ test.runIf(process.platform === "linux")(
     const directory = temporaryDirectory();
     const path = join(directory, "log.jsonl");
     const script = await bundled(
-      `import { openRunLog, readRunLog } from "./runLog.ts";
+      `import { openRunLog, readRunLog } from "./files/runLog.ts";
      import { execFileSync } from "node:child_process";
      const log = openRunLog(process.argv[2], 0);
      let said;

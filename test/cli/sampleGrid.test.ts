@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { solvers } from "@pkg/diffusion";
 import { cpu } from "@pkg/tensor";
 import { expect, test } from "vitest";
-import { averagedModel, writeGrid } from "../../packages/cli/src/sampleGrid.ts";
+import { averagedModel, writeGrid } from "../../packages/cli/src/images/sampleGrid.ts";
 import { temporaryDirectory } from "./bundled.ts";
 import { rows } from "./pngRows.ts";
 import { SMALL, smallRun } from "./smallRun.ts";

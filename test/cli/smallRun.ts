@@ -1,8 +1,8 @@
 // A training run small enough to make in a test, its checkpoint, and files made from that by changing the header. Not a test.
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Backend } from "@pkg/tensor";
-import { newRun, type Run, saveRun } from "../../packages/cli/src/run.ts";
-import type { Settings } from "../../packages/cli/src/settings.ts";
+import type { Settings } from "../../packages/cli/src/settings/settings.ts";
+import { newRun, type Run, saveRun } from "../../packages/cli/src/training/run.ts";
 
 export const SMALL: Settings = {
   model: { inChannels: 1, channels: 2, multipliers: [1, 2], blocks: 1, attentionLevels: [1], classes: 10 },

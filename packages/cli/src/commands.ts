@@ -5,16 +5,16 @@ import { join } from "node:path";
 import { exitCodeOf, stopSignal } from "@pkg/command";
 import { parameterCount } from "@pkg/nn";
 import type { Backend } from "@pkg/tensor";
-import { type Checkpoint, exportWeights, isExport, loadCheckpoint } from "./checkpoint.ts";
-import type { FlagName, FlagValues } from "./flags.ts";
+import { type Checkpoint, exportWeights, isExport, loadCheckpoint } from "./checkpoint/checkpoint.ts";
+import { checkpointIn, makeDirectory } from "./files/outDirectory.ts";
+import { isRegularFile } from "./files/regularFile.ts";
+import { averagedModel, type GridRequest, writeGrid } from "./images/sampleGrid.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
-import { checkpointIn, makeDirectory } from "./outDirectory.ts";
-import { isRegularFile } from "./regularFile.ts";
-import { averagedModel, type GridRequest, writeGrid } from "./sampleGrid.ts";
 import { say } from "./say.ts";
-import type { Settings } from "./settings.ts";
-import { trainRun } from "./trainRun.ts";
+import type { FlagName, FlagValues } from "./settings/flags.ts";
+import type { Settings } from "./settings/settings.ts";
+import { trainRun } from "./training/trainRun.ts";
 
 export const TRAIN_FLAGS = [
   "minutes",

@@ -2,7 +2,7 @@
 
 import { answerOneOf, type Command, type FlagTable, runAsProgram } from "@pkg/command";
 import { exportOnly, SAMPLE_FLAGS, sampleOnly, start, TRAIN_FLAGS, trainOnly } from "./commands.ts";
-import { FLAGS, type FlagName, SAMPLER_STEPS } from "./flags.ts";
+import { FLAGS, type FlagName, SAMPLER_STEPS } from "./settings/flags.ts";
 
 const STOPPING = `Ctrl-C, SIGTERM and a closed terminal end it after the present step, with what was trained saved; a second Ctrl-C at once.
 Where standard output is closed or full, as by "| head", it goes on without messages: what it makes are files.`;

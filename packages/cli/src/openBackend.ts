@@ -2,9 +2,9 @@
 
 import { closedAtEnd } from "@pkg/command";
 import { type Backend, bestBackend, cpu, wasm, webgpu } from "@pkg/tensor";
-import type { FlagValues } from "./flags.ts";
 import { InputError } from "./inputError.ts";
 import { say } from "./say.ts";
+import type { FlagValues } from "./settings/flags.ts";
 
 const OPENERS: Readonly<Record<string, () => Backend | Promise<Backend>>> = { cpu, wasm, webgpu };
 

@@ -3,21 +3,21 @@
  * @module \@pkg/nn
  */
 
-export { type AttentionBlock, attentionBlock } from "./attention.ts";
-export type { Conditioning, NumberConfig } from "./conditioning.ts";
-export { type Conv2d, conv2d } from "./conv.ts";
-export { type Ema, ema } from "./ema.ts";
-export { type Embedding, embedding } from "./embedding.ts";
-export { load, save, stateBytes } from "./file.ts";
-export { fanInUniform, type InitOptions, zeroInit } from "./init.ts";
-export { type LearningRate, linearDecay, warmup } from "./learningRate.ts";
-export { type Linear, linear } from "./linear.ts";
-export { type Mlp, type MlpConfig, mlp } from "./mlp.ts";
-export { backendOf, checkState, loadStateDict, type StateDict, stateDict } from "./module.ts";
-export { type GroupNorm, groupNorm } from "./norm.ts";
-export { type AdamWOptions, adamW, type Optimizer } from "./optimizer.ts";
-export { buffer, freeze, parameterCount, parameters, unfreeze } from "./parameters.ts";
-export { type ResidualBlock, type ResidualOptions, residualBlock } from "./residual.ts";
-export { type SinusoidOptions, sinusoidalEmbedding } from "./sinusoid.ts";
-export { checkLabels, checkTimes, type Labels, type Times } from "./times.ts";
-export { type NumberMaps, type Unet, type UnetConfig, type UnetLevel, type UnetStage, unet } from "./unet.ts";
+export { type AttentionBlock, attentionBlock } from "./layers/attention.ts";
+export { type Conv2d, conv2d } from "./layers/conv.ts";
+export { type Embedding, embedding } from "./layers/embedding.ts";
+export { type Linear, linear } from "./layers/linear.ts";
+export { type GroupNorm, groupNorm } from "./layers/norm.ts";
+export { type ResidualBlock, type ResidualOptions, residualBlock } from "./layers/residual.ts";
+export { type SinusoidOptions, sinusoidalEmbedding } from "./layers/sinusoid.ts";
+export { load, save, stateBytes } from "./module/file.ts";
+export { fanInUniform, type InitOptions, zeroInit } from "./module/init.ts";
+export { backendOf, checkState, loadStateDict, type StateDict, stateDict } from "./module/module.ts";
+export { buffer, freeze, parameterCount, parameters, unfreeze } from "./module/parameters.ts";
+export type { Conditioning, NumberConfig } from "./networks/conditioning.ts";
+export { type Mlp, type MlpConfig, mlp } from "./networks/mlp.ts";
+export { checkLabels, checkTimes, type Labels, type Times } from "./networks/times.ts";
+export { type NumberMaps, type Unet, type UnetConfig, type UnetLevel, type UnetStage, unet } from "./networks/unet.ts";
+export { type Ema, ema } from "./training/ema.ts";
+export { type LearningRate, linearDecay, warmup } from "./training/learningRate.ts";
+export { type AdamWOptions, adamW, type Optimizer } from "./training/optimizer.ts";

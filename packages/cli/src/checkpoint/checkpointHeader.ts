@@ -1,0 +1,124 @@
+// What a checkpoint holds beside tensors, and the schema that every header from a file passes first. Not what the tensors say of it.
+
+import type { UnetConfig } from "@pkg/nn";
+import type { RandomState } from "@pkg/tensor";
+import * as v from "valibot";
+import { InputError } from "../inputError.ts";
+import { FLAGS, type FlagName } from "../settings/flags.ts";
+import type { Settings } from "../settings/settings.ts";
+
+/** What is not a tensor. */
+export interface CheckpointHeader {
+  readonly format: 1;
+  readonly settings: Settings;
+  /** Images are [height, width, settings.model.inChannels]. */
+  readonly image: { readonly height: number; readonly width: number };
+  /** Updates done. */
+  readonly step: number;
+  /** The state of the random stream that draws noise and times. */
+  readonly rng: RandomState;
+}
+
+// Images of more pixels than these belong to no network that these commands train.
+const LARGEST_EXTENT = 4096;
+
+// What goes on counting from there has to be read again: no run comes from here to where numbers end.
+const LARGEST_COUNT = 2 ** 52;
+
+const number = (low: number, high: number, wanted = `a number in [${low}, ${high}]`) =>
+  v.custom<number>((x) => typeof x === "number" && x >= low && x <= high, wanted);
+const integer = (low: number, high: number) =>
+  v.custom<number>(
+    (x) => Number.isInteger(x) && Number(x) >= low && Number(x) <= high,
+    high === Number.MAX_SAFE_INTEGER ? `an integer from ${low}` : `an integer in [${low}, ${high}]`,
+  );
+const count = integer(1, Number.MAX_SAFE_INTEGER);
+/** What the flag of that name may be. */
+const asFlag = (
+  name: FlagName & ("batch" | "lr" | "warmup" | "clip" | "label-dropout" | "diffusion-steps" | "seed"),
+) => {
+  const [low, high] = FLAGS[name].range;
+  return "integer" in FLAGS[name] ? integer(low, high) : number(low, high);
+};
+const rate = v.custom<number>((x) => typeof x === "number" && x >= 0 && x < 1, "a number in [0, 1)");
+
+const MODEL = v.strictObject({
+  inChannels: count,
+  outChannels: v.exactOptional(count),
+  channels: count,
+  multipliers: v.array(
+    v.custom<number>((x) => typeof x === "number" && x > 0 && x < Number.POSITIVE_INFINITY, "a positive number"),
+  ),
+  blocks: v.exactOptional(count),
+  attentionLevels: v.exactOptional(v.array(integer(0, Number.MAX_SAFE_INTEGER))),
+  heads: v.exactOptional(count),
+  groups: v.exactOptional(count),
+  dropout: v.exactOptional(rate),
+  classes: v.exactOptional(count),
+  scaleShift: v.exactOptional(v.boolean("true or false")),
+}) satisfies v.GenericSchema<unknown, UnetConfig>;
+
+const HEADER = v.strictObject({
+  format: v.literal(1, "1"),
+  settings: v.strictObject({
+    model: MODEL,
+    schedule: v.picklist(FLAGS.schedule.choices, FLAGS.schedule.choices.join(" or ")),
+    diffusionSteps: asFlag("diffusion-steps"),
+    batch: asFlag("batch"),
+    lr: asFlag("lr"),
+    warmup: asFlag("warmup"),
+    clipNorm: asFlag("clip"),
+    emaDecay: rate,
+    seed: asFlag("seed"),
+    labelDropout: v.exactOptional(asFlag("label-dropout")),
+  }),
+  image: v.strictObject({ height: integer(1, LARGEST_EXTENT), width: integer(1, LARGEST_EXTENT) }),
+  step: integer(0, LARGEST_COUNT),
+  rng: v.strictObject({
+    generator: v.literal("philox4x32-10", "philox4x32-10"),
+    key: v.custom<string>((x) => typeof x === "string" && /^0x[0-9a-f]{1,16}$/.test(x), "up to 16 digits after 0x"),
+    index: integer(0, LARGEST_COUNT),
+  }),
+}) satisfies v.GenericSchema<unknown, CheckpointHeader>;
+
+/** @throws InputError `path: field value, want …` for the first field that is missing, unknown or out of range */
+export function parseHeader(path: string, text: string): CheckpointHeader {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch {
+    throw new InputError(`${path}: metadata ${shown(text)}, want JSON written by train or start`);
+  }
+  if (Array.isArray(header)) throw wrong(path, "metadata", header, "an object"); // which the schema would take for one
+  const result = v.safeParse(HEADER, header, { abortEarly: true });
+  if (result.success) {
+    checkLabels(path, result.output);
+    return result.output;
+  }
+  const [issue] = result.issues;
+  throw wrong(path, v.getDotPath(issue) ?? "metadata", issue.path?.at(-1)?.value ?? issue.input, wantedBy(issue));
+}
+
+/** The error for a field of a header. */
+export function wrong(path: string, field: string, value: unknown, wanted: string): InputError {
+  return new InputError(`${path}: ${field} ${shown(value)}, want ${wanted}`);
+}
+
+function checkLabels(path: string, { settings: { model, labelDropout } }: CheckpointHeader): void {
+  if ((model.classes === undefined) !== (labelDropout === undefined)) {
+    const wanted = model.classes === undefined ? "none in a network without classes" : "one in a network with classes";
+    throw wrong(path, "settings.labelDropout", labelDropout, wanted);
+  }
+}
+
+function wantedBy({ type, expected, message }: v.BaseIssue<unknown>): string {
+  if (type === "custom" || type === "literal" || type === "picklist" || type === "boolean") return message;
+  if (type === "array") return "a list";
+  return expected === "never" ? "no such field" : expected === "Object" ? "an object" : "a value";
+}
+
+/** A value of a header for an error message, on one line, cut when long. */
+export function shown(value: unknown): string {
+  const text = value === undefined ? "missing" : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}

@@ -1,0 +1,112 @@
+// What the tensors of a checkpoint say of its header: which network they are of, without making any tensor. Not their values.
+
+import { adamW, parameters, stateDict, type UnetConfig, unet } from "@pkg/nn";
+import { type Backend, type Shape, type Tensor, tidy } from "@pkg/tensor";
+import { InputError } from "../inputError.ts";
+import { shown, wrong } from "./checkpointHeader.ts";
+
+type Shapes = ReadonlyMap<string, Shape>;
+
+/**
+ * Checks a network's configuration against the shapes in a file, and these against each other.
+ * @param groups the shapes of each group: "ema" has to be there, "model" and "optimizer" may be
+ * @throws InputError naming the field, or the tensor, that does not fit
+ */
+export function checkShapes(path: string, config: UnetConfig, groups: ReadonlyMap<string, Shapes>): void {
+  const average = groups.get("ema") ?? new Map();
+  compareConfig(path, config, average);
+  const wanted = dryShapes(path, config);
+  for (const [group, shapes] of groups) {
+    compareShapes(path, group, wanted[group === "optimizer" ? "optimizer" : "model"], shapes);
+  }
+}
+
+function compareShapes(path: string, group: string, wanted: Shapes, found: Shapes): void {
+  for (const [name, shape] of wanted) {
+    const given = found.get(name);
+    if (`${given}` !== `${shape}`) throw wrong(path, `${group}.${name}`, given, `${shown(shape)}`);
+  }
+  const extra = [...found].find(([name]) => !wanted.has(name));
+  if (extra) throw wrong(path, `${group}.${extra[0]}`, extra[1], "no such tensor");
+}
+
+/** Compares every field that shapes show, so that whatever is built next is no larger than the file. */
+function compareConfig(path: string, config: UnetConfig, shapes: Shapes): void {
+  const has = (name: string) => shapes.has(name);
+  const last = (name: string) => shapes.get(name)?.at(-1) ?? 0;
+  const numbered = (pattern: RegExp) =>
+    new Set([...shapes.keys()].flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
+  const levels = Array.from({ length: numbered(/^down\.(\d+)\.stages\./) }, (_, level) => `down.${level}.stages.0`);
+  const inChannels = shapes.get("input.weight")?.[2];
+  const channels = last("input.weight");
+  const width = [...shapes.values()].reduce((widest, shape) => shape.reduce((a, b) => Math.max(a, b), widest), 1);
+  const compare = <Value>(field: keyof UnetConfig, given: Value, found: Value) => {
+    if (`${given}` !== `${found}`)
+      throw wrong(
+        path,
+        `settings.model.${field}`,
+        config[field],
+        `${found === undefined ? "none" : shown(found)} as in its weights`,
+      );
+  };
+  compare("inChannels", config.inChannels, inChannels);
+  compare("outChannels", config.outChannels ?? config.inChannels, last("output.weight"));
+  compare("channels", config.channels, channels);
+  compare(
+    "multipliers",
+    config.multipliers,
+    levels.map((level) => last(`${level}.block.conv1.weight`) / channels),
+  );
+  compare("blocks", config.blocks ?? 2, numbered(/^down\.0\.stages\.(\d+)\./));
+  // Else names of many levels and of many blocks would ask for their product.
+  const stages = levels.length * numbered(/^down\.0\.stages\.(\d+)\./);
+  if (stages > shapes.size)
+    throw new InputError(`${path}: ema: ${shapes.size} tensors, want those of ${stages} stages`);
+  const attention = [...new Set(config.attentionLevels)].sort((a, b) => a - b);
+  compare(
+    "attentionLevels",
+    attention,
+    [...levels.keys()].filter((level) => has(`${levels[level]}.attention.qkv.weight`)),
+  );
+  compare("classes", config.classes, has("classes.weight") ? (shapes.get("classes.weight")?.[0] ?? 0) - 1 : undefined);
+  compare(
+    "scaleShift",
+    config.scaleShift ?? false,
+    last("down.0.stages.0.block.time.weight") > last("down.0.stages.0.block.conv1.weight"),
+  );
+  // Shapes do not show these, but each divides a number of channels.
+  for (const field of ["heads", "groups"] as const) {
+    if ((config[field] ?? 1) > width)
+      throw wrong(path, `settings.model.${field}`, config[field], `at most ${width}, the widest of its weights`);
+  }
+}
+
+/** The shapes of a network and of its optimizer's state. @throws InputError when the configuration makes no network */
+export function dryShapes(path: string, config: UnetConfig): { readonly model: Shapes; readonly optimizer: Shapes } {
+  try {
+    return tidy(() => {
+      const model = unet(config, { backend: shapesOnly, rng: null });
+      return { model: shapesOf(stateDict(model)), optimizer: shapesOf(adamW(parameters(model), { lr: 0 }).state()) };
+    });
+  } catch (error) {
+    throw new InputError(`${path}: settings.model: ${(error as Error).message}`);
+  }
+}
+
+function shapesOf(state: ReadonlyMap<string, Tensor>): Shapes {
+  return new Map([...state].map(([name, { shape }]) => [name, shape]));
+}
+
+/** A backend without memory: tensors on it have shapes and nothing else. */
+const shapesOnly: Backend = {
+  name: "shapes only",
+  allocate: () => ({}),
+  free() {},
+  upload() {},
+  download: () => Promise.reject(new Error("shapesOnly: has no elements, want shapes asked of it alone")),
+  baseOf: () => 0,
+  run() {},
+  settled: async () => {},
+  memory: () => ({ buffers: 0, bytes: 0, peakBytes: 0, reservedBytes: 0 }),
+  dispose() {},
+};

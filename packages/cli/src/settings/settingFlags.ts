@@ -1,0 +1,132 @@
+// How flags make the settings of a new run, of one that starts from weights, and of one that goes on.
+
+import { MNIST_LABELS } from "../images/mnist.ts";
+import { InputError } from "../inputError.ts";
+import { FLAGS, type FlagName, type FlagValues } from "./flags.ts";
+import type { Settings } from "./settings.ts";
+
+type Known = (settings: Settings) => unknown;
+
+/** What weights fix: flags for the network that they belong to. */
+const NETWORK: Partial<Record<FlagName, Known>> = {
+  channels: ({ model }) => model.channels,
+  multipliers: ({ model }) => model.multipliers.join(","),
+  blocks: ({ model }) => model.blocks,
+  attention: ({ model }) => model.attentionLevels?.join(",") ?? "",
+  labels: ({ model }) => model.classes !== undefined,
+};
+
+/** What a run that goes on has to keep besides: what it has learned to remove, and the images and draws that are next. */
+const COURSE: Partial<Record<FlagName, Known>> = {
+  batch: ({ batch }) => batch,
+  schedule: ({ schedule }) => schedule,
+  "diffusion-steps": ({ diffusionSteps }) => diffusionSteps,
+  seed: ({ seed }) => seed,
+};
+
+/** What a run that goes on may change, and the field of the settings that it is. */
+export const CHANGEABLE = {
+  lr: "lr",
+  warmup: "warmup",
+  clip: "clipNorm",
+  ema: "emaDecay",
+  "label-dropout": "labelDropout",
+} as const satisfies Partial<Record<FlagName, keyof Settings>>;
+
+/** The settings of a new run. @throws InputError naming a flag that makes no sense beside the others */
+export function settingsFrom(flags: FlagValues): Settings {
+  const isLabelled = flags.isOn("labels");
+  const dropout = flags.given("label-dropout");
+  if (dropout !== undefined && !isLabelled) throw new InputError(`--label-dropout ${dropout}: want --labels with it`);
+  return {
+    model: {
+      inChannels: 1,
+      channels: flags.number("channels"),
+      multipliers: flags.numbers("multipliers"),
+      blocks: flags.number("blocks"),
+      attentionLevels: flags.numbers("attention"),
+      ...(isLabelled && { classes: MNIST_LABELS }),
+    },
+    schedule: scheduleName(flags),
+    diffusionSteps: flags.number("diffusion-steps"),
+    ...trainingSettings(flags),
+    ...(isLabelled && { labelDropout: flags.number("label-dropout") }),
+  };
+}
+
+/**
+ * The settings of a run that goes on: those of its checkpoint at `path`, changed by flags where that may be.
+ * @throws InputError naming a flag that contradicts the checkpoint
+ */
+export function resumedSettings(settings: Settings, path: string, flags: FlagValues): Settings {
+  refuseOther(NETWORK, settings, path, flags, "--resume");
+  refuseOther(COURSE, settings, path, flags, "--resume; --from starts a new run from its weights");
+  const changed = Object.entries(CHANGEABLE) as [keyof typeof CHANGEABLE, keyof Settings][];
+  const given = changed.filter(([name]) => flags.given(name) !== undefined);
+  if (flags.given("label-dropout") !== undefined && settings.model.classes === undefined) {
+    throw new InputError(`--label-dropout ${flags.given("label-dropout")}: ${path} was made without --labels`);
+  }
+  return { ...settings, ...Object.fromEntries(given.map(([name, field]) => [field, flags.number(name)])) };
+}
+
+/**
+ * The settings of a new run that starts from the weights of a checkpoint at `path`, made with `settings`: its network, its noise schedule
+ * unless flags give another, and all the rest by flags.
+ * @throws InputError naming a flag that asks for another network
+ */
+export function settingsFromWeights(settings: Settings, path: string, flags: FlagValues): Settings {
+  refuseOther(NETWORK, settings, path, flags, "--from");
+  const isLabelled = settings.model.classes !== undefined;
+  const dropout = flags.given("label-dropout");
+  if (dropout !== undefined && !isLabelled)
+    throw new InputError(`--label-dropout ${dropout}: ${path} was made without --labels`);
+  return {
+    ...trainingSettings(flags),
+    model: settings.model,
+    schedule: flags.given("schedule") === undefined ? settings.schedule : scheduleName(flags),
+    diffusionSteps:
+      flags.given("diffusion-steps") === undefined ? settings.diffusionSteps : flags.number("diffusion-steps"),
+    ...(isLabelled && { labelDropout: flags.number("label-dropout") }),
+  };
+}
+
+/** Differences that flags made, as people read them: "lr 0.0001 instead of 0.001". */
+export function changesBetween(before: Settings, after: Settings): string[] {
+  return Object.entries(CHANGEABLE)
+    .filter(([, field]) => before[field] !== after[field])
+    .map(([name, field]) => `${name} ${after[field]} instead of ${before[field]}`);
+}
+
+function trainingSettings(flags: FlagValues): Omit<Settings, "model" | "schedule" | "diffusionSteps"> {
+  return {
+    batch: flags.number("batch"),
+    lr: flags.number("lr"),
+    warmup: flags.number("warmup"),
+    clipNorm: flags.number("clip"),
+    emaDecay: flags.number("ema"),
+    seed: flags.number("seed"),
+  };
+}
+
+function scheduleName(flags: FlagValues): Settings["schedule"] {
+  return flags.word("schedule") === "linear" ? "linear" : "cosine";
+}
+
+function refuseOther(
+  fixed: Partial<Record<FlagName, Known>>,
+  settings: Settings,
+  path: string,
+  flags: FlagValues,
+  flag: string,
+): void {
+  for (const [name, setting] of Object.entries(fixed) as [FlagName, Known][]) {
+    const given = flags.given(name);
+    const known = String(setting(settings));
+    const isSame =
+      given === undefined ||
+      given === known ||
+      ((FLAGS[name] as { range?: unknown }).range !== undefined && Number(given) === Number(known));
+    if (isSame) continue;
+    throw new InputError(`--${name} ${given}: ${path} was made with ${known}, want that or nothing with ${flag}`);
+  }
+}

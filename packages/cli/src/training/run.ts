@@ -1,0 +1,139 @@
+// A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
+
+import { dropLabels, noisePrediction } from "@pkg/diffusion";
+import {
+  adamW,
+  type Ema,
+  ema,
+  loadStateDict,
+  type Optimizer,
+  parameters,
+  stateDict,
+  type Unet,
+  unet,
+  warmup,
+} from "@pkg/nn";
+import {
+  type Backend,
+  type Captured,
+  capture,
+  type RandomStream,
+  randomStream,
+  type Tensor,
+  tensor,
+  tidy,
+} from "@pkg/tensor";
+import { type Checkpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
+import type { LabelledImages } from "../images/mnist.ts";
+import { readingInput } from "../inputError.ts";
+import { type Settings, scheduleOf } from "../settings/settings.ts";
+
+export interface Run {
+  readonly settings: Settings;
+  readonly image: { readonly height: number; readonly width: number };
+  readonly backend: Backend;
+  readonly model: Unet;
+  readonly average: Ema;
+  readonly optimizer: Optimizer;
+  /** Draws times and noise. */
+  readonly rng: RandomStream;
+  /** One update by images and, in a run with labels, their labels; gives the loss. */
+  readonly update: Captured<[x0: Tensor, labels: readonly (number | null)[]], Tensor>;
+}
+
+/** A run at its beginning. @throws InputError when the settings make no network */
+export function newRun(settings: Settings, image: Run["image"], backend: Backend): Run {
+  const root = randomStream(settings.seed);
+  const model = readingInput(() => unet(settings.model, { backend, rng: root.split("weights") }));
+  const { lr, warmup: updates, clipNorm, emaDecay, labelDropout } = settings;
+  const average = ema(model, emaDecay);
+  const optimizer = adamW(parameters(model), { lr: warmup(lr, updates), clipNorm });
+  const schedule = readingInput(() => scheduleOf(settings));
+  const rng = root.split("noise");
+  const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {
+    const conditioning = labelDropout === undefined ? {} : { labels };
+    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng, conditioning));
+    average.update();
+    return loss;
+  });
+  return { settings, image, backend, model, average, optimizer, rng, update };
+}
+
+/** A run as a checkpoint left it, with settings that may differ where that changes neither network nor data. */
+export function restoreRun(
+  { header, tensors }: Checkpoint,
+  backend: Backend,
+  settings: Settings = header.settings,
+): Run {
+  const run = newRun(settings, header.image, backend);
+  tidy(() => {
+    loadStateDict(run.model, tensors("model", backend));
+    run.average.load(tensors("ema", backend), header.step);
+    run.optimizer.load(tensors("optimizer", backend), header.step);
+  });
+  run.rng.restore(header.rng);
+  return run;
+}
+
+/** A new run that begins with the averaged weights of a checkpoint. */
+export function runFromWeights(
+  { tensors }: Checkpoint,
+  settings: Settings,
+  image: Run["image"],
+  backend: Backend,
+): Run {
+  const run = newRun(settings, image, backend);
+  tidy(() => {
+    const weights = tensors("ema", backend);
+    loadStateDict(run.model, weights);
+    run.average.load(weights, 0);
+  });
+  return run;
+}
+
+/** Writes a run's checkpoint. @throws as `saveCheckpoint` does */
+export async function saveRun(path: string, { settings, image, optimizer, model, average, rng }: Run): Promise<void> {
+  const header = { format: 1, settings, image, step: optimizer.steps, rng: rng.state() } as const;
+  await saveCheckpoint(path, header, { model: stateDict(model), ema: average.state(), optimizer: optimizer.state() });
+}
+
+/** One update; its loss, once the backend has it. */
+export function trainStep({ settings, backend, optimizer, rng, update }: Run, images: LabelledImages): Promise<number> {
+  return tidy(() => {
+    const { x0, labels } = batchAt(images, optimizer.steps, settings, backend);
+    const { labelDropout } = settings;
+    const loss = update(x0, labelDropout === undefined ? labels : dropLabels(labels, labelDropout, rng));
+    return { pending: loss.item() };
+  }).pending;
+}
+
+/** The images of a step, [batch, height, width, 1] in [−1, 1], and their labels: every epoch its own permutation, both known from the seed. */
+function batchAt(
+  { images, labels, count, height, width }: LabelledImages,
+  step: number,
+  { batch, seed }: Settings,
+  backend: Backend,
+): { x0: Tensor; labels: number[] } {
+  const perEpoch = Math.max(1, Math.floor(count / batch));
+  const order = epochOrder(seed, Math.floor(step / perEpoch), count);
+  const first = (step % perEpoch) * batch;
+  const pixels = height * width;
+  const values = new Float32Array(batch * pixels);
+  const chosen = Array.from({ length: batch }, (_, b) => order[(first + b) % count]);
+  for (const [b, image] of chosen.entries()) {
+    for (let i = 0; i < pixels; i++) values[b * pixels + i] = images[image * pixels + i] / 127.5 - 1;
+  }
+  const x0 = tensor(values, { backend, shape: [batch, height, width, 1] });
+  return { x0, labels: chosen.map((image) => labels[image]) };
+}
+
+let known: { seed: number; epoch: number; count: number; order: Uint32Array } | undefined;
+
+/** The order of an epoch; the last one asked for is kept. */
+function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
+  if (known?.seed !== seed || known.epoch !== epoch || known.count !== count) {
+    const order = randomStream(seed).split("data").split(epoch).permutation(count);
+    known = { seed, epoch, count, order: Uint32Array.from(order) };
+  }
+  return known.order;
+}

@@ -1,0 +1,84 @@
+// The training loop: steps until a budget ends or somebody stops it, with progress, a log, and checkpoints on the way.
+
+import { ForeseenError } from "@pkg/command";
+import { openRunLog } from "../files/runLog.ts";
+import { saving, type TrainFiles } from "../files/saving.ts";
+import type { LabelledImages } from "../images/mnist.ts";
+import { CHANGEABLE } from "../settings/settingFlags.ts";
+import type { Settings } from "../settings/settings.ts";
+import { type Budget, progress } from "./progress.ts";
+import { type Run, trainStep } from "./run.ts";
+
+/** How long to train. */
+export interface TrainPlan {
+  /** `steps` counts those that the run already has; `minutes` counts from `began`. */
+  readonly budget: Budget;
+  /** When the training began, by `performance.now()`. */
+  readonly began: number;
+  /** Seconds between checkpoints. */
+  readonly saveEvery: number;
+}
+
+/** Seconds after which a save that failed is tried again, if the next is not due before. */
+const RETRY = 30;
+
+/**
+ * Trains until the budget is used up or `signal` aborts, then saves.
+ * @returns whether it was stopped before its budget ended
+ * @throws ForeseenError when the loss or the weights are not finite, or the last save fails; the checkpoint stays as it is then
+ */
+export async function train(
+  run: Run,
+  images: LabelledImages,
+  { budget, began, saveEvery }: TrainPlan,
+  files: TrainFiles,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { optimizer, settings } = run;
+  const firstStep = optimizer.steps;
+  const log = openRunLog(files.log, firstStep);
+  const display = progress(budget, { firstStep });
+  const saves = saving(run, files, log, display.print);
+  const seconds = () => (performance.now() - began) / 1000;
+  const isOver = () => ("steps" in budget ? optimizer.steps >= budget.steps : seconds() >= budget.minutes * 60);
+  let tried = seconds();
+
+  const settle = async (step: number, pending: Promise<number>): Promise<void> => {
+    const loss = await pending;
+    if (!Number.isFinite(loss)) throw new ForeseenError(`the loss of step ${step} is ${loss}: ${saves.advice()}`);
+    // What this process trains with stands beside its first step: a run that went on may have changed it.
+    log.append({ step, loss, seconds: seconds(), ...(step === firstStep && measuresOf(settings)) });
+    display.update({ step: step + 1, loss, images: (step + 1 - firstStep) * settings.batch });
+  };
+  try {
+    // One step is queued while the loss of the one before it is waited for.
+    let before: Promise<void> = Promise.resolve();
+    while (!isOver() && !signal.aborted) {
+      const step = optimizer.steps;
+      const pending = trainStep(run, images);
+      await before;
+      before = settle(step, pending);
+      before.catch(() => {}); // it is awaited in the next turn
+      if (seconds() - tried >= (saves.failure ? Math.min(saveEvery, RETRY) : saveEvery)) {
+        await before;
+        await saves.save();
+        tried = seconds();
+      }
+      await new Promise(setImmediate); // lets signals in
+    }
+    await before;
+    await saves.save(true);
+    if (saves.failure) throw new ForeseenError(`the last save failed: ${saves.failure.message}`);
+    return signal.aborted && !isOver();
+  } finally {
+    display.stop();
+    log.close();
+  }
+}
+
+function measuresOf(settings: Settings): Record<string, number> {
+  const entries = Object.entries(CHANGEABLE).map(([name, field]) => [name, settings[field]] as const);
+  return Object.fromEntries(
+    entries.filter((entry): entry is [keyof typeof CHANGEABLE, number] => entry[1] !== undefined),
+  );
+}

@@ -1,0 +1,315 @@
+// The U-Net of DDPM (Ho et al. 2020, appendix B) from a configuration.
+
+import { concat, type RandomStream, region, type Tensor, tidy } from "@pkg/tensor";
+import { type AttentionBlock, attentionBlock } from "../layers/attention.ts";
+import { type Conv2d, conv2d } from "../layers/conv.ts";
+import { classesOf, type Embedding, embedding } from "../layers/embedding.ts";
+import { type Linear, linear } from "../layers/linear.ts";
+import { type GroupNorm, groupNorm } from "../layers/norm.ts";
+import { type ResidualBlock, residualBlock } from "../layers/residual.ts";
+import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "../layers/sinusoid.ts";
+import { expectConfig, expectInit, type InitOptions } from "../module/init.ts";
+import { leavesOf } from "../module/leaves.ts";
+import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
+import { checkLabels, checkTimes, type Times } from "./times.ts";
+
+/** Plain data, as checkpoints store it. */
+export interface UnetConfig {
+  /** Channels of the images. */
+  readonly inChannels: number;
+  /** Default: inChannels; twice as many to learn variances too. */
+  readonly outChannels?: number;
+  /** Channels of the first level. */
+  readonly channels: number;
+  /** Each level's channels as multiples of `channels`; one level per entry, each half as wide as the one before. */
+  readonly multipliers: readonly number[];
+  /** Residual blocks per level. Default 2. */
+  readonly blocks?: number;
+  /** Levels with attention after each block, counted from 0 at full resolution. Default: none; the middle always has it. */
+  readonly attentionLevels?: readonly number[];
+  /** Heads of the attention. Default 1. */
+  readonly heads?: number;
+  /** Groups of the norms. Default: 32, or fewer where channels are few. */
+  readonly groups?: number;
+  /** The rate at which activations are dropped in training. Default 0. */
+  readonly dropout?: number;
+  /** Classes to condition on. One more embedding stands for "no class". Default: unconditional. */
+  readonly classes?: number;
+  /** Whether the embedding scales and shifts the norms' results instead of being added. Default false. */
+  readonly scaleShift?: boolean;
+  /** How times are embedded: period, order, shift and scale. */
+  readonly timeEmbedding?: SinusoidOptions;
+  /**
+   * More numbers per sample, which every call has to give (`conditioning.numbers`). Each is embedded as time is, and added to
+   * it.
+   */
+  readonly numbers?: NumberConfig;
+}
+
+/** A residual block, and attention after it where the level has it. */
+export interface UnetStage {
+  /** Keeps height and width. */
+  readonly block: ResidualBlock;
+  /** Over all positions. */
+  readonly attention?: AttentionBlock;
+}
+
+/** The blocks of one resolution, and the convolution that leads to the next. */
+export interface UnetLevel {
+  /** One after another. */
+  readonly stages: readonly UnetStage[];
+  /** Halves (going down) or follows the doubling of (going up) height and width. */
+  readonly resample?: Conv2d;
+}
+
+/** The two maps that an extra number's embedding goes through. */
+export interface NumberMaps {
+  /** Applied first; an activation follows. */
+  readonly first: Linear;
+  /** Applied to that. */
+  readonly second: Linear;
+}
+
+/** A U-Net; its fields are its state. */
+export interface Unet {
+  /** The first map of the time's embedding; silu follows. */
+  readonly time1: Linear;
+  /** The second map of the time's embedding. */
+  readonly time2: Linear;
+  /** The maps of the extra numbers' embeddings. */
+  readonly numbers?: Readonly<Record<string, NumberMaps>>;
+  /** The vectors of the classes, the last for "no class". */
+  readonly classes?: Embedding;
+  /** From images to the channels of the first level. */
+  readonly input: Conv2d;
+  /** The levels from full resolution to the lowest. */
+  readonly down: readonly UnetLevel[];
+  /** Two stages at the lowest resolution, the first with attention. */
+  readonly middle: readonly UnetStage[];
+  /** The levels from the lowest resolution to the full one. */
+  readonly up: readonly UnetLevel[];
+  /** Before the output; silu follows. */
+  readonly norm: GroupNorm;
+  /** From the channels of the first level to the images'. */
+  readonly output: Conv2d;
+  /**
+   * Applies the network.
+   * @param x [batch, height, width, inChannels], any height and width
+   * @param times one per sample, on the scale of 0 … 1000 unless `timeEmbedding` has another
+   * @returns [batch, height, width, outChannels]
+   * @throws Error for times, labels or numbers of another number, and tensors of them of another shape, type or backend; for
+   * labels without classes; and for numbers that are missing or not configured
+   */
+  forward(x: Tensor, times: Times, conditioning?: Conditioning): Tensor;
+}
+
+/**
+ * A U-Net with weights drawn from `rng`. Its output starts at zero.
+ * @throws Error naming the field when the configuration is impossible
+ * @example
+ * ```ts
+ * import { parameterCount, unet } from "@pkg/nn";
+ * import { cpu, randomStream } from "@pkg/tensor";
+ *
+ * const rng = randomStream(0);
+ * const backend = cpu();
+ * const model = unet({ inChannels: 1, channels: 8, multipliers: [1, 2], classes: 10 }, { rng, backend });
+ * const x = rng.normal([2, 8, 8, 1], { backend }); // two images, channels last
+ * const noise = model.forward(x, [10, 500], { labels: [7, null] }); // a seven, and any digit
+ * console.log(noise.shape); // [2, 8, 8, 1]
+ * console.log(parameterCount(model)); // 58945
+ * ```
+ */
+export function unet(config: UnetConfig, init: InitOptions): Unet {
+  expectConfig("unet", config);
+  expectInit("unet", init);
+  checkConfig(config);
+  const {
+    inChannels,
+    outChannels = inChannels,
+    channels,
+    multipliers,
+    blocks = 2,
+    heads,
+    groups,
+    dropout,
+    scaleShift,
+  } = config;
+  const embeddingChannels = 4 * channels;
+  const widths = multipliers.map((multiplier) => multiplier * channels);
+  const block = (from: number, to: number) =>
+    residualBlock(from, to, { ...init, embeddingChannels, groups, dropout, scaleShift });
+  const stage = (from: number, to: number, withAttention: boolean): UnetStage => ({
+    block: block(from, to),
+    ...(withAttention && { attention: attentionBlock(to, { ...init, heads, groups }) }),
+  });
+  const hasAttention = (level: number) => config.attentionLevels?.includes(level) ?? false;
+
+  const skips = [channels]; // channels of the tensors that the way up concatenates
+  let width = channels;
+  const input = conv2d(inChannels, channels, init);
+  const down = widths.map((to, level): UnetLevel => {
+    const stages = Array.from({ length: blocks }, () => {
+      const made = stage(width, to, hasAttention(level));
+      width = to;
+      skips.push(to);
+      return made;
+    });
+    if (level === widths.length - 1) return { stages };
+    skips.push(to);
+    return { stages, resample: conv2d(to, to, { ...init, stride: 2 }) };
+  });
+  const middle = [stage(width, width, true), stage(width, width, false)];
+  const up = widths
+    .map((to, level) => ({ to, level }))
+    .reverse()
+    .map(({ to, level }): UnetLevel => {
+      const stages = Array.from({ length: blocks + 1 }, () => {
+        const made = stage(width + (skips.pop() ?? 0), to, hasAttention(level));
+        width = to;
+        return made;
+      });
+      return level === 0 ? { stages } : { stages, resample: conv2d(to, to, init) };
+    });
+
+  const model: Unet = {
+    time1: linear(channels, embeddingChannels, init),
+    time2: linear(embeddingChannels, embeddingChannels, init),
+    ...(config.numbers && {
+      numbers: Object.fromEntries(
+        Object.keys(config.numbers).map((name): [string, NumberMaps] => [
+          name,
+          {
+            first: linear(channels, embeddingChannels, init),
+            second: linear(embeddingChannels, embeddingChannels, init),
+          },
+        ]),
+      ),
+    }),
+    ...(config.classes && { classes: embedding(config.classes + 1, embeddingChannels, init) }),
+    input,
+    down,
+    middle,
+    up,
+    norm: groupNorm(width, { ...init, groups, activation: "silu" }),
+    output: conv2d(width, outChannels, { ...init, zero: true }),
+    forward: (x, times, conditioning = {}) => tidy(() => forward(model, config, x, times, conditioning)),
+  };
+  return model;
+}
+
+function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, conditioning: Conditioning): Tensor {
+  const { labels, rng } = conditioning;
+  checkCall(config, x, times, labels);
+  const embedded = embed(model, config, x, times, conditioning);
+  if (rng) return applied(model, x, embedded, rng);
+  // Without dropout the rest follows from the weights: in a captured step it need not run again.
+  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, embedded] });
+  return region(x.backend, what, () => applied(model, x, embedded));
+}
+
+/** The network on embedded times, [batch, embeddingChannels]. @param rng draws dropout masks */
+function applied(model: Unet, x: Tensor, embedded: Tensor, rng?: RandomStream): Tensor {
+  // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
+  const through = (input: Tensor, { block, attention }: UnetStage): Tensor =>
+    tidy(() => {
+      const hidden = block.forward(input, embedded, rng);
+      return attention ? attention.forward(hidden) : hidden;
+    });
+
+  let hidden = model.input.forward(x);
+  const skips = [hidden];
+  for (const { stages, resample } of model.down) {
+    for (const stage of stages) {
+      hidden = through(hidden, stage);
+      skips.push(hidden);
+    }
+    if (resample) {
+      hidden = resample.forward(hidden);
+      skips.push(hidden);
+    }
+  }
+  for (const stage of model.middle) hidden = through(hidden, stage);
+  for (const { stages, resample } of model.up) {
+    for (const stage of stages) {
+      const skip = skips.pop() ?? hidden;
+      hidden = through(concat([hidden, skip], -1), stage);
+    }
+    if (resample) {
+      const [, height, width] = (skips.at(-1) ?? hidden).shape;
+      // Odd sizes come back one row or column too large.
+      const doubled = () => hidden.upsampleNearest(2).slice(null, [0, height], [0, width]);
+      hidden = tidy(() => resample.forward(doubled()));
+    }
+  }
+  return model.output.forward(model.norm.forward(hidden));
+}
+
+/** [batch, embeddingChannels]: time, plus class and numbers where there are any, activated for the blocks. */
+function embed(
+  model: Unet,
+  { channels, classes, timeEmbedding, numbers = {} }: UnetConfig,
+  x: Tensor,
+  times: Times,
+  conditioning: Conditioning,
+): Tensor {
+  const { labels, steps } = conditioning;
+  const { backend } = x;
+  const mapped = (embedded: Tensor, first: Linear, second: Linear) => second.forward(first.forward(embedded).silu());
+  const time = sinusoidalEmbedding(times, channels, { ...timeEmbedding, backend, steps });
+  const parts = [mapped(time, model.time1, model.time2)];
+  if (model.classes && classes !== undefined)
+    parts.push(model.classes.forward(classesOf("unet", labels, classes, x.shape[0])));
+  for (const [name, embedded] of Object.entries(embeddedNumbers("unet", numbers, conditioning, x, channels))) {
+    const maps = model.numbers?.[name];
+    if (maps) parts.push(mapped(embedded, maps.first, maps.second));
+  }
+  return parts.reduce((sum, part) => sum.add(part)).silu();
+}
+
+function checkCall({ inChannels, classes }: UnetConfig, x: Tensor, times: Times, labels: Conditioning["labels"]): void {
+  const { shape } = x;
+  if (shape.length !== 4 || shape[3] !== inChannels) {
+    throw new Error(`unet: x has shape [${shape.join(", ")}], want [batch, height, width, ${inChannels}]`);
+  }
+  checkTimes("unet", times, x);
+  if (!labels) return;
+  if (classes === undefined) throw new Error("unet: labels given to a model without classes, want none");
+  checkLabels("unet", labels, x);
+}
+
+function checkConfig(config: UnetConfig): void {
+  const {
+    inChannels,
+    outChannels = inChannels,
+    channels,
+    multipliers,
+    blocks = 2,
+    heads = 1,
+    classes,
+    dropout = 0,
+    timeEmbedding = {},
+    numbers = {},
+  } = config;
+  for (const [name, value] of Object.entries({
+    inChannels,
+    outChannels,
+    channels,
+    blocks,
+    heads,
+    ...(classes !== undefined && { classes }),
+  })) {
+    if (!Number.isInteger(value) || value < 1) throw new Error(`unet: ${name} is ${value}, want a positive integer`);
+  }
+  if (channels % 2 !== 0)
+    throw new Error(`unet: channels is ${channels}, want an even number (half are sines, half cosines)`);
+  checkSinusoid("unet: timeEmbedding", timeEmbedding, channels);
+  checkNumberConfig("unet", numbers, channels);
+  if (multipliers.length === 0 || !multipliers.every((m) => Number.isInteger(m * channels) && m > 0)) {
+    throw new Error(`unet: multipliers is [${multipliers.join(", ")}], want at least one, each giving whole channels`);
+  }
+  for (const level of config.attentionLevels ?? [])
+    if (!(Number.isInteger(level) && level >= 0 && level < multipliers.length))
+      throw new Error(`unet: attentionLevels has ${level}, want integers in [0, ${multipliers.length - 1}]`);
+  if (!(dropout >= 0 && dropout < 1)) throw new Error(`unet: dropout is ${dropout}, want a rate in [0, 1)`);
+}

@@ -18,6 +18,7 @@ export type { Conditioning, NumberConfig } from "./networks/conditioning.ts";
 export { type Mlp, type MlpConfig, mlp } from "./networks/mlp.ts";
 export { checkLabels, checkTimes, type Labels, type Times } from "./networks/times.ts";
 export { type NumberMaps, type Unet, type UnetConfig, type UnetLevel, type UnetStage, unet } from "./networks/unet.ts";
+export type { Accumulation } from "./training/accumulation.ts";
 export { type Ema, ema } from "./training/ema.ts";
 export { type LearningRate, linearDecay, warmup } from "./training/learningRate.ts";
 export { type AdamWOptions, adamW, type Optimizer } from "./training/optimizer.ts";

@@ -19,6 +19,7 @@ import {
 } from "@pkg/tensor";
 import { assignState, checkState, type StateDict } from "../module/module.ts";
 import { isFrozen, namedParameters } from "../module/parameters.ts";
+import { type Accumulation, accumulatedGrads } from "./accumulation.ts";
 import { isRate, type LearningRate, rateAt } from "./learningRate.ts";
 
 /** Options of `adamW`. */
@@ -54,6 +55,12 @@ export interface Optimizer {
    */
   minimize(loss: () => Tensor): Tensor;
   /**
+   * One update that lowers the mean of `loss` over micro-batches; returns that mean. Gradients add up over them, so that the peak
+   * memory is that of one. If the loss is a mean over samples, the update is that of one batch of all of them, within rounding.
+   * @throws Error for micro-batches that are not alike in size, naming the part that differs
+   */
+  minimize<Batch>(loss: (batch: Batch) => Tensor, accumulation: Accumulation<Batch>): Tensor;
+  /**
    * The parameters that the loss of the last `minimize` did not depend on, as "path [shape]". They stayed as they were, without weight
    * decay, and so did their moments.
    */
@@ -77,6 +84,19 @@ export interface Optimizer {
  * AdamW (Loshchilov & Hutter 2019, algorithm 2), which updates the parameters in place.
  * @param module whose `parameters` are trained, or a list of tensors; errors name the paths in it
  * @throws Error naming the option that is out of range
+ * @example
+ * ```ts
+ * import { adamW, linear } from "@pkg/nn";
+ * import { cpu, randomStream, type Tensor } from "@pkg/tensor";
+ *
+ * const init = { rng: randomStream(0), backend: cpu() };
+ * const model = linear(2, 1, init);
+ * const optimizer = adamW(model, { lr: 0.1 });
+ * const x = init.rng.normal([8, 2], init);
+ * const loss = (x: Tensor) => model.forward(x).square().mean();
+ * optimizer.minimize(loss, { batches: x.split(4) }); // as minimize(() => loss(x)), four samples at a time
+ * console.log(optimizer.steps); // 1
+ * ```
  */
 export function adamW(module: object, options: AdamWOptions): Optimizer {
   const named = namedParameters(module);
@@ -161,12 +181,15 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
     get unreached() {
       return unreached;
     },
-    minimize(loss) {
+    minimize<Batch>(loss: (batch: Batch) => Tensor, accumulation?: Accumulation<Batch>) {
       return captures.run(() => {
         const attrs = nextAttrs();
         const indices = trained();
         const xs = indices.map((k) => parameters[k]);
-        const { value, grads, reached } = valueAndGrad(loss, xs, { scale: optimizer.lossScale() });
+        const scale = optimizer.lossScale();
+        const { value, grads, reached } = accumulation
+          ? accumulatedGrads(loss, xs, { ...accumulation, scale })
+          : valueAndGrad(loss as () => Tensor, xs, { scale }); // a loss of batches comes with them
         const missed = indices.filter((_, at) => !reached[at]).map((k) => names[k]);
         if (missed.length === indices.length) {
           throw new Error(

@@ -9,6 +9,7 @@ import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./d
 import { Health } from "./device/health.ts";
 import { Watchdog } from "./device/watchdog.ts";
 import { BindGroups, type Place } from "./kernels/bindGroups.ts";
+import { ConstantsStore } from "./kernels/constants.ts";
 import { writeField } from "./kernels/params.ts";
 import { Pipelines } from "./kernels/pipelines.ts";
 import { type PreparedCall, PreparedCalls } from "./kernels/prepared.ts";
@@ -30,7 +31,8 @@ export interface WebgpuBackend extends Backend {
 /** In elements of four bytes: buffers are bound at multiples of 256 bytes. */
 const BINDING_ALIGNMENT = 64;
 const SLOT = 256;
-const SLOTS = 256;
+/** Dispatches in a batch of commands: the device starts on it while the next ones are encoded. */
+const BATCH = 256;
 const [COPY_SRC, COPY_DST, UNIFORM] = [4, 8, 0x40];
 const MODE_READ = 1;
 
@@ -63,19 +65,22 @@ class Webgpu implements WebgpuBackend, Tunable {
   private readonly prepared: PreparedCalls;
   private readonly pool: Pool;
   private readonly scratch: Scratch;
+  private readonly constants: ConstantsStore;
   private readonly bindGroups: BindGroups;
   private readonly counts = counting();
   private readonly stagings: Stagings;
   private readonly watchdog: Watchdog;
   private readonly health: Health;
   private readonly uniforms: GPUBuffer;
-  private readonly uniformBytes = new Uint8Array(SLOT * SLOTS);
+  private readonly uniformBytes = new Uint8Array(SLOT * BATCH);
   private readonly uniformView = new DataView(this.uniformBytes.buffer);
   private readonly poison: GPUBuffer | null;
   private tape: Tape | null = null;
   /** Counts how often kernels may have come to be chosen otherwise. */
   private choices = 0;
   private readonly player: Player;
+  /** Dispatches that wait in the encoder, and the parameters of those of them that change. */
+  private waiting = 0;
   private usedSlots = 0;
   /** Counts the batches of commands handed to the device. */
   private batch = 0;
@@ -92,8 +97,9 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.device = device;
     const mixed = `, products in float16${target.matrix ? " by subgroup matrices" : ""}`;
     this.name = `webgpu: ${description}${target.half ? mixed : ""}`;
-    this.prepared = new PreparedCalls(target, new Pipelines(device, this.counts));
-    this.uniforms = device.createBuffer({ label: "params", size: SLOT * SLOTS, usage: UNIFORM | COPY_DST });
+    this.constants = new ConstantsStore(device, this.counts);
+    this.prepared = new PreparedCalls(target, new Pipelines(device, this.counts), this.constants);
+    this.uniforms = device.createBuffer({ label: "params", size: SLOT * BATCH, usage: UNIFORM | COPY_DST });
     this.bindGroups = new BindGroups(device, this.uniforms, this.counts);
     this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, this.counts, () => {
       this.flush();
@@ -241,26 +247,34 @@ class Webgpu implements WebgpuBackend, Tunable {
   }
 
   private dispatch(op: string, prepared: PreparedCall, given: KernelCall["params"], operands: readonly Place[]): void {
-    const { kernel, workgroups, bindings } = prepared;
-    if (this.usedSlots === SLOTS) this.flush();
-    const slot = this.usedSlots++ * SLOT;
-    this.uniformBytes.set(prepared.params, slot);
-    if (given) {
-      for (const field of prepared.changing) writeField(this.uniformView, slot, field, given[field.name]);
-    }
+    const { kernel, workgroups, bindings, constants } = prepared;
+    if (this.waiting === BATCH) this.flush();
+    this.waiting++;
+    const slot = kernel.isDynamic ? this.pack(prepared, given) : 0;
     const places = bindings.map((binding) => (typeof binding === "number" ? operands[binding] : binding));
     for (const { buffer } of places) buffer.usedIn = this.batch;
-    const bindGroup = this.bindGroups.get(op, kernel.bindings, places);
+    const bindGroup = this.bindGroups.get(op, kernel.bindings, constants, places);
     this.pass ??= this.commands().beginComputePass();
     if (kernel.pipeline !== this.pipeline) this.pass.setPipeline(kernel.pipeline);
     this.pipeline = kernel.pipeline;
-    this.pass.setBindGroup(0, bindGroup, kernel.params ? [slot] : []);
+    if (kernel.isDynamic) this.pass.setBindGroup(0, bindGroup, [slot]);
+    else this.pass.setBindGroup(0, bindGroup);
     const [x, y] = workgroups;
     if (y === 1) this.pass.dispatchWorkgroups(x);
     else this.pass.dispatchWorkgroups(x, y);
     this.counts.dispatches++;
     this.watchdog.note(op);
-    this.tape?.dispatched(op, prepared, this.uniformBytes.subarray(slot, slot + prepared.params.length), places);
+    if (!this.tape) return;
+    const params = kernel.isDynamic ? this.uniformBytes.slice(slot, slot + prepared.params.length) : prepared.params;
+    this.tape.dispatched(op, prepared, params, places);
+  }
+
+  /** Packs the parameters of a dispatch that change. @returns where, in bytes */
+  private pack({ params, changing }: PreparedCall, given: KernelCall["params"] = {}): number {
+    const slot = this.usedSlots++ * SLOT;
+    this.uniformBytes.set(params, slot);
+    for (const field of changing) writeField(this.uniformView, slot, field, given[field.name]);
+    return slot;
   }
 
   private give(buffer: GpuBuffer): void {
@@ -282,6 +296,7 @@ class Webgpu implements WebgpuBackend, Tunable {
       this.device.queue.writeBuffer(this.uniforms, 0, this.uniformBytes.buffer, 0, this.usedSlots * SLOT);
     }
     this.usedSlots = 0;
+    this.waiting = 0;
     this.encoder = null;
     this.batch++;
     this.submit(encoder.finish());
@@ -289,6 +304,7 @@ class Webgpu implements WebgpuBackend, Tunable {
 
   private submit(commands: GPUCommandBuffer): void {
     this.counts.submits++;
+    this.constants.write();
     this.device.queue.submit([commands]);
     this.watchdog.handOver();
   }

@@ -2,6 +2,7 @@
 
 import type { Counting } from "../counters.ts";
 import type { GpuBuffer } from "../memory/pool.ts";
+import type { Constants } from "./constants.ts";
 import { NumberMap } from "./numberMap.ts";
 import type { Bindings } from "./pipelines.ts";
 
@@ -13,7 +14,7 @@ export interface Place {
 
 const MOST = 16384;
 
-/** The bind groups over one buffer of parameters, which dispatches read at dynamic offsets. */
+/** The bind groups over one buffer of parameters that change, which dispatches read at dynamic offsets, and over constants. */
 export class BindGroups {
   private readonly device: GPUDevice;
   private readonly params: GPUBuffer;
@@ -26,16 +27,18 @@ export class BindGroups {
     this.counters = counters;
   }
 
-  get(label: string, bindings: Bindings, places: readonly Place[]): GPUBindGroup {
+  /** @param constants the parameters of a kernel whose parameters do not change; null for others */
+  get(label: string, bindings: Bindings, constants: Constants | null, places: readonly Place[]): GPUBindGroup {
     this.known.begin();
     this.known.add(bindings.id);
+    this.known.add(constants?.id ?? 0);
     for (const { buffer, base } of places) {
       this.known.add(buffer.id);
       this.known.add(base);
     }
     let group = this.known.get();
     if (!group) {
-      group = this.create(label, bindings, places);
+      group = this.create(label, bindings, constants, places);
       this.known.set(group);
     }
     return group;
@@ -46,9 +49,15 @@ export class BindGroups {
     this.known.clear();
   }
 
-  private create(label: string, { layout, paramsBytes }: Bindings, places: readonly Place[]): GPUBindGroup {
+  private create(
+    label: string,
+    { layout, paramsBytes }: Bindings,
+    constants: Constants | null,
+    places: readonly Place[],
+  ): GPUBindGroup {
     this.counters.bindGroups++;
-    const params = paramsBytes > 0 ? [{ buffer: this.params, size: paramsBytes }] : [];
+    const { buffer, offset } = constants ?? { buffer: this.params, offset: 0 };
+    const params = paramsBytes > 0 ? [{ buffer, offset, size: paramsBytes }] : [];
     const first = paramsBytes > 0 ? 0 : 1;
     const resources = [...params, ...places.map(({ buffer, base }) => ({ buffer: buffer.gpu, offset: 4 * base }))];
     return this.device.createBindGroup({

@@ -19,6 +19,8 @@ export interface Kernel {
   readonly pipeline: GPUComputePipeline;
   readonly bindings: Bindings;
   readonly params: ParamsLayout | null;
+  /** Whether its parameters are bound with an offset of the dispatch's own, since they change from dispatch to dispatch. */
+  readonly isDynamic: boolean;
   /** Null where the WGSL does not tell it as a number. */
   readonly workgroup: number | null;
 }
@@ -39,24 +41,30 @@ export class Pipelines {
     this.counters = counters;
   }
 
-  /** The variant of a kernel with these constants. @throws Error for constants or parameters that the kernel does not declare */
-  get(label: string, { kernel: source, constants = {}, library = "" }: KernelCall): Kernel {
-    const key = JSON.stringify(constants) + source + library;
-    const kernel = this.kernels.get(key) ?? this.compile(label, specialise(source, constants, library));
+  /**
+   * The variant of a kernel with these constants.
+   * @param isChanging whether its parameters change from dispatch to dispatch
+   * @throws Error for constants or parameters that the kernel does not declare
+   */
+  get(label: string, { kernel: source, constants = {}, library = "" }: KernelCall, isChanging: boolean): Kernel {
+    const key = `${isChanging}${JSON.stringify(constants)}${source}${library}`;
+    const kernel = this.kernels.get(key) ?? this.compile(label, specialise(source, constants, library), isChanging);
     this.kernels.set(key, kernel);
     return kernel;
   }
 
-  private compile(label: string, code: string): Kernel {
+  private compile(label: string, code: string, isChanging: boolean): Kernel {
     this.counters.pipelines++;
     const params = paramsLayout(code);
-    const bindings = this.bindingsOf(signatureOf(code), params?.bytes ?? 0);
+    const signature = signatureOf(code);
+    const isDynamic = isChanging && params !== null;
+    const bindings = this.bindingsOf(isDynamic ? signature.replace("p", "d") : signature, params?.bytes ?? 0);
     const pipeline = this.device.createComputePipeline({
       label,
       layout: this.device.createPipelineLayout({ label, bindGroupLayouts: [bindings.layout] }),
       compute: { module: this.device.createShaderModule({ label, code }) },
     });
-    return { pipeline, bindings, params, workgroup: workgroupSize(code) };
+    return { pipeline, bindings, params, isDynamic, workgroup: workgroupSize(code) };
   }
 
   private bindingsOf(signature: string, paramsBytes: number): Bindings {
@@ -74,10 +82,10 @@ export class Pipelines {
     let layout = this.layouts.get(signature);
     if (!layout) {
       const entries = [...signature].map((letter, at): GPUBindGroupLayoutEntry => {
-        const first = signature.startsWith("p") ? 0 : 1;
+        const first = /^[pd]/.test(signature) ? 0 : 1;
         const buffer: GPUBufferBindingLayout =
-          letter === "p"
-            ? { type: "uniform", hasDynamicOffset: true }
+          letter === "p" || letter === "d"
+            ? { type: "uniform", hasDynamicOffset: letter === "d" }
             : { type: letter === "r" ? "read-only-storage" : "storage" };
         return { binding: at + first, visibility: COMPUTE_STAGE, buffer };
       });

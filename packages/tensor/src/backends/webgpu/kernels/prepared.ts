@@ -5,6 +5,7 @@ import type { Op } from "../../../op.ts";
 import type { Shape } from "../../../shape.ts";
 import type { GpuTarget, KernelCall } from "../rule.ts";
 import type { Place } from "./bindGroups.ts";
+import type { Constants, ConstantsStore } from "./constants.ts";
 import { dispatchSize } from "./grid.ts";
 import { NumberMap } from "./numberMap.ts";
 import { type Field, writeParams } from "./params.ts";
@@ -18,6 +19,8 @@ export interface PreparedCall {
   readonly workgroups: readonly [number, number];
   /** The parameters as the kernel reads them. */
   readonly params: Uint8Array<ArrayBuffer>;
+  /** Where they lie, if they never change. */
+  readonly constants: Constants | null;
   /** Those of them that the op's perStep rule gives. */
   readonly changing: readonly Field[];
   /** What it binds: inputs, outputs and scratch, counted in this order, or what the rule brought itself. */
@@ -42,13 +45,15 @@ const [NUMBER, ARRAY, FIELD, END, NAME] = [0, 1, 2, 3, 4];
 export class PreparedCalls {
   private readonly target: GpuTarget;
   private readonly pipelines: Pipelines;
+  private readonly constants: ConstantsStore;
   private readonly known = new NumberMap<Prepared>(MOST);
   /** Numbers for ops, types, and names in attributes. */
   private readonly names = new Map<unknown, number>();
 
-  constructor(target: GpuTarget, pipelines: Pipelines) {
+  constructor(target: GpuTarget, pipelines: Pipelines, constants: ConstantsStore) {
     this.target = target;
     this.pipelines = pipelines;
+    this.constants = constants;
   }
 
   /** @throws Error for an op without a webgpu rule, or whose perStep rule does not give what its kernels get */
@@ -102,7 +107,8 @@ export class PreparedCalls {
     return {
       scratch,
       calls: calls.map((call, k) => {
-        const kernel = this.pipelines.get(op.name, call);
+        const changing = op.perStep?.(attrs, inputs, k) ?? {};
+        const kernel = this.pipelines.get(op.name, call, Object.keys(changing).length > 0);
         const params = new Uint8Array(kernel.params?.bytes ?? 0);
         if (kernel.params) writeParams(new DataView(params.buffer), 0, kernel.params, call.params ?? {});
         return {
@@ -110,7 +116,8 @@ export class PreparedCalls {
           call,
           workgroups: dispatchSize(op.name, call.grid, kernel.workgroup),
           params,
-          changing: changingFields(op.name, kernel, call, op.perStep?.(attrs, inputs, k) ?? {}),
+          constants: kernel.params && !kernel.isDynamic ? this.constants.add(params) : null,
+          changing: changingFields(op.name, kernel, call, changing),
           bindings: call.bindings.map((binding) => {
             if ("temporary" in binding) return standIns.length + binding.temporary;
             const operand = binding as Operand; // views are the operands that the rule was given, or brought

@@ -28,7 +28,7 @@ export interface Player {
 }
 
 const SLOT = 256;
-/** Parameters that are so many dispatches apart are written together with those between. */
+/** Parameters that are so many slots apart are written together with those between. */
 const GAP = 16;
 const [COPY_DST, UNIFORM] = [8, 0x40];
 /** Dispatches in the first command buffer: the device starts on it while the rest is encoded. */
@@ -41,7 +41,8 @@ interface Entry {
   readonly op: string;
   readonly pipeline: GPUComputePipeline;
   bindGroup: GPUBindGroup;
-  readonly offsets: readonly number[];
+  /** Where its parameters lie in those that may change, if they may. */
+  readonly offsets: readonly [number] | null;
   readonly x: number;
   readonly y: number;
 }
@@ -49,6 +50,9 @@ interface Entry {
 /** The list, where its buffers are taken. */
 interface Placed {
   readonly list: readonly Entry[];
+  /** The calls of the dispatches. Those of loads bring other constants from step to step. */
+  readonly calls: PreparedCall[];
+  /** The parameters that may change. */
   readonly params: GPUBuffer;
   readonly bytes: DataView<ArrayBuffer>;
   readonly block: Uint8Array<ArrayBuffer>;
@@ -127,15 +131,14 @@ function changesOf(tape: Tape, { changes }: ReplayCall, player: Player): Changes
   const runs: Change[] = [];
   const uploads = new Map<number, ArrayLike<number>>();
   for (const { index, run, isMoved } of changes) {
-    const { first, count, upload } = tape.runs[index];
+    const { first, calls: known, upload } = tape.runs[index];
     if (upload) {
       uploads.set(index, run.data ?? []);
       continue;
     }
-    const known = tape.dispatches.slice(first, first + count).map(({ prepared }) => prepared);
     // Where operands lie as they did, the rules of numbers say all that has changed.
     const calls = isMoved ? player.callsOf(run).calls : known;
-    if (calls.length !== count || !calls.every((call, at) => isSameWork(call, known[at]))) return null;
+    if (calls.length !== known.length || !calls.every((call, at) => isSameWork(call, known[at]))) return null;
     runs.push({ run, first, calls });
   }
   return { runs, uploads };
@@ -147,28 +150,51 @@ function isSameWork(a: PreparedCall, b: PreparedCall): boolean {
 
 /** Writes new parameters, and where there are none, those of the recording again. */
 function writeChanges(tape: Tape, placed: Placed, changes: readonly Change[], device: GPUDevice): void {
-  const { params, bytes, changed } = placed;
+  const { list, params, bytes, block, changed } = placed;
   const restored = new Set(changed);
   changed.clear();
+  const written: number[] = [];
   for (const { run, first, calls } of changes) {
-    for (const [at, { kernel, params: given, changing }] of calls.entries()) {
-      if (!kernel.params) continue;
-      const slot = (first + at) * SLOT;
+    for (const [at, call] of calls.entries()) {
+      const dispatch = first + at;
+      const { offsets } = list[dispatch];
+      restored.delete(dispatch);
+      changed.add(dispatch);
+      if (!offsets) {
+        callAgain(tape, placed, dispatch, call);
+        continue;
+      }
+      const [slot] = offsets;
       const values = run.op?.perStep?.(run.attrs, run.inputs as readonly Operand[], at) ?? {}; // it reads no buffers
-      placed.block.set(given, slot);
-      for (const field of changing) writeField(bytes, slot, field, values[field.name]);
-      restored.delete(first + at);
-      changed.add(first + at);
+      block.set(call.params, slot);
+      for (const field of call.changing) writeField(bytes, slot, field, values[field.name]);
+      written.push(slot);
     }
   }
-  for (const dispatch of restored) placed.block.set(tape.dispatches[dispatch].params, dispatch * SLOT);
-  const touched = [...changed, ...restored].sort((a, b) => a - b);
-  for (let k = 0; k < touched.length; ) {
-    const from = touched[k];
-    while (k + 1 < touched.length && touched[k + 1] <= touched[k] + GAP) k++;
-    const end = touched[k++] + 1;
-    device.queue.writeBuffer(params, from * SLOT, bytes.buffer, from * SLOT, (end - from) * SLOT);
+  for (const dispatch of restored) {
+    const { prepared, params: recorded } = tape.dispatches[dispatch];
+    const { offsets } = list[dispatch];
+    if (!offsets) {
+      callAgain(tape, placed, dispatch, prepared);
+      continue;
+    }
+    block.set(recorded, offsets[0]);
+    written.push(offsets[0]);
   }
+  written.sort((a, b) => a - b);
+  for (let k = 0; k < written.length; ) {
+    const from = written[k];
+    while (k + 1 < written.length && written[k + 1] <= written[k] + GAP * SLOT) k++;
+    const size = written[k++] + SLOT - from;
+    device.queue.writeBuffer(params, from, bytes.buffer, from, size);
+  }
+}
+
+/** Binds the constants of a call instead of those of the last replay. */
+function callAgain(tape: Tape, placed: Placed, dispatch: number, call: PreparedCall): void {
+  if (placed.calls[dispatch] === call) return;
+  placed.calls[dispatch] = call;
+  placed.list[dispatch].bindGroup = bindGroupOf(tape, placed, dispatch);
 }
 
 /** The dispatches that bind each input. */
@@ -194,16 +220,17 @@ function rebind(tape: Tape, placed: Placed, users: readonly (readonly number[])[
 
 function bindGroupOf(
   tape: Tape,
-  placed: Omit<Placed, "list" | "params" | "bytes" | "block" | "changed">,
+  placed: Pick<Placed, "calls" | "bindGroups" | "inputOf" | "bound" | "bufferOf">,
   dispatch: number,
 ): GPUBindGroup {
-  const { bindGroups, inputOf, bound, bufferOf } = placed;
-  const { op, prepared, places } = tape.dispatches[dispatch];
+  const { calls, bindGroups, inputOf, bound, bufferOf } = placed;
+  const { op, places } = tape.dispatches[dispatch];
+  const { kernel, constants } = calls[dispatch];
   const moved = places.map(({ buffer, base, transient }: NotedPlace) => {
     const input = transient < 0 ? inputOf.get(buffer) : undefined;
     return { buffer: (input === undefined ? bufferOf(transient) : bound[input]) ?? buffer, base };
   });
-  return bindGroups.get(op, prepared.kernel.bindings, moved);
+  return bindGroups.get(op, kernel.bindings, constants, moved);
 }
 
 function queue(
@@ -222,7 +249,8 @@ function queue(
       const { pipeline, bindGroup, offsets, x, y } = list[from];
       if (pipeline !== current) pass.setPipeline(pipeline);
       current = pipeline;
-      pass.setBindGroup(0, bindGroup, offsets);
+      if (offsets) pass.setBindGroup(0, bindGroup, offsets);
+      else pass.setBindGroup(0, bindGroup);
       if (y === 1) pass.dispatchWorkgroups(x);
       else pass.dispatchWorkgroups(x, y);
     }
@@ -249,9 +277,10 @@ function place(
 ): Placed {
   const { device, counters } = player;
   const bufferOf = transientsOf(tape, outputs, player.scratch, lose);
+  const changing = tape.dispatches.filter(({ prepared }) => prepared.kernel.isDynamic).length;
   const params = device.createBuffer({
     label: "capture",
-    size: Math.max(SLOT, tape.dispatches.length * SLOT),
+    size: Math.max(1, changing) * SLOT,
     usage: UNIFORM | COPY_DST,
   });
   counters.buffers++;
@@ -260,24 +289,19 @@ function place(
   const bindGroups = new BindGroups(device, params, counters);
   const bound = [...now];
   const inputOf = new Map(inputs.map((buffer, k) => [buffer, k]));
-  const binding = { bindGroups, inputOf, bound, bufferOf };
-  const list = tape.dispatches.map(
-    (
-      {
-        op,
-        prepared: {
-          kernel,
-          workgroups: [x, y],
-        },
-        params: given,
-      },
-      k,
-    ): Entry => {
-      block.set(given, k * SLOT);
-      const offsets = kernel.params ? [k * SLOT] : [];
-      return { op, pipeline: kernel.pipeline, bindGroup: bindGroupOf(tape, binding, k), offsets, x, y };
-    },
-  );
+  const calls = tape.dispatches.map(({ prepared }) => prepared);
+  const binding = { calls, bindGroups, inputOf, bound, bufferOf };
+  let slot = 0;
+  const list = tape.dispatches.map(({ op, prepared: { kernel, workgroups }, params: given }, k): Entry => {
+    const [x, y] = workgroups;
+    let offsets: Entry["offsets"] = null;
+    if (kernel.isDynamic) {
+      block.set(given, slot);
+      offsets = [slot];
+      slot += SLOT;
+    }
+    return { op, pipeline: kernel.pipeline, bindGroup: bindGroupOf(tape, binding, k), offsets, x, y };
+  });
   device.queue.writeBuffer(params, 0, bytes.buffer);
   return { list, params, bytes, block, changed: new Set(), ...binding };
 }

@@ -22,7 +22,7 @@ export interface Noted {
 /** A run: its dispatches from `first` on, or an upload. */
 export interface NotedRun {
   readonly first: number;
-  readonly count: number;
+  readonly calls: readonly PreparedCall[];
   readonly upload: { readonly transient: number; readonly dtype: DType; readonly data: ArrayLike<number> } | null;
 }
 
@@ -53,10 +53,10 @@ export class Tape {
 
   uploaded(buffer: GpuBuffer, dtype: DType, data: ArrayLike<number>): void {
     const upload = { transient: this.transientOf(buffer), dtype, data };
-    this.runs.push({ first: this.dispatches.length, count: 0, upload });
+    this.runs.push({ first: this.dispatches.length, calls: [], upload });
   }
 
-  dispatched(op: string, prepared: PreparedCall, params: Uint8Array, places: readonly Place[]): void {
+  dispatched(op: string, prepared: PreparedCall, params: Uint8Array<ArrayBuffer>, places: readonly Place[]): void {
     const at = this.dispatches.length;
     const noted = places.map(({ buffer, base }): NotedPlace => {
       const transient = this.transientOf(buffer);
@@ -67,12 +67,12 @@ export class Tape {
       }
       return { buffer, base, transient };
     });
-    this.dispatches.push({ op, prepared, params: new Uint8Array(params), places: noted });
+    this.dispatches.push({ op, prepared, params, places: noted });
   }
 
   /** An op has run, whose dispatches are those from `first` on. */
   ran(first: number): void {
-    this.runs.push({ first, count: this.dispatches.length - first, upload: null });
+    this.runs.push({ first, calls: this.dispatches.slice(first).map(({ prepared }) => prepared), upload: null });
   }
 
   /** The number of a buffer in use that was allocated during the step; −1 for others. */

@@ -2,6 +2,7 @@
 
 import { Tensor, tensor } from "@pkg/tensor";
 import { expectCount, expectInit, fanInUniform, type InitOptions } from "../module/init.ts";
+import { edge } from "../module/parameters.ts";
 import type { Labels } from "../networks/times.ts";
 
 /** A learned vector for each of a number of classes. */
@@ -21,7 +22,7 @@ export function embedding(classes: number, channels: number, init: InitOptions):
   expectCount("embedding", "channels", channels);
   expectInit("embedding", init);
   const layer: Embedding = {
-    weight: fanInUniform([classes, channels], channels, init),
+    weight: edge(fanInUniform([classes, channels], channels, init)),
     forward(indices) {
       if (indices instanceof Tensor) return layer.weight.gather(indices);
       const wrong = indices.findIndex((index) => !(Number.isInteger(index) && index >= 0 && index < classes));

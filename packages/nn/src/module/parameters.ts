@@ -5,6 +5,7 @@ import { stateDict } from "./module.ts";
 
 const buffers = new WeakSet<Tensor>();
 const frozen = new WeakSet<Tensor>();
+const edges = new WeakSet<Tensor>();
 
 /**
  * Marks a tensor as a buffer: it is saved and loaded with its module, but neither trained nor averaged. Tensors of other types
@@ -15,6 +16,16 @@ export function buffer(tensor: Tensor): Tensor {
   if (!(tensor instanceof Tensor)) throw wrongArgument("buffer", "tensor", tensor, "a tensor");
   buffers.add(tensor);
   return tensor;
+}
+
+/**
+ * Marks the weights of a module, or one tensor, as those of a network's first or last layer, or of a table of embeddings: `muon` leaves
+ * them to AdamW. The networks and embeddings of this package are marked.
+ * @returns the module
+ */
+export function edge<Module extends object>(module: Module): Module {
+  for (const tensor of stateDict(module).values()) edges.add(tensor);
+  return module;
 }
 
 /**
@@ -56,4 +67,9 @@ export function isBuffer(tensor: Tensor): boolean {
 /** Whether a tensor is frozen. */
 export function isFrozen(tensor: Tensor): boolean {
   return frozen.has(tensor);
+}
+
+/** Whether a tensor is marked by `edge`. */
+export function isEdge(tensor: Tensor): boolean {
+  return edges.has(tensor);
 }

@@ -5,6 +5,7 @@ import { classesOf, type Embedding, embedding } from "../layers/embedding.ts";
 import { type Linear, linear } from "../layers/linear.ts";
 import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "../layers/sinusoid.ts";
 import { expectConfig, expectInit, type InitOptions } from "../module/init.ts";
+import { edge } from "../module/parameters.ts";
 import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
 import { checkLabels, checkTimes, type Times } from "./times.ts";
 
@@ -68,7 +69,10 @@ export function mlp(config: MlpConfig, init: InitOptions): Mlp {
   const inputs = sizes[0] + embedded + (classes === undefined ? 0 : classChannels);
   const model: Mlp = {
     ...(classes !== undefined && { classes: embedding(classes + 1, classChannels, init) }),
-    layers: sizes.slice(1).map((to, k) => linear(k === 0 ? inputs : sizes[k], to, init)),
+    layers: sizes.slice(1).map((to, k) => {
+      const layer = linear(k === 0 ? inputs : sizes[k], to, init);
+      return k === 0 || k === sizes.length - 2 ? edge(layer) : layer;
+    }),
     forward: (x, times, conditioning = {}) =>
       tidy(() => {
         const { labels, steps } = conditioning;

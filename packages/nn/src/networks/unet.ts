@@ -10,6 +10,7 @@ import { type ResidualBlock, residualBlock } from "../layers/residual.ts";
 import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "../layers/sinusoid.ts";
 import { expectConfig, expectInit, type InitOptions } from "../module/init.ts";
 import { leavesOf } from "../module/leaves.ts";
+import { edge } from "../module/parameters.ts";
 import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
 import { checkLabels, checkTimes, type Times } from "./times.ts";
 
@@ -147,7 +148,7 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
 
   const skips = [channels]; // channels of the tensors that the way up concatenates
   let width = channels;
-  const input = conv2d(inChannels, channels, init);
+  const input = edge(conv2d(inChannels, channels, init));
   const down = widths.map((to, level): UnetLevel => {
     const stages = Array.from({ length: blocks }, () => {
       const made = stage(width, to, hasAttention(level));
@@ -192,7 +193,7 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
     middle,
     up,
     norm: groupNorm(width, { ...init, groups, activation: "silu" }),
-    output: conv2d(width, outChannels, { ...init, zero: true }),
+    output: edge(conv2d(width, outChannels, { ...init, zero: true })),
     forward: (x, times, conditioning = {}) => tidy(() => forward(model, config, x, times, conditioning)),
   };
   return model;

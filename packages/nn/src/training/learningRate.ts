@@ -7,10 +7,10 @@ export type LearningRate = number | ((step: number) => number);
  * The learning rate after `step` updates. @throws Error naming the step when the function gives a number that is not finite or
  * below 0
  */
-export function rateAt(lr: LearningRate, step: number): number {
+export function rateAt(lr: LearningRate, step: number, name: string): number {
   if (typeof lr === "number") return lr;
   const rate = lr(step);
-  if (!isRate(rate)) throw new Error(`adamW: lr(${step}) is ${rate}, want a finite number ≥ 0`);
+  if (!isRate(rate)) throw new Error(`${name}: lr(${step}) is ${rate}, want a finite number ≥ 0`);
   return rate;
 }
 

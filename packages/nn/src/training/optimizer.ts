@@ -1,15 +1,12 @@
-// AdamW with learning-rate schedules and gradient clipping. Its state is tensors and one number, so that runs can resume.
+// What all optimizers share: clipping, loss scaling, counts, states, steps that happen wholly or not at all. Not their updates.
 
 import {
-  type AdamWAttrs,
-  adamWStep,
   Captures,
   full,
   gradientNorm,
   lossScaleStep,
   ones,
   onFailure,
-  region,
   type Tensor,
   tensor,
   tidy,
@@ -18,20 +15,14 @@ import {
   zerosLike,
 } from "@pkg/tensor";
 import { assignState, checkState, type StateDict } from "../module/module.ts";
-import { isFrozen, namedParameters } from "../module/parameters.ts";
+import { isFrozen } from "../module/parameters.ts";
 import { type Accumulation, accumulatedGrads } from "./accumulation.ts";
 import { isRate, type LearningRate, rateAt } from "./learningRate.ts";
 
-/** Options of `adamW`. */
-export interface AdamWOptions {
+/** Options of every optimizer. */
+export interface OptimizerOptions {
   /** A function of the number of updates so far is checked at every update. */
   readonly lr: LearningRate;
-  /** Decay rates of the first and second moment. Default [0.9, 0.999]. */
-  readonly betas?: readonly [number, number];
-  /** Default 1e-8. */
-  readonly epsilon?: number;
-  /** Decoupled; 0 makes it Adam. Default 0. */
-  readonly weightDecay?: number;
   /** Scales the gradient down to this L2 norm over all parameters, when it is longer. Default: no clipping. */
   readonly clipNorm?: number;
   /**
@@ -74,98 +65,118 @@ export interface Optimizer {
   readonly steps: number;
   /** With loss scaling the present scale, a scalar: yours to dispose of. */
   lossScale(): Tensor | undefined;
-  /** The moments by "first.0", "second.0", …, and "lossScale" if there is one; with `steps` all that a resumed run needs. */
+  /**
+   * What the update keeps, such as AdamW's moments by "first.0", "second.0", …, and "lossScale" if there is one; with `steps` all that
+   * a resumed run needs.
+   */
   state(): Map<string, Tensor>;
   /** Continues from a saved state. @throws ShapeError listing what does not fit, Error for a wrong `steps`; nothing changes then */
   load(state: StateDict, steps: number): void;
 }
 
+/** When an update happens. */
+export interface UpdateTime {
+  /** The learning rate, checked. */
+  readonly learningRate: number;
+  /** The number of updates including this one, from 1. */
+  readonly t: number;
+}
+
+/** What tells one optimizer from another. */
+export interface UpdateRule {
+  /** What a run has to save beside the parameters, by name. */
+  readonly state: ReadonlyMap<string, Tensor>;
+  /** The decay rates whose bias corrections the loss scale hands on, for AdamW's step. Default [0, 0]. */
+  readonly betas?: readonly [number, number];
+  /**
+   * Overwrites parameters and their state.
+   * @param indices those of the parameters to update
+   * @param gradients one each
+   * @param scale what to multiply the gradients by, to be asked for once: a scalar, or with loss scaling [3] of `lossScaleStep`, whose
+   * first element is 0 where the update is to be skipped
+   */
+  update(indices: readonly number[], gradients: readonly Tensor[], scale: () => Tensor, time: UpdateTime): void;
+}
+
+/** Refuses what is no object of options. @throws Error naming the optimizer */
+export function expectOptions(name: string, options: unknown): void {
+  if (typeof options !== "object" || options === null) throw wrongArgument(name, "options", options, "{ lr, … }");
+}
+
+/** Refuses an option that is no number, or out of range. @throws Error naming optimizer, option, value and what was wanted */
+export function expectInRange(name: string, option: string, value: number, fits: boolean, wanted: string): void {
+  if (typeof value !== "number" || !fits) throw new Error(`${name}: ${option} is ${value}, want ${wanted}`);
+}
+
+/** Refuses what are not two decay rates. @throws Error naming the optimizer and the rate */
+export function expectBetas(name: string, betas: readonly [number, number]): void {
+  if (!Array.isArray(betas)) throw wrongArgument(name, "betas", betas, "[β₁, β₂]");
+  for (const [k, beta] of [betas[0], betas[1]].entries())
+    expectInRange(name, `betas[${k}]`, beta, beta >= 0 && beta < 1, "a number in [0, 1)");
+}
+
+/** Zeros like each parameter, for what an optimizer keeps of it. */
+export function blanks(parameters: readonly Tensor[]): Tensor[] {
+  return tidy(() => parameters.map((p) => zerosLike(p).contiguous()));
+}
+
+/** Tensors by "name.index". */
+export function numbered(name: string, tensors: readonly Tensor[]): [string, Tensor][] {
+  return tensors.map((tensor, k) => [`${name}.${k}`, tensor]);
+}
+
 /**
- * AdamW (Loshchilov & Hutter 2019, algorithm 2), which updates the parameters in place.
- * @param module whose `parameters` are trained, or a list of tensors; errors name the paths in it
+ * An optimizer with a rule of its own.
+ * @param name of the optimizer, for errors
+ * @param named the parameters by path
+ * @param ruleOf makes its state; called when all options here were found good
  * @throws Error naming the option that is out of range
- * @example
- * ```ts
- * import { adamW, linear } from "@pkg/nn";
- * import { cpu, randomStream, type Tensor } from "@pkg/tensor";
- *
- * const init = { rng: randomStream(0), backend: cpu() };
- * const model = linear(2, 1, init);
- * const optimizer = adamW(model, { lr: 0.1 });
- * const x = init.rng.normal([8, 2], init);
- * const loss = (x: Tensor) => model.forward(x).square().mean();
- * optimizer.minimize(loss, { batches: x.split(4) }); // as minimize(() => loss(x)), four samples at a time
- * console.log(optimizer.steps); // 1
- * ```
  */
-export function adamW(module: object, options: AdamWOptions): Optimizer {
-  const named = namedParameters(module);
-  if (typeof options !== "object" || options === null) throw wrongArgument("adamW", "options", options, "{ lr, … }");
-  const { lr, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0, clipNorm = 0, lossScaling = false } = options;
-  if (!Array.isArray(betas)) throw wrongArgument("adamW", "betas", betas, "[β₁, β₂]");
-  const [beta1, beta2] = betas;
-  const inRange = (name: string, value: number, fits: boolean, wanted: string) => {
-    if (typeof value !== "number" || !fits) throw new Error(`adamW: ${name} is ${value}, want ${wanted}`);
-  };
+export function optimizerOf(
+  name: string,
+  named: ReadonlyMap<string, Tensor>,
+  options: OptimizerOptions,
+  ruleOf: (parameters: readonly Tensor[]) => UpdateRule,
+): Optimizer {
+  const { lr, clipNorm = 0, lossScaling = false } = options;
+  const inRange = (option: string, value: number, fits: boolean, wanted: string) =>
+    expectInRange(name, option, value, fits, wanted);
   if (typeof lr !== "function") inRange("lr", lr, isRate(lr), "a finite number ≥ 0, or a function of the step");
-  for (const [k, beta] of [beta1, beta2].entries())
-    inRange(`betas[${k}]`, beta, beta >= 0 && beta < 1, "a number in [0, 1)");
-  inRange("epsilon", epsilon, epsilon > 0, "a positive number");
-  inRange("weightDecay", weightDecay, weightDecay >= 0, "a number ≥ 0");
   inRange("clipNorm", clipNorm, clipNorm >= 0, "a number ≥ 0");
   const { initial = 2 ** 16, interval = 2000 } = typeof lossScaling === "object" ? lossScaling : {};
   inRange("lossScaling.initial", initial, Number.isInteger(Math.log2(initial)) && initial >= 1, "a power of two ≥ 1");
   inRange("lossScaling.interval", interval, Number.isInteger(interval) && interval > 0, "a positive integer");
   const parameters = [...named.values()];
-  if (parameters.length === 0) throw new Error("adamW: no parameters, want at least one that is not frozen");
+  if (parameters.length === 0) throw new Error(`${name}: no parameters, want at least one that is not frozen`);
   const names = [...named].map(([path, { shape }]) => `${path} [${shape.join(", ")}]`);
 
-  const blank = (p: Tensor) => tidy(() => zerosLike(p).contiguous());
-  const { moments, scaling } = tidy(() => ({
-    moments: { first: parameters.map(blank), second: parameters.map(blank) },
-    // The scale, the updates since it changed, 1 − β₁ᵗ and 1 − β₂ᵗ of the t updates that were not skipped.
-    scaling: lossScaling === false ? null : tensor([initial, 0, 0, 0], { backend: parameters[0].backend }),
-  }));
+  const rule = ruleOf(parameters);
+  const [beta1, beta2] = rule.betas ?? [0, 0];
+  // The scale, the updates since it changed, 1 − β₁ᵗ and 1 − β₂ᵗ of the t updates that were not skipped.
+  const scaling = lossScaling === false ? null : tensor([initial, 0, 0, 0], { backend: parameters[0].backend });
   const [captures, updates] = [new Captures("minimize"), new Captures("step")];
   let steps = 0;
   let unreached: readonly string[] = [];
 
-  /** What adamWStep scales the gradients by; `state` is the next update's from here on. */
-  const unscale = (gradients: readonly Tensor[], state: Tensor): Tensor => {
-    const [next, control] = lossScaleStep(gradientNorm(gradients), state, { interval, clipNorm, beta1, beta2 });
-    state.assign(next);
+  /** What scales the gradients; with loss scaling `state` is the next update's from here on. */
+  const scaleOf = (gradients: readonly Tensor[]): Tensor => {
+    if (!scaling) return clipScale(gradients, clipNorm);
+    const [next, control] = lossScaleStep(gradientNorm(gradients), scaling, { interval, clipNorm, beta1, beta2 });
+    scaling.assign(next);
     return control;
   };
 
-  /** The constants of the next update. They are checked before anything is computed, and the update counted when all is done. */
-  const nextAttrs = (): AdamWAttrs => ({
-    learningRate: rateAt(lr, steps),
-    beta1,
-    beta2,
-    epsilon,
-    weightDecay,
-    t: steps + 1,
-  });
+  /** When the next update happens. It is checked before anything is computed, and the update counted when all is done. */
+  const nextTime = (): UpdateTime => ({ learningRate: rateAt(lr, steps, name), t: steps + 1 });
   /** The parameters, by their indices, that are not frozen now. */
   const trained = (): number[] => {
     const indices = [...parameters.keys()].filter((k) => !isFrozen(parameters[k]));
-    if (indices.length === 0) throw new Error("adamW: all parameters are frozen, want at least one that is not");
+    if (indices.length === 0) throw new Error(`${name}: all parameters are frozen, want at least one that is not`);
     return indices;
   };
 
-  const overwrite = (indices: readonly number[], gradients: readonly Tensor[], attrs: AdamWAttrs): void => {
-    const scale = scaling ? unscale(gradients, scaling) : clipScale(gradients, clipNorm);
-    for (const [at, k] of indices.entries()) {
-      const [p, first, second] = [parameters[k], moments.first[k], moments.second[k]];
-      const [pNext, mNext, vNext] = adamWStep(p, gradients[at], first, second, scale, attrs);
-      p.assign(pNext);
-      first.assign(mNext);
-      second.assign(vNext);
-    }
-  };
-  const update = (indices: readonly number[], gradients: readonly Tensor[], attrs: AdamWAttrs): void => {
-    const what = () => ({ key: overwrite, inputs: gradients, settings: indices, attrs: [attrs] });
-    region(gradients[0].backend, what, () => overwrite(indices, gradients, attrs));
+  const update = (indices: readonly number[], gradients: readonly Tensor[], time: UpdateTime): void => {
+    rule.update(indices, gradients, () => scaleOf(gradients), time);
     const before = steps;
     onFailure(() => {
       steps = before;
@@ -183,7 +194,7 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
     },
     minimize<Batch>(loss: (batch: Batch) => Tensor, accumulation?: Accumulation<Batch>) {
       return captures.run(() => {
-        const attrs = nextAttrs();
+        const time = nextTime();
         const indices = trained();
         const xs = indices.map((k) => parameters[k]);
         const scale = optimizer.lossScale();
@@ -193,40 +204,34 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
         const missed = indices.filter((_, at) => !reached[at]).map((k) => names[k]);
         if (missed.length === indices.length) {
           throw new Error(
-            `adamW: the loss depends on no parameter: not on ${listed(missed)}; want one computed from them`,
+            `${name}: the loss depends on no parameter: not on ${listed(missed)}; want one computed from them`,
           );
         }
         const isReached = (_: unknown, at: number) => reached[at];
-        update(indices.filter(isReached), grads.filter(isReached), attrs);
+        update(indices.filter(isReached), grads.filter(isReached), time);
         unreached = missed;
         return value;
       });
     },
     step(gradients) {
       if (gradients.length !== parameters.length) {
-        throw new Error(`adamW: ${gradients.length} gradients for ${parameters.length} parameters, want one each`);
+        throw new Error(`${name}: ${gradients.length} gradients for ${parameters.length} parameters, want one each`);
       }
       updates.run(() => {
-        const attrs = nextAttrs();
+        const time = nextTime();
         const indices = trained();
         update(
           indices,
           indices.map((k) => gradients[k]),
-          attrs,
+          time,
         );
       });
     },
     lossScale: () => scaling?.slice(0),
-    state: () =>
-      new Map([
-        ...Object.entries(moments).flatMap(([name, tensors]) =>
-          tensors.map((m, k): [string, Tensor] => [`${name}.${k}`, m]),
-        ),
-        ...(scaling ? [["lossScale", scaling] as const] : []),
-      ]),
+    state: () => new Map([...rule.state, ...(scaling ? [["lossScale", scaling] as const] : [])]),
     load(state, count) {
       if (!(Number.isInteger(count) && count >= 0)) {
-        throw new Error(`adamW: load: steps is ${count}, want an integer ≥ 0`);
+        throw new Error(`${name}: load: steps is ${count}, want an integer ≥ 0`);
       }
       const own = optimizer.state();
       checkState(own, state);

@@ -21,7 +21,16 @@ export { type NumberMaps, type Unet, type UnetConfig, type UnetLevel, type UnetS
 export type { Accumulation } from "./training/accumulation.ts";
 export { type AdamWConstants, type AdamWOptions, adamW } from "./training/adamW.ts";
 export { type Ema, ema } from "./training/ema.ts";
-export { type LearningRate, linearDecay, warmup } from "./training/learningRate.ts";
+export {
+  cosineDecay,
+  describeRate,
+  inverseSqrt,
+  type LearningRate,
+  linearDecay,
+  type RateSchedule,
+  rateAt,
+  warmup,
+} from "./training/learningRate.ts";
 export { type LionOptions, lion } from "./training/lion.ts";
 export { type MuonOptions, muon } from "./training/muon.ts";
 export { newtonSchulz } from "./training/newtonSchulz.ts";

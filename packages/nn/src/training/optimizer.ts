@@ -17,11 +17,11 @@ import {
 import { assignState, checkState, type StateDict } from "../module/module.ts";
 import { isFrozen } from "../module/parameters.ts";
 import { type Accumulation, accumulatedGrads } from "./accumulation.ts";
-import { isRate, type LearningRate, rateAt } from "./learningRate.ts";
+import { expectRate, type LearningRate, rateAt } from "./learningRate.ts";
 
 /** Options of every optimizer. */
 export interface OptimizerOptions {
-  /** A function of the number of updates so far is checked at every update. */
+  /** The learning rate; a function of the number of updates so far is checked at every update. */
   readonly lr: LearningRate;
   /** Scales the gradient down to this L2 norm over all parameters, when it is longer. Default: no clipping. */
   readonly clipNorm?: number;
@@ -141,7 +141,7 @@ export function optimizerOf(
   const { lr, clipNorm = 0, lossScaling = false } = options;
   const inRange = (option: string, value: number, fits: boolean, wanted: string) =>
     expectInRange(name, option, value, fits, wanted);
-  if (typeof lr !== "function") inRange("lr", lr, isRate(lr), "a finite number ≥ 0, or a function of the step");
+  expectRate(name, lr);
   inRange("clipNorm", clipNorm, clipNorm >= 0, "a number ≥ 0");
   const { initial = 2 ** 16, interval = 2000 } = typeof lossScaling === "object" ? lossScaling : {};
   inRange("lossScaling.initial", initial, Number.isInteger(Math.log2(initial)) && initial >= 1, "a power of two ≥ 1");

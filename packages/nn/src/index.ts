@@ -5,10 +5,18 @@
 
 export { type AttentionBlock, attentionBlock } from "./layers/attention.ts";
 export { type Conv2d, conv2d } from "./layers/conv.ts";
+export { type Dropout, dropout } from "./layers/dropout.ts";
 export { type Embedding, embedding } from "./layers/embedding.ts";
+export { type Activation, type FeedForward, feedForward, type SwiGlu, swiGlu } from "./layers/feedForward.ts";
+export { type LayerNorm, layerNorm } from "./layers/layerNorm.ts";
 export { type Linear, linear } from "./layers/linear.ts";
+export { type AttentionCall, type MultiheadAttention, multiheadAttention } from "./layers/multiheadAttention.ts";
 export { type GroupNorm, groupNorm } from "./layers/norm.ts";
+export { patchify, unpatchify } from "./layers/patches.ts";
+export { sinCosPositions } from "./layers/positions.ts";
 export { type ResidualBlock, type ResidualOptions, residualBlock } from "./layers/residual.ts";
+export { type RmsNorm, rmsNorm } from "./layers/rmsNorm.ts";
+export { type RotaryOptions, rotary } from "./layers/rotary.ts";
 export { type SinusoidOptions, sinusoidalEmbedding } from "./layers/sinusoid.ts";
 export { load, save, stateBytes } from "./module/file.ts";
 export { fanInUniform, type InitOptions, zeroInit } from "./module/init.ts";

@@ -1,6 +1,7 @@
 // The sinusoidal embedding of times: exact rows for numbers of the host and for steps, sines on the device for a tensor of any times.
 
-import { type Backend, concat, lasting, optionsOf, Tensor, tensor, wrongArgument } from "@pkg/tensor";
+import { type Backend, concat, optionsOf, Tensor, tensor, wrongArgument } from "@pkg/tensor";
+import { kept } from "../module/kept.ts";
 import type { Times } from "../networks/times.ts";
 
 /** How a number becomes sines and cosines. Plain data, as checkpoints store it. */
@@ -93,22 +94,9 @@ function rowsOf(
   return table;
 }
 
-/** What stays on a backend, by what it is made of. */
-const tables = new WeakMap<Backend, Map<string, Tensor>>();
-
-function kept(backend: Backend, key: string, make: () => Tensor): Tensor {
-  const here = tables.get(backend) ?? new Map<string, Tensor>();
-  tables.set(backend, here);
-  const known = here.get(key);
-  if (known && !known.disposed) return known;
-  const made = lasting(make);
-  here.set(key, made);
-  return made;
-}
-
 /** The rows of steps 0 … steps − 1, [steps, channels]. */
 function stepTable(backend: Backend, steps: number, channels: number, sinusoid: Sinusoid): Tensor {
-  return kept(backend, `steps ${JSON.stringify([steps, channels, sinusoid])}`, () => {
+  return kept(backend, `sinusoid: steps ${JSON.stringify([steps, channels, sinusoid])}`, () => {
     const all = Array.from({ length: steps }, (_, t) => t);
     return tensor(rowsOf(all, channels, sinusoid), { backend, shape: [steps, channels] });
   });
@@ -116,7 +104,7 @@ function stepTable(backend: Backend, steps: number, channels: number, sinusoid: 
 
 /** c f_k, [n]. */
 function frequencyRow(backend: Backend, channels: number, sinusoid: Sinusoid): Tensor {
-  return kept(backend, `frequencies ${JSON.stringify([channels, sinusoid])}`, () => {
+  return kept(backend, `sinusoid: frequencies ${JSON.stringify([channels, sinusoid])}`, () => {
     const { maxPeriod, shift, scale } = sinusoid;
     const half = channels / 2;
     return tensor(

@@ -50,3 +50,9 @@ export function expectConfig(name: string, config: unknown): void {
     throw wrongArgument(name, "config", config, "an object of sizes");
   }
 }
+
+/** Refuses what is not a positive finite number. @throws Error naming function and argument */
+export function expectPositive(name: string, argument: string, value: unknown): void {
+  if (!(typeof value === "number" && value > 0 && Number.isFinite(value)))
+    throw wrongArgument(name, argument, value, "a positive number");
+}

@@ -7,7 +7,7 @@ import { generator } from "../../tensor/ops/derived.ts";
 export const exact = cpu({ precision: "float64" });
 
 /** Numbers in [−1, 1), the same for the same seed. */
-export function numbers(shape: readonly number[], seed: number): Float32Array {
+function numbers(shape: readonly number[], seed: number): Float32Array {
   const uniform = generator(seed);
   return Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => 2 * uniform() - 1);
 }

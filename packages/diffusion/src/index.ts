@@ -7,6 +7,7 @@ export { ddimInversion } from "./editing/ddimInversion.ts";
 export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
+export * from "./fewStep/index.ts";
 export { dequantise, dequantisedBits } from "./forward/dequantise.ts";
 export { type DiscretePath, type DiscretePathOptions, discretePath } from "./forward/discretePath.ts";
 export type { GivenNoise } from "./forward/forward.ts";

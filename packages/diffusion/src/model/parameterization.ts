@@ -108,6 +108,14 @@ export function convertAtLevel(
   );
 }
 
+/** The numbers of that sum at a level: prediction of kind `to` = ofX · x + ofPrediction · (that of kind `from`). */
+export function readingAt(
+  level: NoiseLevel,
+  { from, to }: { readonly from: Exclude<Prediction, "mean">; readonly to: Exclude<Prediction, "mean"> },
+): Combination {
+  return from === to ? { ofX: 0, ofPrediction: 1 } : combine(levelMix(level, from), levelMix(level, to), level, from);
+}
+
 /**
  * √(signal² + noise²), by which signal · ε − noise · x₀ is divided to be v. It is 1 where that is within float32's rounding of 1: levels of
  * schedules preserve the variance, but their tables may be rounded.

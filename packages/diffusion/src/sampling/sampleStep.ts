@@ -2,10 +2,9 @@
 
 import type { Conditioning } from "@pkg/nn";
 import { Captures, nonFiniteCount, type Tensor } from "@pkg/tensor";
-import type { NoiseLevel } from "../forward/level.ts";
 import type { Model } from "../model/model.ts";
 import { watchedModel } from "../model/modelOutput.ts";
-import type { NoiseSource, Sampler, SamplerState } from "./sampler.ts";
+import type { NoiseSource, Sampler, SamplerCall, SamplerState } from "./sampler.ts";
 
 /** What a step gives. */
 type StepResult = {
@@ -36,12 +35,21 @@ export function sampleSteps({ sampler, model, rng, labels }: SteppedRun): Sample
     step: ({ step: index, x: start, memory: kept }) =>
       captures.run(() => {
         const { forward, outputs } = watchedModel(model);
-        const predict = (x: Tensor, level: NoiseLevel) =>
-          forward(x, new Array<number>(x.shape[0]).fill(level.t), { labels });
+        const predict: SamplerCall["predict"] = (x, level, numbers) => {
+          const each = (value: number) => new Array<number>(x.shape[0]).fill(value);
+          return forward(x, each(level.t), { labels, ...(numbers && { numbers: mapped(numbers, each) }) });
+        };
         const result = sampler.step({ x: start, index, memory: kept, predict, rng, labels });
         const { x, denoised, memory = [] } = result;
         return { x, denoised, memory, faulty: outputs.length > 0 ? [nonFiniteCount(outputs)] : [] };
       }),
     dispose: () => captures.dispose(),
   };
+}
+
+function mapped(
+  numbers: Readonly<Record<string, number>>,
+  each: (value: number) => number[],
+): Record<string, number[]> {
+  return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, each(value)]));
 }

@@ -37,8 +37,11 @@ export interface SamplerCall {
   readonly index: number;
   /** What the step before left for this one; empty at the first. */
   readonly memory: readonly Tensor[];
-  /** The model's prediction for x at a level, the same for the whole batch. */
-  predict(x: Tensor, level: NoiseLevel): Tensor;
+  /**
+   * The model's prediction for x at a level, the same for the whole batch.
+   * @param numbers what the model is told besides the time, by name: the end r of a mean flow's step, or the length d of a shortcut's
+   */
+  predict(x: Tensor, level: NoiseLevel, numbers?: Readonly<Record<string, number>>): Tensor;
   /** Draws the noise of the step. */
   readonly rng: NoiseSource;
   /** What the samples are conditioned on; `predict` has it already. */

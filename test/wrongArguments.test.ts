@@ -158,6 +158,9 @@ const parameters: Readonly<Record<string, readonly [valid: unknown, ...right: st
   definition: [{ name: "mine", source: "here", order: 1, calls: 1, table: () => undefined }],
   samplerOf: [sampler, "sampler", "function"],
   "solverNamed.name": ["heun"],
+  ...Object.fromEntries(["teacher", "student"].map((name) => [name, [model, "model"]])),
+  ...Object.fromEntries(["update", "updates"].map((name) => [name, [3, "number"]])),
+  "lcm.path": [diffusion.lcmPath(schedule, { steps: 2, originalSteps: 10 })],
   spacing: ["leading"],
   "variationalWeight.variance": ["fixedSmall"],
 };

@@ -19,7 +19,7 @@ export function column(x: Tensor, values: Tensor | readonly number[]): Tensor {
  * u(z, r, t) = (z_t − z_r) / (t − r) of the linear flow: −m + A (z − (1 − t) m) with A = (1 − σ_r / σ_t) / (t − r), written so that it holds
  * at r = t too: A = ((t + r) (1 + s²) − 2 s²) / (σ_t (σ_t + σ_r)).
  */
-export function meanVelocity(z: Tensor, t: Tensor, r: Tensor): Tensor {
+function meanVelocity(z: Tensor, t: Tensor, r: Tensor): Tensor {
   const [atT, atR] = [varianceAt(t).sqrt(), varianceAt(r).sqrt()];
   const slope = t
     .add(r)

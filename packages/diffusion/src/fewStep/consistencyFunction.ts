@@ -16,9 +16,9 @@ export interface ConsistencyOptions {
 
 /** A consistency function, and the network in it. */
 export interface ConsistencyFunction<Network extends Model> extends Model {
-  /** F. */
+  /** The network F. */
   readonly network: Network;
-  /** σ_min. */
+  /** The level σ_min, where it gives back what it gets. */
   readonly sigmaMin: number;
 }
 

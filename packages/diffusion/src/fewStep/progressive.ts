@@ -51,8 +51,8 @@ type Levels = readonly NoiseLevel[];
  * const teacherPath = discretePath(schedule, { times: [80, 60, 40, 20], prediction: "velocity" });
  * const path = discretePath(schedule, { times: [80, 40], prediction: "velocity" });
  * const x0 = data.sample(64, rng, { backend });
- * const loss = progressiveLoss(teacher, teacher, x0, rng, { path, teacherPath });
- * console.log((await loss.item()) < 0.1); // true: the teacher's own long steps lead nearly there
+ * const loss = progressiveLoss(teacher, teacher, x0, rng, { path, teacherPath }); // its own long steps lead nearly there
+ * console.log((await loss.item()) < 0.1); // true
  * ```
  */
 export function progressiveLoss(

@@ -70,6 +70,27 @@ test("the same tensor twice gets its gradient twice", async () => {
   expect(await Promise.all(grads.map((g) => g.item()))).toEqual([8, 8]);
 });
 
+test("one tensor in several operands of a fused op has the second derivative that equal tensors have together", async () => {
+  const x = tensor(
+    [
+      [0.3, -1],
+      [0.7, 0.2],
+      [-0.4, 0.9],
+    ],
+    { backend },
+  );
+  const second = (copies: (x: Tensor) => Tensor) =>
+    grad(
+      (x) => {
+        const loss = () => x.attention(copies(x), copies(x)).sin().sum();
+        return grad(loss, [x])[0].square().sum();
+      },
+      [x],
+    )[0].data();
+  const wanted = await second((x) => x.mul(1));
+  for (const [k, value] of (await second((x) => x)).entries()) expect(value).toBeCloseTo(wanted[k], 12);
+});
+
 test("a pullback can be called again and again", async () => {
   const x = tensor([1, 2], { backend });
   const { value, pullback } = vjp((x) => x.mul(x), [x]);

@@ -4,6 +4,7 @@
  */
 
 export { optionsOf, wrongArgument } from "./argument.ts";
+export { checkpoint } from "./autograd/checkpoint.ts";
 export { type Differentiable, grad, jvp, valueAndGrad, vjp } from "./autograd/grad.ts";
 export {
   type Backend,

@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
-import { isRecording, isTracked, type Origin, record } from "./autograd/graph.ts";
+import { isRecording, isSketching, isTracked, type Origin, record } from "./autograd/graph.ts";
 import type { Backend } from "./backend.ts";
 import { tracerOn } from "./capture/step.ts";
 import { blank, compute, copyOf, type Elements } from "./compute.ts";
@@ -10,6 +10,7 @@ import { tell } from "./debug/observer.ts";
 import { backendFor } from "./defaultBackend.ts";
 import { change } from "./memory/atomic.ts";
 import { adopt, disown, nextBirth, type Slot, type Storage } from "./memory/memory.ts";
+import { noteRead, refuseChange } from "./memory/reads.ts";
 import type { NumberArray, Op } from "./op.ts";
 import { type DType, formatShape, isContiguous, type Layout, ShapeError, sameShape } from "./shape.ts";
 import { Images } from "./tensor/images.ts";
@@ -123,6 +124,8 @@ export class Tensor extends Images {
     if (isRecording() && (isTracked(this) || isTracked(value))) {
       throw new Error("assign: called inside a function that is being differentiated, want it outside");
     }
+    refuseChange("assign", this);
+    noteRead(value);
     const source = value.materialised();
     const { storage, layout } = source;
     this.rememberStorage();
@@ -135,6 +138,7 @@ export class Tensor extends Images {
 
   /** The same value as a constant: no gradient flows through it. A view. */
   detach(): Tensor {
+    noteRead(this);
     return tensorOf({ storage: this.storage.retain(), layout: this.layout, dtype: this.dtype });
   }
 
@@ -211,18 +215,22 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
     if (input.backend !== backend) {
       throw new Error(`${op.name}: operands on ${backend.name} and on ${input.backend.name}, want one backend`);
     }
+    noteRead(input);
+    if (op.inPlace?.includes(i)) refuseChange(op.name, input);
   }
   if (op.inPlace && isRecording() && inputs.some(isTracked)) {
     throw new Error(`${op.name}: called inside a function that is being differentiated, want it outside`);
   }
   const outputs = compute(op, inputs, given, backend).map(tensorOf);
   if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
-    const { inputs: savedInputs, outputs: savedOutputs } = op.saves ?? {};
+    const saved = isSketching() ? {} : op.saves;
+    const aliasOf = (indices: readonly number[] | undefined) => (tensor: Tensor, i: number) =>
+      tensor.alias(indices ? !indices.includes(i) : saved !== undefined);
     record(
       op as Op<unknown>, // a node passes its attrs to its own op only
       given,
-      inputs.map((input, i) => input.alias(savedInputs ? !savedInputs.includes(i) : op.saves !== undefined)),
-      outputs.map((output, i) => output.alias(savedOutputs ? !savedOutputs.includes(i) : op.saves !== undefined)),
+      inputs.map(aliasOf(saved?.inputs)),
+      outputs.map(aliasOf(saved?.outputs)),
     );
   }
   tell(op as Op<unknown>, inputs, outputs, given); // observers never run it

@@ -6,7 +6,16 @@ import { onesLike, zerosLike } from "../create.ts";
 import { adopt, onScopeEnd, tidy } from "../memory/memory.ts";
 import { formatShape, ShapeError, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { isRecording, type Node, type Origin, recorded, releaseAlias, releaseNode } from "./graph.ts";
+import {
+  isRecording,
+  type Node,
+  type Origin,
+  type Recomputed,
+  recordAgain,
+  recorded,
+  releaseAlias,
+  releaseNode,
+} from "./graph.ts";
 import { nodesBetween, walkOf } from "./walk.ts";
 
 /** A function of tensors to be differentiated. It may also read other tensors. */
@@ -151,24 +160,44 @@ function backward(
   };
 
   // A node's saved values are freed after the node, unless the graph is walked again.
-  const done = reuse || isRecording() ? () => {} : releaseNode;
+  const isRecorded = isRecording();
   const sources = new Set(xs.map((x) => x.origin));
-  try {
-    for (const [i, { origin }] of outputs.entries()) accumulate(origin, cotangents[i]);
-    const path = nodesBetween(outputs, sources);
-    const isNeeded = ({ origin }: Tensor) => sources.has(origin) || (origin.node !== null && path.has(origin.node));
-    for (const node of path) {
+  const path = new Set<Node>();
+  const isNeeded = ({ origin }: Tensor) => sources.has(origin) || (origin.node !== null && path.has(origin.node));
+  const walk = (nodes: ReadonlySet<Node>, isKept: boolean): void => {
+    for (const node of nodes) path.add(node);
+    for (const node of nodes) {
       const given = node.outputs.map(({ origin }) => (sources.has(origin) ? undefined : take(origin)));
       tidy(() => {
         if (given.every((cotangent) => cotangent === undefined)) return;
         const needed = node.inputs.map(isNeeded);
+        if (node.recomputed) return walkAgain(node, node.recomputed, given);
         for (const [i, cotangent] of pullBack(node, given, needed).entries()) {
           if (cotangent && needed[i]) accumulate(node.inputs[i].origin, cotangent);
         }
       });
       for (const cotangent of given) if (cotangent) free(cotangent);
-      done(node);
+      if (!isKept) releaseNode(node);
     }
+  };
+  /** Walks the nodes of a function that runs again, in the place of its own: every sum is added up in the same order. */
+  const walkAgain = (node: Node, { run }: Recomputed, given: readonly (Tensor | undefined)[]): void => {
+    const recompute = () => tidy(() => run().map((again, i) => recordAgain(node, node.outputs[i], again)));
+    const { release } = recorded(recompute, node.inputs);
+    try {
+      const reached = node.outputs.filter(({ origin }, i) => {
+        const cotangent = given[i];
+        if (cotangent) accumulate(origin, cotangent);
+        return cotangent !== undefined;
+      });
+      walk(nodesBetween(reached, new Set(node.inputs.filter(isNeeded).map(({ origin }) => origin))), isRecorded);
+    } finally {
+      release();
+    }
+  };
+  try {
+    for (const [i, { origin }] of outputs.entries()) accumulate(origin, cotangents[i]);
+    walk(nodesBetween(outputs, sources), reuse || isRecorded);
     return xs.map((x) => {
       const sum = sums.get(x.origin)?.alias(false);
       if (sum) adopt(sum);
@@ -204,11 +233,14 @@ function pullBack(
   const { result, release } = recorded(() => composed(inputs, attrs), inputs);
   const present = differentiable.flatMap((_, i) => (given[i] ? [i] : []));
   try {
-    return backward(
+    const cotangents = backward(
       present.map((i) => result[i]),
       present.map((i) => given[i] as Tensor),
       inputs,
-    ).map((cotangent) => cotangent ?? null);
+    );
+    // One tensor that is several operands gets the sum of all at the first.
+    const isFirst = (i: number) => inputs.findIndex(({ origin }) => origin === inputs[i].origin) === i;
+    return cotangents.map((cotangent, i) => (isFirst(i) ? (cotangent ?? null) : null));
   } finally {
     release();
   }

@@ -11,22 +11,44 @@ export interface Origin {
   tracked: number;
 }
 
-/** One recorded run of an op. */
+/** What the walk needs to know of an op. */
+export type Rule = Pick<Op<unknown>, "name" | "vjp" | "composed" | "auxiliary">;
+
+/** One recorded run of an op, or of a function that is recomputed. */
 export interface Node {
   readonly order: number;
-  readonly op: Op<unknown>;
+  readonly op: Rule;
   readonly attrs: unknown;
   /** Aliases. Those that the op's rule reads keep their elements; the others know their shape alone. */
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
+  /** Of a function that is recomputed. */
+  readonly recomputed?: Recomputed;
+  /** The node of the same outputs that it stands for. */
+  readonly standsFor?: Node;
+  isReleased: boolean;
+}
+
+/** How a function is recomputed. */
+export interface Recomputed {
+  /** The aliases that it reads besides the inputs. They are freed with the node. */
+  readonly constants: readonly Tensor[];
+  /** Runs it again, with the same nodes. @returns one tensor per output */
+  run(): readonly Tensor[];
 }
 
 const recordings: Node[][] = [];
 let order = 0;
+let isSketch = false;
 
 /** Whether an op on a tracked value would be recorded now. */
 export function isRecording(): boolean {
   return recordings.length > 0;
+}
+
+/** Whether nodes that are recorded now need to save no elements, because only what depends on what is asked. */
+export function isSketching(): boolean {
+  return isSketch && recordings.length === 1;
 }
 
 /** Whether a value depends on something that is being differentiated. */
@@ -35,9 +57,30 @@ export function isTracked({ origin }: Tensor): boolean {
 }
 
 /** Records a run of an op. The graph owns `inputs` and `outputs` from now on. */
-export function record(op: Op<unknown>, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
-  const node: Node = { order: order++, op, attrs, inputs, outputs };
-  for (const output of outputs) output.origin.node = node;
+export function record(op: Rule, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
+  add({ order: order++, op, attrs, inputs, outputs, isReleased: false });
+}
+
+/** Records the run of a function that is recomputed when the graph is walked. */
+export function recordRecomputed(recomputed: Recomputed, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
+  add({ order: order++, op: { name: "checkpoint" }, attrs: undefined, inputs, outputs, recomputed, isReleased: false });
+}
+
+/** Records that `output`, which a recomputed function gave, is what it gave when it ran again. */
+export function recordAgain(node: Node, output: Tensor, again: Tensor): void {
+  add({
+    order: node.order,
+    op: { name: "checkpoint", vjp: (cotangents) => cotangents },
+    attrs: undefined,
+    inputs: [again.alias(true)],
+    outputs: [output.alias(true)],
+    standsFor: node,
+    isReleased: false,
+  });
+}
+
+function add(node: Node): void {
+  for (const output of node.outputs) output.origin.node = node;
   // The outermost recording owns every node: it may differentiate through the nodes of an inner one.
   recordings[0].push(node);
 }
@@ -66,10 +109,61 @@ export function recorded<Result>(
   }
 }
 
-/** Frees what a node saved. Its outputs are constants from now on. */
+/**
+ * Runs `f` in a recording of its own that saves no elements and is forgotten at once.
+ * @returns the result, whether a tensor made by `f` depends on what is being differentiated, and the number of its first node
+ */
+export function sketched<Result>(f: () => Result): {
+  result: Result;
+  depends: (tensor: Tensor) => boolean;
+  first: number;
+} {
+  const waiting = recordings.splice(0);
+  const [wasSketch, first, nodes]: [boolean, number, Node[]] = [isSketch, order, []];
+  isSketch = true;
+  recordings.push(nodes);
+  try {
+    const result = f();
+    const dependent = new Set(nodes.flatMap(({ outputs }) => outputs.map(({ origin }) => origin)));
+    return { result, depends: ({ origin }) => dependent.has(origin), first };
+  } finally {
+    recordings.splice(0, recordings.length, ...waiting);
+    isSketch = wasSketch;
+    forget(nodes);
+  }
+}
+
+/**
+ * Runs `f`, whose nodes get the numbers from `first` on, as when it ran before.
+ * @param end the number after its last node
+ * @returns the result, and whether there are as many nodes as before
+ */
+export function renumbered<Result>(
+  { first, end }: { readonly first: number; readonly end: number },
+  f: () => Result,
+): { result: Result; isSame: boolean } {
+  const now = order;
+  order = first;
+  try {
+    const result = f();
+    return { result, isSame: order === end };
+  } finally {
+    order = now;
+  }
+}
+
+/** The number of the next node. */
+export function nextOrder(): number {
+  return order;
+}
+
+/** Frees what a node saved. Its outputs are constants from now on, unless it stands for another node. */
 export function releaseNode(node: Node): void {
-  for (const output of node.outputs) output.origin.node = null;
-  for (const alias of [...node.inputs, ...node.outputs]) releaseAlias(alias);
+  if (node.isReleased) return;
+  node.isReleased = true;
+  const { standsFor, recomputed } = node;
+  for (const output of node.outputs) output.origin.node = standsFor && !standsFor.isReleased ? standsFor : null;
+  for (const alias of [...node.inputs, ...node.outputs, ...(recomputed?.constants ?? [])]) releaseAlias(alias);
 }
 
 /** Frees an alias. The value lives on as long as another tensor holds it. */

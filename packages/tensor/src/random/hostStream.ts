@@ -3,6 +3,7 @@
 import { optionsOf } from "../argument.ts";
 import { tensor } from "../create.ts";
 import { atomically, isAtomic, onFailure } from "../memory/atomic.ts";
+import { noteDraw } from "../memory/reads.ts";
 import type { NumberArray } from "../op.ts";
 import { type DType, type Shape, sizeOf } from "../shape.ts";
 import type { DrawOptions, RandomState, RandomStream } from "./random.ts";
@@ -22,8 +23,9 @@ export interface HostSource {
 
 /** The stream that draws from a source. */
 export function hostStream(source: HostSource): RandomStream {
-  /** If the current step fails, restores the stream's present state. */
+  /** If the current step fails, restores the stream's present state; so does a function that runs again. */
   const remember = () => {
+    noteDraw(stream);
     if (!isAtomic()) return;
     const before = source.state();
     onFailure(() => source.restore(before));
@@ -59,7 +61,7 @@ export function hostStream(source: HostSource): RandomStream {
     const { backend } = optionsOf(name, options, "{ backend }");
     return atomically(() => tensor(make(), { backend, shape, dtype }));
   };
-  return {
+  const stream: RandomStream = {
     host,
     normal: (shape, options) => drawn("normal", () => host.normal(shape, options), shape, options),
     uniform: (shape, options) => drawn("uniform", () => host.uniform(shape, options), shape, options),
@@ -80,4 +82,5 @@ export function hostStream(source: HostSource): RandomStream {
     },
     take: () => null,
   };
+  return stream;
 }

@@ -4,6 +4,7 @@ import { optionsOf } from "../argument.ts";
 import type { Backend } from "../backend.ts";
 import { backendFor } from "../defaultBackend.ts";
 import { atomically, onFailure } from "../memory/atomic.ts";
+import { noteDraw } from "../memory/reads.ts";
 import type { Op } from "../op.ts";
 import { randomIntegers, randomNormal, randomSigns, randomTrials, randomUniform } from "../ops/index.ts";
 import { checkShape, type Shape, sizeOf } from "../shape.ts";
@@ -197,8 +198,9 @@ class PhiloxStream implements RandomStream {
     return { key: this.key, index: this.index++ };
   }
 
-  /** If the current step fails, restores the stream's present state. */
+  /** If the current step fails, restores the stream's present state; so does a function that runs again. */
   private remember(): void {
+    noteDraw(this);
     const { key, index } = this;
     onFailure(() => {
       this.key = key;

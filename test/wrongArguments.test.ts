@@ -137,6 +137,7 @@ const parameters: Readonly<Record<string, readonly [valid: unknown, ...right: st
   q: [normal],
   p: [normal],
   curve: [diffusion.linearGamma()],
+  shift: [2, "number"],
   variance: [diffusion.fixedSmall()],
   level: [{ t: 1, signal: 0.5, noise: 0.5 }],
   levels: [schedule, "schedule", "function"],

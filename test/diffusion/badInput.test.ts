@@ -103,7 +103,7 @@ test.each<[string, () => unknown]>([
   ["[3,1] for x [3,2]", () => convertPrediction(schedule, column, { from: "noise", to: "data", x, times })],
   ["[3,1] for x [3,2]", () => convertAtLevel({ t: 1, signal: 1, noise: 1 }, column, { from: "data", to: "data", x })],
   [
-    'convertPrediction: prediction is "nonsense", want noise, data, velocity, score or mean',
+    'convertPrediction: prediction is "nonsense", want noise, data, velocity, flow, score or mean',
     () => convertPrediction(schedule, x, { from: word, to: "data", x, times }),
   ],
   ["a score at t = -1", () => convertPrediction(schedule, x, { from: "score", to: "data", x, times: [-1, 1, 1] })],

@@ -12,6 +12,7 @@ import {
   dropLabels,
   edmLoss,
   finalSample,
+  flowMatching,
   hybridLoss,
   implicitScoreMatching,
   linearGamma,
@@ -60,6 +61,7 @@ const LOSSES: Readonly<Record<string, (network: Mlp, x0: Tensor, rng: RandomStre
   "vdmLoss in steps": (network, x0, rng) => vdmLoss(network, linearGamma(), x0, rng, { steps: 5, label: (t) => 5 * t }),
   "edmLoss with labels left out": (network, x0, rng) =>
     edmLoss(preconditioned(network), x0, rng, { labels: dropLabels([0, 1, 2, 0, 1], 0.5, rng) }),
+  "flowMatching with labels": (network, x0, rng) => flowMatching(network, x0, rng, { labels: [0, 1, null, 0, 1] }),
   denoisingScoreMatching: (network, x0, rng) =>
     denoisingScoreMatching((x, at) => network.forward(x, at), x0, 0.5, rng, { controlVariate: true }),
   annealedScoreMatching: (network, x0, rng) =>

@@ -14,12 +14,12 @@ const network: diffusion.Model = { forward: (x) => x };
 
 test.each<[string, () => unknown]>([
   [
-    'discretePath: prediction is "nonsense", want noise, data, velocity, score or mean',
+    'discretePath: prediction is "nonsense", want noise, data, velocity, flow, score or mean',
     () => diffusion.discretePath(schedule, { prediction: word }),
   ],
   ['discretePath: end is "nonsense", want data or first step', () => diffusion.discretePath(schedule, { end: word })],
   [
-    'sigmaPath: prediction is "mean", want noise, data, velocity or score',
+    'sigmaPath: prediction is "mean", want noise, data, velocity, flow or score',
     () => diffusion.sigmaPath([1], { prediction: "mean" as never }),
   ],
   ['sdePath: prediction is "nonsense"', () => diffusion.sdePath(sde, { prediction: word })],

@@ -16,6 +16,7 @@ const FAMILIES = {
   capture: "capture",
   networks: "unet",
   losses: "noisePrediction",
+  flows: "flowMatching",
   "score matching": "implicitScoreMatching",
   sampling: "sample",
   solvers: "solvers",

@@ -21,7 +21,7 @@ const NAMED = {
   },
   "noise path": {
     is: (value) => fields("levels")(value) && methods("denoise")(value),
-    wanted: "a noise path: discretePath(schedule), sigmaPath(sigmas) or sdePath(sde)",
+    wanted: "a noise path: discretePath(schedule), flowPath(), sigmaPath(sigmas) or sdePath(sde)",
     insteadOf: {
       schedule: "a noise path: discretePath(schedule, { steps })",
       list: "a noise path: sigmaPath(sigmas)",
@@ -72,6 +72,10 @@ const OPTIONS: Kind = {
 const VECTORS: Kind = {
   is: (value) => Array.isArray(value) && value.every(isList),
   wanted: "a list of vectors, one per sample",
+};
+const INTERPOLANT: Kind = {
+  is: methods("level", "time"),
+  wanted: "an interpolant: linearInterpolant() or vpInterpolant()",
 };
 const LEVEL: Kind = { is: fields("signal", "noise"), wanted: "a noise level: { t, signal, noise }" };
 const STATE: Kind = { is: fields("memory", "step"), wanted: "a state that sample() yielded" };
@@ -129,6 +133,8 @@ const KINDS = {
     is: (value) => typeof value === "function" || NAMED.sampler.is(value),
     wanted: "a sampler, or a function of a number of steps: (steps) => heun(path(steps))",
   },
+  interpolant: INTERPOLANT,
+  law: { is: methods("draw", "density"), wanted: "a law of times, such as uniformLaw()" },
   options: OPTIONS,
   known: OPTIONS,
   probes: {
@@ -154,6 +160,10 @@ const KINDS = {
     is: (value) => NAMED.schedule.is(value) || typeof value === "function",
     wanted: `a schedule, or what tells the level of a time: ${LEVELS_OF_TIME}`,
   },
+  timedLevels: {
+    is: (value) => NAMED.schedule.is(value) || typeof value === "function" || INTERPOLANT.is(value),
+    wanted: `a schedule, an interpolant, or what tells the level of a time: ${LEVELS_OF_TIME}`,
+  },
   state: STATE,
   run: {
     is: (value) => fields()(value) && Symbol.asyncIterator in (value as object),
@@ -168,9 +178,9 @@ const KINDS = {
     },
   },
   timedPath: {
-    is: (value) => fields("sde", "times", "levels")(value) || fields("schedule", "levels")(value),
+    is: (value) => fields("times", "levels")(value) || fields("schedule", "levels")(value),
     wanted:
-      "a path with an SDE, or of a schedule's steps: sdePath(sde, { steps }) or discretePath(schedule, { steps })",
+      "a path with times, or of a schedule's steps: sdePath(sde, { steps }), flowPath() or discretePath(schedule, { steps })",
   },
   sdePath: { is: fields("sde", "times", "levels"), wanted: "a path with an SDE: sdePath(sde, { steps })" },
   respaced: { is: fields("pairs"), wanted: "a respaced schedule: respace(schedule, times)" },

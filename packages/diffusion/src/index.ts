@@ -8,11 +8,12 @@ export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";
 export { type EditStart, startFrom } from "./editing/startFrom.ts";
 export * from "./fewStep/index.ts";
+export * from "./flow/index.ts";
 export { dequantise, dequantisedBits } from "./forward/dequantise.ts";
 export { type DiscretePath, type DiscretePathOptions, discretePath } from "./forward/discretePath.ts";
 export type { GivenNoise } from "./forward/forward.ts";
 export { forwardChain, forwardStep, qSample } from "./forward/forward.ts";
-export { lambdaOf, levelAt, type NoiseLevel, sigmaOf } from "./forward/level.ts";
+export { lambdaOf, levelAt, type NoiseLevel, type Rates, sigmaOf } from "./forward/level.ts";
 export { noiseEnergies } from "./forward/noiseEnergies.ts";
 export type { Clip, NoisePath, PathOptions } from "./forward/path.ts";
 export {
@@ -124,7 +125,7 @@ export {
 export type { MixtureParts } from "./oracle/components.ts";
 export { type GaussianParts, gaussianOracle } from "./oracle/gaussian.ts";
 export { type MixtureOracle, mixtureOracle } from "./oracle/mixture.ts";
-export { oracleModel } from "./oracle/model.ts";
+export { oracleModel, type TimedLevels } from "./oracle/model.ts";
 export {
   type Density,
   type Noising,

@@ -2,7 +2,7 @@
 
 import { wrongArgument } from "@pkg/tensor";
 
-const PREDICTIONS = ["noise", "data", "velocity", "score", "mean"];
+const PREDICTIONS = ["noise", "data", "velocity", "flow", "score", "mean"];
 
 /** @throws Error unless it is a kind of prediction; "mean" is none where levels are no schedule's steps */
 export function expectPrediction(name: string, prediction: unknown, ofSteps = true): void {

@@ -31,7 +31,7 @@ import { cpu, randomStream, tensor } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 
 const backend = cpu({ precision: "float64" });
-const KINDS: Prediction[] = ["noise", "data", "velocity", "score", "mean"];
+const KINDS: Prediction[] = ["noise", "data", "velocity", "flow", "score", "mean"];
 const schedule = linear(1000);
 
 describe("with the data and the noise known", () => {

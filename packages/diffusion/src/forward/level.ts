@@ -14,6 +14,16 @@ export interface NoiseLevel {
   readonly signal: number;
   /** The standard deviation of the noise, from 0 on. */
   readonly noise: number;
+  /** dα/dt and dσ/dt, by which a flow moves x₀ and ε there: dx/dt = α′ x₀ + σ′ ε. Default −1 and 1, the straight line's. */
+  readonly rates?: Rates;
+}
+
+/** The derivatives of signal and noise by the time of a flow. */
+export interface Rates {
+  /** dα/dt. */
+  readonly signal: number;
+  /** dσ/dt. */
+  readonly noise: number;
 }
 
 /** The level of a step of a schedule: √ᾱ_t and √(1 − ᾱ_t); the data for t = −1. @throws Error when t is no step of the schedule */

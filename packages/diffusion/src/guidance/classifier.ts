@@ -6,7 +6,7 @@ import { expectArguments } from "../arguments.ts";
 import { levelAt, type NoiseLevel } from "../forward/level.ts";
 import { posterior } from "../forward/posterior.ts";
 import type { Model } from "../model/model.ts";
-import { type Prediction, velocityScale } from "../model/parameterization.ts";
+import { levelMix, type Prediction, velocityScale } from "../model/parameterization.ts";
 import { perSample } from "../objective/perSample.ts";
 import { expectPrediction, expectWord } from "../optionWords.ts";
 import type { MeanShift } from "../sampling/walks/ancestralWalk.ts";
@@ -28,7 +28,7 @@ export type LogProbability = (x: Tensor, times: Times, labels: Tensor | readonly
 export interface ClassifierGuidanceOptions {
   /**
    * Where the model's times stand: its schedule, or what tells the level of a time: `path.at` for times that are σ,
-   * `(t) => sde.level(t / 999)` for those of a variance-preserving SDE.
+   * `(t) => sde.level(t / 999)` for those of a variance-preserving SDE, `interpolant.level` for those of a flow.
    */
   readonly levels: Schedule | ((t: number) => NoiseLevel);
   /** γ, of any sign. Default 1: the conditional distribution itself. */
@@ -122,13 +122,18 @@ function gradient(logProbability: LogProbability, x: Tensor, times: Times, label
 
 /** How much a prediction changes when the score does, x kept: ε by −noise, x₀ by noise² / signal, and the others with these. */
 function changePerScore(levels: ClassifierGuidanceOptions["levels"], kind: Prediction, t: number): number {
-  const { signal, noise } = typeof levels === "function" ? levels(t) : levelAt(levels, t);
+  const level = typeof levels === "function" ? levels(t) : levelAt(levels, t);
+  const { signal, noise } = level;
   if (kind === "score") return 1;
   if (kind === "noise") return -noise;
   if (signal === 0)
     throw new Error(`classifierGuidance: ${kind} at t = ${t}, where ᾱ is 0, want noise or score predicted there`);
   const ofData = noise ** 2 / signal;
   if (kind === "velocity") return (-noise * (signal + ofData)) / velocityScale({ signal, noise });
+  if (kind === "flow") {
+    const mix = levelMix(level, kind);
+    return mix.data * ofData - mix.noise * noise;
+  }
   return kind === "mean" && typeof levels !== "function" ? posterior(levels, t).fromData * ofData : ofData;
 }
 

@@ -1,4 +1,4 @@
-// What a network may predict of noised data (ε, x₀, v, the score, the posterior mean), and the one map between all of them.
+// What a network may predict of noised data (ε, x₀, v, a flow's velocity, the score, the posterior mean), and the one map between all of them.
 
 import type { Times } from "@pkg/nn";
 import { type Tensor, weightedSum } from "@pkg/tensor";
@@ -13,15 +13,16 @@ import { checkSteps, columnAtSteps } from "../schedule/tables.ts";
 /**
  * - `noise`: ε (Ho et al. 2020)
  * - `data`: x₀, which is also Karras' denoiser D of x_t / √ᾱ_t at σ = √((1 − ᾱ_t) / ᾱ_t)
- * - `velocity`: v = √ᾱ ε − √(1 − ᾱ) x₀ (Salimans & Ho 2022), the only one that is finite at both ends; where signal² + noise² is not 1,
+ * - `velocity`: v = √ᾱ ε − √(1 − ᾱ) x₀ (Salimans & Ho 2022), finite at both ends; where signal² + noise² is not 1,
  *   that of the variance-preserving level of the same σ, (signal ε − noise x₀) / √(signal² + noise²), which is (ε − σ x₀) / √(1 + σ²)
+ * - `flow`: dx/dt = α′ x₀ + σ′ ε, the velocity of a flow: u = ε − x₀ (Lipman et al. 2023; Liu et al. 2023) where a level has no other `rates`
  * - `score`: ∇ log q(x_t | x₀) = −ε / √(1 − ᾱ)
  * - `mean`: μ̃(x₀, x_t), of the posterior of the step before (Ho et al. 2020, eq. 7)
  */
-export type Prediction = "noise" | "data" | "velocity" | "score" | "mean";
+export type Prediction = "noise" | "data" | "velocity" | "flow" | "score" | "mean";
 
 /** A prediction as a · x₀ + b · ε. */
-interface Mix {
+export interface Mix {
   readonly data: number;
   readonly noise: number;
 }
@@ -167,14 +168,19 @@ function stepMix(schedule: Schedule, level: NoiseLevel, kind: Prediction): Mix {
   return { data: fromData + fromNoisy * level.signal, noise: fromNoisy * level.noise };
 }
 
-function levelMix({ t, signal, noise }: NoiseLevel, kind: Exclude<Prediction, "mean">): Mix {
+/** The straight line's rates. */
+const STRAIGHT = { signal: -1, noise: 1 };
+
+/** A kind of prediction as a sum of x₀ and ε at a level. */
+export function levelMix({ t, signal, noise, rates = STRAIGHT }: NoiseLevel, kind: Exclude<Prediction, "mean">): Mix {
   if (kind === "noise") return { data: 0, noise: 1 };
   if (kind === "data") return { data: 1, noise: 0 };
+  if (kind === "flow") return { data: rates.signal, noise: rates.noise };
   if (kind === "velocity") {
     const size = velocityScale({ signal, noise });
     return { data: -noise / size, noise: signal / size };
   }
-  if (kind !== "score") throw new Error(`prediction: "${kind}", want noise, data, velocity, score or mean`);
+  if (kind !== "score") throw new Error(`prediction: "${kind}", want noise, data, velocity, flow, score or mean`);
   if (noise === 0) throw new Error(`prediction: a score at t = ${t}, where there is no noise: want a noisier level`);
   return { data: 0, noise: -1 / noise };
 }

@@ -39,7 +39,7 @@ export function variationalWeight(variance: "fixedSmall" | "fixedLarge" = "fixed
 
 /**
  * A weight of one kind of prediction's squared error as one of another's, so that w_from ‖Δfrom‖² = w_to ‖Δto‖²:
- * ‖Δε‖² = SNR ‖Δx₀‖², ‖Δv‖² = (1 + SNR) ‖Δx₀‖², ‖Δs‖² = ‖Δε‖² / (1 − ᾱ), ‖Δμ‖² = β² / (α (1 − ᾱ)) ‖Δε‖². At ᾱ = 0, where the noise
+ * ‖Δε‖² = SNR ‖Δx₀‖², ‖Δv‖² = (1 + SNR) ‖Δx₀‖², ‖Δu‖² = (1 + √SNR)² ‖Δx₀‖² of a flow's u = ε − x₀, ‖Δs‖² = ‖Δε‖² / (1 − ᾱ), ‖Δμ‖² = β² / (α (1 − ᾱ)) ‖Δε‖². At ᾱ = 0, where the noise
  * says nothing of the data, a weight of the data's error is an infinite one of the noise's, but 0 stays 0.
  */
 export function convertWeight(
@@ -109,6 +109,7 @@ function dataError(schedule: Schedule, t: number, kind: Prediction): number {
   if (kind === "data") return 1;
   if (kind === "noise") return noise / signal;
   if (kind === "velocity") return noise;
+  if (kind === "flow") return noise / (Math.sqrt(signal) + Math.sqrt(noise)) ** 2;
   if (kind === "score") return noise ** 2 / signal;
   return posterior(schedule, t).fromData ** -2;
 }

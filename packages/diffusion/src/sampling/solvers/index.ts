@@ -8,7 +8,7 @@ export { type DpmSolverOptions, dpmSolver } from "./dpmSolver.ts";
 export { type DpmSolverPlusPlusOptions, dpmSolverPlusPlus } from "./dpmSolverPlusPlus.ts";
 export { euler } from "./euler.ts";
 export { eulerAncestral } from "./eulerAncestral.ts";
-export { eulerMaruyama } from "./eulerMaruyama.ts";
+export { type EulerMaruyamaOptions, eulerMaruyama } from "./eulerMaruyama.ts";
 export { heun } from "./heun.ts";
 export { type LmsOptions, lms } from "./lms.ts";
 export { type PndmOptions, pndm } from "./pndm.ts";

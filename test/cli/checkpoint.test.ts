@@ -97,6 +97,15 @@ test.each<[string, unknown, string]>([
   ["settings.lr", null, "settings.lr null, want a number in [0, 1]"],
   ["settings.lr", "x", 'settings.lr "x", want a number in [0, 1]'],
   ["settings.lr", -1, "settings.lr -1, want a number in [0, 1]"],
+  ["settings.lrDecay", "cosine", 'settings.lrDecay "cosine", want an object'],
+  [
+    "settings.lrDecay",
+    { schedule: "step", steps: 1 },
+    'settings.lrDecay.schedule "step", want cosine or linear or invsqrt',
+  ],
+  ["settings.lrDecay", { schedule: "cosine" }, "settings.lrDecay.steps missing, want a value"],
+  ["settings.optimizer", "adam", 'settings.optimizer "adam", want adamw or sgd or lion or muon'],
+  ["settings.optimizer", "sgd", "optimizer.momentum.0 missing, want [2,8]"],
   ["settings.warmup", 0.5, "settings.warmup 0.5, want an integer in [0, 1000000000]"],
   ["settings.clipNorm", -1, "settings.clipNorm -1, want a number in [0, 1000000000]"],
   ["settings.emaDecay", 1, "settings.emaDecay 1, want a number in [0, 1)"],
@@ -277,6 +286,8 @@ const RIGHT: Readonly<Record<string, (x: unknown) => boolean>> = {
   "settings.diffusionSteps": isInteger(1, 100_000),
   "settings.batch": isInteger(1, 65_536),
   "settings.lr": isNumber(0, 1),
+  "settings.lrDecay": isOneOf(undefined),
+  "settings.optimizer": isOneOf(undefined),
   "settings.warmup": isInteger(0, 1e9),
   "settings.clipNorm": isNumber(0, 1e9),
   "settings.emaDecay": (x) => isNumber(0, 1)(x) && x !== 1,
@@ -395,7 +406,7 @@ if (process.env.TWEEDIE_FULL) {
   test("one of more than 2 GiB is loaded, by the tensor", () => {
     const settings = { ...JSON.parse(good.header.__metadata__.tweedie).settings };
     settings.model = { ...settings.model, channels: 480 };
-    const { model, optimizer } = dryShapes(path, settings.model);
+    const { model, optimizer } = dryShapes(path, settings);
     const header: Parameters<typeof writeParts>[1] = {
       __metadata__: { tweedie: JSON.stringify({ ...JSON.parse(good.header.__metadata__.tweedie), settings }) },
     };

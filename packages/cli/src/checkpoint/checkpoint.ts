@@ -149,7 +149,7 @@ function checkTensors(path: string, { settings }: CheckpointHeader, groups: Grou
   }
   const shapesOf = (tensors: ReadonlyMap<string, SafetensorsTensor>) =>
     new Map([...tensors].map(([name, { shape }]) => [name, shape]));
-  checkShapes(path, settings.model, new Map([...groups].map(([group, tensors]) => [group, shapesOf(tensors)])));
+  checkShapes(path, settings, new Map([...groups].map(([group, tensors]) => [group, shapesOf(tensors)])));
 }
 
 /** Reads a group's elements. @throws InputError when one is not finite */

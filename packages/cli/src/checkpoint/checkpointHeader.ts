@@ -5,6 +5,7 @@ import type { RandomState } from "@pkg/tensor";
 import * as v from "valibot";
 import { InputError } from "../inputError.ts";
 import { FLAGS, type FlagName } from "../settings/flags.ts";
+import { DECAY_NAMES, OPTIMIZER_NAMES } from "../settings/optimizers.ts";
 import type { Settings } from "../settings/settings.ts";
 
 /** What is not a tensor. */
@@ -35,7 +36,7 @@ const integer = (low: number, high: number) =>
 const count = integer(1, Number.MAX_SAFE_INTEGER);
 /** What the flag of that name may be. */
 const asFlag = (
-  name: FlagName & ("batch" | "lr" | "warmup" | "clip" | "label-dropout" | "diffusion-steps" | "seed"),
+  name: FlagName & ("batch" | "lr" | "lr-steps" | "warmup" | "clip" | "label-dropout" | "diffusion-steps" | "seed"),
 ) => {
   const [low, high] = FLAGS[name].range;
   return "integer" in FLAGS[name] ? integer(low, high) : number(low, high);
@@ -66,6 +67,13 @@ const HEADER = v.strictObject({
     diffusionSteps: asFlag("diffusion-steps"),
     batch: asFlag("batch"),
     lr: asFlag("lr"),
+    lrDecay: v.exactOptional(
+      v.strictObject({
+        schedule: v.picklist(DECAY_NAMES, DECAY_NAMES.join(" or ")),
+        steps: asFlag("lr-steps"),
+      }),
+    ),
+    optimizer: v.exactOptional(v.picklist(OPTIMIZER_NAMES, OPTIMIZER_NAMES.join(" or "))),
     warmup: asFlag("warmup"),
     clipNorm: asFlag("clip"),
     emaDecay: rate,

@@ -1,21 +1,24 @@
 // What the tensors of a checkpoint say of its header: which network they are of, without making any tensor. Not their values.
 
-import { adamW, parameters, stateDict, type UnetConfig, unet } from "@pkg/nn";
+import { parameters, stateDict, type UnetConfig, unet } from "@pkg/nn";
 import { type Backend, type Shape, type Tensor, tidy } from "@pkg/tensor";
 import { InputError } from "../inputError.ts";
+import { optimizerFor } from "../settings/optimizers.ts";
+import type { Settings } from "../settings/settings.ts";
 import { shown, wrong } from "./checkpointHeader.ts";
 
 type Shapes = ReadonlyMap<string, Shape>;
+type NetworkSettings = Pick<Settings, "model" | "optimizer">;
 
 /**
- * Checks a network's configuration against the shapes in a file, and these against each other.
+ * Checks the network and the optimizer of settings against the shapes in a file, and these against each other.
  * @param groups the shapes of each group: "ema" has to be there, "model" and "optimizer" may be
  * @throws InputError naming the field, or the tensor, that does not fit
  */
-export function checkShapes(path: string, config: UnetConfig, groups: ReadonlyMap<string, Shapes>): void {
+export function checkShapes(path: string, settings: NetworkSettings, groups: ReadonlyMap<string, Shapes>): void {
   const average = groups.get("ema") ?? new Map();
-  compareConfig(path, config, average);
-  const wanted = dryShapes(path, config);
+  compareConfig(path, settings.model, average);
+  const wanted = dryShapes(path, settings);
   for (const [group, shapes] of groups) {
     compareShapes(path, group, wanted[group === "optimizer" ? "optimizer" : "model"], shapes);
   }
@@ -82,11 +85,15 @@ function compareConfig(path: string, config: UnetConfig, shapes: Shapes): void {
 }
 
 /** The shapes of a network and of its optimizer's state. @throws InputError when the configuration makes no network */
-export function dryShapes(path: string, config: UnetConfig): { readonly model: Shapes; readonly optimizer: Shapes } {
+export function dryShapes(
+  path: string,
+  settings: NetworkSettings,
+): { readonly model: Shapes; readonly optimizer: Shapes } {
   try {
     return tidy(() => {
-      const model = unet(config, { backend: shapesOnly, rng: null });
-      return { model: shapesOf(stateDict(model)), optimizer: shapesOf(adamW(parameters(model), { lr: 0 }).state()) };
+      const model = unet(settings.model, { backend: shapesOnly, rng: null });
+      const optimizer = optimizerFor(settings, parameters(model), { lr: 0 });
+      return { model: shapesOf(stateDict(model)), optimizer: shapesOf(optimizer.state()) };
     });
   } catch (error) {
     throw new InputError(`${path}: settings.model: ${(error as Error).message}`);

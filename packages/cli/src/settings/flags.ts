@@ -3,6 +3,7 @@
 import type { Flag, FlagTable, FlagValues as FlagValuesOf } from "@pkg/command";
 import { solvers } from "@pkg/diffusion";
 import { MNIST_LABELS } from "../images/mnist.ts";
+import { DECAY_NAMES, OPTIMIZER_NAMES } from "./optimizers.ts";
 
 const COUNT = [1, Number.MAX_SAFE_INTEGER] as const;
 
@@ -15,7 +16,7 @@ export const FLAGS = {
     default: "out",
   },
   resume: {
-    help: "go on from the checkpoint in --out; --lr, --warmup, --clip, --ema and --label-dropout may change, and what does not shape the run",
+    help: "go on from the checkpoint in --out; --lr, --lr-steps, --warmup, --clip, --ema and --label-dropout may change, and what does not shape the run",
     isSwitch: true,
   },
   from: { help: "start a new run with the averaged weights of this checkpoint, its network and noise schedule" },
@@ -23,6 +24,21 @@ export const FLAGS = {
   backend: { help: "what computes", default: "best", choices: ["best", "webgpu", "wasm", "cpu"] },
   batch: { help: "images a step", default: 32, range: [1, 65_536], integer: true },
   lr: { help: "the learning rate", default: 1e-3, range: [0, 1] },
+  optimizer: {
+    help: "what makes steps of gradients: sgd has Nesterov's momentum 0.9; lion wants a tenth of adamw's --lr",
+    default: OPTIMIZER_NAMES[0],
+    choices: OPTIMIZER_NAMES,
+  },
+  "lr-schedule": {
+    help: "how the learning rate falls after the warm-up",
+    default: "constant",
+    choices: ["constant", ...DECAY_NAMES],
+  },
+  "lr-steps": {
+    help: "with --lr-schedule: the step at which it has come to 0, or with invsqrt begins to fall; by default --steps",
+    range: [1, 1e9],
+    integer: true,
+  },
   warmup: { help: "steps in which the learning rate rises", default: 20, range: [0, 1e9], integer: true },
   clip: { help: "the longest gradient (L2 norm over all weights); 0 for any", default: 1, range: [0, 1e9] },
   ema: { help: "the weight of the past in the average of the weights", default: 0.995, range: [0, 1], isOpen: true },

@@ -3,6 +3,7 @@
 import { MNIST_LABELS } from "../images/mnist.ts";
 import { InputError } from "../inputError.ts";
 import { FLAGS, type FlagName, type FlagValues } from "./flags.ts";
+import { DECAY_NAMES, OPTIMIZER_NAMES } from "./optimizers.ts";
 import type { Settings } from "./settings.ts";
 
 type Known = (settings: Settings) => unknown;
@@ -22,16 +23,36 @@ const COURSE: Partial<Record<FlagName, Known>> = {
   schedule: ({ schedule }) => schedule,
   "diffusion-steps": ({ diffusionSteps }) => diffusionSteps,
   seed: ({ seed }) => seed,
+  optimizer: ({ optimizer = OPTIMIZER_NAMES[0] }) => optimizer,
+  "lr-schedule": ({ lrDecay }) => lrDecay?.schedule ?? "constant",
 };
 
-/** What a run that goes on may change, and the field of the settings that it is. */
-export const CHANGEABLE = {
-  lr: "lr",
-  warmup: "warmup",
-  clip: "clipNorm",
-  ema: "emaDecay",
-  "label-dropout": "labelDropout",
-} as const satisfies Partial<Record<FlagName, keyof Settings>>;
+/** A number of the settings. */
+interface Place {
+  /** Undefined where there is none. */
+  of(settings: Settings): number | undefined;
+  with(settings: Settings, value: number): Settings;
+}
+
+const field = (name: "lr" | "warmup" | "clipNorm" | "emaDecay" | "labelDropout"): Place => ({
+  of: (settings) => settings[name],
+  with: (settings, value) => ({ ...settings, [name]: value }),
+});
+
+/** What a run that goes on may change. */
+const CHANGEABLE = {
+  lr: field("lr"),
+  "lr-steps": {
+    of: ({ lrDecay }) => lrDecay?.steps,
+    with: (settings, steps) => (settings.lrDecay ? { ...settings, lrDecay: { ...settings.lrDecay, steps } } : settings),
+  },
+  warmup: field("warmup"),
+  clip: field("clipNorm"),
+  ema: field("emaDecay"),
+  "label-dropout": field("labelDropout"),
+} as const satisfies Partial<Record<FlagName, Place>>;
+
+const changeable = Object.entries(CHANGEABLE) as [keyof typeof CHANGEABLE, Place][];
 
 /** The settings of a new run. @throws InputError naming a flag that makes no sense beside the others */
 export function settingsFrom(flags: FlagValues): Settings {
@@ -61,12 +82,14 @@ export function settingsFrom(flags: FlagValues): Settings {
 export function resumedSettings(settings: Settings, path: string, flags: FlagValues): Settings {
   refuseOther(NETWORK, settings, path, flags, "--resume");
   refuseOther(COURSE, settings, path, flags, "--resume; --from starts a new run from its weights");
-  const changed = Object.entries(CHANGEABLE) as [keyof typeof CHANGEABLE, keyof Settings][];
-  const given = changed.filter(([name]) => flags.given(name) !== undefined);
   if (flags.given("label-dropout") !== undefined && settings.model.classes === undefined) {
     throw new InputError(`--label-dropout ${flags.given("label-dropout")}: ${path} was made without --labels`);
   }
-  return { ...settings, ...Object.fromEntries(given.map(([name, field]) => [field, flags.number(name)])) };
+  if (flags.given("lr-steps") !== undefined && !settings.lrDecay) {
+    throw new InputError(`--lr-steps ${flags.given("lr-steps")}: ${path} was made with --lr-schedule constant`);
+  }
+  const given = changeable.filter(([name]) => flags.given(name) !== undefined);
+  return given.reduce((changed, [name, place]) => place.with(changed, flags.number(name)), settings);
 }
 
 /**
@@ -92,20 +115,51 @@ export function settingsFromWeights(settings: Settings, path: string, flags: Fla
 
 /** Differences that flags made, as people read them: "lr 0.0001 instead of 0.001". */
 export function changesBetween(before: Settings, after: Settings): string[] {
-  return Object.entries(CHANGEABLE)
-    .filter(([, field]) => before[field] !== after[field])
-    .map(([name, field]) => `${name} ${after[field]} instead of ${before[field]}`);
+  return changeable
+    .filter(([, place]) => place.of(before) !== place.of(after))
+    .map(([name, place]) => `${name} ${place.of(after)} instead of ${place.of(before)}`);
+}
+
+/** The numbers that a run which goes on may change, by the names of their flags. */
+export function changeableOf(settings: Settings): Record<string, number> {
+  return Object.fromEntries(
+    changeable.flatMap(([name, place]) => {
+      const value = place.of(settings);
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
 }
 
 function trainingSettings(flags: FlagValues): Omit<Settings, "model" | "schedule" | "diffusionSteps"> {
   return {
     batch: flags.number("batch"),
     lr: flags.number("lr"),
+    ...decayFrom(flags),
+    ...optimizerFrom(flags),
     warmup: flags.number("warmup"),
     clipNorm: flags.number("clip"),
     emaDecay: flags.number("ema"),
     seed: flags.number("seed"),
   };
+}
+
+/** @throws InputError for a decay without a length, and a length without a decay */
+function decayFrom(flags: FlagValues): Pick<Settings, "lrDecay"> {
+  const steps = flags.given("lr-steps") ?? flags.given("steps");
+  const schedule = DECAY_NAMES.find((name) => name === flags.word("lr-schedule"));
+  if (schedule === undefined) {
+    if (flags.given("lr-steps") === undefined) return {};
+    throw new InputError(
+      `--lr-steps ${flags.given("lr-steps")}: want --lr-schedule ${DECAY_NAMES.join(" or ")} with it`,
+    );
+  }
+  if (steps === undefined) throw new InputError(`--lr-schedule ${schedule}: want --lr-steps or --steps with it`);
+  return { lrDecay: { schedule, steps: Number(steps) } };
+}
+
+function optimizerFrom(flags: FlagValues): Pick<Settings, "optimizer"> {
+  const optimizer = OPTIMIZER_NAMES.find((name) => name === flags.word("optimizer"));
+  return optimizer === OPTIMIZER_NAMES[0] ? {} : { optimizer };
 }
 
 function scheduleName(flags: FlagValues): Settings["schedule"] {

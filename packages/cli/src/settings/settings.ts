@@ -2,6 +2,7 @@
 
 import { cosine, linear, type Schedule } from "@pkg/diffusion";
 import type { UnetConfig } from "@pkg/nn";
+import type { DecayName, OptimizerName } from "./optimizers.ts";
 
 export interface Settings {
   readonly model: UnetConfig;
@@ -12,6 +13,10 @@ export interface Settings {
   readonly batch: number;
   /** The learning rate after warm-up. */
   readonly lr: number;
+  /** How it falls, and in how many updates. Default: it does not. */
+  readonly lrDecay?: { readonly schedule: DecayName; readonly steps: number };
+  /** What makes steps of gradients. Default: AdamW. */
+  readonly optimizer?: OptimizerName;
   /** Updates in which the learning rate rises. */
   readonly warmup: number;
   /** The longest gradient. */

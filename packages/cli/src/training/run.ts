@@ -1,18 +1,7 @@
 // A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
 
 import { dropLabels, noisePrediction } from "@pkg/diffusion";
-import {
-  adamW,
-  type Ema,
-  ema,
-  loadStateDict,
-  type Optimizer,
-  parameters,
-  stateDict,
-  type Unet,
-  unet,
-  warmup,
-} from "@pkg/nn";
+import { type Ema, ema, loadStateDict, type Optimizer, parameters, stateDict, type Unet, unet } from "@pkg/nn";
 import {
   type Backend,
   type Captured,
@@ -26,6 +15,7 @@ import {
 import { type Checkpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { LabelledImages } from "../images/mnist.ts";
 import { readingInput } from "../inputError.ts";
+import { optimizerFor, rateOf } from "../settings/optimizers.ts";
 import { type Settings, scheduleOf } from "../settings/settings.ts";
 
 export interface Run {
@@ -45,9 +35,9 @@ export interface Run {
 export function newRun(settings: Settings, image: Run["image"], backend: Backend): Run {
   const root = randomStream(settings.seed);
   const model = readingInput(() => unet(settings.model, { backend, rng: root.split("weights") }));
-  const { lr, warmup: updates, clipNorm, emaDecay, labelDropout } = settings;
+  const { clipNorm, emaDecay, labelDropout } = settings;
   const average = ema(model, emaDecay);
-  const optimizer = adamW(parameters(model), { lr: warmup(lr, updates), clipNorm });
+  const optimizer = optimizerFor(settings, parameters(model), { lr: rateOf(settings), clipNorm });
   const schedule = readingInput(() => scheduleOf(settings));
   const rng = root.split("noise");
   const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {

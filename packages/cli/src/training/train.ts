@@ -4,8 +4,7 @@ import { ForeseenError } from "@pkg/command";
 import { openRunLog } from "../files/runLog.ts";
 import { saving, type TrainFiles } from "../files/saving.ts";
 import type { LabelledImages } from "../images/mnist.ts";
-import { CHANGEABLE } from "../settings/settingFlags.ts";
-import type { Settings } from "../settings/settings.ts";
+import { changeableOf } from "../settings/settingFlags.ts";
 import { type Budget, progress } from "./progress.ts";
 import { type Run, trainStep } from "./run.ts";
 
@@ -47,7 +46,7 @@ export async function train(
     const loss = await pending;
     if (!Number.isFinite(loss)) throw new ForeseenError(`the loss of step ${step} is ${loss}: ${saves.advice()}`);
     // What this process trains with stands beside its first step: a run that went on may have changed it.
-    log.append({ step, loss, seconds: seconds(), ...(step === firstStep && measuresOf(settings)) });
+    log.append({ step, loss, seconds: seconds(), ...(step === firstStep && changeableOf(settings)) });
     display.update({ step: step + 1, loss, images: (step + 1 - firstStep) * settings.batch });
   };
   try {
@@ -74,11 +73,4 @@ export async function train(
     display.stop();
     log.close();
   }
-}
-
-function measuresOf(settings: Settings): Record<string, number> {
-  const entries = Object.entries(CHANGEABLE).map(([name, field]) => [name, settings[field]] as const);
-  return Object.fromEntries(
-    entries.filter((entry): entry is [keyof typeof CHANGEABLE, number] => entry[1] !== undefined),
-  );
 }

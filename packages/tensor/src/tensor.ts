@@ -245,5 +245,5 @@ export function tensorOf({ storage, layout, dtype }: Elements): Tensor {
 }
 
 function newOrigin(): Origin {
-  return { node: null, tracked: 0 };
+  return { node: null, tracked: 0, mark: 0, number: 0 };
 }

@@ -164,7 +164,7 @@ function backward(
   const sources = new Set(xs.map((x) => x.origin));
   const path = new Set<Node>();
   const isNeeded = ({ origin }: Tensor) => sources.has(origin) || (origin.node !== null && path.has(origin.node));
-  const walk = (nodes: ReadonlySet<Node>, isKept: boolean): void => {
+  const walk = (nodes: readonly Node[], isKept: boolean): void => {
     for (const node of nodes) path.add(node);
     for (const node of nodes) {
       const given = node.outputs.map(({ origin }) => (sources.has(origin) ? undefined : take(origin)));

@@ -9,6 +9,10 @@ export interface Origin {
   node: Node | null;
   /** How many open recordings differentiate with respect to the value. */
   tracked: number;
+  /** The walk that met it last. */
+  mark: number;
+  /** Its number in that walk. */
+  number: number;
 }
 
 /** What the walk needs to know of an op. */
@@ -27,6 +31,8 @@ export interface Node {
   /** The node of the same outputs that it stands for. */
   readonly standsFor?: Node;
   isReleased: boolean;
+  /** The walk that met it last. */
+  mark: number;
 }
 
 /** How a function is recomputed. */
@@ -58,12 +64,21 @@ export function isTracked({ origin }: Tensor): boolean {
 
 /** Records a run of an op. The graph owns `inputs` and `outputs` from now on. */
 export function record(op: Rule, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
-  add({ order: order++, op, attrs, inputs, outputs, isReleased: false });
+  add({ order: order++, op, attrs, inputs, outputs, isReleased: false, mark: 0 });
 }
 
 /** Records the run of a function that is recomputed when the graph is walked. */
 export function recordRecomputed(recomputed: Recomputed, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
-  add({ order: order++, op: { name: "checkpoint" }, attrs: undefined, inputs, outputs, recomputed, isReleased: false });
+  add({
+    order: order++,
+    op: { name: "checkpoint" },
+    attrs: undefined,
+    inputs,
+    outputs,
+    recomputed,
+    isReleased: false,
+    mark: 0,
+  });
 }
 
 /** Records that `output`, which a recomputed function gave, is what it gave when it ran again. */
@@ -76,6 +91,7 @@ export function recordAgain(node: Node, output: Tensor, again: Tensor): void {
     outputs: [output.alias(true)],
     standsFor: node,
     isReleased: false,
+    mark: 0,
   });
 }
 

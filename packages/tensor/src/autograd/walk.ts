@@ -4,23 +4,31 @@ import type { Region } from "../capture/regions.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Node, Origin } from "./graph.ts";
 
+/** Counts the walks. Nodes and origins say by this number which walk met them last: a set of them would take several times as long. */
+let walks = 0;
+
 /** The nodes on a path from `sources` to `outputs`, the last recorded first. */
-export function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Origin>): ReadonlySet<Node> {
-  const reached = new Set<Node>();
+export function nodesBetween(outputs: readonly Tensor[], sources: Iterable<Origin>): readonly Node[] {
+  const walk = ++walks;
+  for (const source of sources) source.mark = walk;
+  const reached: Node[] = [];
   const open = outputs.map(({ origin }) => origin);
   for (let origin = open.pop(); origin; origin = open.pop()) {
     const { node } = origin;
-    if (!node || reached.has(node) || sources.has(origin)) continue;
-    reached.add(node);
+    if (!node || node.mark === walk || origin.mark === walk) continue;
+    node.mark = walk;
+    reached.push(node);
     for (const input of node.inputs) open.push(input.origin);
   }
-  const ascending = [...reached].sort((a, b) => a.order - b.order);
-  const needed = new Set<Node>();
-  for (const node of ascending) {
-    if (node.inputs.some(({ origin }) => sources.has(origin) || (origin.node && needed.has(origin.node))))
-      needed.add(node);
-  }
-  return new Set(ascending.reverse().filter((node) => needed.has(node)));
+  reached.sort((a, b) => a.order - b.order);
+  const needs = ++walks;
+  const isNeeded = ({ origin: { node, mark } }: Tensor) => mark === walk || node?.mark === needs;
+  const needed = reached.filter((node) => {
+    if (!node.inputs.some(isNeeded)) return false;
+    node.mark = needs;
+    return true;
+  });
+  return needed.reverse();
 }
 
 /**
@@ -29,17 +37,21 @@ export function nodesBetween(outputs: readonly Tensor[], sources: ReadonlySet<Or
  * @param scale the cotangent of `value`; 1 without it
  */
 export function walkOf(value: Tensor, xs: readonly Tensor[], scale?: Tensor): Omit<Region, "key"> {
-  const numbers = new Map<Origin, number>();
+  const nodes = nodesBetween(
+    [value],
+    xs.map(({ origin }) => origin),
+  );
+  const walk = ++walks;
+  let numbers = 0;
   /** Values by number, in the order in which they are met; of a value whose elements are not saved, its shape as well. */
   const wiring: number[] = [];
   const inputs = [value, ...xs, ...(scale ? [scale] : [])];
   const note = ({ origin, slot, layout }: Tensor): boolean => {
-    let number = numbers.get(origin);
-    if (number === undefined) {
-      number = numbers.size;
-      numbers.set(origin, number);
+    if (origin.mark !== walk) {
+      origin.mark = walk;
+      origin.number = numbers++;
     }
-    wiring.push(number);
+    wiring.push(origin.number);
     if (slot.storage === null) wiring.push(-1 - layout.shape.length, ...layout.shape);
     return slot.storage !== null;
   };
@@ -47,7 +59,7 @@ export function walkOf(value: Tensor, xs: readonly Tensor[], scale?: Tensor): Om
   for (const x of xs) note(x);
   const same: unknown[] = [];
   const attrs: unknown[] = [];
-  for (const node of nodesBetween([value], new Set(xs.map(({ origin }) => origin)))) {
+  for (const node of nodes) {
     same.push(node.op);
     attrs.push(node.attrs);
     wiring.push(node.inputs.length, node.outputs.length);

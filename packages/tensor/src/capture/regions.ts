@@ -2,23 +2,12 @@
 
 import { isTensor } from "../argument.ts";
 import type { Elements } from "../compute.ts";
-import type { Storage } from "../memory/memory.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Displaced } from "./displaced.ts";
 import type { Following } from "./following.ts";
 import type { Notes } from "./notes.ts";
 import { type StepStorages, Uses } from "./storages.ts";
-import {
-  type Entered,
-  type Piece,
-  type Progress,
-  type Ref,
-  type RegionCall,
-  sameData,
-  sameLayout,
-  samePiece,
-  type Use,
-} from "./trace.ts";
+import { type Entered, type Piece, type Progress, type RegionCall, sameData, sameLayout, type Use } from "./trace.ts";
 
 /** A part of a step, and all that it depends on. */
 export interface Region {
@@ -34,7 +23,7 @@ export interface Region {
   readonly attrs?: readonly object[];
 }
 
-/** A region that has begun. */
+/** A region that has begun, and runs. */
 export interface OpenRegion {
   readonly what: Region;
   readonly inputs: readonly Piece[];
@@ -44,8 +33,11 @@ export interface OpenRegion {
   readonly uses: Uses;
   /** The number of external storages used before it began. */
   readonly externals: number;
-  /** Its result without running it; null if it has to run. */
-  readonly skipped: { readonly result: unknown } | null;
+}
+
+/** A region that need not run. */
+interface SkippedRegion {
+  readonly result: unknown;
 }
 
 export class Regions {
@@ -62,19 +54,17 @@ export class Regions {
   }
 
   /** @param tensorOf makes a tensor of elements */
-  begin(what: Region, tensorOf: (elements: Elements) => Tensor): OpenRegion {
+  begin(what: Region, tensorOf: (elements: Elements) => Tensor): OpenRegion | SkippedRegion {
     const { storages, notes, following } = this;
-    const inputs = what.inputs.map((input) => storages.pieceOf(input));
     const call = following.expected((next) => next.kind === "region" && next.key === what.key);
+    const isSame = call?.kind === "region" && this.followsFrom(call, what);
+    const skipped = isSame ? this.skip(call, what.attrs ?? [], tensorOf) : null;
+    if (skipped) return skipped;
+    const inputs = what.inputs.map((input) => storages.pieceOf(input));
     const at = following.trace ? following.at : notes.calls.length;
-    const open = { what, inputs, at, uses: new Uses(), externals: storages.external.length };
-    if (call?.kind !== "region") {
-      notes.calls.push(callOf(what.key, notes.progress()));
-      return { ...open, skipped: null };
-    }
-    const skipped = followsFrom(call, what, inputs) ? this.skip(call, what.attrs ?? [], tensorOf) : null;
-    if (!skipped) following.at++;
-    return { ...open, skipped };
+    if (call) following.at++;
+    else notes.calls.push(callOf(what.key, notes.progress()));
+    return { what, inputs, at, uses: new Uses(), externals: storages.external.length };
   }
 
   /** Notes what a region that ran depended on, and its result. */
@@ -124,16 +114,16 @@ export class Regions {
     region: RegionCall,
     attrs: readonly object[],
     tensorOf: (elements: Elements) => Tensor,
-  ): { readonly result: unknown } | null {
+  ): SkippedRegion | null {
     const { storages, following } = this;
     const { end, overwritten, live, pieces, uses } = region;
     if (!end || !following.trace || !uses) return null;
-    const found = this.findAgain(uses);
-    if (!found) return null;
     const { external } = storages;
-    const storageOf = (ref: Ref) => (ref < 0 ? (external[-1 - ref] ?? found[-1 - ref - external.length]) : undefined);
-    if (overwritten.some((ref) => storageOf(ref)?.isShared ?? true)) return null;
-    for (const storage of found) storages.refOf(storage);
+    const before = external.length;
+    if (!this.useAgain(uses) || overwritten.some((ref) => external[-1 - ref]?.isShared ?? true)) {
+      storages.forget(before);
+      return null;
+    }
     for (const { tensor } of uses) storages.note(tensor); // the regions around it use them too
     for (const ref of overwritten) storages.overwrite(external[-1 - ref]);
     for (const { run, attrs: k } of live) following.changes.set(run, { ...run, attrs: attrs[k] });
@@ -149,37 +139,39 @@ export class Regions {
     return { result: region.result(tensors.map(tensorOf)) };
   }
 
-  /** The storages that a region is the first to use; null if a tensor that it uses has other storage or another layout than before. */
-  private findAgain(uses: readonly Use[]): Storage[] | null {
-    const { external } = this.storages;
-    const found: Storage[] = [];
-    const numbers = new Set<Storage>();
+  /**
+   * Numbers the external storages of tensors that a region of an earlier step used.
+   * @returns whether all have the numbers, and the tensors the layouts, that they had in that step
+   */
+  private useAgain(uses: readonly Use[]): boolean {
+    const { storages } = this;
     for (const { tensor, ref, layout } of uses) {
       const { storage } = tensor.slot;
-      if (!storage || !sameLayout(tensor.layout, layout)) return null;
-      const at = -1 - ref - external.length;
-      const known = at < 0 ? external[-1 - ref] : found[at];
-      if (known ? known !== storage : numbers.has(storage) || !this.isNew(storage)) return null;
-      if (at >= 0) found[at] = storage;
-      numbers.add(storage);
+      if (!storage || !sameLayout(tensor.layout, layout)) return false;
+      if (!storages.isKnown(storage) && (storages.isWritten(storage) || ref !== -1 - storages.external.length))
+        return false;
+      if (storages.refOf(storage) !== ref) return false;
     }
-    return found;
+    return true;
   }
 
-  private isNew(storage: Storage): boolean {
-    return !this.storages.isKnown(storage) && !this.storages.isWritten(storage);
+  /** Whether a region depends on the same as in an earlier step, but for its attributes. */
+  private followsFrom(call: RegionCall, { same = [], inputs, settings }: Region): boolean {
+    const { storages } = this;
+    if (call.inputs.length !== inputs.length || !sameItems(call.same, same)) return false;
+    for (let k = 0; k < inputs.length; k++) {
+      const { ref, layout, dtype } = call.inputs[k];
+      const input = inputs[k];
+      storages.note(input);
+      if (storages.refOf(input.storage) !== ref || input.dtype !== dtype || !sameLayout(input.layout, layout))
+        return false;
+    }
+    return sameData(call.settings, settings);
   }
 }
 
-/** Whether a region depends on the same as in an earlier step, but for its attributes. */
-function followsFrom(call: RegionCall, { same = [], settings }: Region, inputs: readonly Piece[]): boolean {
-  return (
-    call.same.length === same.length &&
-    call.same.every((value, k) => Object.is(value, same[k])) &&
-    call.inputs.length === inputs.length &&
-    call.inputs.every((input, k) => samePiece(input, inputs[k])) &&
-    sameData(call.settings, settings)
-  );
+function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a === b || (a.length === b.length && a.every((value, k) => Object.is(value, b[k])));
 }
 
 /** The call of a region that is under way. */

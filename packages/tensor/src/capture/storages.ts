@@ -64,6 +64,14 @@ export class StepStorages {
     return storage.ref;
   }
 
+  /** Forgets the external storages that were used last. @param count how many remain */
+  forget(count: number): void {
+    for (const storage of this.external.splice(count)) {
+      storage.knownTo = null;
+      storage.unpin();
+    }
+  }
+
   // -- elements as data ------------------------------------------------------------------------------------------------
 
   /** Begins a region. */

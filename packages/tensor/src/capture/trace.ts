@@ -158,7 +158,10 @@ export function sameData(a: unknown, b: unknown): boolean {
   if (Array.isArray(a) || ArrayBuffer.isView(a)) {
     const [from, to] = [a, b] as [ArrayLike<unknown>, ArrayLike<unknown>];
     if (from.length !== to.length) return false;
-    for (let i = 0; i < from.length; i++) if (!sameData(from[i], to[i])) return false;
+    for (let i = 0; i < from.length; i++) {
+      const [one, other] = [from[i], to[i]];
+      if (!Object.is(one, other) && !sameData(one, other)) return false;
+    }
     return true;
   }
   const [from, to] = [a, b] as Readonly<Record<string, unknown>>[];

@@ -131,7 +131,7 @@ export class Tracer implements Pending {
   /** See `region`. @param tensorOf makes a tensor of elements */
   region<Result>(what: Region, f: () => Result, tensorOf: (elements: Elements) => Tensor): Result {
     const open = this.regions.begin(what, tensorOf);
-    if (open.skipped) return open.skipped.result as Result; // what f gave, with other tensors
+    if ("result" in open) return open.result as Result; // what f gave, with other tensors
     this.storages.enter(open.uses);
     try {
       const result = f();

@@ -2,7 +2,7 @@
 import { type Activation, feedForward, stateDict, swiGlu } from "@pkg/nn";
 import { randomStream } from "@pkg/tensor";
 import { expect, test } from "vitest";
-import { away, exact, expectSlopes, listed, product, random, stir } from "./layers.ts";
+import { affine, away, exact, expectSlopes, listed, random, stir } from "./layers.ts";
 
 const init = () => ({ backend: exact, rng: randomStream(0) });
 const logistic = (x: number) => 1 / (1 + Math.exp(-x));
@@ -26,10 +26,8 @@ const FORMULAS: Record<Activation, (x: number) => number> = {
 test.each(Object.entries(FORMULAS))("feedForward is W₂ f(W₁ x + b₁) + b₂ with f = %s", async (activation, f) => {
   const layer = feedForward(3, { ...init(), hidden: 5, activation: activation as Activation });
   const x = random([4, 3], 1);
-  const [w1, w2] = [await listed(layer.first.weight), await listed(layer.second.weight)];
-  const [b1, b2] = [await layer.first.bias?.data(), await layer.second.bias?.data()];
-  const hidden = product(await listed(x), w1).map((row) => row.map((value, k) => f(value + (b1?.[k] ?? Number.NaN))));
-  const wanted = product(hidden, w2).map((row) => row.map((value, k) => value + (b2?.[k] ?? Number.NaN)));
+  const hidden = (await affine(await listed(x), layer.first)).map((row) => row.map(f));
+  const wanted = await affine(hidden, layer.second);
   expect(await away(layer.forward(x), wanted)).toBeLessThan(1e-9);
   if (activation !== "relu") await expectSlopes((at) => layer.forward(at), [x]);
 });
@@ -42,13 +40,9 @@ test.each([false, true])("swiGlu, bias %s, is W_down (silu(W_gate x) ∘ W_up x)
   );
   stir(layer);
   const x = random([4, 3], 1);
-  const through = async (name: (typeof maps)[number], rows: number[][]) => {
-    const b = await layer[name].bias?.data();
-    return product(rows, await listed(layer[name].weight)).map((row) => row.map((v, k) => v + (b?.[k] ?? 0)));
-  };
-  const [gate, up] = [await through("gate", await listed(x)), await through("up", await listed(x))];
+  const [gate, up] = [await affine(await listed(x), layer.gate), await affine(await listed(x), layer.up)];
   const hidden = gate.map((row, i) => row.map((v, k) => v * logistic(v) * up[i][k]));
-  expect(await away(layer.forward(x), await through("down", hidden))).toBeLessThan(1e-12);
+  expect(await away(layer.forward(x), await affine(hidden, layer.down))).toBeLessThan(1e-12);
   await expectSlopes((at) => layer.forward(at), [x]);
 });
 

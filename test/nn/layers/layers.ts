@@ -24,8 +24,17 @@ export function stir(module: object, seed = 100): void {
 /** A matrix or a stack of them as nested lists. */
 export const listed = async <Nested = number[][]>(x: Tensor): Promise<Nested> => (await x.array()) as Nested;
 
-export const product = (a: readonly number[][], b: readonly number[][]): number[][] =>
+const product = (a: readonly number[][], b: readonly number[][]): number[][] =>
   a.map((row) => b[0].map((_, j) => row.reduce((sum, value, k) => sum + value * b[k][j], 0)));
+
+/** An affine layer on rows. */
+export async function affine(
+  rows: readonly number[][],
+  { weight, bias }: { readonly weight: Tensor; readonly bias?: Tensor },
+): Promise<number[][]> {
+  const b = await bias?.data();
+  return product(rows, await listed(weight)).map((row) => row.map((value, k) => value + (b?.[k] ?? 0)));
+}
 
 /** The largest difference between a tensor's elements and numbers. */
 export async function away(x: Tensor, wanted: unknown): Promise<number> {

@@ -1,61 +1,13 @@
 // Multi-head attention against its formula, written out head by head, with masks of every kind.
-import { type MultiheadAttention, multiheadAttention, rotary, stateDict } from "@pkg/nn";
-import { randomStream, type Tensor, tensor } from "@pkg/tensor";
+import { multiheadAttention, rotary, stateDict } from "@pkg/nn";
+import { randomStream, tensor } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
-import { away, exact, expectSlopes, listed, product, random, stir } from "./layers.ts";
+import { away, exact, expectSlopes, listed, random, stir } from "./layers.ts";
+import { type Sees, type Written, writtenAttention } from "./writtenAttention.ts";
 
 const init = (seed = 0) => ({ backend: exact, rng: randomStream(seed) });
 const [BATCH, QUERIES, KEYS, CHANNELS, HEADS] = [2, 4, 5, 6, 2];
-const DEPTH = CHANNELS / HEADS;
-
-type Sees = (batch: number, head: number, query: number, key: number) => boolean;
-interface Written {
-  readonly sees?: Sees;
-  readonly added?: (batch: number, head: number, query: number, key: number) => number;
-}
-
-/** The layer in plain lists. */
-async function written(layer: MultiheadAttention, x: Tensor, context: Tensor, { sees, added }: Written = {}) {
-  const through = async (rows: number[][], { weight, bias }: { weight: Tensor; bias?: Tensor }) => {
-    const b = await bias?.data();
-    return product(rows, await listed(weight)).map((row) => row.map((v, k) => v + (b?.[k] ?? 0)));
-  };
-  const normal = async (row: number[], scale: Tensor | undefined) => {
-    if (!scale) return row;
-    const gain = await scale.data();
-    const size = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / row.length + 1e-6);
-    return row.map((v, k) => (v / size) * gain[k]);
-  };
-  const [from, to] = [await listed<number[][][]>(x), await listed<number[][][]>(context)];
-  const out: number[][][] = [];
-  for (const batch of from.keys()) {
-    const [q, k, v] = [
-      await through(from[batch], layer.q),
-      await through(to[batch], layer.k),
-      await through(to[batch], layer.v),
-    ];
-    const mixed = q.map(() => [] as number[]);
-    for (let head = 0; head < HEADS; head++) {
-      const part = (row: number[]) => row.slice(head * DEPTH, (head + 1) * DEPTH);
-      for (const [i, row] of q.entries()) {
-        const query = await normal(part(row), layer.qNorm?.scale);
-        const keys = await Promise.all(k.map((one) => normal(part(one), layer.kNorm?.scale)));
-        const scores = keys.map(
-          (key, j) =>
-            key.reduce((sum, value, c) => sum + value * query[c], 0) / Math.sqrt(DEPTH) +
-            (added?.(batch, head, i, j) ?? 0),
-        );
-        const weights = scores.map((s, j) => (sees && !sees(batch, head, i, j) ? 0 : Math.exp(s)));
-        const total = weights.reduce((sum, w) => sum + w, 0);
-        for (let c = 0; c < DEPTH; c++)
-          mixed[i].push(weights.reduce((sum, w, j) => sum + (w / total) * part(v[j])[c], 0));
-      }
-    }
-    out.push(await through(mixed, layer.out));
-  }
-  return out;
-}
 
 const bools = (shape: readonly number[], of: (i: number) => boolean) =>
   tensor(
@@ -73,14 +25,16 @@ describe("of tokens to each other", () => {
     const norms = options.qkNorm ? ["qNorm.scale", "kNorm.scale"] : [];
     expect([...stateDict(layer).keys()]).toEqual([...["q", "k", "v"].flatMap(linears), ...norms, ...linears("out")]);
     stir(layer);
-    expect(await away(layer.forward(x), await written(layer, x, x))).toBeLessThan(1e-12);
+    expect(await away(layer.forward(x), await writtenAttention(layer, HEADS, x, x))).toBeLessThan(1e-12);
     await expectSlopes((at) => layer.forward(at), [x]);
   });
 
   test("a causal one sees no key behind the query", async () => {
     const layer = multiheadAttention(CHANNELS, { ...init(), heads: HEADS });
     const sees: Sees = (_, __, i, j) => j <= i;
-    expect(await away(layer.forward(x, { causal: true }), await written(layer, x, x, { sees }))).toBeLessThan(1e-12);
+    expect(
+      await away(layer.forward(x, { causal: true }), await writtenAttention(layer, HEADS, x, x, { sees })),
+    ).toBeLessThan(1e-12);
     await expectSlopes((at) => layer.forward(at, { causal: true }), [x]);
   });
 
@@ -100,7 +54,7 @@ describe("of tokens to a context", () => {
   stir(layer);
   const by = (call: object, how: Written) => async () => {
     const y = layer.forward(x, { context, ...call });
-    expect(await away(y, await written(layer, x, context, how))).toBeLessThan(1e-12);
+    expect(await away(y, await writtenAttention(layer, HEADS, x, context, how))).toBeLessThan(1e-12);
     await expectSlopes((a, b) => layer.forward(a, { ...call, context: b }), [x, context]);
   };
   const odd = (i: number) => i % 3 !== 1;
@@ -122,9 +76,9 @@ describe("of tokens to a context", () => {
   test("a float mask is added to the scores, head by head, and has slopes", async () => {
     const values = await listed<number[][][][]>(added);
     const how: Written = { added: (b, h, i, j) => values[b][h][i][j] };
-    expect(await away(layer.forward(x, { context, mask: added }), await written(layer, x, context, how))).toBeLessThan(
-      1e-12,
-    );
+    expect(
+      await away(layer.forward(x, { context, mask: added }), await writtenAttention(layer, HEADS, x, context, how)),
+    ).toBeLessThan(1e-12);
     await expectSlopes((mask) => layer.forward(x, { context, mask }), [added]);
   });
 
@@ -135,7 +89,9 @@ describe("of tokens to a context", () => {
       sees: (b, _, i, j) => j <= i && padding(b * KEYS + j),
       added: (b, h, i, j) => values[b][h][i][j],
     };
-    expect(await away(layer.forward(x, call), await written(layer, x, context, how))).toBeLessThan(1e-12);
+    expect(await away(layer.forward(x, call), await writtenAttention(layer, HEADS, x, context, how))).toBeLessThan(
+      1e-12,
+    );
     await expectSlopes((at) => layer.forward(at, call), [x]);
   });
 

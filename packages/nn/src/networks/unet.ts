@@ -3,19 +3,25 @@
 import { concat, type RandomStream, region, type Tensor, tidy } from "@pkg/tensor";
 import { type AttentionBlock, attentionBlock } from "../layers/attention.ts";
 import { type Conv2d, conv2d } from "../layers/conv.ts";
-import { classesOf, type Embedding, embedding } from "../layers/embedding.ts";
-import { type Linear, linear } from "../layers/linear.ts";
 import { type GroupNorm, groupNorm } from "../layers/norm.ts";
 import { type ResidualBlock, residualBlock } from "../layers/residual.ts";
-import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "../layers/sinusoid.ts";
 import { expectConfig, expectInit, type InitOptions } from "../module/init.ts";
 import { leavesOf } from "../module/leaves.ts";
 import { edge } from "../module/parameters.ts";
-import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
-import { checkLabels, checkTimes, type Times } from "./times.ts";
+import type { Conditioning } from "./conditioning.ts";
+import {
+  checkCounts,
+  checkEmbedded,
+  checkImageCall,
+  type EmbeddedConfig,
+  type EmbeddedMaps,
+  embedded,
+  embeddedMaps,
+} from "./embedded.ts";
+import type { Times } from "./times.ts";
 
 /** Plain data, as checkpoints store it. */
-export interface UnetConfig {
+export interface UnetConfig extends EmbeddedConfig {
   /** Channels of the images. */
   readonly inChannels: number;
   /** Default: inChannels; twice as many to learn variances too. */
@@ -34,17 +40,8 @@ export interface UnetConfig {
   readonly groups?: number;
   /** The rate at which activations are dropped in training. Default 0. */
   readonly dropout?: number;
-  /** Classes to condition on. One more embedding stands for "no class". Default: unconditional. */
-  readonly classes?: number;
   /** Whether the embedding scales and shifts the norms' results instead of being added. Default false. */
   readonly scaleShift?: boolean;
-  /** How times are embedded: period, order, shift and scale. */
-  readonly timeEmbedding?: SinusoidOptions;
-  /**
-   * More numbers per sample, which every call has to give (`conditioning.numbers`). Each is embedded as time is, and added to
-   * it.
-   */
-  readonly numbers?: NumberConfig;
 }
 
 /** A residual block, and attention after it where the level has it. */
@@ -63,24 +60,8 @@ export interface UnetLevel {
   readonly resample?: Conv2d;
 }
 
-/** The two maps that an extra number's embedding goes through. */
-export interface NumberMaps {
-  /** Applied first; an activation follows. */
-  readonly first: Linear;
-  /** Applied to that. */
-  readonly second: Linear;
-}
-
 /** A U-Net; its fields are its state. */
-export interface Unet {
-  /** The first map of the time's embedding; silu follows. */
-  readonly time1: Linear;
-  /** The second map of the time's embedding. */
-  readonly time2: Linear;
-  /** The maps of the extra numbers' embeddings. */
-  readonly numbers?: Readonly<Record<string, NumberMaps>>;
-  /** The vectors of the classes, the last for "no class". */
-  readonly classes?: Embedding;
+export interface Unet extends EmbeddedMaps {
   /** From images to the channels of the first level. */
   readonly input: Conv2d;
   /** The levels from full resolution to the lowest. */
@@ -174,20 +155,7 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
     });
 
   const model: Unet = {
-    time1: linear(channels, embeddingChannels, init),
-    time2: linear(embeddingChannels, embeddingChannels, init),
-    ...(config.numbers && {
-      numbers: Object.fromEntries(
-        Object.keys(config.numbers).map((name): [string, NumberMaps] => [
-          name,
-          {
-            first: linear(channels, embeddingChannels, init),
-            second: linear(embeddingChannels, embeddingChannels, init),
-          },
-        ]),
-      ),
-    }),
-    ...(config.classes && { classes: embedding(config.classes + 1, embeddingChannels, init) }),
+    ...embeddedMaps(config, { inputs: channels, outputs: embeddingChannels }, init),
     input,
     down,
     middle,
@@ -201,20 +169,20 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
 
 function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, conditioning: Conditioning): Tensor {
   const { labels, rng } = conditioning;
-  checkCall(config, x, times, labels);
-  const embedded = embed(model, config, x, times, conditioning);
-  if (rng) return applied(model, x, embedded, rng);
+  checkImageCall("unet", config, x, times, labels);
+  const told = embedded("unet", model, config, { inputs: config.channels }, x, times, conditioning);
+  if (rng) return applied(model, x, told, rng);
   // Without dropout the rest follows from the weights: in a captured step it need not run again.
-  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, embedded] });
-  return region(x.backend, what, () => applied(model, x, embedded));
+  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, told] });
+  return region(x.backend, what, () => applied(model, x, told));
 }
 
-/** The network on embedded times, [batch, embeddingChannels]. @param rng draws dropout masks */
-function applied(model: Unet, x: Tensor, embedded: Tensor, rng?: RandomStream): Tensor {
+/** The network told time and class, [batch, embeddingChannels]. @param rng draws dropout masks */
+function applied(model: Unet, x: Tensor, told: Tensor, rng?: RandomStream): Tensor {
   // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
   const through = (input: Tensor, { block, attention }: UnetStage): Tensor =>
     tidy(() => {
-      const hidden = block.forward(input, embedded, rng);
+      const hidden = block.forward(input, told, rng);
       return attention ? attention.forward(hidden) : hidden;
     });
 
@@ -246,66 +214,12 @@ function applied(model: Unet, x: Tensor, embedded: Tensor, rng?: RandomStream): 
   return model.output.forward(model.norm.forward(hidden));
 }
 
-/** [batch, embeddingChannels]: time, plus class and numbers where there are any, activated for the blocks. */
-function embed(
-  model: Unet,
-  { channels, classes, timeEmbedding, numbers = {} }: UnetConfig,
-  x: Tensor,
-  times: Times,
-  conditioning: Conditioning,
-): Tensor {
-  const { labels, steps } = conditioning;
-  const { backend } = x;
-  const mapped = (embedded: Tensor, first: Linear, second: Linear) => second.forward(first.forward(embedded).silu());
-  const time = sinusoidalEmbedding(times, channels, { ...timeEmbedding, backend, steps });
-  const parts = [mapped(time, model.time1, model.time2)];
-  if (model.classes && classes !== undefined)
-    parts.push(model.classes.forward(classesOf("unet", labels, classes, x.shape[0])));
-  for (const [name, embedded] of Object.entries(embeddedNumbers("unet", numbers, conditioning, x, channels))) {
-    const maps = model.numbers?.[name];
-    if (maps) parts.push(mapped(embedded, maps.first, maps.second));
-  }
-  return parts.reduce((sum, part) => sum.add(part)).silu();
-}
-
-function checkCall({ inChannels, classes }: UnetConfig, x: Tensor, times: Times, labels: Conditioning["labels"]): void {
-  const { shape } = x;
-  if (shape.length !== 4 || shape[3] !== inChannels) {
-    throw new Error(`unet: x has shape [${shape.join(", ")}], want [batch, height, width, ${inChannels}]`);
-  }
-  checkTimes("unet", times, x);
-  if (!labels) return;
-  if (classes === undefined) throw new Error("unet: labels given to a model without classes, want none");
-  checkLabels("unet", labels, x);
-}
-
 function checkConfig(config: UnetConfig): void {
-  const {
-    inChannels,
-    outChannels = inChannels,
-    channels,
-    multipliers,
-    blocks = 2,
-    heads = 1,
-    classes,
-    dropout = 0,
-    timeEmbedding = {},
-    numbers = {},
-  } = config;
-  for (const [name, value] of Object.entries({
-    inChannels,
-    outChannels,
-    channels,
-    blocks,
-    heads,
-    ...(classes !== undefined && { classes }),
-  })) {
-    if (!Number.isInteger(value) || value < 1) throw new Error(`unet: ${name} is ${value}, want a positive integer`);
-  }
+  const { inChannels, outChannels = inChannels, channels, multipliers, blocks = 2, heads = 1, dropout = 0 } = config;
+  checkCounts("unet", { inChannels, outChannels, channels, blocks, heads });
   if (channels % 2 !== 0)
     throw new Error(`unet: channels is ${channels}, want an even number (half are sines, half cosines)`);
-  checkSinusoid("unet: timeEmbedding", timeEmbedding, channels);
-  checkNumberConfig("unet", numbers, channels);
+  checkEmbedded("unet", config, { inputs: channels });
   if (multipliers.length === 0 || !multipliers.every((m) => Number.isInteger(m * channels) && m > 0)) {
     throw new Error(`unet: multipliers is [${multipliers.join(", ")}], want at least one, each giving whole channels`);
   }

@@ -1,0 +1,130 @@
+// The vector that tells the blocks of an image network time, class and more numbers: its maps, its checks, and how a call is embedded.
+
+import type { Tensor } from "@pkg/tensor";
+import { classesOf, type Embedding, embedding } from "../layers/embedding.ts";
+import { type Linear, linear } from "../layers/linear.ts";
+import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "../layers/sinusoid.ts";
+import type { InitOptions } from "../module/init.ts";
+import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
+import { checkLabels, checkTimes, type Times } from "./times.ts";
+
+/** What of a network's configuration says what it is told. */
+export interface EmbeddedConfig {
+  /** Classes to condition on. One more embedding stands for "no class". Default: unconditional. */
+  readonly classes?: number;
+  /** How times are embedded: period, order, shift and scale. */
+  readonly timeEmbedding?: SinusoidOptions;
+  /**
+   * More numbers per sample, which every call has to give (`conditioning.numbers`). Each is embedded as time is, and added to
+   * it.
+   */
+  readonly numbers?: NumberConfig;
+}
+
+/** The two maps that an extra number's embedding goes through. */
+export interface NumberMaps {
+  /** Applied first; an activation follows. */
+  readonly first: Linear;
+  /** Applied to that. */
+  readonly second: Linear;
+}
+
+/** The state of a network that embeds what it is told. */
+export interface EmbeddedMaps {
+  /** The first map of the time's embedding; silu follows. */
+  readonly time1: Linear;
+  /** The second map of the time's embedding. */
+  readonly time2: Linear;
+  /** The maps of the extra numbers' embeddings. */
+  readonly numbers?: Readonly<Record<string, NumberMaps>>;
+  /** The vectors of the classes, the last for "no class". */
+  readonly classes?: Embedding;
+}
+
+/** How long the embeddings are: sines and cosines first, then what the blocks are told. */
+export interface EmbeddedSizes {
+  /** Of sines and cosines, even. */
+  readonly inputs: number;
+  /** Of the vector for the blocks. */
+  readonly outputs: number;
+}
+
+/** Maps with drawn weights. */
+export function embeddedMaps(
+  { classes, numbers }: EmbeddedConfig,
+  { inputs, outputs }: EmbeddedSizes,
+  init: InitOptions,
+): EmbeddedMaps {
+  return {
+    time1: linear(inputs, outputs, init),
+    time2: linear(outputs, outputs, init),
+    ...(numbers && {
+      numbers: Object.fromEntries(
+        Object.keys(numbers).map((name): [string, NumberMaps] => [
+          name,
+          { first: linear(inputs, outputs, init), second: linear(outputs, outputs, init) },
+        ]),
+      ),
+    }),
+    ...(classes && { classes: embedding(classes + 1, outputs, init) }),
+  };
+}
+
+/** [batch, outputs]: time, plus class and numbers where there are any, activated for the blocks. */
+export function embedded(
+  name: string,
+  maps: EmbeddedMaps,
+  { classes, timeEmbedding, numbers = {} }: EmbeddedConfig,
+  { inputs }: Pick<EmbeddedSizes, "inputs">,
+  x: Tensor,
+  times: Times,
+  conditioning: Conditioning,
+): Tensor {
+  const { labels, steps } = conditioning;
+  const { backend } = x;
+  const mapped = (sines: Tensor, first: Linear, second: Linear) => second.forward(first.forward(sines).silu());
+  const time = sinusoidalEmbedding(times, inputs, { ...timeEmbedding, backend, steps });
+  const parts = [mapped(time, maps.time1, maps.time2)];
+  if (maps.classes && classes !== undefined)
+    parts.push(maps.classes.forward(classesOf(name, labels, classes, x.shape[0])));
+  for (const [number, sines] of Object.entries(embeddedNumbers(name, numbers, conditioning, x, inputs))) {
+    const of = maps.numbers?.[number];
+    if (of) parts.push(mapped(sines, of.first, of.second));
+  }
+  return parts.reduce((sum, part) => sum.add(part)).silu();
+}
+
+/** Refuses a configuration of embeddings. @throws Error naming the field */
+export function checkEmbedded(
+  name: string,
+  { classes, timeEmbedding = {}, numbers = {} }: EmbeddedConfig,
+  { inputs }: Pick<EmbeddedSizes, "inputs">,
+): void {
+  checkCounts(name, { ...(classes !== undefined && { classes }) });
+  checkSinusoid(`${name}: timeEmbedding`, timeEmbedding, inputs);
+  checkNumberConfig(name, numbers, inputs);
+}
+
+/** Refuses what is no positive integer among a configuration's counts. @throws Error naming the field */
+export function checkCounts(name: string, counts: Readonly<Record<string, unknown>>): void {
+  for (const [field, value] of Object.entries(counts))
+    if (!(Number.isInteger(value) && Number(value) > 0))
+      throw new Error(`${name}: ${field} is ${value}, want a positive integer`);
+}
+
+/** Refuses a call of an image network. @throws Error for images of another shape, and times and labels that do not fit them */
+export function checkImageCall(
+  name: string,
+  { inChannels, classes }: { readonly inChannels: number; readonly classes?: number },
+  x: Tensor,
+  times: Times,
+  labels: Conditioning["labels"],
+): void {
+  const { shape } = x;
+  if (shape.length !== 4 || shape[3] !== inChannels)
+    throw new Error(`${name}: x has shape [${shape.join(", ")}], want [batch, height, width, ${inChannels}]`);
+  checkTimes(name, times, x);
+  if (!labels) return;
+  if (classes === undefined) throw new Error(`${name}: labels given to a model without classes, want none`);
+  checkLabels(name, labels, x);
+}

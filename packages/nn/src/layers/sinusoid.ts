@@ -79,6 +79,7 @@ function rowsOf(
   const half = channels / 2;
   const [cos, sin] = order === "cosFirst" ? [0, half] : [half, 0];
   const table = new Float32Array(times.length * channels);
+  const frequencies = Float64Array.from({ length: half }, (_, k) => maxPeriod ** (-k / (half - shift)));
   for (const [row, t] of times.entries()) {
     if (!Number.isFinite(t)) throw new Error(`sinusoidalEmbedding: times[${row}] is ${t}, want finite numbers`);
     if (row > 0 && Object.is(t, times[row - 1])) {
@@ -86,7 +87,7 @@ function rowsOf(
       continue;
     }
     for (let k = 0; k < half; k++) {
-      const angle = scale * t * maxPeriod ** (-k / (half - shift));
+      const angle = scale * t * frequencies[k];
       table[row * channels + cos + k] = Math.cos(angle);
       table[row * channels + sin + k] = Math.sin(angle);
     }

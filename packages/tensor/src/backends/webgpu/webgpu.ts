@@ -62,6 +62,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   readonly name: string;
   readonly record?: Backend["record"];
   private readonly device: GPUDevice;
+  private readonly pipelines: Pipelines;
   private readonly prepared: PreparedCalls;
   private readonly pool: Pool;
   private readonly scratch: Scratch;
@@ -98,9 +99,10 @@ class Webgpu implements WebgpuBackend, Tunable {
     const mixed = `, products in float16${target.matrix ? " by subgroup matrices" : ""}`;
     this.name = `webgpu: ${description}${target.half ? mixed : ""}`;
     this.constants = new ConstantsStore(device, this.counts);
-    this.prepared = new PreparedCalls(target, new Pipelines(device, this.counts), this.constants);
+    this.pipelines = new Pipelines(device, this.counts);
+    this.prepared = new PreparedCalls(target, this.pipelines, this.constants);
     this.uniforms = device.createBuffer({ label: "params", size: SLOT * BATCH, usage: UNIFORM | COPY_DST });
-    this.bindGroups = new BindGroups(device, this.uniforms, this.counts);
+    this.bindGroups = new BindGroups(device, this.counts);
     this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, this.counts, () => {
       this.flush();
       this.scratch.clear();
@@ -230,6 +232,7 @@ class Webgpu implements WebgpuBackend, Tunable {
       scratch: this.scratch,
       counters: this.counts,
       choices: () => this.choices,
+      fixedKernelOf: (op, { call }) => this.pipelines.get(op, call, false),
       prepare: () => {
         this.health.check();
         this.flush();
@@ -253,7 +256,8 @@ class Webgpu implements WebgpuBackend, Tunable {
     const slot = kernel.isDynamic ? this.pack(prepared, given) : 0;
     const places = bindings.map((binding) => (typeof binding === "number" ? operands[binding] : binding));
     for (const { buffer } of places) buffer.usedIn = this.batch;
-    const bindGroup = this.bindGroups.get(op, kernel.bindings, constants, places);
+    const params = kernel.isDynamic ? { id: 0, buffer: this.uniforms, offset: 0 } : constants;
+    const bindGroup = this.bindGroups.get(op, kernel.bindings, params, places);
     this.pass ??= this.commands().beginComputePass();
     if (kernel.pipeline !== this.pipeline) this.pass.setPipeline(kernel.pipeline);
     this.pipeline = kernel.pipeline;
@@ -265,8 +269,9 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.counts.dispatches++;
     this.watchdog.note(op);
     if (!this.tape) return;
-    const params = kernel.isDynamic ? this.uniformBytes.slice(slot, slot + prepared.params.length) : prepared.params;
-    this.tape.dispatched(op, prepared, params, places);
+    const { length } = prepared.params;
+    const packed = kernel.isDynamic ? this.uniformBytes.slice(slot, slot + length) : prepared.params;
+    this.tape.dispatched(op, prepared, packed, places);
   }
 
   /** Packs the parameters of a dispatch that change. @returns where, in bytes */

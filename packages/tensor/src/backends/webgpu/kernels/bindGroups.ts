@@ -2,7 +2,6 @@
 
 import type { Counting } from "../counters.ts";
 import type { GpuBuffer } from "../memory/pool.ts";
-import type { Constants } from "./constants.ts";
 import { NumberMap } from "./numberMap.ts";
 import type { Bindings } from "./pipelines.ts";
 
@@ -12,33 +11,40 @@ export interface Place {
   readonly base: number;
 }
 
+/** Where parameters lie in a uniform buffer. */
+export interface ParamsPlace {
+  /** Distinct for each place that bind groups may have at a time. */
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+  /** In bytes. Dispatches of dynamic kernels add one of their own. */
+  readonly offset: number;
+}
+
 const MOST = 16384;
 
-/** The bind groups over one buffer of parameters that change, which dispatches read at dynamic offsets, and over constants. */
+/** The bind groups of a device. */
 export class BindGroups {
   private readonly device: GPUDevice;
-  private readonly params: GPUBuffer;
   private readonly counters: Counting;
   private readonly known = new NumberMap<GPUBindGroup>(MOST);
 
-  constructor(device: GPUDevice, params: GPUBuffer, counters: Counting) {
+  constructor(device: GPUDevice, counters: Counting) {
     this.device = device;
-    this.params = params;
     this.counters = counters;
   }
 
-  /** @param constants the parameters of a kernel whose parameters do not change; null for others */
-  get(label: string, bindings: Bindings, constants: Constants | null, places: readonly Place[]): GPUBindGroup {
+  /** @param params the kernel's; null for one without */
+  get(label: string, bindings: Bindings, params: ParamsPlace | null, places: readonly Place[]): GPUBindGroup {
     this.known.begin();
     this.known.add(bindings.id);
-    this.known.add(constants?.id ?? 0);
+    this.known.add(params?.id ?? 0);
     for (const { buffer, base } of places) {
       this.known.add(buffer.id);
       this.known.add(base);
     }
     let group = this.known.get();
     if (!group) {
-      group = this.create(label, bindings, constants, places);
+      group = this.create(label, bindings, params, places);
       this.known.set(group);
     }
     return group;
@@ -51,19 +57,14 @@ export class BindGroups {
 
   private create(
     label: string,
-    { layout, paramsBytes }: Bindings,
-    constants: Constants | null,
+    { layout, paramsBytes: size }: Bindings,
+    params: ParamsPlace | null,
     places: readonly Place[],
   ): GPUBindGroup {
     this.counters.bindGroups++;
-    const { buffer, offset } = constants ?? { buffer: this.params, offset: 0 };
-    const params = paramsBytes > 0 ? [{ buffer, offset, size: paramsBytes }] : [];
-    const first = paramsBytes > 0 ? 0 : 1;
-    const resources = [...params, ...places.map(({ buffer, base }) => ({ buffer: buffer.gpu, offset: 4 * base }))];
-    return this.device.createBindGroup({
-      label,
-      layout,
-      entries: resources.map((resource, at) => ({ binding: at + first, resource })),
-    });
+    const resources = places.map(({ buffer, base }) => ({ buffer: buffer.gpu, offset: 4 * base }));
+    const entries = resources.map((resource, at): GPUBindGroupEntry => ({ binding: at + 1, resource }));
+    if (params) entries.unshift({ binding: 0, resource: { buffer: params.buffer, offset: params.offset, size } });
+    return this.device.createBindGroup({ label, layout, entries });
   }
 }

@@ -1,15 +1,7 @@
 // Parameters that never change once they are packed. Bind groups say where they lie, so that no dispatch has to.
 
 import type { Counting } from "../counters.ts";
-
-/** Packed parameters in a uniform buffer. */
-export interface Constants {
-  /** Distinct for each of a backend; from 1 on. */
-  readonly id: number;
-  readonly buffer: GPUBuffer;
-  /** In bytes. */
-  readonly offset: number;
-}
+import type { ParamsPlace } from "./bindGroups.ts";
 
 /** Bind groups begin at multiples of it. */
 const SLOT = 256;
@@ -33,7 +25,7 @@ export class ConstantsStore {
   }
 
   /** @param params at most 256 bytes */
-  add(params: Uint8Array): Constants {
+  add(params: Uint8Array): ParamsPlace {
     if (this.used === SLOTS) {
       this.write();
       this.buffer = null;

@@ -4,8 +4,8 @@ import type { Operand } from "../../../backend.ts";
 import type { Op } from "../../../op.ts";
 import type { Shape } from "../../../shape.ts";
 import type { GpuTarget, KernelCall } from "../rule.ts";
-import type { Place } from "./bindGroups.ts";
-import type { Constants, ConstantsStore } from "./constants.ts";
+import type { ParamsPlace, Place } from "./bindGroups.ts";
+import type { ConstantsStore } from "./constants.ts";
 import { dispatchSize } from "./grid.ts";
 import { NumberMap } from "./numberMap.ts";
 import { type Field, writeParams } from "./params.ts";
@@ -20,7 +20,7 @@ export interface PreparedCall {
   /** The parameters as the kernel reads them. */
   readonly params: Uint8Array<ArrayBuffer>;
   /** Where they lie, if they never change. */
-  readonly constants: Constants | null;
+  readonly constants: ParamsPlace | null;
   /** Those of them that the op's perStep rule gives. */
   readonly changing: readonly Field[];
   /** What it binds: inputs, outputs and scratch, counted in this order, or what the rule brought itself. */

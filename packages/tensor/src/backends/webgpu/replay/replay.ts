@@ -5,6 +5,7 @@ import type { DType } from "../../../shape.ts";
 import type { Counting } from "../counters.ts";
 import { BindGroups } from "../kernels/bindGroups.ts";
 import { writeField } from "../kernels/params.ts";
+import type { Kernel } from "../kernels/pipelines.ts";
 import type { Prepared, PreparedCall } from "../kernels/prepared.ts";
 import type { GpuBuffer } from "../memory/pool.ts";
 import { type Lifetime, planMemory } from "./plan.ts";
@@ -18,6 +19,8 @@ export interface Player {
   readonly counters: Counting;
   /** Counts how often kernels may have come to be chosen otherwise. */
   readonly choices: () => number;
+  /** The kernel of a call, with parameters that bind groups find. */
+  fixedKernelOf(op: string, call: PreparedCall): Kernel;
   /** Throws what the device reported, and hands over what is queued. */
   prepare(): void;
   /** The calls of an op on operands. */
@@ -39,10 +42,10 @@ const NAMED = 8;
 /** A dispatch, where its buffers are taken. */
 interface Entry {
   readonly op: string;
-  readonly pipeline: GPUComputePipeline;
+  readonly kernel: Kernel;
+  /** Where its parameters lie in those that may change, in bytes; −1 if they lie elsewhere. */
+  readonly slot: number;
   bindGroup: GPUBindGroup;
-  /** Where its parameters lie in those that may change, if they may. */
-  readonly offsets: readonly [number] | null;
   readonly x: number;
   readonly y: number;
 }
@@ -157,14 +160,13 @@ function writeChanges(tape: Tape, placed: Placed, changes: readonly Change[], de
   for (const { run, first, calls } of changes) {
     for (const [at, call] of calls.entries()) {
       const dispatch = first + at;
-      const { offsets } = list[dispatch];
+      const { slot } = list[dispatch];
       restored.delete(dispatch);
       changed.add(dispatch);
-      if (!offsets) {
+      if (slot < 0) {
         callAgain(tape, placed, dispatch, call);
         continue;
       }
-      const [slot] = offsets;
       const values = run.op?.perStep?.(run.attrs, run.inputs as readonly Operand[], at) ?? {}; // it reads no buffers
       block.set(call.params, slot);
       for (const field of call.changing) writeField(bytes, slot, field, values[field.name]);
@@ -173,13 +175,13 @@ function writeChanges(tape: Tape, placed: Placed, changes: readonly Change[], de
   }
   for (const dispatch of restored) {
     const { prepared, params: recorded } = tape.dispatches[dispatch];
-    const { offsets } = list[dispatch];
-    if (!offsets) {
+    const { slot } = list[dispatch];
+    if (slot < 0) {
       callAgain(tape, placed, dispatch, prepared);
       continue;
     }
-    block.set(recorded, offsets[0]);
-    written.push(offsets[0]);
+    block.set(recorded, slot);
+    written.push(slot);
   }
   written.sort((a, b) => a - b);
   for (let k = 0; k < written.length; ) {
@@ -194,7 +196,7 @@ function writeChanges(tape: Tape, placed: Placed, changes: readonly Change[], de
 function callAgain(tape: Tape, placed: Placed, dispatch: number, call: PreparedCall): void {
   if (placed.calls[dispatch] === call) return;
   placed.calls[dispatch] = call;
-  placed.list[dispatch].bindGroup = bindGroupOf(tape, placed, dispatch);
+  placed.list[dispatch].bindGroup = bindGroupOf(tape, placed, dispatch, placed.list[dispatch]);
 }
 
 /** The dispatches that bind each input. */
@@ -215,22 +217,23 @@ function rebind(tape: Tape, placed: Placed, users: readonly (readonly number[])[
     bound[k] = inputs[k];
     for (const dispatch of users[k]) moved.add(dispatch);
   }
-  for (const dispatch of moved) list[dispatch].bindGroup = bindGroupOf(tape, placed, dispatch);
+  for (const dispatch of moved) list[dispatch].bindGroup = bindGroupOf(tape, placed, dispatch, list[dispatch]);
 }
 
 function bindGroupOf(
   tape: Tape,
-  placed: Pick<Placed, "calls" | "bindGroups" | "inputOf" | "bound" | "bufferOf">,
+  placed: Pick<Placed, "calls" | "params" | "bindGroups" | "inputOf" | "bound" | "bufferOf">,
   dispatch: number,
+  { kernel, slot }: Pick<Entry, "kernel" | "slot">,
 ): GPUBindGroup {
-  const { calls, bindGroups, inputOf, bound, bufferOf } = placed;
+  const { calls, params, bindGroups, inputOf, bound, bufferOf } = placed;
   const { op, places } = tape.dispatches[dispatch];
-  const { kernel, constants } = calls[dispatch];
+  const given = slot < 0 ? calls[dispatch].constants : { id: -1 - slot, buffer: params, offset: slot };
   const moved = places.map(({ buffer, base, transient }: NotedPlace) => {
     const input = transient < 0 ? inputOf.get(buffer) : undefined;
     return { buffer: (input === undefined ? bufferOf(transient) : bound[input]) ?? buffer, base };
   });
-  return bindGroups.get(op, kernel.bindings, constants, moved);
+  return bindGroups.get(op, kernel.bindings, given, moved);
 }
 
 function queue(
@@ -246,11 +249,15 @@ function queue(
     const to = from === 0 ? Math.min(FIRST_BATCH, list.length) : list.length;
     let current: GPUComputePipeline | null = null;
     for (; from < to; from++) {
-      const { pipeline, bindGroup, offsets, x, y } = list[from];
+      const {
+        kernel: { pipeline },
+        bindGroup,
+        x,
+        y,
+      } = list[from];
       if (pipeline !== current) pass.setPipeline(pipeline);
       current = pipeline;
-      if (offsets) pass.setBindGroup(0, bindGroup, offsets);
-      else pass.setBindGroup(0, bindGroup);
+      pass.setBindGroup(0, bindGroup);
       if (y === 1) pass.dispatchWorkgroups(x);
       else pass.dispatchWorkgroups(x, y);
     }
@@ -286,24 +293,24 @@ function place(
   counters.buffers++;
   const bytes = new DataView(new ArrayBuffer(params.size));
   const block = new Uint8Array(bytes.buffer);
-  const bindGroups = new BindGroups(device, params, counters);
+  const bindGroups = new BindGroups(device, counters);
   const bound = [...now];
   const inputOf = new Map(inputs.map((buffer, k) => [buffer, k]));
   const calls = tape.dispatches.map(({ prepared }) => prepared);
-  const binding = { calls, bindGroups, inputOf, bound, bufferOf };
-  let slot = 0;
-  const list = tape.dispatches.map(({ op, prepared: { kernel, workgroups }, params: given }, k): Entry => {
-    const [x, y] = workgroups;
-    let offsets: Entry["offsets"] = null;
+  const binding = { calls, params, bindGroups, inputOf, bound, bufferOf };
+  let used = 0;
+  const list = tape.dispatches.map(({ op, prepared, params: given }, k): Entry => {
+    const [x, y] = prepared.workgroups;
+    let [kernel, slot] = [prepared.kernel, -1];
     if (kernel.isDynamic) {
+      kernel = player.fixedKernelOf(op, prepared); // here each dispatch has a place for its parameters
+      slot = SLOT * used++;
       block.set(given, slot);
-      offsets = [slot];
-      slot += SLOT;
     }
-    return { op, pipeline: kernel.pipeline, bindGroup: bindGroupOf(tape, binding, k), offsets, x, y };
+    return { op, kernel, slot, bindGroup: bindGroupOf(tape, binding, k, { kernel, slot }), x, y };
   });
   device.queue.writeBuffer(params, 0, bytes.buffer);
-  return { list, params, bytes, block, changed: new Set(), ...binding };
+  return { list, bytes, block, changed: new Set(), ...binding };
 }
 
 /** Finds the buffers of a tape's transients. */

@@ -13,7 +13,8 @@ import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
 import { say } from "./say.ts";
 import type { FlagName, FlagValues } from "./settings/flags.ts";
-import type { Settings } from "./settings/settings.ts";
+import { type Objective, objectiveOf } from "./settings/objectives.ts";
+import { type Settings, scheduleOf } from "./settings/settings.ts";
 import { trainRun } from "./training/trainRun.ts";
 
 export const TRAIN_FLAGS = [
@@ -33,6 +34,7 @@ export const TRAIN_FLAGS = [
   "warmup",
   "clip",
   "ema",
+  "objective",
   "schedule",
   "diffusion-steps",
   "channels",
@@ -155,15 +157,23 @@ async function writeGrids(
 function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridRequest[] {
   const { diffusionSteps, seed } = settings;
   const labels = labelsFrom(flags, settings);
-  return samplersFrom(flags).flatMap(([sampler, flag, wanted]) => {
-    if (flags.given(flag) && wanted > diffusionSteps) {
-      throw new InputError(`--${flag} ${wanted}: want at most the schedule's ${diffusionSteps}`);
+  const objective = objectiveOf(settings);
+  const most = objective.hasSchedule ? diffusionSteps : Number.POSITIVE_INFINITY;
+  return samplersFrom(flags, objective).flatMap(([sampler, flag, wanted]) => {
+    if (flags.given(flag) && wanted > most) {
+      throw new InputError(`--${flag} ${wanted}: want at most the schedule's ${most}`);
     }
     if (wanted === 0) return [];
+    const steps = Math.min(wanted, most);
+    try {
+      objective.sampler(sampler, steps, scheduleOf(settings));
+    } catch (error) {
+      throw new InputError(`--sampler ${sampler}: ${(error as Error).message}`);
+    }
     return [
       {
         sampler,
-        steps: Math.min(wanted, diffusionSteps),
+        steps,
         count: flags.number("count"),
         seed: flags.given("seed") ? flags.number("seed") : seed,
         labels,
@@ -175,11 +185,10 @@ function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridR
 }
 
 /** The samplers to draw by, with their steps and the flag that says them. @throws InputError for flags that exclude each other */
-function samplersFrom(flags: FlagValues): [sampler: string, flag: FlagName, steps: number][] {
-  const grids = (["ddim", "ancestral"] as const).map((name) => [name, `${name}-steps`] as const);
+function samplersFrom(flags: FlagValues, { grids }: Objective): [sampler: string, flag: FlagName, steps: number][] {
   const chosen = flags.given("sampler");
-  if (chosen === undefined) return grids.map(([sampler, flag]) => [sampler, flag, flags.number(flag)]);
-  for (const [, flag] of grids)
+  if (chosen === undefined) return grids.map(({ sampler, flag }) => [sampler, flag, flags.number(flag)]);
+  for (const flag of ["ddim-steps", "ancestral-steps"] as const)
     if (flags.given(flag) !== undefined)
       throw new InputError(`--${flag} ${flags.given(flag)}: want --steps with --sampler`);
   return [[chosen, "steps", flags.given("steps") === undefined ? SAMPLER_STEPS : flags.number("steps")]];

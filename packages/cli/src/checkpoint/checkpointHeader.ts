@@ -1,10 +1,11 @@
 // What a checkpoint holds beside tensors, and the schema that every header from a file passes first. Not what the tensors say of it.
 
-import type { UnetConfig } from "@pkg/nn";
+import type { SinusoidOptions, UnetConfig } from "@pkg/nn";
 import type { RandomState } from "@pkg/tensor";
 import * as v from "valibot";
 import { InputError } from "../inputError.ts";
 import { FLAGS, type FlagName } from "../settings/flags.ts";
+import { OBJECTIVE_NAMES } from "../settings/objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "../settings/optimizers.ts";
 import type { Settings } from "../settings/settings.ts";
 
@@ -43,6 +44,14 @@ const asFlag = (
 };
 const rate = v.custom<number>((x) => typeof x === "number" && x >= 0 && x < 1, "a number in [0, 1)");
 
+const finite = v.custom<number>((x) => Number.isFinite(x), "a finite number");
+const SINUSOID = v.strictObject({
+  maxPeriod: v.exactOptional(finite),
+  order: v.exactOptional(v.picklist(["cosFirst", "sinFirst"], "cosFirst or sinFirst")),
+  shift: v.exactOptional(finite),
+  scale: v.exactOptional(finite),
+}) satisfies v.GenericSchema<unknown, SinusoidOptions>;
+
 const MODEL = v.strictObject({
   inChannels: count,
   outChannels: v.exactOptional(count),
@@ -57,11 +66,14 @@ const MODEL = v.strictObject({
   dropout: v.exactOptional(rate),
   classes: v.exactOptional(count),
   scaleShift: v.exactOptional(v.boolean("true or false")),
+  timeEmbedding: v.exactOptional(SINUSOID),
+  numbers: v.exactOptional(v.record(v.string(), SINUSOID)),
 }) satisfies v.GenericSchema<unknown, UnetConfig>;
 
 const HEADER = v.strictObject({
   format: v.literal(1, "1"),
   settings: v.strictObject({
+    objective: v.exactOptional(v.picklist(OBJECTIVE_NAMES, OBJECTIVE_NAMES.join(" or "))),
     model: MODEL,
     schedule: v.picklist(FLAGS.schedule.choices, FLAGS.schedule.choices.join(" or ")),
     diffusionSteps: asFlag("diffusion-steps"),

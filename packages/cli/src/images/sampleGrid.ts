@@ -1,17 +1,18 @@
 // Draws images from trained weights and writes them as one PNG.
 
-import { classifierFree, discretePath, sample, solverNamed } from "@pkg/diffusion";
+import { classifierFree, sample } from "@pkg/diffusion";
 import { loadStateDict, type StateDict, type Unet, unet } from "@pkg/nn";
 import { type Backend, randomStream, type Tensor } from "@pkg/tensor";
 import { writeFileAtomic } from "../files/atomicFile.ts";
 import { readingInput } from "../inputError.ts";
+import { objectiveOf } from "../settings/objectives.ts";
 import { type Settings, scheduleOf } from "../settings/settings.ts";
 import { gridPng } from "./imageGrid.ts";
 
 export interface GridRequest {
   /** A name of the list of solvers. */
   readonly sampler: string;
-  /** Steps of the sampler, in [1, settings.diffusionSteps]. */
+  /** Steps of the sampler; of a schedule at most settings.diffusionSteps. */
   readonly steps: number;
   /** Images. */
   readonly count: number;
@@ -51,8 +52,7 @@ export async function writeGrid(
 ): Promise<boolean> {
   const size = [image.height, image.width, settings.model.inChannels];
   const pixels = new Float32Array(size.reduce((product, extent) => product * extent, count));
-  const schedule = scheduleOf(settings);
-  const drawn = solverNamed(sampler)(discretePath(schedule, { steps, clip: true }));
+  const drawn = objectiveOf(settings).sampler(sampler, steps, scheduleOf(settings));
   const guided = labels ? classifierFree(model, { scale: guidance }) : model;
   const root = randomStream(seed).split("samples");
   const rounds = Math.ceil(count / AT_ONCE);

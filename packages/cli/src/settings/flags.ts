@@ -3,6 +3,7 @@
 import type { Flag, FlagTable, FlagValues as FlagValuesOf } from "@pkg/command";
 import { solvers } from "@pkg/diffusion";
 import { MNIST_LABELS } from "../images/mnist.ts";
+import { OBJECTIVE_NAMES, OBJECTIVES } from "./objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "./optimizers.ts";
 
 const COUNT = [1, Number.MAX_SAFE_INTEGER] as const;
@@ -42,6 +43,11 @@ export const FLAGS = {
   warmup: { help: "steps in which the learning rate rises", default: 20, range: [0, 1e9], integer: true },
   clip: { help: "the longest gradient (L2 norm over all weights); 0 for any", default: 1, range: [0, 1e9] },
   ema: { help: "the weight of the past in the average of the weights", default: 0.995, range: [0, 1], isOpen: true },
+  objective: {
+    help: `what the network learns: ${OBJECTIVE_NAMES.map((name) => `${name}, ${OBJECTIVES[name].says}`).join("; ")}`,
+    default: "noise",
+    choices: OBJECTIVE_NAMES,
+  },
   schedule: { help: "the noise schedule", default: "cosine", choices: ["linear", "cosine"] },
   "diffusion-steps": { help: "steps of the noise schedule", default: 1000, range: [1, 100_000], integer: true },
   channels: { help: "channels of the network's first level", default: 16, range: [1, 4096], integer: true },
@@ -92,7 +98,7 @@ export const FLAGS = {
 
 /** --steps of `sample`, which trains nothing. */
 export const SAMPLER_STEPS: Flag = {
-  help: "with --sampler: its steps, at most those of the noise schedule; by default 25",
+  help: "with --sampler: its steps, at most those of the noise schedule if there is one; by default 25",
   range: COUNT,
   integer: true,
 };

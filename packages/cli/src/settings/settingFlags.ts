@@ -3,6 +3,7 @@
 import { MNIST_LABELS } from "../images/mnist.ts";
 import { InputError } from "../inputError.ts";
 import { FLAGS, type FlagName, type FlagValues } from "./flags.ts";
+import { type ObjectiveName, objectiveOf } from "./objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "./optimizers.ts";
 import type { Settings } from "./settings.ts";
 
@@ -15,6 +16,7 @@ const NETWORK: Partial<Record<FlagName, Known>> = {
   blocks: ({ model }) => model.blocks,
   attention: ({ model }) => model.attentionLevels?.join(",") ?? "",
   labels: ({ model }) => model.classes !== undefined,
+  objective: ({ objective = "noise" }) => objective,
 };
 
 /** What a run that goes on has to keep besides: what it has learned to remove, and the images and draws that are next. */
@@ -59,7 +61,9 @@ export function settingsFrom(flags: FlagValues): Settings {
   const isLabelled = flags.isOn("labels");
   const dropout = flags.given("label-dropout");
   if (dropout !== undefined && !isLabelled) throw new InputError(`--label-dropout ${dropout}: want --labels with it`);
+  const objective = objectiveName(flags);
   return {
+    ...(objective !== "noise" && { objective }), // so that what was there before has the bytes that it had
     model: {
       inChannels: 1,
       channels: flags.number("channels"),
@@ -67,6 +71,7 @@ export function settingsFrom(flags: FlagValues): Settings {
       blocks: flags.number("blocks"),
       attentionLevels: flags.numbers("attention"),
       ...(isLabelled && { classes: MNIST_LABELS }),
+      ...objectiveOf({ objective }).network,
     },
     schedule: scheduleName(flags),
     diffusionSteps: flags.number("diffusion-steps"),
@@ -103,8 +108,10 @@ export function settingsFromWeights(settings: Settings, path: string, flags: Fla
   const dropout = flags.given("label-dropout");
   if (dropout !== undefined && !isLabelled)
     throw new InputError(`--label-dropout ${dropout}: ${path} was made without --labels`);
+  checkSchedule(flags, settings);
   return {
     ...trainingSettings(flags),
+    ...(settings.objective && { objective: settings.objective }),
     model: settings.model,
     schedule: flags.given("schedule") === undefined ? settings.schedule : scheduleName(flags),
     diffusionSteps:
@@ -130,7 +137,7 @@ export function changeableOf(settings: Settings): Record<string, number> {
   );
 }
 
-function trainingSettings(flags: FlagValues): Omit<Settings, "model" | "schedule" | "diffusionSteps"> {
+function trainingSettings(flags: FlagValues): Omit<Settings, "model" | "objective" | "schedule" | "diffusionSteps"> {
   return {
     batch: flags.number("batch"),
     lr: flags.number("lr"),
@@ -160,6 +167,20 @@ function decayFrom(flags: FlagValues): Pick<Settings, "lrDecay"> {
 function optimizerFrom(flags: FlagValues): Pick<Settings, "optimizer"> {
   const optimizer = OPTIMIZER_NAMES.find((name) => name === flags.word("optimizer"));
   return optimizer === OPTIMIZER_NAMES[0] ? {} : { optimizer };
+}
+
+/** @throws InputError for flags of the noise schedule with an objective that has none */
+function objectiveName(flags: FlagValues): ObjectiveName {
+  const objective = flags.word("objective") as ObjectiveName; // one of its choices
+  checkSchedule(flags, { objective });
+  return objective;
+}
+
+function checkSchedule(flags: FlagValues, settings: Pick<Settings, "objective">): void {
+  if (objectiveOf(settings).hasSchedule) return;
+  for (const name of ["schedule", "diffusion-steps"] as const)
+    if (flags.given(name) !== undefined)
+      throw new InputError(`--${name} ${flags.given(name)}: want none with --objective ${settings.objective}`);
 }
 
 function scheduleName(flags: FlagValues): Settings["schedule"] {

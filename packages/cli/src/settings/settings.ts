@@ -2,9 +2,12 @@
 
 import { cosine, linear, type Schedule } from "@pkg/diffusion";
 import type { UnetConfig } from "@pkg/nn";
+import type { ObjectiveName } from "./objectives.ts";
 import type { DecayName, OptimizerName } from "./optimizers.ts";
 
 export interface Settings {
+  /** What the network learns. Default: the noise, as runs did before there was a choice. */
+  readonly objective?: ObjectiveName;
   readonly model: UnetConfig;
   readonly schedule: "linear" | "cosine";
   /** T. */

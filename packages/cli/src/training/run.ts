@@ -1,6 +1,6 @@
 // A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
 
-import { dropLabels, noisePrediction } from "@pkg/diffusion";
+import { dropLabels } from "@pkg/diffusion";
 import { type Ema, ema, loadStateDict, type Optimizer, parameters, stateDict, type Unet, unet } from "@pkg/nn";
 import {
   type Backend,
@@ -15,6 +15,7 @@ import {
 import { type Checkpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { LabelledImages } from "../images/mnist.ts";
 import { readingInput } from "../inputError.ts";
+import { objectiveOf } from "../settings/objectives.ts";
 import { optimizerFor, rateOf } from "../settings/optimizers.ts";
 import { type Settings, scheduleOf } from "../settings/settings.ts";
 
@@ -38,11 +39,12 @@ export function newRun(settings: Settings, image: Run["image"], backend: Backend
   const { clipNorm, emaDecay, labelDropout } = settings;
   const average = ema(model, emaDecay);
   const optimizer = optimizerFor(settings, parameters(model), { lr: rateOf(settings), clipNorm });
+  const objective = objectiveOf(settings);
   const schedule = readingInput(() => scheduleOf(settings));
   const rng = root.split("noise");
   const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {
-    const conditioning = labelDropout === undefined ? {} : { labels };
-    const loss = optimizer.minimize(() => noisePrediction(model, schedule, x0, rng, conditioning));
+    const call = { x0, rng, schedule, ...(labelDropout !== undefined && { labels }) };
+    const loss = optimizer.minimize(() => objective.loss(model, call));
     average.update();
     return loss;
   });

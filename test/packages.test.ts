@@ -1,6 +1,6 @@
 // The packages as their users get them: built, packed, installed without this workspace, then imported by Node and Vite.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -57,9 +57,25 @@ beforeAll(() => {
   mkdirSync(consumer);
   writeFileSync(join(consumer, "package.json"), JSON.stringify({ type: "module", private: true }));
   writeFileSync(join(consumer, "main.js"), program);
-  const files = [...tarballs.values()].map(({ filename }) => filename);
+  const files = [...[...tarballs.values()].map(({ filename }) => filename), ...packedDependencies()];
   run("npm", ["install", "--offline", "--no-audit", "--no-fund", "--cache", join(folder, "npm"), ...files], consumer);
 });
+
+/** Tarballs of what the packages depend on, and of what that depends on: the test has no registry. */
+function packedDependencies(): string[] {
+  const found = new Set<string>();
+  const visit = (directory: string): void => {
+    if (found.has(directory)) return;
+    found.add(directory);
+    const { dependencies = {} } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
+    for (const name of Object.keys(dependencies)) visit(join(directory, "..", name));
+  };
+  visit(realpathSync(join(root, "packages/nn/node_modules/ml-matrix")));
+  return [...found].map((directory) => {
+    const text = run("npm", ["pack", directory, "--json", "--ignore-scripts", "--pack-destination", folder], folder);
+    return join(folder, (JSON.parse(text) as { filename: string }[])[0].filename);
+  });
+}
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -30,7 +30,7 @@ export { checkLabels, checkTimes, type Labels, type Times } from "./networks/tim
 export { type Unet, type UnetConfig, type UnetLevel, type UnetStage, unet } from "./networks/unet.ts";
 export type { Accumulation } from "./training/accumulation.ts";
 export { type AdamWConstants, type AdamWOptions, adamW } from "./training/adamW.ts";
-export { type Ema, ema } from "./training/ema.ts";
+export { ema, powerEma, powerGamma } from "./training/ema.ts";
 export {
   cosineDecay,
   describeRate,
@@ -42,7 +42,15 @@ export {
   warmup,
 } from "./training/learningRate.ts";
 export { type LionOptions, lion } from "./training/lion.ts";
+export type { Ema } from "./training/movingAverage.ts";
 export { type MuonOptions, muon } from "./training/muon.ts";
 export { newtonSchulz } from "./training/newtonSchulz.ts";
 export type { Optimizer, OptimizerOptions } from "./training/optimizer.ts";
+export {
+  type EmaSnapshot,
+  type PostHocWeights,
+  postHocEma,
+  postHocWeights,
+  type Snapshot,
+} from "./training/postHocEma.ts";
 export { type SgdOptions, sgd } from "./training/sgd.ts";

@@ -1,74 +1,50 @@
 // An exponential moving average of a module's parameters. It gives better samples than the parameters themselves.
 
-import { Captures, emaStep, onFailure, region, type Tensor } from "@pkg/tensor";
-import { leavesOf } from "../module/leaves.ts";
-import { assignState, checkState, type StateDict, stateDict } from "../module/module.ts";
-import { isBuffer } from "../module/parameters.ts";
-
-/** An exponential moving average of a module's parameters, under the paths of its state. */
-export interface Ema {
-  /**
-   * average ← d · average + (1 − d) · parameter, with d = min(decay, (1 + n) / (10 + n)) after n updates. If it throws, nothing
-   * changes.
-   */
-  update(): void;
-  /** The number of updates so far. */
-  readonly updates: number;
-  /** The averaged tensors, which the average owns, and the module's buffers. */
-  state(): Map<string, Tensor>;
-  /**
-   * Continues from a saved average.
-   * @throws ShapeError listing the entries that do not fit, Error for `updates` that are not an integer ≥ 0; nothing changes
-   * then
-   */
-  load(state: StateDict, updates: number): void;
-}
+import { wrongArgument } from "@pkg/tensor";
+import { type Ema, movingAverage } from "./movingAverage.ts";
 
 /**
- * An average of a module. The growing d forgets the random start, as TensorFlow's ExponentialMovingAverage with num_updates
- * does.
+ * An average of a module: average ← d · average + (1 − d) · parameter, with d = min(decay, (1 + n) / (10 + n)) after n updates. The growing
+ * d forgets the random start, as TensorFlow's ExponentialMovingAverage with num_updates does.
  * @param decay the weight of the past, in [0, 1)
  * @throws Error for another decay
  */
 export function ema(module: object, decay = 0.9999): Ema {
   if (!(typeof decay === "number" && decay >= 0 && decay < 1))
     throw new Error(`ema: decay is ${decay}, want a number in [0, 1)`);
-  const averages = new Map<string, Tensor>();
-  for (const [path, tensor] of stateDict(module)) if (!isBuffer(tensor)) averages.set(path, tensor.detach());
-  const state = () => new Map([...stateDict(module)].map(([path, own]) => [path, averages.get(path) ?? own]));
-  const captures = new Captures("ema");
-  let updates = 0;
-  return {
-    get updates() {
-      return updates;
-    },
-    update() {
-      captures.run(() => {
-        const before = updates;
-        onFailure(() => {
-          updates = before;
-        });
-        const attrs = { weight: 1 - Math.min(decay, (1 + updates) / (10 + updates)) };
-        updates++;
-        const tensor = averages.values().next().value;
-        if (!tensor) return;
-        const what = () => ({ key: averages, same: leavesOf(module), inputs: [], attrs: [attrs] });
-        region(tensor.backend, what, () => {
-          for (const [path, parameter] of stateDict(module)) {
-            const average = averages.get(path);
-            if (average) average.assign(emaStep(average, parameter, attrs));
-          }
-        });
-      });
-    },
-    state,
-    load(from, count) {
-      if (!(Number.isInteger(count) && count >= 0)) {
-        throw new Error(`ema: load: updates is ${count}, want an integer ≥ 0`);
-      }
-      checkState(state(), from);
-      assignState(averages, from);
-      updates = count;
-    },
-  };
+  return movingAverage("ema", module, (updates) => 1 - Math.min(decay, (1 + updates) / (10 + updates)));
+}
+
+/**
+ * An average of a module over a fixed share of its training: average ← β average + (1 − β) · parameter, with β = (1 − 1/t)^(γ+1) at update
+ * t. After t updates it is the mean of the parameters with weights in proportion to τ^γ (Karras et al. 2024, EDM2, section 3.1).
+ * `postHocEma` makes averages of other lengths of two of these.
+ * @param sigmaRel the length: the standard deviation of the weights over τ, relative to t, in (0, 1/√12]. 0.05 to 0.1 is usual
+ * @throws Error for another length
+ */
+export function powerEma(module: object, sigmaRel: number): Ema {
+  const gamma = powerGamma(sigmaRel, "powerEma");
+  return movingAverage("powerEma", module, (updates) => 1 - (1 - 1 / (updates + 1)) ** (gamma + 1));
+}
+
+/** The length of the average of all parameters alike, γ = 0. */
+const LONGEST = 1 / Math.sqrt(12);
+
+/**
+ * γ of a length: σ_rel² = (γ + 1) / ((γ + 2)² (γ + 3)) (Karras et al. 2024, EDM2, appendix C).
+ * @param sigmaRel in (0, 1/√12]
+ * @param name of the caller, for errors
+ * @throws Error for another length
+ */
+export function powerGamma(sigmaRel: number, name = "powerGamma"): number {
+  if (!(typeof sigmaRel === "number" && sigmaRel > 0 && sigmaRel <= LONGEST))
+    throw wrongArgument(name, "sigmaRel", sigmaRel, `a number in (0, ${LONGEST.toFixed(4)}]`);
+  // The variance falls in γ, and is below 1 / (γ + 2)².
+  let [low, high] = [0, 1 / sigmaRel];
+  for (let k = 0; k < 100; k++) {
+    const middle = (low + high) / 2;
+    if ((middle + 1) / ((middle + 2) ** 2 * (middle + 3)) > sigmaRel ** 2) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
 }

@@ -68,7 +68,7 @@ function packedDependencies(): string[] {
     if (found.has(directory)) return;
     found.add(directory);
     const { dependencies = {} } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
-    for (const name of Object.keys(dependencies)) visit(join(directory, "..", name));
+    for (const name of Object.keys(dependencies)) visit(realpathSync(join(directory, "..", name)));
   };
   visit(realpathSync(join(root, "packages/nn/node_modules/ml-matrix")));
   return [...found].map((directory) => {

@@ -286,6 +286,7 @@ const RIGHT: Readonly<Record<string, (x: unknown) => boolean>> = {
   "settings.diffusionSteps": isInteger(1, 100_000),
   "settings.batch": isInteger(1, 65_536),
   "settings.lr": isNumber(0, 1),
+  "settings.powerEma": isOneOf(undefined),
   "settings.lrDecay": isOneOf(undefined),
   "settings.optimizer": isOneOf(undefined),
   "settings.warmup": isInteger(0, 1e9),

@@ -6,6 +6,7 @@ import { exitCodeOf, stopSignal } from "@pkg/command";
 import { parameterCount } from "@pkg/nn";
 import type { Backend } from "@pkg/tensor";
 import { type Checkpoint, exportWeights, isExport, loadCheckpoint } from "./checkpoint/checkpoint.ts";
+import { postHocState } from "./checkpoint/snapshots.ts";
 import { checkpointIn, makeDirectory } from "./files/outDirectory.ts";
 import { isRegularFile } from "./files/regularFile.ts";
 import { averagedModel, type GridRequest, writeGrid } from "./images/sampleGrid.ts";
@@ -34,6 +35,8 @@ export const TRAIN_FLAGS = [
   "warmup",
   "clip",
   "ema",
+  "ema-sigma-rel",
+  "ema-every",
   "objective",
   "schedule",
   "diffusion-steps",
@@ -93,7 +96,7 @@ export async function sampleOnly(flags: FlagValues): Promise<number> {
   // All refused before a backend is opened.
   if (flags.given("steps") !== undefined && flags.given("sampler") === undefined)
     throw new InputError(`--steps ${flags.given("steps")}: want --sampler with it`);
-  const checkpoint = loadCheckpoint(path, "draw");
+  const checkpoint = loadCheckpoint(path, flags.given("ema-sigma-rel") === undefined ? "draw" : "drawPostHoc");
   if (gridRequests(flags, checkpoint.header.settings).length === 0) {
     throw new InputError("--ddim-steps 0 and --ancestral-steps 0: want one of them above 0");
   }
@@ -134,7 +137,13 @@ async function drawFrom(
 ): Promise<boolean> {
   const { settings, image, step } = checkpoint.header;
   const requests = gridRequests(flags, settings, prefix);
-  const model = averagedModel(settings, checkpoint.tensors("ema", backend), backend);
+  // In start the flag is for the run that is trained, which comes after what this draws with.
+  const length = prefix === "" ? flags.given("ema-sigma-rel") : undefined;
+  const average =
+    length === undefined
+      ? checkpoint.tensors("ema", backend)
+      : postHocState(path, checkpoint, flags.number("ema-sigma-rel"), backend);
+  const model = averagedModel(settings, average, backend);
   say(`sampling from a network of ${parameterCount(model)} weights after ${step} steps: ${path}`);
   return writeGrids(requests, (request, onStep) => writeGrid(model, settings, image, request, signal, onStep));
 }

@@ -2,7 +2,7 @@
 
 import { answerOneOf, type Command, type FlagTable, runAsProgram } from "@pkg/command";
 import { exportOnly, SAMPLE_FLAGS, sampleOnly, start, TRAIN_FLAGS, trainOnly } from "./commands.ts";
-import { FLAGS, type FlagName, SAMPLER_STEPS } from "./settings/flags.ts";
+import { FLAGS, type FlagName, POST_HOC_LENGTH, SAMPLER_STEPS } from "./settings/flags.ts";
 
 const STOPPING = `Ctrl-C, SIGTERM and a closed terminal end it after the present step, with what was trained saved; a second Ctrl-C at once.
 Where standard output is closed or full, as by "| head", it goes on without messages: what it makes are files.`;
@@ -21,7 +21,11 @@ export const COMMANDS: readonly Command<FlagName>[] = [
   {
     name: "sample",
     about: "Samples from a checkpoint.",
-    flags: { ...tableOf(["checkpoint", "out", "backend", "seed", ...SAMPLE_FLAGS, "sampler"]), steps: SAMPLER_STEPS },
+    flags: {
+      ...tableOf(["checkpoint", "out", "backend", "seed", ...SAMPLE_FLAGS, "sampler"]),
+      steps: SAMPLER_STEPS,
+      "ema-sigma-rel": POST_HOC_LENGTH,
+    },
     run: sampleOnly,
   },
   {

@@ -18,18 +18,25 @@ import { checkHeaderLength, withCheckpointFile } from "./checkpointFile.ts";
 import { type CheckpointHeader, parseHeader, wrong } from "./checkpointHeader.ts";
 import { checkShapes } from "./stateShapes.ts";
 
-/** Named groups of tensors: "model", "ema", "optimizer". */
+/** Named groups of tensors: "model", "ema", "optimizer", and "powerEma" in a run that keeps power-function averages. */
 export type CheckpointTensors = Readonly<Record<string, ReadonlyMap<string, Tensor>>>;
 
-/** What a checkpoint is read for: drawing and new runs need the averaged weights, going on all of it. */
-export type Purpose = "draw" | "train" | "resume";
+/** What a checkpoint is read for: drawing and new runs need averaged weights, going on all of it. */
+export type Purpose = "draw" | "drawPostHoc" | "train" | "resume";
 
 const KEY = "tweedie";
 const GROUPS: Readonly<Record<Purpose, readonly string[]>> = {
   draw: ["ema"],
+  drawPostHoc: ["ema"],
   train: ["ema"],
   resume: ["model", "ema", "optimizer"],
 };
+
+/** Those that settings ask for besides. */
+function groupsFor(purpose: Purpose, { powerEma }: CheckpointHeader["settings"]): readonly string[] {
+  const hasMore = powerEma && (purpose === "resume" || purpose === "drawPostHoc");
+  return hasMore ? [...GROUPS[purpose], "powerEma"] : GROUPS[purpose];
+}
 
 const FLOATS: readonly string[] = ["F32", "F16", "BF16"];
 
@@ -42,17 +49,29 @@ export class NonFiniteStateError extends Error {
  * Writes a checkpoint; a kill at any moment leaves the file that was there, or the new one, whole.
  * @throws NonFiniteStateError naming the tensor, and WriteError; the file that was there stays
  */
-export async function saveCheckpoint(path: string, header: CheckpointHeader, groups: CheckpointTensors): Promise<void> {
+export function saveCheckpoint(path: string, header: CheckpointHeader, groups: CheckpointTensors): Promise<void> {
+  return writeState(path, header.step, groups, { [KEY]: JSON.stringify(header) });
+}
+
+/**
+ * Writes tensors as they are now, after `step` updates.
+ * @throws NonFiniteStateError naming the tensor, and WriteError; the file that was there stays
+ */
+export async function writeState(
+  path: string,
+  step: number,
+  groups: CheckpointTensors,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
   const entries = Object.entries(groups).flatMap(([group, tensors]) =>
     [...tensors].map(async ([name, value]) => {
       const data = Float32Array.from(await value.data());
       const wrong = data.find((element) => !Number.isFinite(element));
-      if (wrong !== undefined)
-        throw new NonFiniteStateError(`${group}.${name} has ${wrong} after ${header.step} steps`);
+      if (wrong !== undefined) throw new NonFiniteStateError(`${group}.${name} has ${wrong} after ${step} steps`);
       return [`${group}.${name}`, { dtype: "F32" as const, shape: [...value.shape], data }] as const;
     }),
   );
-  const bytes = serializeSafetensors(new Map(await Promise.all(entries)), { [KEY]: JSON.stringify(header) });
+  const bytes = serializeSafetensors(new Map(await Promise.all(entries)), metadata);
   checkHeaderLength(path, bytes);
   writeFileAtomic(path, bytes);
 }
@@ -93,7 +112,7 @@ interface Stored {
 /** A checkpoint as read and found good. */
 export interface Checkpoint {
   readonly header: CheckpointHeader;
-  /** The groups in the file: "model", "ema", "optimizer". */
+  /** The groups in the file. */
   readonly names: readonly string[];
   /** Those that it was read for. */
   readonly groups: ReadonlyMap<string, ReadonlyMap<string, Stored>>;
@@ -117,7 +136,9 @@ export function loadCheckpoint(path: string, purpose: Purpose): Checkpoint {
       const found = groupsOf(file);
       checkTensors(path, header, found, purpose);
       checkUse(path, header, purpose);
-      const groups = new Map(GROUPS[purpose].map((group) => [group, storedIn(path, group, found.get(group))]));
+      const groups = new Map(
+        groupsFor(purpose, header.settings).map((group) => [group, storedIn(path, group, found.get(group))]),
+      );
       return {
         header,
         names: [...found.keys()],
@@ -137,10 +158,12 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
 }
 
 function checkTensors(path: string, { settings }: CheckpointHeader, groups: Groups, purpose: Purpose): void {
-  const missing = GROUPS[purpose].find((group) => !groups.has(group));
-  if (missing) throw new InputError(`${path}: no tensors named ${missing}.…, want ${GROUPS[purpose].join(", ")}`);
-  const other = [...groups.keys()].find((group) => !GROUPS.resume.includes(group));
-  if (other !== undefined) throw new InputError(`${path}: tensors named ${other}.…, want ${GROUPS.resume.join(", ")}`);
+  const wanted = groupsFor(purpose, settings);
+  const missing = wanted.find((group) => !groups.has(group));
+  if (missing) throw new InputError(`${path}: no tensors named ${missing}.…, want ${wanted.join(", ")}`);
+  const all = groupsFor("resume", settings);
+  const other = [...groups.keys()].find((group) => !all.includes(group));
+  if (other !== undefined) throw new InputError(`${path}: tensors named ${other}.…, want ${all.join(", ")}`);
   for (const [group, tensors] of groups) {
     for (const [name, { dtype }] of tensors) {
       if (!FLOATS.includes(dtype))
@@ -175,11 +198,12 @@ function tensorsOf(group: ReadonlyMap<string, Stored> = new Map(), backend: Back
 /** What the commands need of a network: they draw grey or coloured images, and train on MNIST's. */
 function checkUse(path: string, { settings }: CheckpointHeader, purpose: Purpose): void {
   const { inChannels, outChannels = inChannels, classes } = settings.model;
-  const channels = purpose === "draw" ? [1, 3] : [1];
+  const isDrawing = purpose === "draw" || purpose === "drawPostHoc";
+  const channels = isDrawing ? [1, 3] : [1];
   if (!channels.includes(inChannels)) throw wrong(path, "settings.model.inChannels", inChannels, channels.join(" or "));
   if (outChannels !== inChannels)
     throw wrong(path, "settings.model.outChannels", outChannels, `${inChannels} as inChannels`);
-  if (purpose !== "draw" && classes !== undefined && classes !== MNIST_LABELS) {
+  if (!isDrawing && classes !== undefined && classes !== MNIST_LABELS) {
     throw wrong(path, "settings.model.classes", classes, `${MNIST_LABELS} as in the data`);
   }
   try {

@@ -37,7 +37,19 @@ const integer = (low: number, high: number) =>
 const count = integer(1, Number.MAX_SAFE_INTEGER);
 /** What the flag of that name may be. */
 const asFlag = (
-  name: FlagName & ("batch" | "lr" | "lr-steps" | "warmup" | "clip" | "label-dropout" | "diffusion-steps" | "seed"),
+  name: FlagName &
+    (
+      | "batch"
+      | "lr"
+      | "lr-steps"
+      | "warmup"
+      | "clip"
+      | "ema-sigma-rel"
+      | "ema-every"
+      | "label-dropout"
+      | "diffusion-steps"
+      | "seed"
+    ),
 ) => {
   const [low, high] = FLAGS[name].range;
   return "integer" in FLAGS[name] ? integer(low, high) : number(low, high);
@@ -89,6 +101,12 @@ const HEADER = v.strictObject({
     warmup: asFlag("warmup"),
     clipNorm: asFlag("clip"),
     emaDecay: rate,
+    powerEma: v.exactOptional(
+      v.strictObject({
+        sigmaRels: v.pipe(v.array(asFlag("ema-sigma-rel")), v.nonEmpty("a list of at least one")),
+        every: asFlag("ema-every"),
+      }),
+    ),
     seed: asFlag("seed"),
     labelDropout: v.exactOptional(asFlag("label-dropout")),
   }),

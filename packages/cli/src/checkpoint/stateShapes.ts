@@ -8,7 +8,7 @@ import type { Settings } from "../settings/settings.ts";
 import { shown, wrong } from "./checkpointHeader.ts";
 
 type Shapes = ReadonlyMap<string, Shape>;
-type NetworkSettings = Pick<Settings, "model" | "optimizer">;
+type NetworkSettings = Pick<Settings, "model" | "optimizer" | "powerEma">;
 
 /**
  * Checks the network and the optimizer of settings against the shapes in a file, and these against each other.
@@ -20,8 +20,14 @@ export function checkShapes(path: string, settings: NetworkSettings, groups: Rea
   compareConfig(path, settings.model, average);
   const wanted = dryShapes(path, settings);
   for (const [group, shapes] of groups) {
-    compareShapes(path, group, wanted[group === "optimizer" ? "optimizer" : "model"], shapes);
+    const own = group === "optimizer" ? wanted.optimizer : wanted.model;
+    compareShapes(path, group, group === "powerEma" ? forEach(settings.powerEma?.sigmaRels, own) : own, shapes);
   }
+}
+
+/** The shapes of a state that is there once for each length, under its index. */
+function forEach(sigmaRels: readonly number[] = [], shapes: Shapes): Shapes {
+  return new Map(sigmaRels.flatMap((_, k) => [...shapes].map(([name, shape]) => [`${k}.${name}`, shape] as const)));
 }
 
 function compareShapes(path: string, group: string, wanted: Shapes, found: Shapes): void {

@@ -28,7 +28,14 @@ export function makeDirectory(path: string): void {
 }
 
 // The checkpoint goes first: a kill between two moves then leaves nothing to resume, rather than weights beside another run's log.
-const OF_A_RUN = ["checkpoint.safetensors", "log.jsonl", "loss.svg", "samples-ddim.png", "samples-ancestral.png"];
+const OF_A_RUN = [
+  "checkpoint.safetensors",
+  "log.jsonl",
+  "ema",
+  "loss.svg",
+  "samples-ddim.png",
+  "samples-ancestral.png",
+];
 
 /**
  * Moves what a run would write over, of an earlier one or of `sample`, into a new folder in its own.

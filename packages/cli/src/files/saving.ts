@@ -64,7 +64,8 @@ export function saving(run: Run, { checkpoint, lock }: TrainFiles, log: RunLog, 
   return saves;
 }
 
-function isOfDisk(error: unknown): error is Error {
+/** Whether a failure is one of the disk, which may pass. */
+export function isOfDisk(error: unknown): error is Error {
   return (
     error instanceof WriteError || (error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined)
   );

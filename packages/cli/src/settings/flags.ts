@@ -48,6 +48,17 @@ export const FLAGS = {
     default: "noise",
     choices: OBJECTIVE_NAMES,
   },
+  "ema-sigma-rel": {
+    help: "keep power-function averages of these lengths (0.05,0.1 is usual), of which sample makes others; by default none",
+    range: [0.005, 0.288],
+    isList: true,
+  },
+  "ema-every": {
+    help: "with --ema-sigma-rel: steps between the snapshots of these averages, in the folder ema of --out",
+    default: 500,
+    range: COUNT,
+    integer: true,
+  },
   schedule: { help: "the noise schedule", default: "cosine", choices: ["linear", "cosine"] },
   "diffusion-steps": { help: "steps of the noise schedule", default: 1000, range: [1, 100_000], integer: true },
   channels: { help: "channels of the network's first level", default: 16, range: [1, 4096], integer: true },
@@ -101,6 +112,12 @@ export const SAMPLER_STEPS: Flag = {
   help: "with --sampler: its steps, at most those of the noise schedule if there is one; by default 25",
   range: COUNT,
   integer: true,
+};
+
+/** --ema-sigma-rel of `sample`. */
+export const POST_HOC_LENGTH: Flag = {
+  help: "draw with a power-function average of this length, made of the snapshots of a run with --ema-sigma-rel",
+  range: FLAGS["ema-sigma-rel"].range,
 };
 
 export type FlagName = keyof typeof FLAGS;

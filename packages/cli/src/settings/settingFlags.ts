@@ -26,6 +26,8 @@ const COURSE: Partial<Record<FlagName, Known>> = {
   "diffusion-steps": ({ diffusionSteps }) => diffusionSteps,
   seed: ({ seed }) => seed,
   optimizer: ({ optimizer = OPTIMIZER_NAMES[0] }) => optimizer,
+  "ema-sigma-rel": ({ powerEma }) => powerEma?.sigmaRels.join(",") ?? "",
+  "ema-every": ({ powerEma }) => powerEma?.every ?? "",
   "lr-schedule": ({ lrDecay }) => lrDecay?.schedule ?? "constant",
 };
 
@@ -146,6 +148,7 @@ function trainingSettings(flags: FlagValues): Omit<Settings, "model" | "objectiv
     warmup: flags.number("warmup"),
     clipNorm: flags.number("clip"),
     emaDecay: flags.number("ema"),
+    ...powerEmaFrom(flags),
     seed: flags.number("seed"),
   };
 }
@@ -162,6 +165,15 @@ function decayFrom(flags: FlagValues): Pick<Settings, "lrDecay"> {
   }
   if (steps === undefined) throw new InputError(`--lr-schedule ${schedule}: want --lr-steps or --steps with it`);
   return { lrDecay: { schedule, steps: Number(steps) } };
+}
+
+/** @throws InputError for a distance of snapshots without averages */
+function powerEmaFrom(flags: FlagValues): Pick<Settings, "powerEma"> {
+  const every = flags.given("ema-every");
+  if (flags.given("ema-sigma-rel") !== undefined)
+    return { powerEma: { sigmaRels: flags.numbers("ema-sigma-rel"), every: flags.number("ema-every") } };
+  if (every !== undefined) throw new InputError(`--ema-every ${every}: want --ema-sigma-rel with it`);
+  return {};
 }
 
 function optimizerFrom(flags: FlagValues): Pick<Settings, "optimizer"> {

@@ -26,6 +26,8 @@ export interface Settings {
   readonly clipNorm: number;
   /** The weight of the past in the average of the parameters. */
   readonly emaDecay: number;
+  /** Power-function averages beside it: their lengths, and the updates between snapshots of them. Default: none. */
+  readonly powerEma?: { readonly sigmaRels: readonly number[]; readonly every: number };
   readonly seed: number;
   /** The rate at which labels are left out; there where `model.classes` is. */
   readonly labelDropout?: number;

@@ -1,7 +1,17 @@
 // A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
 
 import { dropLabels } from "@pkg/diffusion";
-import { type Ema, ema, loadStateDict, type Optimizer, parameters, stateDict, type Unet, unet } from "@pkg/nn";
+import {
+  type Ema,
+  ema,
+  loadStateDict,
+  type Optimizer,
+  parameters,
+  powerEma,
+  stateDict,
+  type Unet,
+  unet,
+} from "@pkg/nn";
 import {
   type Backend,
   type Captured,
@@ -25,6 +35,8 @@ export interface Run {
   readonly backend: Backend;
   readonly model: Unet;
   readonly average: Ema;
+  /** Those of the lengths in `settings.powerEma`. */
+  readonly powerAverages: readonly Ema[];
   readonly optimizer: Optimizer;
   /** Draws times and noise. */
   readonly rng: RandomStream;
@@ -38,6 +50,7 @@ export function newRun(settings: Settings, image: Run["image"], backend: Backend
   const model = readingInput(() => unet(settings.model, { backend, rng: root.split("weights") }));
   const { clipNorm, emaDecay, labelDropout } = settings;
   const average = ema(model, emaDecay);
+  const powerAverages = (settings.powerEma?.sigmaRels ?? []).map((sigmaRel) => powerEma(model, sigmaRel));
   const optimizer = optimizerFor(settings, parameters(model), { lr: rateOf(settings), clipNorm });
   const objective = objectiveOf(settings);
   const schedule = readingInput(() => scheduleOf(settings));
@@ -45,10 +58,10 @@ export function newRun(settings: Settings, image: Run["image"], backend: Backend
   const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {
     const call = { x0, rng, schedule, ...(labelDropout !== undefined && { labels }) };
     const loss = optimizer.minimize(() => objective.loss(model, call));
-    average.update();
+    for (const each of [average, ...powerAverages]) each.update();
     return loss;
   });
-  return { settings, image, backend, model, average, optimizer, rng, update };
+  return { settings, image, backend, model, average, powerAverages, optimizer, rng, update };
 }
 
 /** A run as a checkpoint left it, with settings that may differ where that changes neither network nor data. */
@@ -61,6 +74,11 @@ export function restoreRun(
   tidy(() => {
     loadStateDict(run.model, tensors("model", backend));
     run.average.load(tensors("ema", backend), header.step);
+    const averages = [...tensors("powerEma", backend)];
+    for (const [k, average] of run.powerAverages.entries()) {
+      const own = averages.filter(([name]) => name.startsWith(`${k}.`));
+      average.load(new Map(own.map(([name, value]) => [name.slice(`${k}.`.length), value])), header.step);
+    }
     run.optimizer.load(tensors("optimizer", backend), header.step);
   });
   run.rng.restore(header.rng);
@@ -84,9 +102,23 @@ export function runFromWeights(
 }
 
 /** Writes a run's checkpoint. @throws as `saveCheckpoint` does */
-export async function saveRun(path: string, { settings, image, optimizer, model, average, rng }: Run): Promise<void> {
+export async function saveRun(path: string, run: Run): Promise<void> {
+  const { settings, image, optimizer, model, average, powerAverages, rng } = run;
   const header = { format: 1, settings, image, step: optimizer.steps, rng: rng.state() } as const;
-  await saveCheckpoint(path, header, { model: stateDict(model), ema: average.state(), optimizer: optimizer.state() });
+  await saveCheckpoint(path, header, {
+    model: stateDict(model),
+    ema: average.state(),
+    optimizer: optimizer.state(),
+    ...(powerAverages.length > 0 && { powerEma: powerStateOf(run) }),
+  });
+}
+
+/** The power-function averages, each under its index. */
+export function powerStateOf({ powerAverages }: Pick<Run, "powerAverages">): Map<string, Tensor> {
+  const entries = powerAverages.flatMap((average, k) =>
+    [...average.state()].map(([name, t]) => [`${k}.${name}`, t] as const),
+  );
+  return new Map(entries);
 }
 
 /** One update; its loss, once the backend has it. */

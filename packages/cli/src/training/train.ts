@@ -1,12 +1,14 @@
 // The training loop: steps until a budget ends or somebody stops it, with progress, a log, and checkpoints on the way.
 
 import { ForeseenError } from "@pkg/command";
+import { NonFiniteStateError } from "../checkpoint/checkpoint.ts";
+import { snapshotsBeside, writeSnapshot } from "../checkpoint/snapshots.ts";
 import { openRunLog } from "../files/runLog.ts";
-import { saving, type TrainFiles } from "../files/saving.ts";
+import { isOfDisk, saving, type TrainFiles } from "../files/saving.ts";
 import type { LabelledImages } from "../images/mnist.ts";
 import { changeableOf } from "../settings/settingFlags.ts";
 import { type Budget, progress } from "./progress.ts";
-import { type Run, trainStep } from "./run.ts";
+import { powerStateOf, type Run, trainStep } from "./run.ts";
 
 /** How long to train. */
 export interface TrainPlan {
@@ -56,6 +58,7 @@ export async function train(
       const step = optimizer.steps;
       const pending = trainStep(run, images);
       await before;
+      await snapshot(run, files.checkpoint, display.print);
       before = settle(step, pending);
       before.catch(() => {}); // it is awaited in the next turn
       if (seconds() - tried >= (saves.failure ? Math.min(saveEvery, RETRY) : saveEvery)) {
@@ -72,5 +75,22 @@ export async function train(
   } finally {
     display.stop();
     log.close();
+  }
+}
+
+/**
+ * Writes the power-function averages when it is time. One that the disk refuses is told and left out: averages of other lengths are made of
+ * the others.
+ */
+async function snapshot(run: Run, checkpoint: string, tell: (line: string) => void): Promise<void> {
+  const { powerEma } = run.settings;
+  const step = run.optimizer.steps;
+  if (!powerEma || step % powerEma.every !== 0) return;
+  try {
+    await writeSnapshot(snapshotsBeside(checkpoint), step, powerStateOf(run));
+  } catch (error) {
+    if (error instanceof NonFiniteStateError) return; // which the loss of the next step will tell
+    if (!isOfDisk(error)) throw error;
+    tell(`no snapshot of step ${step}: ${error.message}; training goes on`);
   }
 }

@@ -16,7 +16,7 @@ import { cpu, parseSafetensors, randomStream, serializeSafetensors, tidy } from 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportWeights, loadCheckpoint, type Purpose } from "../../packages/cli/src/checkpoint/checkpoint.ts";
 import { dryShapes } from "../../packages/cli/src/checkpoint/stateShapes.ts";
-import { averagedModel } from "../../packages/cli/src/images/sampleGrid.ts";
+import { averagedModel } from "../../packages/cli/src/images/drawImages.ts";
 import { InputError } from "../../packages/cli/src/inputError.ts";
 import { restoreRun } from "../../packages/cli/src/training/run.ts";
 import { repetitions } from "../setup/repetitions.ts";

@@ -9,13 +9,14 @@ import { type Checkpoint, exportWeights, isExport, loadCheckpoint } from "./chec
 import { postHocState } from "./checkpoint/snapshots.ts";
 import { checkpointIn, makeDirectory } from "./files/outDirectory.ts";
 import { isRegularFile } from "./files/regularFile.ts";
-import { averagedModel, type GridRequest, writeGrid } from "./images/sampleGrid.ts";
+import { averagedModel, samplerOf } from "./images/drawImages.ts";
+import { type GridRequest, writeGrid } from "./images/sampleGrid.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
 import { say } from "./say.ts";
 import type { FlagName, FlagValues } from "./settings/flags.ts";
-import { type Objective, objectiveOf } from "./settings/objectives.ts";
-import { type Settings, scheduleOf } from "./settings/settings.ts";
+import { objectiveOf } from "./settings/objectives.ts";
+import type { Settings } from "./settings/settings.ts";
 import { trainRun } from "./training/trainRun.ts";
 
 export const TRAIN_FLAGS = [
@@ -38,6 +39,7 @@ export const TRAIN_FLAGS = [
   "ema-sigma-rel",
   "ema-every",
   "objective",
+  "student-steps",
   "schedule",
   "diffusion-steps",
   "channels",
@@ -71,7 +73,9 @@ export async function start(flags: FlagValues): Promise<number> {
       gridRequests(flags, settings); // refused before the training, not after it
       const isNew = !flags.isOn("resume") && flags.given("label") === undefined && existsSync(PRETRAINED);
       if (!isNew) return false;
-      return drawFrom(PRETRAINED, loadCheckpoint(PRETRAINED, "draw"), flags, backend, signal, "pretrained-");
+      return drawFrom(PRETRAINED, loadCheckpoint(PRETRAINED, "draw"), flags, backend, signal, {
+        prefix: "pretrained-",
+      });
     },
     after({ settings, average, backend, image }) {
       const model = averagedModel(settings, average.state(), backend);
@@ -94,14 +98,13 @@ export async function sampleOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
   const path = checkpointFrom(flags);
   // All refused before a backend is opened.
-  if (flags.given("steps") !== undefined && flags.given("sampler") === undefined)
-    throw new InputError(`--steps ${flags.given("steps")}: want --sampler with it`);
   const checkpoint = loadCheckpoint(path, flags.given("ema-sigma-rel") === undefined ? "draw" : "drawPostHoc");
-  if (gridRequests(flags, checkpoint.header.settings).length === 0) {
+  const steps = flags.given("steps");
+  if (gridRequests(flags, checkpoint.header.settings, { steps }).length === 0) {
     throw new InputError("--ddim-steps 0 and --ancestral-steps 0: want one of them above 0");
   }
   makeDirectory(flags.word("out"));
-  const isStopped = await drawFrom(path, checkpoint, flags, await openBackend(flags), signal);
+  const isStopped = await drawFrom(path, checkpoint, flags, await openBackend(flags), signal, { steps });
   return isStopped ? exitCodeOf(signal) : 0;
 }
 
@@ -126,19 +129,19 @@ function checkpointFrom(flags: FlagValues): string {
   return flags.given("checkpoint") ?? (existsSync(own) || !existsSync(PRETRAINED) ? own : PRETRAINED);
 }
 
-/** Writes the grids that flags ask for from a checkpoint, under names that begin with `prefix`. Returns whether `signal` stopped it. */
+/** Writes the grids that flags ask for from a checkpoint. Returns whether `signal` stopped it. */
 async function drawFrom(
   path: string,
   checkpoint: Checkpoint,
   flags: FlagValues,
   backend: Backend,
   signal: AbortSignal,
-  prefix = "",
+  asked: Asked = {},
 ): Promise<boolean> {
   const { settings, image, step } = checkpoint.header;
-  const requests = gridRequests(flags, settings, prefix);
+  const requests = gridRequests(flags, settings, asked);
   // In start the flag is for the run that is trained, which comes after what this draws with.
-  const length = prefix === "" ? flags.given("ema-sigma-rel") : undefined;
+  const length = asked.prefix === undefined ? flags.given("ema-sigma-rel") : undefined;
   const average =
     length === undefined
       ? checkpoint.tensors("ema", backend)
@@ -163,28 +166,35 @@ async function writeGrids(
   return false;
 }
 
-function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridRequest[] {
-  const { diffusionSteps, seed } = settings;
+interface Asked {
+  /** How the files' names begin. */
+  readonly prefix?: string;
+  /** The steps that the command line asks of its sampler, as typed. */
+  readonly steps?: string;
+}
+
+function gridRequests(flags: FlagValues, settings: Settings, { prefix = "", steps: asked }: Asked = {}): GridRequest[] {
   const labels = labelsFrom(flags, settings);
-  const objective = objectiveOf(settings);
-  const most = objective.hasSchedule ? diffusionSteps : Number.POSITIVE_INFINITY;
-  return samplersFrom(flags, objective).flatMap(([sampler, flag, wanted]) => {
+  const { few, hasSchedule } = objectiveOf(settings);
+  const most = hasSchedule ? settings.diffusionSteps : Number.POSITIVE_INFINITY;
+  const drawers = few ? [fewFrom(flags, settings, asked)] : samplersFrom(flags, settings, asked);
+  return drawers.flatMap(([sampler, flag, wanted]) => {
     if (flags.given(flag) && wanted > most) {
       throw new InputError(`--${flag} ${wanted}: want at most the schedule's ${most}`);
     }
     if (wanted === 0) return [];
     const steps = Math.min(wanted, most);
     try {
-      objective.sampler(sampler, steps, scheduleOf(settings));
+      samplerOf(settings, sampler, steps);
     } catch (error) {
-      throw new InputError(`--sampler ${sampler}: ${(error as Error).message}`);
+      throw new InputError(`--${few ? "steps" : "sampler"} ${few ? steps : sampler}: ${(error as Error).message}`);
     }
     return [
       {
         sampler,
         steps,
         count: flags.number("count"),
-        seed: flags.given("seed") ? flags.number("seed") : seed,
+        seed: flags.given("seed") ? flags.number("seed") : settings.seed,
         labels,
         guidance: flags.number("guidance"),
         path: join(flags.word("out"), `${prefix}samples-${sampler}.png`),
@@ -193,14 +203,32 @@ function gridRequests(flags: FlagValues, settings: Settings, prefix = ""): GridR
   });
 }
 
-/** The samplers to draw by, with their steps and the flag that says them. @throws InputError for flags that exclude each other */
-function samplersFrom(flags: FlagValues, { grids }: Objective): [sampler: string, flag: FlagName, steps: number][] {
+/** A sampler, the flag that says its steps, and how many they are. */
+type Drawer = [sampler: string, flag: FlagName, steps: number];
+
+/** The solvers to draw by. @throws InputError for flags that exclude each other */
+function samplersFrom(flags: FlagValues, settings: Settings, steps: string | undefined): Drawer[] {
   const chosen = flags.given("sampler");
-  if (chosen === undefined) return grids.map(({ sampler, flag }) => [sampler, flag, flags.number(flag)]);
-  for (const flag of ["ddim-steps", "ancestral-steps"] as const)
-    if (flags.given(flag) !== undefined)
-      throw new InputError(`--${flag} ${flags.given(flag)}: want --steps with --sampler`);
-  return [[chosen, "steps", flags.given("steps") === undefined ? SAMPLER_STEPS : flags.number("steps")]];
+  if (chosen === undefined) {
+    if (steps !== undefined) throw new InputError(`--steps ${steps}: want --sampler with it`);
+    return objectiveOf(settings).grids.map(({ sampler, flag }) => [sampler, flag, flags.number(flag)]);
+  }
+  refuseGiven(flags, ["ddim-steps", "ancestral-steps"], "want --steps with --sampler");
+  return [[chosen, "steps", Number(steps ?? SAMPLER_STEPS)]];
+}
+
+/** What draws in few steps. @throws InputError for a solver, and steps that the network was not distilled for */
+function fewFrom(flags: FlagValues, { objective = "noise", student }: Settings, asked: string | undefined): Drawer {
+  refuseGiven(flags, ["sampler", "ddim-steps", "ancestral-steps"], `want --steps alone with a network of ${objective}`);
+  const steps = Number(asked ?? student?.steps ?? 1);
+  if (student && steps !== student.steps)
+    throw new InputError(`--steps ${steps}: want ${student.steps}, which the network was distilled for`);
+  return [objective, "steps", steps];
+}
+
+function refuseGiven(flags: FlagValues, names: readonly FlagName[], wanted: string): void {
+  for (const name of names)
+    if (flags.given(name) !== undefined) throw new InputError(`--${name} ${flags.given(name)}: ${wanted}`);
 }
 
 /** The labels to draw. @throws InputError when the network knows no such labels, or --guidance has nothing to go towards */

@@ -18,7 +18,7 @@ import { checkHeaderLength, withCheckpointFile } from "./checkpointFile.ts";
 import { type CheckpointHeader, parseHeader, wrong } from "./checkpointHeader.ts";
 import { checkShapes } from "./stateShapes.ts";
 
-/** Named groups of tensors: "model", "ema", "optimizer", and "powerEma" in a run that keeps power-function averages. */
+/** Named groups of tensors: "model", "ema", "optimizer", "powerEma" in a run that keeps power-function averages, and "teacher" in a student's. */
 export type CheckpointTensors = Readonly<Record<string, ReadonlyMap<string, Tensor>>>;
 
 /** What a checkpoint is read for: drawing and new runs need averaged weights, going on all of it. */
@@ -33,9 +33,10 @@ const GROUPS: Readonly<Record<Purpose, readonly string[]>> = {
 };
 
 /** Those that settings ask for besides. */
-function groupsFor(purpose: Purpose, { powerEma }: CheckpointHeader["settings"]): readonly string[] {
-  const hasMore = powerEma && (purpose === "resume" || purpose === "drawPostHoc");
-  return hasMore ? [...GROUPS[purpose], "powerEma"] : GROUPS[purpose];
+function groupsFor(purpose: Purpose, { powerEma, student }: CheckpointHeader["settings"]): readonly string[] {
+  const isPostHoc = powerEma && (purpose === "resume" || purpose === "drawPostHoc");
+  const isTaught = student && purpose === "resume";
+  return [...GROUPS[purpose], ...(isPostHoc ? ["powerEma"] : []), ...(isTaught ? ["teacher"] : [])];
 }
 
 const FLOATS: readonly string[] = ["F32", "F16", "BF16"];

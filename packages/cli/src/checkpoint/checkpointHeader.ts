@@ -4,8 +4,9 @@ import type { SinusoidOptions, UnetConfig } from "@pkg/nn";
 import type { RandomState } from "@pkg/tensor";
 import * as v from "valibot";
 import { InputError } from "../inputError.ts";
+import { mostStudentSteps } from "../settings/fewStepObjectives.ts";
 import { FLAGS, type FlagName } from "../settings/flags.ts";
-import { OBJECTIVE_NAMES } from "../settings/objectives.ts";
+import { OBJECTIVE_NAMES, objectiveOf } from "../settings/objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "../settings/optimizers.ts";
 import type { Settings } from "../settings/settings.ts";
 
@@ -86,6 +87,12 @@ const HEADER = v.strictObject({
   format: v.literal(1, "1"),
   settings: v.strictObject({
     objective: v.exactOptional(v.picklist(OBJECTIVE_NAMES, OBJECTIVE_NAMES.join(" or "))),
+    student: v.exactOptional(
+      v.strictObject({
+        steps: count,
+        teacher: v.picklist(["noise", "velocity", "data"], "noise, velocity or data"),
+      }),
+    ),
     model: MODEL,
     schedule: v.picklist(FLAGS.schedule.choices, FLAGS.schedule.choices.join(" or ")),
     diffusionSteps: asFlag("diffusion-steps"),
@@ -131,6 +138,7 @@ export function parseHeader(path: string, text: string): CheckpointHeader {
   const result = v.safeParse(HEADER, header, { abortEarly: true });
   if (result.success) {
     checkLabels(path, result.output);
+    checkObjective(path, result.output);
     return result.output;
   }
   const [issue] = result.issues;
@@ -147,6 +155,18 @@ function checkLabels(path: string, { settings: { model, labelDropout } }: Checkp
     const wanted = model.classes === undefined ? "none in a network without classes" : "one in a network with classes";
     throw wrong(path, "settings.labelDropout", labelDropout, wanted);
   }
+}
+
+/** @throws InputError for a student without progressive distillation, that without a student, and a network that is told other numbers */
+function checkObjective(path: string, { settings }: CheckpointHeader): void {
+  const { objective = "noise", student, model, diffusionSteps } = settings;
+  if ((objective === "progressive") !== (student !== undefined))
+    throw wrong(path, "settings.student", student, student ? `none with ${objective}` : "one with progressive");
+  const most = mostStudentSteps(diffusionSteps);
+  if (student && student.steps > most) throw wrong(path, "settings.student.steps", student.steps, `at most ${most}`);
+  const [known, told] = [model, objectiveOf(settings).network].map(({ numbers = {} }) => Object.keys(numbers));
+  if (`${known}` !== `${told}`)
+    throw wrong(path, "settings.model.numbers", model.numbers, `${told.join(", ") || "none"} with ${objective}`);
 }
 
 function wantedBy({ type, expected, message }: v.BaseIssue<unknown>): string {

@@ -83,6 +83,8 @@ function compareConfig(path: string, config: UnetConfig, shapes: Shapes): void {
     config.scaleShift ?? false,
     last("down.0.stages.0.block.time.weight") > last("down.0.stages.0.block.conv1.weight"),
   );
+  const numbers = [...shapes.keys()].flatMap((name) => /^numbers\.(.*)\.first\.weight$/.exec(name)?.[1] ?? []);
+  compare("numbers", Object.keys(config.numbers ?? {}).sort(), numbers.sort());
   // Shapes do not show these, but each divides a number of channels.
   for (const field of ["heads", "groups"] as const) {
     if ((config[field] ?? 1) > width)

@@ -48,6 +48,11 @@ export const FLAGS = {
     default: "noise",
     choices: OBJECTIVE_NAMES,
   },
+  "student-steps": {
+    help: "with --objective progressive: the steps to draw in; by default half of those of a progressive teacher, else 8",
+    range: COUNT,
+    integer: true,
+  },
   "ema-sigma-rel": {
     help: "keep power-function averages of these lengths (0.05,0.1 is usual), of which sample makes others; by default none",
     range: [0.005, 0.288],
@@ -109,7 +114,7 @@ export const FLAGS = {
 
 /** --steps of `sample`, which trains nothing. */
 export const SAMPLER_STEPS: Flag = {
-  help: "with --sampler: its steps, at most those of the noise schedule if there is one; by default 25",
+  help: "with --sampler: its steps, at most those of the noise schedule if there is one; by default 25. Of a network that draws in few: its steps; by default 1, or as it was distilled for",
   range: COUNT,
   integer: true,
 };

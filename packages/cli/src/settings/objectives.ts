@@ -13,6 +13,8 @@ import {
 } from "@pkg/diffusion";
 import type { Labels, UnetConfig } from "@pkg/nn";
 import type { RandomStream, Tensor } from "@pkg/tensor";
+import { FEW_STEP_OBJECTIVES } from "./fewStepObjectives.ts";
+import type { Student } from "./settings.ts";
 
 /** What a step of training gets besides the model. */
 export interface LossCall {
@@ -21,6 +23,20 @@ export interface LossCall {
   readonly rng: RandomStream;
   readonly schedule: Schedule;
   readonly labels?: Labels;
+  /** Updates done. */
+  readonly step: number;
+  /** What a student learns from, and in how many steps it is to draw. */
+  readonly student?: {
+    readonly teacher: Model;
+    readonly prediction: Student["teacher"];
+    readonly steps: number;
+  };
+}
+
+/** What a sampler of few steps is made of. */
+export interface FewCall {
+  readonly steps: number;
+  readonly schedule: Schedule;
 }
 
 /** A grid that start and sample draw without --sampler, and the flag of its steps. */
@@ -39,8 +55,12 @@ export interface Objective {
   readonly hasSchedule: boolean;
   readonly grids: readonly Grid[];
   loss(model: Model, call: LossCall): Tensor;
-  /** The sampler of a name. @throws Error for one that does not go with the objective */
-  sampler(name: string, steps: number, schedule: Schedule): Sampler;
+  /** The sampler of a name; there where solvers can draw. @throws Error for one that does not go with the objective */
+  sampler?(name: string, steps: number, schedule: Schedule): Sampler;
+  /** The one sampler of a network that draws in few steps, instead. */
+  few?(call: FewCall): Sampler;
+  /** The network as that sampler calls it. Default: as it is. */
+  drawn?(network: Model): Model;
 }
 
 /** By the names of --objective. A run whose settings name none has the first. */
@@ -59,6 +79,7 @@ export const OBJECTIVES = {
     loss: (model, { x0, rng, labels }) => flowMatching(model, x0, rng, { labels }),
     sampler: (name, steps) => onAnyPath(name)(flowPath({ steps, clip: true })),
   },
+  ...FEW_STEP_OBJECTIVES,
 } satisfies Readonly<Record<string, Objective>>;
 
 export type ObjectiveName = keyof typeof OBJECTIVES;

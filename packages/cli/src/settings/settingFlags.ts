@@ -2,10 +2,11 @@
 
 import { MNIST_LABELS } from "../images/mnist.ts";
 import { InputError } from "../inputError.ts";
+import { mostStudentSteps } from "./fewStepObjectives.ts";
 import { FLAGS, type FlagName, type FlagValues } from "./flags.ts";
 import { type ObjectiveName, objectiveOf } from "./objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "./optimizers.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings, Student } from "./settings.ts";
 
 type Known = (settings: Settings) => unknown;
 
@@ -25,6 +26,7 @@ const COURSE: Partial<Record<FlagName, Known>> = {
   schedule: ({ schedule }) => schedule,
   "diffusion-steps": ({ diffusionSteps }) => diffusionSteps,
   seed: ({ seed }) => seed,
+  "student-steps": ({ student }) => student?.steps ?? "none",
   optimizer: ({ optimizer = OPTIMIZER_NAMES[0] }) => optimizer,
   "ema-sigma-rel": ({ powerEma }) => powerEma?.sigmaRels.join(",") ?? "",
   "ema-every": ({ powerEma }) => powerEma?.every ?? "",
@@ -64,6 +66,8 @@ export function settingsFrom(flags: FlagValues): Settings {
   const dropout = flags.given("label-dropout");
   if (dropout !== undefined && !isLabelled) throw new InputError(`--label-dropout ${dropout}: want --labels with it`);
   const objective = objectiveName(flags);
+  if (objective === "progressive") throw new InputError("--objective progressive: want --from with it, its teacher");
+  refuseStudentSteps(flags, objective);
   return {
     ...(objective !== "noise" && { objective }), // so that what was there before has the bytes that it had
     model: {
@@ -105,7 +109,9 @@ export function resumedSettings(settings: Settings, path: string, flags: FlagVal
  * @throws InputError naming a flag that asks for another network
  */
 export function settingsFromWeights(settings: Settings, path: string, flags: FlagValues): Settings {
-  refuseOther(NETWORK, settings, path, flags, "--from");
+  const { objective: _, ...network } = NETWORK;
+  const isStudent = (flags.given("objective") ?? settings.objective) === "progressive";
+  refuseOther(isStudent ? network : NETWORK, settings, path, flags, "--from");
   const isLabelled = settings.model.classes !== undefined;
   const dropout = flags.given("label-dropout");
   if (dropout !== undefined && !isLabelled)
@@ -113,7 +119,9 @@ export function settingsFromWeights(settings: Settings, path: string, flags: Fla
   checkSchedule(flags, settings);
   return {
     ...trainingSettings(flags),
-    ...(settings.objective && { objective: settings.objective }),
+    ...(isStudent
+      ? { objective: "progressive", student: studentFrom(settings, path, flags) }
+      : ownObjective(settings, flags)),
     model: settings.model,
     schedule: flags.given("schedule") === undefined ? settings.schedule : scheduleName(flags),
     diffusionSteps:
@@ -139,7 +147,9 @@ export function changeableOf(settings: Settings): Record<string, number> {
   );
 }
 
-function trainingSettings(flags: FlagValues): Omit<Settings, "model" | "objective" | "schedule" | "diffusionSteps"> {
+function trainingSettings(
+  flags: FlagValues,
+): Omit<Settings, "model" | "objective" | "student" | "schedule" | "diffusionSteps"> {
   return {
     batch: flags.number("batch"),
     lr: flags.number("lr"),
@@ -186,6 +196,43 @@ function objectiveName(flags: FlagValues): ObjectiveName {
   const objective = flags.word("objective") as ObjectiveName; // one of its choices
   checkSchedule(flags, { objective });
   return objective;
+}
+
+function refuseStudentSteps(flags: FlagValues, objective: string): void {
+  const given = flags.given("student-steps");
+  if (given !== undefined && objective !== "progressive")
+    throw new InputError(`--student-steps ${given}: want --objective progressive with it`);
+}
+
+function ownObjective({ objective }: Settings, flags: FlagValues): Pick<Settings, "objective"> {
+  refuseStudentSteps(flags, objective ?? "noise");
+  return objective ? { objective } : {};
+}
+
+/** The steps of a student whose teacher was not distilled itself. */
+const FIRST_STUDENT = 8;
+
+/** @throws InputError for a teacher that is no diffusion model or student, is asked to be of another schedule, or has other steps */
+function studentFrom(settings: Settings, path: string, flags: FlagValues): Student {
+  const { objective = "noise", student: before, diffusionSteps } = settings;
+  if (!before && objective !== "noise" && objective !== "velocity" && objective !== "data")
+    throw new InputError(
+      `--objective progressive: ${path} was made with ${objective}, want noise, velocity, data or progressive`,
+    );
+  for (const [name, known] of Object.entries({ schedule: settings.schedule, "diffusion-steps": diffusionSteps })) {
+    const given = flags.given(name as "schedule" | "diffusion-steps");
+    if (given !== undefined && given !== `${known}`)
+      throw new InputError(`--${name} ${given}: the teacher ${path} was made with ${known}, want that or nothing`);
+  }
+  if (before && before.steps % 2 !== 0)
+    throw new InputError(`--objective progressive: ${path} draws in ${before.steps}, want a teacher of even steps`);
+  const most = mostStudentSteps(diffusionSteps);
+  const half = before ? before.steps / 2 : Math.min(FIRST_STUDENT, most);
+  const steps = flags.given("student-steps") === undefined ? half : flags.number("student-steps");
+  if (before && steps !== half)
+    throw new InputError(`--student-steps ${steps}: ${path} draws in ${before.steps}, want half of that, ${half}`);
+  if (steps > most) throw new InputError(`--student-steps ${steps}: want at most ${most} of ${diffusionSteps} steps`);
+  return { steps, teacher: before ? "velocity" : (objective as Student["teacher"]) }; // as was just checked
 }
 
 function checkSchedule(flags: FlagValues, settings: Pick<Settings, "objective">): void {

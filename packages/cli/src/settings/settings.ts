@@ -5,9 +5,19 @@ import type { UnetConfig } from "@pkg/nn";
 import type { ObjectiveName } from "./objectives.ts";
 import type { DecayName, OptimizerName } from "./optimizers.ts";
 
+/** A student of progressive distillation. */
+export interface Student {
+  /** Its steps of DDIM; its teacher takes twice as many. */
+  readonly steps: number;
+  /** What its teacher predicts. */
+  readonly teacher: "noise" | "velocity" | "data";
+}
+
 export interface Settings {
   /** What the network learns. Default: the noise, as runs did before there was a choice. */
   readonly objective?: ObjectiveName;
+  /** There where the objective is "progressive". */
+  readonly student?: Student;
   readonly model: UnetConfig;
   readonly schedule: "linear" | "cosine";
   /** T. */

@@ -35,6 +35,8 @@ export interface Run {
   readonly backend: Backend;
   readonly model: Unet;
   readonly average: Ema;
+  /** The network that a student learns from, whose weights stay. */
+  readonly teacher?: Unet;
   /** Those of the lengths in `settings.powerEma`. */
   readonly powerAverages: readonly Ema[];
   readonly optimizer: Optimizer;
@@ -54,14 +56,18 @@ export function newRun(settings: Settings, image: Run["image"], backend: Backend
   const optimizer = optimizerFor(settings, parameters(model), { lr: rateOf(settings), clipNorm });
   const objective = objectiveOf(settings);
   const schedule = readingInput(() => scheduleOf(settings));
+  const teacher = settings.student && unet(settings.model, { backend, rng: null });
+  const student = settings.student &&
+    teacher && { teacher, prediction: settings.student.teacher, steps: settings.student.steps };
   const rng = root.split("noise");
   const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {
-    const call = { x0, rng, schedule, ...(labelDropout !== undefined && { labels }) };
+    const conditioning = labelDropout === undefined ? {} : { labels };
+    const call = { x0, rng, schedule, step: optimizer.steps, student, ...conditioning };
     const loss = optimizer.minimize(() => objective.loss(model, call));
     for (const each of [average, ...powerAverages]) each.update();
     return loss;
   });
-  return { settings, image, backend, model, average, powerAverages, optimizer, rng, update };
+  return { settings, image, backend, model, average, teacher, powerAverages, optimizer, rng, update };
 }
 
 /** A run as a checkpoint left it, with settings that may differ where that changes neither network nor data. */
@@ -80,12 +86,13 @@ export function restoreRun(
       average.load(new Map(own.map(([name, value]) => [name.slice(`${k}.`.length), value])), header.step);
     }
     run.optimizer.load(tensors("optimizer", backend), header.step);
+    if (run.teacher) loadStateDict(run.teacher, tensors("teacher", backend));
   });
   run.rng.restore(header.rng);
   return run;
 }
 
-/** A new run that begins with the averaged weights of a checkpoint. */
+/** A new run that begins with the averaged weights of a checkpoint, which are its teacher's too where it is a student. */
 export function runFromWeights(
   { tensors }: Checkpoint,
   settings: Settings,
@@ -97,18 +104,20 @@ export function runFromWeights(
     const weights = tensors("ema", backend);
     loadStateDict(run.model, weights);
     run.average.load(weights, 0);
+    if (run.teacher) loadStateDict(run.teacher, weights);
   });
   return run;
 }
 
 /** Writes a run's checkpoint. @throws as `saveCheckpoint` does */
 export async function saveRun(path: string, run: Run): Promise<void> {
-  const { settings, image, optimizer, model, average, powerAverages, rng } = run;
+  const { settings, image, optimizer, model, average, teacher, powerAverages, rng } = run;
   const header = { format: 1, settings, image, step: optimizer.steps, rng: rng.state() } as const;
   await saveCheckpoint(path, header, {
     model: stateDict(model),
     ema: average.state(),
     optimizer: optimizer.state(),
+    ...(teacher && { teacher: stateDict(teacher) }),
     ...(powerAverages.length > 0 && { powerEma: powerStateOf(run) }),
   });
 }

@@ -8,6 +8,7 @@ import { guidance } from "./guidance.ts";
 import { langevin } from "./langevin.ts";
 import { lowDensity } from "./lowDensity.ts";
 import { noiseIsScore } from "./noiseIsScore.ts";
+import { oneStep } from "./oneStep.ts";
 import { parameterization } from "./parameterization.ts";
 import { traceCost } from "./traceCost.ts";
 
@@ -21,4 +22,5 @@ export const experiments: readonly Experiment[] = [
   annealing,
   noiseIsScore,
   guidance,
+  oneStep,
 ];

@@ -3,6 +3,11 @@
  * @module \@pkg/diffusion
  */
 
+export { absorbing, type Corruption, corrupt, uniformCorruption } from "./discrete/corruption.ts";
+export { cosineKeeping, type Keeping, linearKeeping } from "./discrete/keeping.ts";
+export { drawTokens, sampleTokens, type TokenOptions, type TokenState, unmaskTokens } from "./discrete/sampleTokens.ts";
+export { d3pmLoss, maskedLoss, tokenKl } from "./discrete/tokenLoss.ts";
+export { tokenPosterior, tokenProbabilities } from "./discrete/tokenPosterior.ts";
 export { ddimInversion } from "./editing/ddimInversion.ts";
 export { type InpaintOptions, inpaint } from "./editing/inpaint.ts";
 export { slerp } from "./editing/slerp.ts";

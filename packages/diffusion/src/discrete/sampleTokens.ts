@@ -28,7 +28,7 @@ export interface TokenState {
  * @param model from noised values and times [batch] in (0, 1] to logits [..., vocabulary]
  * @param shape [batch, places, ...]
  * @param rng draws the start, unless noise masks, and each step
- * @param backend where to draw
+ * @param options with the `backend` to draw on
  * @throws Error for steps that are no positive integer
  * @example
  * ```ts

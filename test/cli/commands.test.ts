@@ -312,8 +312,8 @@ test("mistakes get one line and exit code 2, before anything is written", async 
       ["start", ...SMALL, "--labels", "--label", "3,10"],
       /--label 3,10: want integers separated by commas, each in \[0, 9\]/,
     ],
-    [["fly"], /fly: want one of start, train, sample, export/],
-    [[], /no command: want one of start, train, sample, export/],
+    [["fly"], /fly: want one of start, train, sample, fid, export/],
+    [[], /no command: want one of start, train, sample, fid, export/],
   ];
   for (const [flags, wanted] of cases) {
     const { code, error } = await tweedie(...flags, ...(flags.length > 0 && flags[0] !== "fly" ? ["--out", out] : []));

@@ -145,7 +145,7 @@ test("a command's name that is none is one line", async () => {
     const { code, error } = await answered(() => answerOneOf(programs, words));
     expect([code, error]).toEqual([
       2,
-      `error: ${words[0] ?? "no command"}: want one of start, train, sample, export (--help explains)\n`,
+      `error: ${words[0] ?? "no command"}: want one of start, train, sample, fid, export (--help explains)\n`,
     ]);
   }
   const { code, out } = await answered(() => answerOneOf(programs, ["--help"]));

@@ -7,9 +7,11 @@ import { parameterCount } from "@pkg/nn";
 import type { Backend } from "@pkg/tensor";
 import { type Checkpoint, exportWeights, isExport, loadCheckpoint } from "./checkpoint/checkpoint.ts";
 import { postHocState } from "./checkpoint/snapshots.ts";
+import { sayFid } from "./fid/fid.ts";
 import { checkpointIn, makeDirectory } from "./files/outDirectory.ts";
 import { isRegularFile } from "./files/regularFile.ts";
 import { averagedModel, samplerOf } from "./images/drawImages.ts";
+import { mnistFrom } from "./images/mnistFrom.ts";
 import { type GridRequest, writeGrid } from "./images/sampleGrid.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
@@ -108,6 +110,24 @@ export async function sampleOnly(flags: FlagValues): Promise<number> {
   return isStopped ? exitCodeOf(signal) : 0;
 }
 
+/** The steps of a solver in `fid` without --steps. */
+const FID_STEPS = "50";
+
+/** Says how far images from a checkpoint are from the test images. Returns the exit code. */
+export async function fidOnly(flags: FlagValues): Promise<number> {
+  const signal = stopSignal();
+  const path = checkpointFrom(flags);
+  const checkpoint = loadCheckpoint(path, "draw");
+  const { settings } = checkpoint.header;
+  const { few } = objectiveOf(settings);
+  const asked = few
+    ? { steps: flags.given("steps") }
+    : { sampler: flags.given("sampler") ?? "ddim", steps: flags.given("steps") ?? FID_STEPS };
+  const [request] = gridRequests(flags, settings, asked);
+  const images = mnistFrom(flags);
+  return (await sayFid(checkpoint, request, images, await openBackend(flags), signal)) ? exitCodeOf(signal) : 0;
+}
+
 /** Writes the averaged weights of a checkpoint alone. Returns the exit code. */
 export async function exportOnly(flags: FlagValues): Promise<number> {
   const from = checkpointFrom(flags);
@@ -169,11 +189,13 @@ async function writeGrids(
 interface Asked {
   /** How the files' names begin. */
   readonly prefix?: string;
+  /** The solver. Default: what --sampler says. */
+  readonly sampler?: string;
   /** The steps that the command line asks of its sampler, as typed. */
   readonly steps?: string;
 }
 
-function gridRequests(flags: FlagValues, settings: Settings, { prefix = "", steps: asked }: Asked = {}): GridRequest[] {
+function gridRequests(flags: FlagValues, settings: Settings, asked: Asked = {}): GridRequest[] {
   const labels = labelsFrom(flags, settings);
   const { few, hasSchedule } = objectiveOf(settings);
   const most = hasSchedule ? settings.diffusionSteps : Number.POSITIVE_INFINITY;
@@ -197,7 +219,7 @@ function gridRequests(flags: FlagValues, settings: Settings, { prefix = "", step
         seed: flags.given("seed") ? flags.number("seed") : settings.seed,
         labels,
         guidance: flags.number("guidance"),
-        path: join(flags.word("out"), `${prefix}samples-${sampler}.png`),
+        path: join(flags.word("out"), `${asked.prefix ?? ""}samples-${sampler}.png`),
       },
     ];
   });
@@ -207,8 +229,8 @@ function gridRequests(flags: FlagValues, settings: Settings, { prefix = "", step
 type Drawer = [sampler: string, flag: FlagName, steps: number];
 
 /** The solvers to draw by. @throws InputError for flags that exclude each other */
-function samplersFrom(flags: FlagValues, settings: Settings, steps: string | undefined): Drawer[] {
-  const chosen = flags.given("sampler");
+function samplersFrom(flags: FlagValues, settings: Settings, asked: Asked): Drawer[] {
+  const { steps, sampler: chosen = flags.given("sampler") } = asked;
   if (chosen === undefined) {
     if (steps !== undefined) throw new InputError(`--steps ${steps}: want --sampler with it`);
     return objectiveOf(settings).grids.map(({ sampler, flag }) => [sampler, flag, flags.number(flag)]);
@@ -218,9 +240,9 @@ function samplersFrom(flags: FlagValues, settings: Settings, steps: string | und
 }
 
 /** What draws in few steps. @throws InputError for a solver, and steps that the network was not distilled for */
-function fewFrom(flags: FlagValues, { objective = "noise", student }: Settings, asked: string | undefined): Drawer {
+function fewFrom(flags: FlagValues, { objective = "noise", student }: Settings, asked: Asked): Drawer {
   refuseGiven(flags, ["sampler", "ddim-steps", "ancestral-steps"], `want --steps alone with a network of ${objective}`);
-  const steps = Number(asked ?? student?.steps ?? 1);
+  const steps = Number(asked.steps ?? student?.steps ?? 1);
   if (student && steps !== student.steps)
     throw new InputError(`--steps ${steps}: want ${student.steps}, which the network was distilled for`);
   return [objective, "steps", steps];

@@ -1,7 +1,7 @@
-// The commands start, train, sample and export as data; what they do stands in commands.ts.
+// The commands start, train, sample, fid and export as data; what they do stands in commands.ts.
 
 import { answerOneOf, type Command, type FlagTable, runAsProgram } from "@pkg/command";
-import { exportOnly, SAMPLE_FLAGS, sampleOnly, start, TRAIN_FLAGS, trainOnly } from "./commands.ts";
+import { exportOnly, fidOnly, SAMPLE_FLAGS, sampleOnly, start, TRAIN_FLAGS, trainOnly } from "./commands.ts";
 import { FLAGS, type FlagName, POST_HOC_LENGTH, SAMPLER_STEPS } from "./settings/flags.ts";
 
 const STOPPING = `Ctrl-C, SIGTERM and a closed terminal end it after the present step, with what was trained saved; a second Ctrl-C at once.
@@ -27,6 +27,23 @@ export const COMMANDS: readonly Command<FlagName>[] = [
       "ema-sigma-rel": POST_HOC_LENGTH,
     },
     run: sampleOnly,
+  },
+  {
+    name: "fid",
+    about:
+      "Prints the Fréchet distance of images drawn from a checkpoint to test images, in a small classifier's features.",
+    flags: {
+      ...tableOf(["checkpoint", "out", "backend", "seed", "data", "label", "guidance", "sampler"]),
+      count: { ...FLAGS.count, help: "images to draw; figures of other counts are no comparison", default: 2000 },
+      steps: {
+        ...SAMPLER_STEPS,
+        help: "steps of the sampler; by default 50 of DDIM, or as few as the network draws in",
+      },
+    },
+    notes:
+      "The classifier is trained first, from one seed: the same data give the same features. A line of training images says what the least is.",
+    onlyPrints: () => true,
+    run: fidOnly,
   },
   {
     name: "export",

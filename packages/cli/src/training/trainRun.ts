@@ -7,7 +7,8 @@ import { checkpointIn, logIn, makeDirectory, moveRunAside } from "../files/outDi
 import { lockRun } from "../files/runLock.ts";
 import { readRunLog } from "../files/runLog.ts";
 import type { TrainFiles } from "../files/saving.ts";
-import { bundledMnist, type LabelledImages, loadMnist } from "../images/mnist.ts";
+import type { LabelledImages } from "../images/mnist.ts";
+import { mnistFrom } from "../images/mnistFrom.ts";
 import { InputError, readingInput } from "../inputError.ts";
 import { openBackend } from "../openBackend.ts";
 import { say } from "../say.ts";
@@ -34,7 +35,7 @@ export async function trainRun(flags: FlagValues, signal: AbortSignal, around: A
   // Whatever can be refused before the folder is made is; a checkpoint in it is read when no other run can change it.
   if (flags.isOn("resume")) requireResumable(checkpoint);
   const early = flags.isOn("resume") ? undefined : beginningFrom(flags, checkpoint);
-  const images = readingInput(() => (flags.given("data") ? loadMnist(flags.word("data")) : bundledMnist())).train;
+  const images = mnistFrom(flags).train;
   makeDirectory(out);
   const lock = await lockRun(out);
   try {

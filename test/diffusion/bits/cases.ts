@@ -3,6 +3,7 @@ import { byTime } from "./conversions.ts";
 import type { BitCases } from "./digest.ts";
 import { draws } from "./draws.ts";
 import { editing } from "./editing.ts";
+import { fewSteps } from "./fewSteps.ts";
 import { likelihoods } from "./likelihoods.ts";
 import { losses } from "./losses.ts";
 import { samples } from "./samples.ts";
@@ -20,6 +21,7 @@ export const rooms: Readonly<Record<string, BitCases>> = {
   editing,
   likelihoods,
   training,
+  "few steps": fewSteps,
 };
 
 /** Digests by room, case, backend and part. */

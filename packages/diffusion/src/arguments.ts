@@ -91,6 +91,8 @@ const KINDS = {
   sampler: NAMED.sampler,
   predictor: NAMED.sampler,
   model: NAMED.model,
+  strong: NAMED.model,
+  weak: NAMED.model,
   denoiser: NAMED.model,
   network: NAMED.model,
   sde: NAMED.SDE,
@@ -143,6 +145,7 @@ const KINDS = {
   keeps: NUMBERS,
   interpolant: INTERPOLANT,
   law: { is: methods("draw", "density"), wanted: "a law of times, such as uniformLaw()" },
+  solver: { is: (value) => typeof value === "function", wanted: "a solver: a function of a path, such as heun" },
   options: OPTIONS,
   known: OPTIONS,
   probes: {

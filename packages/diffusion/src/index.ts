@@ -31,15 +31,7 @@ export {
 export { type BetaEnds, type Sde, subVpSde, veSde, vpSde } from "./forward/sde.ts";
 export { type SdePath, type SdePathOptions, type SdeSpacing, sdePath } from "./forward/sdePath.ts";
 export { sigmaPath } from "./forward/sigmaPath.ts";
-export {
-  type ClassifierGuidanceOptions,
-  classifierGuidance,
-  classifierShift,
-  type LogProbability,
-} from "./guidance/classifier.ts";
-export { type ClassifierFreeOptions, classifierFree, type GuidanceStrength } from "./guidance/classifierFree.ts";
-export { dropLabels } from "./guidance/dropLabels.ts";
-export { dynamicThreshold } from "./guidance/dynamicThreshold.ts";
+export * from "./guidance/index.ts";
 export { bitsPerDim, boundTerms, priorTerm, type ReverseProcess } from "./likelihood/bound.ts";
 export { type Decoder, type DiscretisedOptions, discretisedDecoder, gaussianDecoder } from "./likelihood/decoder.ts";
 export {

@@ -1,11 +1,11 @@
 // Classifier-free guidance: one network, asked with the label and without it, and taken further along the difference.
 
-import { checkLabels, checkTimes, type Labels, type Times } from "@pkg/nn";
-import { concat, full, Tensor, tidy, weightedSum } from "@pkg/tensor";
+import type { Times } from "@pkg/nn";
+import { concat, Tensor, tidy, weightedSum } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { Model } from "../model/model.ts";
 import { asColumn, perSample } from "../objective/perSample.ts";
-import { predictedPart } from "./predictedPart.ts";
+import { bothBranches, labelsOf, nullLabels } from "./branches.ts";
 
 /** How far to go along the difference that the label makes, in one of two conventions: scale = 1 + weight. */
 export type GuidanceStrength =
@@ -72,30 +72,20 @@ export function classifierFree(model: Model, options: ClassifierFreeOptions): Mo
   const guided: Model & { readonly model: Model } = {
     model, // a field, so that its parameters are found
     forward(x, times, conditioning = {}) {
-      const { labels } = conditioning;
-      if (!labels) throw new Error("classifierFree: no labels in the call, want one per sample");
-      checkLabels("classifierFree", labels, x);
-      checkTimes("classifierFree", times, x);
+      const labels = labelsOf("classifierFree", x, times, conditioning);
       // Times of a list decide here what is computed, where there is an interval; those of a tensor decide on the device.
       const isInside =
         times instanceof Tensor || !interval ? [true, ...(interval ? [false] : [])] : times.map(isWithin);
       if (extra === 0 || !isInside.includes(true)) return model.forward(x, times, conditioning);
-      const nobody = nullLabels(x, labels, options.classes);
       if (extra === -1 && !isInside.includes(false))
-        return model.forward(x, times, { ...conditioning, labels: nobody });
-      return tidy(() => {
-        const both = model.forward(concat([x, x]), joined(times, times), {
+        return model.forward(x, times, {
           ...conditioning,
-          labels: joined(labels, nobody),
-          ...(conditioning.numbers && {
-            numbers: Object.fromEntries(
-              Object.entries(conditioning.numbers).map(([name, values]) => [name, joined(values, values)]),
-            ),
-          }),
+          labels: nullLabels("classifierFree", x, labels, options.classes),
         });
-        const [labelled, unlabelled] = both.split(x.shape[0]);
-        const { prediction, raw } = predictedPart(labelled, x);
-        const difference = prediction.sub(predictedPart(unlabelled, x).prediction);
+      return tidy(() => {
+        const both = bothBranches("classifierFree", model, x, times, conditioning, options.classes);
+        const { conditional: prediction, unconditional, raw } = both;
+        const difference = prediction.sub(unconditional);
         const further = isInside.includes(false)
           ? prediction.add(difference.mul(extras(x, times)))
           : weightedSum([prediction, difference], [1, extra]);
@@ -105,25 +95,6 @@ export function classifierFree(model: Model, options: ClassifierFreeOptions): Mo
     },
   };
   return guided;
-}
-
-/** The values of two batches, one after the other. */
-function joined<Value extends number | null>(
-  a: Tensor | readonly Value[],
-  b: Tensor | readonly Value[],
-): Tensor | readonly Value[] {
-  if (a instanceof Tensor && b instanceof Tensor) return concat([a, b]);
-  if (a instanceof Tensor || b instanceof Tensor)
-    throw new Error("classifierFree: a list beside a tensor, want both alike");
-  return [...a, ...b];
-}
-
-/** As many labels that stand for none, in the form of those given. */
-function nullLabels(x: Tensor, labels: Labels, classes: number | undefined): Labels {
-  if (!(labels instanceof Tensor)) return new Array<null>(labels.length).fill(null);
-  if (!(Number.isInteger(classes) && Number(classes) > 0))
-    throw new Error(`classifierFree: labels is a tensor and classes is ${classes}, want their number`);
-  return full(labels.shape, Number(classes), { backend: x.backend, dtype: "int32" });
 }
 
 /** 1 + φ (std(conditional) / std(guided) − 1) of each sample; 1 where the guided one does not vary. */

@@ -13,8 +13,11 @@ export interface AttentionBlock {
   readonly qkv: Linear;
   /** The map W_o, [channels, channels]. */
   readonly out: Linear;
-  /** [batch, height, width, channels] → the same */
-  forward(x: Tensor): Tensor;
+  /**
+   * [batch, height, width, channels] → the same
+   * @param options identity: whether each position sees itself alone, so that the attention gives W_v n. Default false
+   */
+  forward(x: Tensor, options?: { readonly identity?: boolean }): Tensor;
 }
 
 /**
@@ -34,7 +37,7 @@ export function attentionBlock(
     norm: groupNorm(channels, { ...init, groups }),
     qkv: linear(channels, 3 * channels, init),
     out: linear(channels, channels, { ...init, zero: true }),
-    forward(x) {
+    forward(x, { identity = false } = {}) {
       const [batch, height, width] = x.shape;
       const tokens = height * width;
       const perHead = block.qkv
@@ -42,7 +45,7 @@ export function attentionBlock(
         .reshape([batch, tokens, 3, heads, channels / heads])
         .permute([2, 0, 3, 1, 4]); // [3, batch, heads, tokens, channels / heads]
       const [q, k, v] = [0, 1, 2].map((part) => perHead.slice(part));
-      const mixed = q.attention(k, v).permute([0, 2, 1, 3]).reshape([batch, tokens, channels]);
+      const mixed = (identity ? v : q.attention(k, v)).permute([0, 2, 1, 3]).reshape([batch, tokens, channels]);
       return x.add(block.out.forward(mixed).reshape(x.shape));
     },
   };

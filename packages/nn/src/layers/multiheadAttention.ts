@@ -22,6 +22,8 @@ export interface AttentionCall {
   readonly causal?: boolean;
   /** Rotary positions of queries and keys. Default: none. */
   readonly rotary?: RotaryOptions;
+  /** Whether query i sees key i alone, whatever the masks, so that the layer gives W_o v. Default false. */
+  readonly identity?: boolean;
 }
 
 /** W_o · [softmax(q kᵀ / √depth + mask) v of each head], q = W_q x, k = W_k c, v = W_v c (Vaswani et al. 2017, section 3.2). */
@@ -95,6 +97,16 @@ export function multiheadAttention(
       checkTokens("x", x, channels);
       checkTokens("context", context, contextChannels);
       const turned = (y: Tensor) => (places ? rotary(y, places) : y);
+      if (call.identity) {
+        if (context.shape[1] !== x.shape[1])
+          throw wrongArgument(
+            "multiheadAttention",
+            "context",
+            context,
+            `${x.shape[1]} keys, as queries, with identity`,
+          );
+        return layer.out.forward(layer.v.forward(context));
+      }
       const q = perHead(layer.q.forward(x));
       const k = perHead(layer.k.forward(context));
       const v = perHead(layer.v.forward(context));

@@ -1,6 +1,6 @@
 // What a call of a network may carry besides x and time, and how the extra numbers among it are checked and embedded.
 
-import type { RandomStream, Tensor } from "@pkg/tensor";
+import { type RandomStream, type Tensor, wrongArgument } from "@pkg/tensor";
 import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "../layers/sinusoid.ts";
 import { checkTimes, type Labels, type Times } from "./times.ts";
 
@@ -18,12 +18,23 @@ export interface Conditioning {
    * of a schedule say it.
    */
   readonly steps?: number;
+  /**
+   * Whose attention maps are the identity, so that each place sees itself alone: the attention in the middle of the network (of a U-Net its
+   * bottleneck's, of a transformer the middle block's), or all. Default: none. Perturbed-attention guidance asks so.
+   */
+  readonly identityAttention?: "middle" | "all";
   /** Draws dropout masks: given in training, left out in sampling. */
   readonly rng?: RandomStream;
 }
 
 /** The extra numbers that a network is told, by name, and how each is embedded. */
 export type NumberConfig = Readonly<Record<string, SinusoidOptions>>;
+
+/** @throws Error unless identityAttention is one of its words, or none */
+export function checkIdentityAttention(name: string, { identityAttention: of }: Conditioning): void {
+  if (of !== undefined && of !== "middle" && of !== "all")
+    throw wrongArgument(name, "identityAttention", of, "middle or all");
+}
 
 /** Refuses options of extra numbers that are out of range. @throws Error naming the number */
 export function checkNumberConfig(name: string, config: NumberConfig, channels: number): void {

@@ -1,6 +1,6 @@
 // The diffusion transformer with adaptive norms that start at zero (Peebles & Xie 2023) from a configuration.
 
-import { dropout, type RandomStream, region, type Tensor, tidy } from "@pkg/tensor";
+import { dropout, region, type Tensor, tidy } from "@pkg/tensor";
 import { type FeedForward, feedForward, type SwiGlu, swiGlu } from "../layers/feedForward.ts";
 import { type LayerNorm, layerNorm } from "../layers/layerNorm.ts";
 import { type Linear, linear } from "../layers/linear.ts";
@@ -10,7 +10,7 @@ import { sinCosPositions } from "../layers/positions.ts";
 import { expectConfig, expectInit, type InitOptions } from "../module/init.ts";
 import { leavesOf } from "../module/leaves.ts";
 import { edge } from "../module/parameters.ts";
-import type { Conditioning } from "./conditioning.ts";
+import { type Conditioning, checkIdentityAttention } from "./conditioning.ts";
 import {
   checkCounts,
   checkEmbedded,
@@ -139,19 +139,21 @@ function forward(model: Dit, config: DitConfig, x: Tensor, times: Times, conditi
   checkImageCall("dit", config, x, times, labels);
   patchGrid("dit", x.shape[1], x.shape[2], config.patch);
   const told = embedded("dit", model, config, { inputs: timeChannelsOf(config) }, x, times, conditioning);
-  if (rng) return applied(model, config, x, told, rng);
+  checkIdentityAttention("dit", conditioning);
+  if (rng) return applied(model, config, x, told, conditioning);
   // Without dropout the rest follows from the weights: in a captured step it need not run again.
-  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, told] });
-  return region(x.backend, what, () => applied(model, config, x, told));
+  const { identityAttention: settings } = conditioning;
+  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, told], settings });
+  return region(x.backend, what, () => applied(model, config, x, told, conditioning));
 }
 
-/** The network told time and class, [batch, channels]. @param rng draws dropout masks */
+/** The network told time and class, [batch, channels]. */
 function applied(
   model: Dit,
   { patch, channels, positions = "sinCos", dropout: rate = 0 }: DitConfig,
   x: Tensor,
   told: Tensor,
-  rng?: RandomStream,
+  { rng, identityAttention }: Pick<Conditioning, "rng" | "identityAttention">,
 ): Tensor {
   const [, height, width] = x.shape;
   const grid = patchGrid("dit", height, width, patch);
@@ -160,11 +162,13 @@ function applied(
   const kept = (y: Tensor) => (rng && rate > 0 ? dropout(y, rate, rng) : y);
   const patches = model.input.forward(patchify(x, patch));
   let tokens = isRotary ? patches : patches.add(sinCosPositions(...grid, channels, { backend: x.backend }));
-  for (const { norm, attention, feedForward, modulation } of model.blocks) {
+  const middle = model.blocks.length >> 1;
+  for (const [k, { norm, attention, feedForward, modulation }] of model.blocks.entries()) {
+    const identity = identityAttention === "all" || (identityAttention === "middle" && k === middle);
     // A block's intermediate tensors are freed when it ends.
     tokens = tidy(() => {
       const [shift1, scale1, gate1, shift2, scale2, gate2] = modulationsOf(modulation, told);
-      const mixed = attention.forward(modulated(norm.forward(tokens), shift1, scale1), call);
+      const mixed = attention.forward(modulated(norm.forward(tokens), shift1, scale1), { ...call, identity });
       const between = tokens.add(gate1.mul(kept(mixed)));
       return between.add(gate2.mul(kept(feedForward.forward(modulated(norm.forward(between), shift2, scale2)))));
     });

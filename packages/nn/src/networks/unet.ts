@@ -1,6 +1,6 @@
 // The U-Net of DDPM (Ho et al. 2020, appendix B) from a configuration.
 
-import { concat, type RandomStream, region, type Tensor, tidy } from "@pkg/tensor";
+import { concat, region, type Tensor, tidy } from "@pkg/tensor";
 import { type AttentionBlock, attentionBlock } from "../layers/attention.ts";
 import { type Conv2d, conv2d } from "../layers/conv.ts";
 import { type GroupNorm, groupNorm } from "../layers/norm.ts";
@@ -8,7 +8,7 @@ import { type ResidualBlock, residualBlock } from "../layers/residual.ts";
 import { expectConfig, expectInit, type InitOptions } from "../module/init.ts";
 import { leavesOf } from "../module/leaves.ts";
 import { edge } from "../module/parameters.ts";
-import type { Conditioning } from "./conditioning.ts";
+import { type Conditioning, checkIdentityAttention } from "./conditioning.ts";
 import {
   checkCounts,
   checkEmbedded,
@@ -171,19 +171,26 @@ function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, condi
   const { labels, rng } = conditioning;
   checkImageCall("unet", config, x, times, labels);
   const told = embedded("unet", model, config, { inputs: config.channels }, x, times, conditioning);
-  if (rng) return applied(model, x, told, rng);
+  checkIdentityAttention("unet", conditioning);
+  if (rng) return applied(model, x, told, conditioning);
   // Without dropout the rest follows from the weights: in a captured step it need not run again.
-  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, told] });
-  return region(x.backend, what, () => applied(model, x, told));
+  const { identityAttention: settings } = conditioning;
+  const what = () => ({ key: model, same: leavesOf(model), inputs: [x, told], settings });
+  return region(x.backend, what, () => applied(model, x, told, conditioning));
 }
 
-/** The network told time and class, [batch, embeddingChannels]. @param rng draws dropout masks */
-function applied(model: Unet, x: Tensor, told: Tensor, rng?: RandomStream): Tensor {
+/** The network told time and class, [batch, embeddingChannels]. */
+function applied(
+  model: Unet,
+  x: Tensor,
+  told: Tensor,
+  { rng, identityAttention }: Pick<Conditioning, "rng" | "identityAttention">,
+): Tensor {
   // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
-  const through = (input: Tensor, { block, attention }: UnetStage): Tensor =>
+  const through = (input: Tensor, { block, attention }: UnetStage, identity = identityAttention === "all"): Tensor =>
     tidy(() => {
       const hidden = block.forward(input, told, rng);
-      return attention ? attention.forward(hidden) : hidden;
+      return attention ? attention.forward(hidden, { identity }) : hidden;
     });
 
   let hidden = model.input.forward(x);
@@ -198,7 +205,7 @@ function applied(model: Unet, x: Tensor, told: Tensor, rng?: RandomStream): Tens
       skips.push(hidden);
     }
   }
-  for (const stage of model.middle) hidden = through(hidden, stage);
+  for (const stage of model.middle) hidden = through(hidden, stage, identityAttention !== undefined);
   for (const { stages, resample } of model.up) {
     for (const stage of stages) {
       const skip = skips.pop() ?? hidden;

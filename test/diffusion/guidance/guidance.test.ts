@@ -28,8 +28,8 @@ import {
 import { parameters, unet } from "@pkg/nn";
 import { type Backend, cpu, grad, randomStream, stack, type Tensor, tensor, wasm, webgpu, zeros } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
-import { gpuAvailable } from "../setup/gpu.ts";
-import { listOf } from "../setup/listOf.ts";
+import { gpuAvailable } from "../../setup/gpu.ts";
+import { listOf } from "../../setup/listOf.ts";
 
 const exact = cpu({ precision: "float64" });
 const schedule = linear(1000);

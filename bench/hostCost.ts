@@ -5,8 +5,9 @@ import { adamW, ema, parameters, unet } from "@pkg/nn";
 import { keep, randomStream, tidy, webgpu } from "@pkg/tensor";
 import { sampleSteps } from "../packages/diffusion/src/sampling/sampleStep.ts";
 
-const WARM = 20;
-const SAMPLES = 80;
+/** Before these the engine of JavaScript has not compiled all of a step. */
+const WARM = 200;
+const SAMPLES = 400;
 const MNIST = { inChannels: 1, channels: 32, multipliers: [1, 2, 2], blocks: 1 }; // the U-Net of endToEnd.ts
 const SHAPE = [8, 28, 28, 1]; // that device has 512 MiB; the cost to the host does not depend on the batch
 

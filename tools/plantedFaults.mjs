@@ -186,7 +186,7 @@ export const faults = [
   {
     name: "aliasing: an upload overwrites what is still to be read",
     file: `${source}/backends/webgpu/webgpu.ts`,
-    from: "if (target.usedIn === this.batch) this.flush();",
+    from: "if (buffer.usedIn === this.batch) this.flush();",
     to: "",
     tests: ["tensor/backends/webgpu"],
   },

@@ -126,7 +126,10 @@ export class Regions {
     }
     for (const { tensor } of uses) storages.note(tensor); // the regions around it use them too
     for (const ref of overwritten) storages.overwrite(external[-1 - ref]);
-    for (const { run, attrs: k } of live) following.changes.set(run, { ...run, attrs: attrs[k] });
+    for (const { run, attrs: k } of live) {
+      const { op, inputs, outputs } = run;
+      following.changes.set(run, { op, attrs: attrs[k], inputs, outputs });
+    }
     const { calls } = following.trace;
     for (let k = following.at; k < end.call; k++) {
       const call = calls[k];

@@ -155,23 +155,28 @@ export function sameStrides(a: { readonly strides: Shape }, b: { readonly stride
 export function sameData(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (Array.isArray(a) || ArrayBuffer.isView(a)) {
-    const [from, to] = [a, b] as [ArrayLike<unknown>, ArrayLike<unknown>];
-    if (from.length !== to.length) return false;
-    for (let i = 0; i < from.length; i++) {
-      const [one, other] = [from[i], to[i]];
-      if (!Object.is(one, other) && !sameData(one, other)) return false;
-    }
-    return true;
-  }
-  const [from, to] = [a, b] as Readonly<Record<string, unknown>>[];
+  if (Array.isArray(a) || ArrayBuffer.isView(a)) return sameElements(a as ArrayLike<unknown>, b as ArrayLike<unknown>);
   let names = 0;
-  for (const name in from) {
-    if (!(name in to) || !sameData(from[name], to[name])) return false;
+  for (const name in a) {
+    if (!(name in b)) return false;
+    const one = (a as Readonly<Record<string, unknown>>)[name];
+    const other = (b as Readonly<Record<string, unknown>>)[name];
+    if (!Object.is(one, other) && !sameData(one, other)) return false;
     names++;
   }
-  for (const _ in to) names--;
+  for (const _ in b) names--;
   return names === 0;
+}
+
+function sameElements(a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean {
+  const { length } = a;
+  if (length !== b.length) return false;
+  for (let i = 0; i < length; i++) {
+    const one = a[i];
+    const other = b[i];
+    if (!Object.is(one, other) && !sameData(one, other)) return false;
+  }
+  return true;
 }
 
 /** Whether two calls are the same, but for what may change from step to step, and leave the same progress. */

@@ -133,10 +133,7 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.health.check();
     const target = buffer as GpuBuffer; // a backend sees no buffers but its own
     this.tape?.uploaded(target, dtype, data);
-    if (data.length === 0) return;
-    // Commands that still wait in the encoder may read what this buffer held before it was pooled.
-    if (target.usedIn === this.batch) this.flush();
-    this.write(target, dtype, data);
+    if (data.length > 0) this.writeInOrder(target, dtype, data);
   }
 
   async download(buffer: object, dtype: DType, offset: number, length: number): Promise<NumberArray> {
@@ -233,18 +230,17 @@ class Webgpu implements WebgpuBackend, Tunable {
       counters: this.counts,
       choices: () => this.choices,
       fixedKernelOf: (op, { call }) => this.pipelines.get(op, call, false),
-      prepare: () => {
-        this.health.check();
-        this.flush();
-      },
+      check: () => this.health.check(),
       callsOf: ({ op, outputs, inputs, attrs }) => {
         if (!op) throw new Error("capture: an upload has no calls");
         return this.prepared.get(op, outputs as readonly Operand[], inputs as readonly Operand[], attrs); // reads no buffers
       },
-      write: (buffer, dtype, data) => this.write(buffer, dtype, data),
-      submit: (commands, ops) => {
+      write: (buffer, dtype, data) => this.writeInOrder(buffer, dtype, data),
+      pass: () => this.openPass(),
+      commands: () => this.endPass(),
+      submit: (ops) => {
         for (const op of ops) this.watchdog.note(op);
-        this.submit(commands);
+        this.flush();
       },
     };
   }
@@ -258,14 +254,14 @@ class Webgpu implements WebgpuBackend, Tunable {
     for (const { buffer } of places) buffer.usedIn = this.batch;
     const params = kernel.isDynamic ? { id: 0, buffer: this.uniforms, offset: 0 } : constants;
     const bindGroup = this.bindGroups.get(op, kernel.bindings, params, places);
-    this.pass ??= this.commands().beginComputePass();
-    if (kernel.pipeline !== this.pipeline) this.pass.setPipeline(kernel.pipeline);
+    const pass = this.openPass();
+    if (kernel.pipeline !== this.pipeline) pass.setPipeline(kernel.pipeline);
     this.pipeline = kernel.pipeline;
-    if (kernel.isDynamic) this.pass.setBindGroup(0, bindGroup, [slot]);
-    else this.pass.setBindGroup(0, bindGroup);
+    if (kernel.isDynamic) pass.setBindGroup(0, bindGroup, [slot]);
+    else pass.setBindGroup(0, bindGroup);
     const [x, y] = workgroups;
-    if (y === 1) this.pass.dispatchWorkgroups(x);
-    else this.pass.dispatchWorkgroups(x, y);
+    if (y === 1) pass.dispatchWorkgroups(x);
+    else pass.dispatchWorkgroups(x, y);
     this.counts.dispatches++;
     this.watchdog.note(op);
     if (!this.tape) return;
@@ -285,6 +281,12 @@ class Webgpu implements WebgpuBackend, Tunable {
   private give(buffer: GpuBuffer): void {
     this.tape?.gave(buffer);
     this.pool.give(buffer);
+  }
+
+  private writeInOrder(buffer: GpuBuffer, dtype: DType, data: ArrayLike<number>): void {
+    // Commands that still wait in the encoder may read what this buffer held before it was pooled.
+    if (buffer.usedIn === this.batch) this.flush();
+    this.write(buffer, dtype, data);
   }
 
   private write({ gpu }: GpuBuffer, dtype: DType, data: ArrayLike<number>): void {
@@ -312,6 +314,11 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.constants.write();
     this.device.queue.submit([commands]);
     this.watchdog.handOver();
+  }
+
+  private openPass(): GPUComputePassEncoder {
+    this.pass ??= this.commands().beginComputePass();
+    return this.pass;
   }
 
   private endPass(): GPUCommandEncoder {

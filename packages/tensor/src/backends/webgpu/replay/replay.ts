@@ -21,13 +21,17 @@ export interface Player {
   readonly choices: () => number;
   /** The kernel of a call, with parameters that bind groups find. */
   fixedKernelOf(op: string, call: PreparedCall): Kernel;
-  /** Throws what the device reported, and hands over what is queued. */
-  prepare(): void;
+  /** Throws what the device reported. */
+  check(): void;
   /** The calls of an op on operands. */
   callsOf(run: RecordedRun): Prepared;
   write(buffer: GpuBuffer, dtype: DType, data: ArrayLike<number>): void;
-  /** Hands commands to the device. @param ops the last ops in them */
-  submit(commands: GPUCommandBuffer, ops: readonly string[]): void;
+  /** The pass that is under way. What was queued before is in it. */
+  pass(): GPUComputePassEncoder;
+  /** Ends the pass. */
+  commands(): GPUCommandEncoder;
+  /** Hands what is queued to the device. @param ops the last ops in it */
+  submit(ops: readonly string[]): void;
 }
 
 const SLOT = 256;
@@ -88,7 +92,7 @@ export function recordingOf(
   };
   return {
     replay(call) {
-      player.prepare();
+      player.check();
       if (choices() !== chosen) return false;
       const changes = changesOf(tape, call, player);
       if (!changes) return false;
@@ -168,7 +172,8 @@ function writeChanges(tape: Tape, placed: Placed, changes: readonly Change[], de
         continue;
       }
       const values = run.op?.perStep?.(run.attrs, run.inputs as readonly Operand[], at) ?? {}; // it reads no buffers
-      block.set(call.params, slot);
+      if (placed.calls[dispatch] !== call) block.set(call.params, slot);
+      placed.calls[dispatch] = call;
       for (const field of call.changing) writeField(bytes, slot, field, values[field.name]);
       written.push(slot);
     }
@@ -181,6 +186,7 @@ function writeChanges(tape: Tape, placed: Placed, changes: readonly Change[], de
       continue;
     }
     block.set(recorded, slot);
+    placed.calls[dispatch] = prepared;
     written.push(slot);
   }
   written.sort((a, b) => a - b);
@@ -244,8 +250,7 @@ function queue(
 ): void {
   let from = 0;
   do {
-    const encoder = player.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const pass = player.pass();
     const to = from === 0 ? Math.min(FIRST_BATCH, list.length) : list.length;
     let current: GPUComputePipeline | null = null;
     for (; from < to; from++) {
@@ -261,16 +266,14 @@ function queue(
       if (y === 1) pass.dispatchWorkgroups(x);
       else pass.dispatchWorkgroups(x, y);
     }
-    pass.end();
     if (from === list.length) {
       for (const [k, result] of outputs.entries()) {
         const source = sourceOf(k);
         const { gpu, bytes: size } = result as GpuBuffer; // a backend sees no buffers but its own
-        if (source && size > 0) encoder.copyBufferToBuffer(source.gpu, 0, gpu, 0, size);
+        if (source && size > 0) player.commands().copyBufferToBuffer(source.gpu, 0, gpu, 0, size);
       }
     }
-    const ops = list.slice(Math.max(0, to - NAMED), to).map(({ op }) => op);
-    player.submit(encoder.finish(), ops);
+    player.submit(list.slice(Math.max(0, to - NAMED), to).map(({ op }) => op));
   } while (from < list.length);
 }
 

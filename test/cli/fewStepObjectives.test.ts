@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError, readArguments } from "@pkg/command";
-import { type Backend, cpu, wasm } from "@pkg/tensor";
+import { cpu, wasm } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
 import { loadCheckpoint } from "../../packages/cli/src/checkpoint/checkpoint.ts";
 import { averagedModel, drawImages } from "../../packages/cli/src/images/drawImages.ts";
@@ -64,39 +64,31 @@ const settingsOf = (objective: ObjectiveName): Settings => ({
   model: { ...SMALL.model, ...objectiveOf({ objective }).network },
 });
 
-const BACKENDS: readonly [name: string, open: () => Backend | Promise<Backend>][] = [
-  ["cpu", () => cpu()],
-  ["wasm", () => wasm({ threads: 1 })],
-];
+test.each(FEW)("a run of %s goes on bit for bit, and draws", async (objective) => {
+  const backend = await wasm({ threads: 1 });
+  const settings = settingsOf(objective);
+  const teacher = loadCheckpoint(await after(smallRun(backend), 1, "teacher"), "train");
+  const begin = () =>
+    settings.student ? runFromWeights(teacher, settings, size, backend) : smallRun(backend, settings);
+  const path = await after(begin(), 4, "whole");
+  const whole = loadCheckpoint(path, "resume");
+  const part = await after(begin(), 2, "part");
+  const resumed = restoreRun(loadCheckpoint(part, "resume"), backend);
+  expect(resumed.settings).toEqual(settings);
+  const again = loadCheckpoint(await after(resumed, 4, "resumed"), "resume");
+  expect(again.groups).toEqual(whole.groups);
+  expect(again.header.rng).toEqual(whole.header.rng);
+  // A student's teacher stays as it was.
+  if (settings.student) expect(whole.groups.get("teacher")).toEqual(teacher.groups.get("ema"));
+  expect(whole.groups.get("model")).not.toEqual(loadCheckpoint(part, "resume").groups.get("model"));
 
-test.each(BACKENDS.flatMap(([name, open]) => FEW.map((objective) => [objective, name, open] as const)))(
-  "a run of %s goes on bit for bit on %s, and draws",
-  async (objective, _, open) => {
-    const backend = await open();
-    const settings = settingsOf(objective);
-    const teacher = loadCheckpoint(await after(smallRun(backend), 1, "teacher"), "train");
-    const begin = () =>
-      settings.student ? runFromWeights(teacher, settings, size, backend) : smallRun(backend, settings);
-    const path = await after(begin(), 4, "whole");
-    const whole = loadCheckpoint(path, "resume");
-    const part = await after(begin(), 2, "part");
-    const resumed = restoreRun(loadCheckpoint(part, "resume"), backend);
-    expect(resumed.settings).toEqual(settings);
-    const again = loadCheckpoint(await after(resumed, 4, "resumed"), "resume");
-    expect(again.groups).toEqual(whole.groups);
-    expect(again.header.rng).toEqual(whole.header.rng);
-    // A student's teacher stays as it was.
-    if (settings.student) expect(whole.groups.get("teacher")).toEqual(teacher.groups.get("ema"));
-    expect(whole.groups.get("model")).not.toEqual(loadCheckpoint(part, "resume").groups.get("model"));
-
-    const model = averagedModel(settings, loadCheckpoint(path, "draw").tensors("ema", backend), backend);
-    const request = { sampler: objective, steps: 2, count: 3, seed: 0, labels: [7], guidance: 2 };
-    const pixels = await drawImages(model, settings, size, request, new AbortController().signal, () => {});
-    expect(pixels).toHaveLength(3 * 64);
-    expect(pixels?.every(Number.isFinite)).toBe(true);
-    backend.dispose();
-  },
-);
+  const model = averagedModel(settings, loadCheckpoint(path, "draw").tensors("ema", backend), backend);
+  const request = { sampler: objective, steps: 2, count: 3, seed: 0, labels: [7], guidance: 2 };
+  const pixels = await drawImages(model, settings, size, request, new AbortController().signal, () => {});
+  expect(pixels).toHaveLength(3 * 64);
+  expect(pixels?.every(Number.isFinite)).toBe(true);
+  backend.dispose();
+});
 
 test("a checkpoint without its teacher is drawn from and refused to go on, and one of another objective's numbers is refused", async () => {
   const backend = cpu();

@@ -89,13 +89,13 @@ for (const { name, open, skip } of openers) {
         const [plain, other] = [make(), make()];
         const captured = capture(other.step);
         const losses = new Set<number>();
-        for (let k = 0; k < 6; k++) {
+        for (let k = 0; k < 5; k++) {
           const x0 = randomStream(k).normal([5, 2], { backend });
           const loss = await captured(x0).item();
           expect(loss).toBe(await plainly(backend, () => plain.step(x0).item()));
           losses.add(loss);
         }
-        expect(losses.size).toBe(6);
+        expect(losses.size).toBe(5);
         expect([...losses].every(Number.isFinite)).toBe(true);
         expect(captured.isReplaying).toBe(name === "webgpu");
         expect(await other.state()).toEqual(await plain.state());
@@ -111,7 +111,7 @@ for (const { name, open, skip } of openers) {
         const model = unet({ inChannels: 1, channels: 4, multipliers: [1, 2], blocks: 1, numbers }, { backend, rng });
         const optimizer = adamW(model, { lr: 1e-2 });
         const losses: number[] = [];
-        for (let k = 0; k < 4; k++) {
+        for (let k = 0; k < 3; k++) {
           const x0 = rng.normal([2, 4, 4, 1], { backend });
           losses.push(await optimizer.minimize(() => meanFlowLoss(model, x0, rng, { share: 1 })).item());
         }

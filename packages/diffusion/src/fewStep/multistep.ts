@@ -13,6 +13,16 @@ import type { Schedule } from "../schedule/schedule.ts";
  * is one call, and draws new noise but for the last.
  * @param path its levels are where f is asked: `sigmaPath([80, 0.8])` for two calls of a `consistencyFunction`
  * @param options sigmaMin: σ_min, the noise that x̂₀ still has; by default 0
+ * @example
+ * ```ts
+ * import { consistencyMultistep, finalSample, type Model, sample, sigmaPath } from "@pkg/diffusion";
+ * import { cpu, randomStream } from "@pkg/tensor";
+ *
+ * const exact: Model = { forward: (x, sigmas) => x.mul(1 / Math.hypot(1, (sigmas as number[])[0])) }; // of data that are N(0, 1)
+ * const sampler = consistencyMultistep(sigmaPath([80, 2]));
+ * const x = await finalSample(sample(sampler, exact, [4000, 1], randomStream(0), { backend: cpu() }));
+ * console.log((await x.std().item()).toFixed(1)); // 1.0
+ * ```
  * @throws Error for a σ_min below 0, or above a level's σ that is not the last
  */
 export function consistencyMultistep(path: NoisePath, options: { readonly sigmaMin?: number } = {}): Sampler {

@@ -38,6 +38,24 @@ interface Steps {
  * @returns [], the mean over batch and elements
  * @throws Error for options out of range, a d above its t, and times without lengths; ShapeError when the prediction or the noise is not of
  * x0's shape
+ * @example
+ * ```ts
+ * import { finalSample, sample, shortcut, shortcutLoss } from "@pkg/diffusion";
+ * import { adamW, mlp } from "@pkg/nn";
+ * import { cpu, randomStream } from "@pkg/tensor";
+ *
+ * const [rng, backend] = [randomStream(0), cpu()];
+ * const unit = { scale: 10 };
+ * const config = { sizes: [1, 32, 32, 1], timeChannels: 8, timeEmbedding: unit, numbers: { d: unit } };
+ * const model = mlp(config, { rng: rng.split("weights"), backend });
+ * const optimizer = adamW(model, { lr: 1e-2 });
+ * for (let step = 0; step < 60; step++) {
+ *   const x0 = rng.normal([64, 1], { backend, mean: 2, std: 0.5 });
+ *   optimizer.minimize(() => shortcutLoss(model, x0, rng));
+ * }
+ * const x = await finalSample(sample(shortcut({ steps: 1 }), model, [500, 1], rng));
+ * console.log(Math.round(await x.mean().item())); // 2
+ * ```
  */
 export function shortcutLoss(model: Model, x0: Tensor, rng: RandomStream, options: ShortcutOptions = {}): Tensor {
   expectArguments("shortcutLoss", { model, x0, rng, options });

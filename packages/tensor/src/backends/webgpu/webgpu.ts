@@ -9,8 +9,8 @@ import { type Device, findAdapter, givenDevice, openDevice, targetOf } from "./d
 import { Health } from "./device/health.ts";
 import { Watchdog } from "./device/watchdog.ts";
 import { BindGroups, type Place } from "./kernels/bindGroups.ts";
+import { ChangingParams } from "./kernels/changing.ts";
 import { ConstantsStore } from "./kernels/constants.ts";
-import { writeField } from "./kernels/params.ts";
 import { Pipelines } from "./kernels/pipelines.ts";
 import { type PreparedCall, PreparedCalls } from "./kernels/prepared.ts";
 import { type GpuBuffer, Pool } from "./memory/pool.ts";
@@ -30,10 +30,9 @@ export interface WebgpuBackend extends Backend {
 
 /** In elements of four bytes: buffers are bound at multiples of 256 bytes. */
 const BINDING_ALIGNMENT = 64;
-const SLOT = 256;
 /** Dispatches in a batch of commands: the device starts on it while the next ones are encoded. */
 const BATCH = 256;
-const [COPY_SRC, COPY_DST, UNIFORM] = [4, 8, 0x40];
+const [COPY_SRC, COPY_DST] = [4, 8];
 const MODE_READ = 1;
 
 /**
@@ -72,17 +71,14 @@ class Webgpu implements WebgpuBackend, Tunable {
   private readonly stagings: Stagings;
   private readonly watchdog: Watchdog;
   private readonly health: Health;
-  private readonly uniforms: GPUBuffer;
-  private readonly uniformBytes = new Uint8Array(SLOT * BATCH);
-  private readonly uniformView = new DataView(this.uniformBytes.buffer);
+  private readonly changing: ChangingParams;
   private readonly poison: GPUBuffer | null;
   private tape: Tape | null = null;
   /** Counts how often kernels may have come to be chosen otherwise. */
   private choices = 0;
   private readonly player: Player;
-  /** Dispatches that wait in the encoder, and the parameters of those of them that change. */
+  /** The dispatches that wait in the encoder. */
   private waiting = 0;
-  private usedSlots = 0;
   /** Counts the batches of commands handed to the device. */
   private batch = 0;
   private encoder: GPUCommandEncoder | null = null;
@@ -101,7 +97,7 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.constants = new ConstantsStore(device, this.counts);
     this.pipelines = new Pipelines(device, this.counts);
     this.prepared = new PreparedCalls(target, this.pipelines, this.constants);
-    this.uniforms = device.createBuffer({ label: "params", size: SLOT * BATCH, usage: UNIFORM | COPY_DST });
+    this.changing = new ChangingParams(device, BATCH);
     this.bindGroups = new BindGroups(device, this.counts);
     this.pool = new Pool(device, budget ?? (isSoftware ? 4 : 64) * 2 ** 30, this.counts, () => {
       this.flush();
@@ -249,15 +245,15 @@ class Webgpu implements WebgpuBackend, Tunable {
     const { kernel, workgroups, bindings, constants } = prepared;
     if (this.waiting === BATCH) this.flush();
     this.waiting++;
-    const slot = kernel.isDynamic ? this.pack(prepared, given) : 0;
+    const offset = kernel.isDynamic ? this.changing.pack(prepared, given) : 0;
     const places = bindings.map((binding) => (typeof binding === "number" ? operands[binding] : binding));
     for (const { buffer } of places) buffer.usedIn = this.batch;
-    const params = kernel.isDynamic ? { id: 0, buffer: this.uniforms, offset: 0 } : constants;
+    const params = kernel.isDynamic ? this.changing.place : constants;
     const bindGroup = this.bindGroups.get(op, kernel.bindings, params, places);
     const pass = this.openPass();
     if (kernel.pipeline !== this.pipeline) pass.setPipeline(kernel.pipeline);
     this.pipeline = kernel.pipeline;
-    if (kernel.isDynamic) pass.setBindGroup(0, bindGroup, [slot]);
+    if (kernel.isDynamic) pass.setBindGroup(0, bindGroup, [offset]);
     else pass.setBindGroup(0, bindGroup);
     const [x, y] = workgroups;
     if (y === 1) pass.dispatchWorkgroups(x);
@@ -266,16 +262,8 @@ class Webgpu implements WebgpuBackend, Tunable {
     this.watchdog.note(op);
     if (!this.tape) return;
     const { length } = prepared.params;
-    const packed = kernel.isDynamic ? this.uniformBytes.slice(slot, slot + length) : prepared.params;
+    const packed = kernel.isDynamic ? this.changing.packedAt(offset, length) : prepared.params;
     this.tape.dispatched(op, prepared, packed, places);
-  }
-
-  /** Packs the parameters of a dispatch that change. @returns where, in bytes */
-  private pack({ params, changing }: PreparedCall, given: KernelCall["params"] = {}): number {
-    const slot = this.usedSlots++ * SLOT;
-    this.uniformBytes.set(params, slot);
-    for (const field of changing) writeField(this.uniformView, slot, field, given[field.name]);
-    return slot;
   }
 
   private give(buffer: GpuBuffer): void {
@@ -299,10 +287,7 @@ class Webgpu implements WebgpuBackend, Tunable {
   private flush(): void {
     if (!this.encoder) return;
     const encoder = this.endPass();
-    if (this.usedSlots > 0) {
-      this.device.queue.writeBuffer(this.uniforms, 0, this.uniformBytes.buffer, 0, this.usedSlots * SLOT);
-    }
-    this.usedSlots = 0;
+    this.changing.write();
     this.waiting = 0;
     this.encoder = null;
     this.batch++;

@@ -9,4 +9,16 @@ export {
   linearInterpolant,
   vpInterpolant,
 } from "./interpolant.ts";
-export { shiftedTime, type TimeLaw, uniformLaw } from "./timeLaws.ts";
+export { optimalPairs, type ReflowOptions, reflowPairs, straightness } from "./pairs.ts";
+export {
+  cosMapLaw,
+  type LogSnrOptions,
+  logitNormalLaw,
+  logSnrLaw,
+  modeLaw,
+  resolutionShift,
+  shiftedLaw,
+  shiftedTime,
+  type TimeLaw,
+  uniformLaw,
+} from "./timeLaws.ts";

@@ -122,6 +122,11 @@ export interface Op<Attrs = undefined> {
   readonly auxiliary?: number;
   /** What `vjp` reads besides shapes; everything when absent. Indices of inputs and outputs. */
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
+  /**
+   * Whether its outputs are computed again from what the graph saves, instead of being kept for ops that read them in the backward pass.
+   * For ops that cost little beside these. Default false.
+   */
+  readonly cheap?: boolean;
   /** How exact the op is in float32. */
   readonly tolerance: Tolerance;
   /** Operands that every derived test runs on. */

@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { expectBackend, expectTensor, expectTensors, wrongArgument } from "./argument.ts";
-import { isRecording, isSketching, isTracked, type Origin, record } from "./autograd/graph.ts";
+import { isRead, isRecomputable, isRecording, isSketching, isTracked, type Origin, record } from "./autograd/graph.ts";
 import type { Backend } from "./backend.ts";
 import { tracerOn } from "./capture/step.ts";
 import { blank, compute, copyOf, type Elements } from "./compute.ts";
@@ -223,14 +223,14 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
   }
   const outputs = compute(op, inputs, given, backend).map(tensorOf);
   if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
-    const saved = isSketching() ? {} : op.saves;
-    const aliasOf = (indices: readonly number[] | undefined) => (tensor: Tensor, i: number) =>
-      tensor.alias(indices ? !indices.includes(i) : saved !== undefined);
+    const rule = op as Op<unknown>; // a node passes its attrs to its own op only
+    const isHollow = isSketching();
+    const { outputs: saved } = op.saves ?? {};
     record(
-      op as Op<unknown>, // a node passes its attrs to its own op only
+      rule,
       given,
-      inputs.map(aliasOf(saved?.inputs)),
-      outputs.map(aliasOf(saved?.outputs)),
+      inputs.map((input, i) => input.alias(isHollow || !isRead(rule, i) || isRecomputable(input))),
+      outputs.map((output, i) => output.alias(isHollow || (saved ? !saved.includes(i) : op.saves !== undefined))),
     );
   }
   tell(op as Op<unknown>, inputs, outputs, given); // observers never run it

@@ -1,6 +1,6 @@
 // The U-Net of DDPM (Ho et al. 2020, appendix B) from a configuration.
 
-import { concat, region, type Tensor, tidy } from "@pkg/tensor";
+import { checkpoint, concat, region, type Tensor, tidy } from "@pkg/tensor";
 import { type AttentionBlock, attentionBlock } from "../layers/attention.ts";
 import { type Conv2d, conv2d } from "../layers/conv.ts";
 import { type GroupNorm, groupNorm } from "../layers/norm.ts";
@@ -42,6 +42,11 @@ export interface UnetConfig extends EmbeddedConfig {
   readonly dropout?: number;
   /** Whether the embedding scales and shifts the norms' results instead of being added. Default false. */
   readonly scaleShift?: boolean;
+  /**
+   * Whether training keeps the input of each stage alone, and computes the rest again in the backward pass (`checkpoint`): less memory, more
+   * time, the same state and bits. Default false.
+   */
+  readonly checkpoint?: boolean;
 }
 
 /** A residual block, and attention after it where the level has it. */
@@ -172,32 +177,39 @@ function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, condi
   checkImageCall("unet", config, x, times, labels);
   const told = embedded("unet", model, config, { inputs: config.channels }, x, times, conditioning);
   checkIdentityAttention("unet", conditioning);
-  if (rng) return applied(model, x, told, conditioning);
+  if (rng) return applied(model, config, x, told, conditioning);
   // Without dropout the rest follows from the weights: in a captured step it need not run again.
   const { identityAttention: settings } = conditioning;
   const what = () => ({ key: model, same: leavesOf(model), inputs: [x, told], settings });
-  return region(x.backend, what, () => applied(model, x, told, conditioning));
+  return region(x.backend, what, () => applied(model, config, x, told, conditioning));
 }
 
 /** The network told time and class, [batch, embeddingChannels]. */
 function applied(
   model: Unet,
+  config: UnetConfig,
   x: Tensor,
   told: Tensor,
   { rng, identityAttention }: Pick<Conditioning, "rng" | "identityAttention">,
 ): Tensor {
-  // A stage's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
-  const through = (input: Tensor, { block, attention }: UnetStage, identity = identityAttention === "all"): Tensor =>
-    tidy(() => {
-      const hidden = block.forward(input, told, rng);
-      return attention ? attention.forward(hidden, { identity }) : hidden;
-    });
+  // A part's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
+  const part = <Args extends readonly unknown[]>(f: (...args: Args) => Tensor) =>
+    config.checkpoint ? checkpoint(f) : (...args: Args) => tidy(() => f(...args));
+  const through = part(({ block, attention }: UnetStage, inputs: Tensor[], identity = identityAttention === "all") => {
+    const hidden = block.forward(inputs.length > 1 ? concat(inputs, -1) : inputs[0], told, rng);
+    return attention ? attention.forward(hidden, { identity }) : hidden;
+  });
+  const doubled = part(({ forward }: Conv2d, hidden: Tensor, like: Tensor): Tensor => {
+    const [, height, width] = like.shape;
+    // Odd sizes come back one row or column too large.
+    return forward(hidden.upsampleNearest(2).slice(null, [0, height], [0, width]));
+  });
 
   let hidden = model.input.forward(x);
   const skips = [hidden];
   for (const { stages, resample } of model.down) {
     for (const stage of stages) {
-      hidden = through(hidden, stage);
+      hidden = through(stage, [hidden]);
       skips.push(hidden);
     }
     if (resample) {
@@ -205,18 +217,13 @@ function applied(
       skips.push(hidden);
     }
   }
-  for (const stage of model.middle) hidden = through(hidden, stage, identityAttention !== undefined);
+  for (const stage of model.middle) hidden = through(stage, [hidden], identityAttention !== undefined);
   for (const { stages, resample } of model.up) {
     for (const stage of stages) {
       const skip = skips.pop() ?? hidden;
-      hidden = through(concat([hidden, skip], -1), stage);
+      hidden = through(stage, [hidden, skip]);
     }
-    if (resample) {
-      const [, height, width] = (skips.at(-1) ?? hidden).shape;
-      // Odd sizes come back one row or column too large.
-      const doubled = () => hidden.upsampleNearest(2).slice(null, [0, height], [0, width]);
-      hidden = tidy(() => resample.forward(doubled()));
-    }
+    if (resample) hidden = doubled(resample, hidden, skips.at(-1) ?? hidden);
   }
   return model.output.forward(model.norm.forward(hidden));
 }

@@ -2,11 +2,15 @@
 
 import { expectFunction, expectTensor, expectTensors } from "../argument.ts";
 import { region } from "../capture/capture.ts";
+import { compute } from "../compute.ts";
 import { onesLike, zerosLike } from "../create.ts";
+import { tell } from "../debug/observer.ts";
 import { adopt, onScopeEnd, tidy } from "../memory/memory.ts";
+import type { Op } from "../op.ts";
 import { formatShape, ShapeError, sameShape } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
 import {
+  isRead,
   isRecording,
   type Node,
   type Origin,
@@ -158,6 +162,16 @@ function backward(
     sums.set(origin, next);
     if (sum) free(sum);
   };
+  /** A sum that is a small part of its storage holds all of it. */
+  const compact = (origin: Origin): void => {
+    const sum = sums.get(origin);
+    if (sum && sum.size < sum.storage.size)
+      tidy(() => {
+        take(origin);
+        accumulate(origin, sum.contiguous());
+        free(sum);
+      });
+  };
 
   // A node's saved values are freed after the node, unless the graph is walked again.
   const isRecorded = isRecording();
@@ -190,7 +204,9 @@ function backward(
         if (cotangent) accumulate(origin, cotangent);
         return cotangent !== undefined;
       });
-      walk(nodesBetween(reached, new Set(node.inputs.filter(isNeeded).map(({ origin }) => origin))), isRecorded);
+      const origins = node.inputs.filter(isNeeded).map(({ origin }) => origin);
+      walk(nodesBetween(reached, new Set(origins)), isRecorded);
+      if (!isRecorded) for (const origin of origins) compact(origin);
     } finally {
       release();
     }
@@ -214,7 +230,39 @@ function pullBack(
   given: readonly (Tensor | undefined)[],
   needed: readonly boolean[],
 ): readonly (Tensor | null)[] {
-  const { op, attrs, inputs, outputs } = node;
+  const again: Tensor[] = [];
+  try {
+    const inputs = node.inputs.map((input, i) => (isRead(node.op, i) ? computedAgain(input, again) : input));
+    return pullBackThrough(node, inputs, given, needed);
+  } finally {
+    for (const alias of again) releaseAlias(alias);
+  }
+}
+
+/** The value with its elements, computed again if they were not kept. @param made gets what has to be released */
+function computedAgain(value: Tensor, made: Tensor[]): Tensor {
+  const { origin, slot, backend } = value;
+  if (slot.storage !== null || !origin.node?.op.cheap) return value;
+  const { attrs, outputs, ...node } = origin.node;
+  const op = node.op as Op<unknown>; // only ops are cheap
+  const inputs = node.inputs.map((input) => computedAgain(input, made));
+  const found = compute(op, inputs, attrs, backend).map((elements, k) => {
+    const alias = new Tensor(backend, elements.storage, elements.layout, elements.dtype, outputs[k].origin);
+    made.push(alias);
+    return alias;
+  });
+  tell(op, inputs, found, attrs);
+  return found[outputs.findIndex((output) => output.origin === origin)];
+}
+
+/** @param inputs those of the node, with their elements */
+function pullBackThrough(
+  node: Node,
+  inputs: readonly Tensor[],
+  given: readonly (Tensor | undefined)[],
+  needed: readonly boolean[],
+): readonly (Tensor | null)[] {
+  const { op, attrs, outputs } = node;
   const differentiable = outputs.slice(0, op.auxiliary);
   if (given.slice(differentiable.length).some((cotangent) => cotangent !== undefined)) {
     throw new Error(

@@ -16,7 +16,7 @@ export interface Origin {
 }
 
 /** What the walk needs to know of an op. */
-export type Rule = Pick<Op<unknown>, "name" | "vjp" | "composed" | "auxiliary">;
+export type Rule = Pick<Op<unknown>, "name" | "vjp" | "composed" | "auxiliary" | "saves" | "cheap">;
 
 /** One recorded run of an op, or of a function that is recomputed. */
 export interface Node {
@@ -30,6 +30,8 @@ export interface Node {
   readonly recomputed?: Recomputed;
   /** The node of the same outputs that it stands for. */
   readonly standsFor?: Node;
+  /** The recording that frees it. */
+  readonly owner: readonly Node[];
   isReleased: boolean;
   /** The walk that met it last. */
   mark: number;
@@ -62,43 +64,45 @@ export function isTracked({ origin }: Tensor): boolean {
   return origin.tracked > 0 || origin.node !== null;
 }
 
+/** Whether the graph can compute a value again, as long as what is recorded now lasts: an op that reads it need not keep it. */
+export function isRecomputable({ origin: { node } }: Tensor): boolean {
+  if (!node?.op.cheap || node.isReleased || node.owner !== recordings[0]) return false;
+  return node.inputs.every((input) => input.slot.storage !== null || isRecomputable(input));
+}
+
+/** Whether an op's rule reads an input, by its index. */
+export function isRead({ saves }: Rule, index: number): boolean {
+  return saves === undefined || (saves.inputs?.includes(index) ?? false);
+}
+
 /** Records a run of an op. The graph owns `inputs` and `outputs` from now on. */
 export function record(op: Rule, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
-  add({ order: order++, op, attrs, inputs, outputs, isReleased: false, mark: 0 });
+  add({ order: order++, op, attrs, inputs, outputs });
 }
 
 /** Records the run of a function that is recomputed when the graph is walked. */
 export function recordRecomputed(recomputed: Recomputed, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
-  add({
-    order: order++,
-    op: { name: "checkpoint" },
-    attrs: undefined,
-    inputs,
-    outputs,
-    recomputed,
-    isReleased: false,
-    mark: 0,
-  });
+  add({ order: order++, op: { name: "checkpoint" }, attrs: undefined, inputs, outputs, recomputed });
 }
 
 /** Records that `output`, which a recomputed function gave, is what it gave when it ran again. */
 export function recordAgain(node: Node, output: Tensor, again: Tensor): void {
   add({
     order: node.order,
-    op: { name: "checkpoint", vjp: (cotangents) => cotangents },
+    op: { name: "checkpoint", vjp: (cotangents) => cotangents, saves: {} },
     attrs: undefined,
     inputs: [again.alias(true)],
     outputs: [output.alias(true)],
     standsFor: node,
-    isReleased: false,
-    mark: 0,
   });
 }
 
-function add(node: Node): void {
-  for (const output of node.outputs) output.origin.node = node;
+function add(made: Omit<Node, "owner" | "isReleased" | "mark">): void {
   // The outermost recording owns every node: it may differentiate through the nodes of an inner one.
-  recordings[0].push(node);
+  const [owner] = recordings;
+  const node: Node = { ...made, owner, isReleased: false, mark: 0 };
+  for (const output of node.outputs) output.origin.node = node;
+  owner.push(node);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import type { Region } from "../capture/regions.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Node, Origin } from "./graph.ts";
+import { isRead, type Node, type Origin } from "./graph.ts";
 
 /** Counts the walks. Nodes and origins say by this number which walk met them last: a set of them would take several times as long. */
 let walks = 0;
@@ -59,11 +59,22 @@ export function walkOf(value: Tensor, xs: readonly Tensor[], scale?: Tensor): Om
   for (const x of xs) note(x);
   const same: unknown[] = [];
   const attrs: unknown[] = [];
+  /** Also what inputs are computed again from. */
+  const noteInputs = (node: Node): void => {
+    for (const [i, input] of node.inputs.entries()) {
+      if (note(input)) inputs.push(input);
+      else if (isRead(node.op, i) && input.origin.node?.op.cheap) {
+        same.push(input.origin.node.op);
+        attrs.push(input.origin.node.attrs);
+        noteInputs(input.origin.node);
+      }
+    }
+  };
   for (const node of nodes) {
     same.push(node.op);
     attrs.push(node.attrs);
     wiring.push(node.inputs.length, node.outputs.length);
-    for (const input of node.inputs) if (note(input)) inputs.push(input);
+    noteInputs(node);
     for (const output of node.outputs) if (note(output)) inputs.push(output);
   }
   return { inputs, same, settings: [wiring, attrs] };

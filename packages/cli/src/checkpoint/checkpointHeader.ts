@@ -40,6 +40,7 @@ const count = integer(1, Number.MAX_SAFE_INTEGER);
 const asFlag = (
   name: FlagName &
     (
+      | "accumulate"
       | "batch"
       | "lr"
       | "lr-steps"
@@ -79,6 +80,7 @@ const MODEL = v.strictObject({
   dropout: v.exactOptional(rate),
   classes: v.exactOptional(count),
   scaleShift: v.exactOptional(v.boolean("true or false")),
+  checkpoint: v.exactOptional(v.boolean("true or false")),
   timeEmbedding: v.exactOptional(SINUSOID),
   numbers: v.exactOptional(v.record(v.string(), SINUSOID)),
 }) satisfies v.GenericSchema<unknown, UnetConfig>;
@@ -97,6 +99,7 @@ const HEADER = v.strictObject({
     schedule: v.picklist(FLAGS.schedule.choices, FLAGS.schedule.choices.join(" or ")),
     diffusionSteps: asFlag("diffusion-steps"),
     batch: asFlag("batch"),
+    accumulate: v.exactOptional(asFlag("accumulate")),
     lr: asFlag("lr"),
     lrDecay: v.exactOptional(
       v.strictObject({
@@ -138,6 +141,7 @@ export function parseHeader(path: string, text: string): CheckpointHeader {
   const result = v.safeParse(HEADER, header, { abortEarly: true });
   if (result.success) {
     checkLabels(path, result.output);
+    checkAccumulation(path, result.output);
     checkObjective(path, result.output);
     return result.output;
   }
@@ -148,6 +152,11 @@ export function parseHeader(path: string, text: string): CheckpointHeader {
 /** The error for a field of a header. */
 export function wrong(path: string, field: string, value: unknown, wanted: string): InputError {
   return new InputError(`${path}: ${field} ${shown(value)}, want ${wanted}`);
+}
+
+function checkAccumulation(path: string, { settings: { batch, accumulate = 1 } }: CheckpointHeader): void {
+  if (batch % accumulate === 0) return;
+  throw wrong(path, "settings.accumulate", accumulate, `a divisor of settings.batch, ${batch}`);
 }
 
 function checkLabels(path: string, { settings: { model, labelDropout } }: CheckpointHeader): void {

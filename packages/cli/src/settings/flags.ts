@@ -24,6 +24,12 @@ export const FLAGS = {
   "save-every": { help: "seconds between checkpoints", default: 30, range: [0, 1e9] },
   backend: { help: "what computes", default: "best", choices: ["best", "webgpu", "wasm", "cpu"] },
   batch: { help: "images a step", default: 32, range: [1, 65_536], integer: true },
+  accumulate: {
+    help: "parts of --batch whose gradients add up in each step, one in memory at a time; a divisor of it",
+    default: 1,
+    range: [1, 65_536],
+    integer: true,
+  },
   lr: { help: "the learning rate", default: 1e-3, range: [0, 1] },
   optimizer: {
     help: "what makes steps of gradients: sgd has Nesterov's momentum 0.9; lion wants a tenth of adamw's --lr",

@@ -23,6 +23,7 @@ const NETWORK: Partial<Record<FlagName, Known>> = {
 /** What a run that goes on has to keep besides: what it has learned to remove, and the images and draws that are next. */
 const COURSE: Partial<Record<FlagName, Known>> = {
   batch: ({ batch }) => batch,
+  accumulate: ({ accumulate = 1 }) => accumulate,
   schedule: ({ schedule }) => schedule,
   "diffusion-steps": ({ diffusionSteps }) => diffusionSteps,
   seed: ({ seed }) => seed,
@@ -152,6 +153,7 @@ function trainingSettings(
 ): Omit<Settings, "model" | "objective" | "student" | "schedule" | "diffusionSteps"> {
   return {
     batch: flags.number("batch"),
+    ...accumulationFrom(flags),
     lr: flags.number("lr"),
     ...decayFrom(flags),
     ...optimizerFrom(flags),
@@ -161,6 +163,13 @@ function trainingSettings(
     ...powerEmaFrom(flags),
     seed: flags.number("seed"),
   };
+}
+
+/** @throws InputError for parts of unequal size */
+function accumulationFrom(flags: FlagValues): Pick<Settings, "accumulate"> {
+  const [accumulate, batch] = [flags.number("accumulate"), flags.number("batch")];
+  if (batch % accumulate !== 0) throw new InputError(`--accumulate ${accumulate}: want a divisor of --batch ${batch}`);
+  return accumulate === 1 ? {} : { accumulate };
 }
 
 /** @throws InputError for a decay without a length, and a length without a decay */

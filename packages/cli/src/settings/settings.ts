@@ -24,6 +24,8 @@ export interface Settings {
   readonly diffusionSteps: number;
   /** Images a step. */
   readonly batch: number;
+  /** Equal parts of the batch whose gradients add up, one in memory at a time. Default 1. */
+  readonly accumulate?: number;
   /** The learning rate after warm-up. */
   readonly lr: number;
   /** How it falls, and in how many updates. Default: it does not. */

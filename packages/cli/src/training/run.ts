@@ -50,7 +50,7 @@ export interface Run {
 export function newRun(settings: Settings, image: Run["image"], backend: Backend): Run {
   const root = randomStream(settings.seed);
   const model = readingInput(() => unet(settings.model, { backend, rng: root.split("weights") }));
-  const { clipNorm, emaDecay, labelDropout } = settings;
+  const { accumulate = 1, clipNorm, emaDecay, labelDropout } = settings;
   const average = ema(model, emaDecay);
   const powerAverages = (settings.powerEma?.sigmaRels ?? []).map((sigmaRel) => powerEma(model, sigmaRel));
   const optimizer = optimizerFor(settings, parameters(model), { lr: rateOf(settings), clipNorm });
@@ -61,13 +61,31 @@ export function newRun(settings: Settings, image: Run["image"], backend: Backend
     teacher && { teacher, prediction: settings.student.teacher, steps: settings.student.steps };
   const rng = root.split("noise");
   const update = capture((x0: Tensor, labels: readonly (number | null)[]) => {
-    const conditioning = labelDropout === undefined ? {} : { labels };
-    const call = { x0, rng, schedule, step: optimizer.steps, student, ...conditioning };
-    const loss = optimizer.minimize(() => objective.loss(model, call));
+    const step = optimizer.steps;
+    const lossOf = ({ x0, labels }: Part) => {
+      const conditioning = labelDropout === undefined ? {} : { labels };
+      return objective.loss(model, { x0, rng, schedule, step, student, ...conditioning });
+    };
+    const whole: Part = { x0, labels };
+    const loss =
+      accumulate === 1
+        ? optimizer.minimize(() => lossOf(whole))
+        : optimizer.minimize(lossOf, { batches: partsOf(whole, accumulate) });
     for (const each of [average, ...powerAverages]) each.update();
     return loss;
   });
   return { settings, image, backend, model, average, teacher, powerAverages, optimizer, rng, update };
+}
+
+/** Images and their labels. */
+interface Part {
+  readonly x0: Tensor;
+  readonly labels: readonly (number | null)[];
+}
+
+function partsOf({ x0, labels }: Part, count: number): Part[] {
+  const size = labels.length / count;
+  return x0.split(size).map((x0, k) => ({ x0, labels: labels.slice(k * size, (k + 1) * size) }));
 }
 
 /** A run as a checkpoint left it, with settings that may differ where that changes neither network nor data. */

@@ -4,7 +4,12 @@ import { linear, noisePrediction } from "@pkg/diffusion";
 import { adamW, ema, parameterCount, parameters, type UnetConfig, unet } from "@pkg/nn";
 import { randomStream, tidy, wasm } from "@pkg/tensor";
 
-const { config, batch, parts = 1, steps } = JSON.parse(process.argv[2]) as {
+const {
+  config,
+  batch,
+  parts = 1,
+  steps,
+} = JSON.parse(process.argv[2]) as {
   readonly config: UnetConfig;
   readonly batch: number;
   /** Micro-batches per step. */

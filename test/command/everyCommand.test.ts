@@ -12,6 +12,7 @@ import { compare } from "../../bench/compare.ts";
 import { gpuSession } from "../../bench/gpuSession.ts";
 import { growth } from "../../bench/growth.ts";
 import { bench } from "../../bench/main.ts";
+import { memory } from "../../bench/memory.ts";
 import { peersCommand } from "../../bench/peers.ts";
 import { soak } from "../../bench/soak.ts";
 import { COMMANDS } from "../../packages/cli/src/main.ts";
@@ -27,6 +28,7 @@ const others = [
   bench,
   compare,
   growth,
+  memory,
   gpuSession,
   soak,
   peersCommand,

@@ -31,6 +31,7 @@ export const TRAIN_FLAGS = [
   "save-every",
   "backend",
   "batch",
+  "accumulate",
   "lr",
   "optimizer",
   "lr-schedule",

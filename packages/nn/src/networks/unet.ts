@@ -195,9 +195,9 @@ function applied(
   // A part's intermediate tensors are freed when it ends: kept, they would double the memory of a step.
   const part = <Args extends readonly unknown[]>(f: (...args: Args) => Tensor) =>
     config.checkpoint ? checkpoint(f) : (...args: Args) => tidy(() => f(...args));
-  const through = part(({ block, attention }: UnetStage, inputs: Tensor[], identity = identityAttention === "all") => {
+  const through = part(({ block, attention }: UnetStage, inputs: Tensor[], identity?: boolean) => {
     const hidden = block.forward(inputs.length > 1 ? concat(inputs, -1) : inputs[0], told, rng);
-    return attention ? attention.forward(hidden, { identity }) : hidden;
+    return attention ? attention.forward(hidden, { identity: identity ?? identityAttention === "all" }) : hidden;
   });
   const doubled = part(({ forward }: Conv2d, hidden: Tensor, like: Tensor): Tensor => {
     const [, height, width] = like.shape;

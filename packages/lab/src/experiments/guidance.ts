@@ -16,10 +16,15 @@ import type { Experiment } from "../experiment.ts";
 import { mean, pointNetwork, train } from "../training.ts";
 
 const SCALES = [0, 1, 2, 4, 8];
-const CLASSES = 3;
+export const CLASSES = 3;
 const SAMPLES = 1500;
 const RADIUS = 1;
-const SPREAD = 0.5;
+export const SPREAD = 0.5;
+
+/** The centres of three Gaussians that overlap, on a circle. */
+export function centre(label: number, axis: number): number {
+  return RADIUS * (axis === 0 ? Math.cos : Math.sin)((2 * Math.PI * label) / CLASSES);
+}
 
 export const guidance: Experiment = {
   name: "guidance",
@@ -29,9 +34,6 @@ export const guidance: Experiment = {
   async run({ backend, rng }) {
     const schedule = cosine(1000);
     const draws = rng.split("training");
-    /** Three Gaussians that overlap, on a circle. */
-    const centre = (label: number, axis: number) =>
-      RADIUS * (axis === 0 ? Math.cos : Math.sin)((2 * Math.PI * label) / CLASSES);
     const drawn = (n: number) => {
       const labels = [...draws.host.integers(0, CLASSES, [n])];
       const noise = draws.host.normal([n, 2]);
@@ -75,7 +77,8 @@ export const guidance: Experiment = {
   },
 };
 
-function judge(
+/** Fidelity, diversity, and the distance of the classes' means from the centre. */
+export function judge(
   points: ArrayLike<number>,
   asked: readonly number[],
   centre: (label: number, axis: number) => number,

@@ -4,7 +4,9 @@ import type { Experiment } from "../experiment.ts";
 import { annealing } from "./annealing.ts";
 import { bound } from "./bound.ts";
 import { dataSets } from "./dataSets.ts";
+import { flow } from "./flow.ts";
 import { guidance } from "./guidance.ts";
+import { guidanceVariants } from "./guidanceVariants.ts";
 import { langevin } from "./langevin.ts";
 import { lowDensity } from "./lowDensity.ts";
 import { noiseIsScore } from "./noiseIsScore.ts";
@@ -22,5 +24,7 @@ export const experiments: readonly Experiment[] = [
   annealing,
   noiseIsScore,
   guidance,
+  guidanceVariants,
+  flow,
   oneStep,
 ];

@@ -36,21 +36,43 @@ export const hash = (path: string): string => createHash("sha256").update(readFi
 
 /** Writes a small data set in MNIST's format into a new directory: bright squares on black, 8 × 8 pixels. */
 export function writeSquares(directory: string): void {
+  writeSet(directory, [8, 8], (n, y, x) => (y >= 2 && y < 6 && x >= n % 4 && x < (n % 4) + 4 ? 255 : 0));
+}
+
+/** Writes a small colour data set: squares of red, green and blue that move over a dark ground, 32 × 32 pixels. */
+export function writeColours(directory: string): void {
+  writeSet(directory, [32, 32, 3], (n, y, x, channel) => {
+    const isInside = y >= 8 && y < 24 && x >= n % 16 && x < (n % 16) + 16;
+    return isInside && channel === n % 3 ? 255 : 30;
+  });
+}
+
+/** Writes the four files of a data set, of 50 and 10 images. @param pixel its byte, of image n */
+function writeSet(
+  directory: string,
+  shape: readonly [height: number, width: number, channels?: number],
+  pixel: (n: number, y: number, x: number, channel: number) => number,
+): void {
   mkdirSync(directory);
   for (const [name, count] of [
     ["train", 50],
     ["t10k", 10],
   ] as const) {
-    const images = new Uint8Array(count * 64);
-    for (let n = 0; n < count; n++)
-      for (let y = 2; y < 6; y++) images.fill(255, n * 64 + y * 8 + (n % 4), n * 64 + y * 8 + (n % 4) + 4);
+    const [height, width, channels = 1] = shape;
+    const images = Uint8Array.from({ length: count * height * width * channels }, (_, i) => {
+      const [at, channel] = [Math.floor(i / channels), i % channels];
+      return pixel(Math.floor(at / (height * width)), Math.floor(at / width) % height, at % width, channel);
+    });
     const labels = new Uint8Array(count).map((_, n) => n % 10);
-    writeFileSync(join(directory, `${name}-images-idx3-ubyte`), idx([count, 8, 8], images));
+    writeFileSync(
+      join(directory, `${name}-images-idx${1 + shape.length}-ubyte`),
+      idx([count, height, width, ...shape.slice(2).map(() => channels)], images),
+    );
     writeFileSync(join(directory, `${name}-labels-idx1-ubyte`), idx([count], labels));
   }
 }
 
-function idx(dimensions: number[], values: Uint8Array): Uint8Array {
+function idx(dimensions: readonly number[], values: Uint8Array): Uint8Array {
   const header = new DataView(new ArrayBuffer(4 + 4 * dimensions.length));
   header.setUint32(0, 0x0800 | dimensions.length);
   for (const [k, n] of dimensions.entries()) header.setUint32(4 + 4 * k, n);

@@ -23,6 +23,7 @@ const images = {
   count: 20,
   height: 8,
   width: 8,
+  channels: 1,
 };
 const size = { height: 8, width: 8 };
 

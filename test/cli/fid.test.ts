@@ -19,6 +19,7 @@ const striped = {
   count: 64,
   height: 8,
   width: 8,
+  channels: 1,
 };
 
 test("the classifier learns, is the same each time, and gives 64 features an image; a stop ends its training", async () => {

@@ -100,8 +100,8 @@ describe("loadMnist", () => {
     ["train-images.idx3-ubyte.gz", (name) => `${name.replace("-idx", ".idx")}.gz`],
   ])("reads files spelt %s, of any height and width", (_, rename) => {
     expect(loadMnist(directoryOf({}, rename))).toEqual({
-      train: { images: counting(24), labels: Uint8Array.of(9, 0, 5), count: 3, height: 2, width: 4 },
-      test: { images: counting(8), labels: Uint8Array.of(7), count: 1, height: 2, width: 4 },
+      train: { images: counting(24), labels: Uint8Array.of(9, 0, 5), count: 3, height: 2, width: 4, channels: 1 },
+      test: { images: counting(8), labels: Uint8Array.of(7), count: 1, height: 2, width: 4, channels: 1 },
     });
   });
 
@@ -118,6 +118,27 @@ describe("loadMnist", () => {
     ["labels in place of images", { "train-images-idx3-ubyte": idx([3], [1, 2, 3]) }, /train-images-\S+: begins with/],
   ])("refuses %s, and names the file", (_, changes, message) => {
     expect(() => loadMnist(directoryOf(changes))).toThrow(message);
+  });
+
+  test("reads images of four axes as colour, under either name, and refuses other channels and a mixture", () => {
+    const colour = (n: number, channels = 3) => idx([n, 1, 2, channels], counting(2 * n * channels));
+    const under = (name: string, train: Uint8Array, test: Uint8Array) => {
+      const directory = temporaryDirectory();
+      for (const [file, bytes] of Object.entries(files))
+        if (file.includes("labels")) writeFileSync(join(directory, file), bytes);
+      writeFileSync(join(directory, `train-images-${name}-ubyte`), train);
+      writeFileSync(join(directory, `t10k-images-${name}-ubyte`), test);
+      return () => loadMnist(directory).train;
+    };
+    for (const name of ["idx4", "idx3"]) {
+      const { images, ...shape } = under(name, colour(3), colour(1))();
+      expect(shape).toMatchObject({ count: 3, height: 1, width: 2, channels: 3 });
+      expect(images).toEqual(counting(18));
+    }
+    expect(under("idx4", colour(3, 4), colour(1))).toThrow("images of 4 channels, want 1 or 3");
+    expect(under("idx3", colour(3), idx([1, 1, 2], counting(2)))).toThrow(
+      /test images of 1x2, want 1x2 in colour as the training images$/,
+    );
   });
 
   test("refuses a damaged or cut gzip file, and names it", () => {

@@ -24,6 +24,7 @@ const images = {
   count: 12,
   height: 8,
   width: 8,
+  channels: 1,
 };
 
 /** Those that solvers draw with; fewStepObjectives.test.ts has the others. */

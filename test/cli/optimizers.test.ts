@@ -21,6 +21,7 @@ const images = {
   count: 20,
   height: 8,
   width: 8,
+  channels: 1,
 };
 
 async function after(run: Run, steps: number, name: string): Promise<string> {

@@ -21,6 +21,7 @@ const images = {
   count: 20,
   height: 8,
   width: 8,
+  channels: 1,
 };
 const settings = { ...SMALL, lr: 0.01, powerEma: { sigmaRels: [0.05, 0.1, 0.07], every: 2 } };
 

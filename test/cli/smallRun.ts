@@ -17,12 +17,19 @@ export const SMALL: Settings = {
   labelDropout: 0.1,
 };
 
+/** The same with a diffusion transformer. */
+export const SMALL_DIT: Settings = {
+  ...SMALL,
+  network: "dit",
+  model: { inChannels: 1, patch: 4, channels: 8, depth: 1, heads: 2, timeChannels: 4, classes: 10 },
+};
+
 export const smallRun = (backend: Backend, settings: Settings = SMALL): Run =>
   newRun(settings, { height: 8, width: 8 }, backend);
 
 /** Writes a checkpoint of a run without steps. */
-export async function saveSmall(path: string, backend: Backend): Promise<void> {
-  await saveRun(path, smallRun(backend));
+export async function saveSmall(path: string, backend: Backend, settings?: Settings): Promise<void> {
+  await saveRun(path, smallRun(backend, settings));
 }
 
 interface FileHeader {

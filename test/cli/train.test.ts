@@ -25,6 +25,7 @@ const images: LabelledImages = {
   count: 20,
   height: 8,
   width: 8,
+  channels: 1,
 };
 const never = new AbortController().signal;
 const plan = (steps: number, saveEvery = 1e9) => ({ budget: { steps }, began: performance.now(), saveEvery });

@@ -13,6 +13,7 @@ import {
 import { writeFileAtomic } from "../files/atomicFile.ts";
 import { MNIST_LABELS } from "../images/mnist.ts";
 import { InputError, readingInput } from "../inputError.ts";
+import { networkOf } from "../settings/networks.ts";
 import { scheduleOf } from "../settings/settings.ts";
 import { checkHeaderLength, withCheckpointFile } from "./checkpointFile.ts";
 import { type CheckpointHeader, parseHeader, wrong } from "./checkpointHeader.ts";
@@ -196,16 +197,20 @@ function tensorsOf(group: ReadonlyMap<string, Stored> = new Map(), backend: Back
   return new Map([...group].map(([name, { data, shape }]) => [name, tensor(data, { backend, shape })]));
 }
 
-/** What the commands need of a network: they draw grey or coloured images, and train on MNIST's. */
-function checkUse(path: string, { settings }: CheckpointHeader, purpose: Purpose): void {
+/** What the commands need of a network: grey or coloured images of its size, and the labels of the data. */
+function checkUse(path: string, { settings, image }: CheckpointHeader, purpose: Purpose): void {
   const { inChannels, outChannels = inChannels, classes } = settings.model;
   const isDrawing = purpose === "draw" || purpose === "drawPostHoc";
-  const channels = isDrawing ? [1, 3] : [1];
-  if (!channels.includes(inChannels)) throw wrong(path, "settings.model.inChannels", inChannels, channels.join(" or "));
+  if (inChannels !== 1 && inChannels !== 3) throw wrong(path, "settings.model.inChannels", inChannels, "1 or 3");
   if (outChannels !== inChannels)
     throw wrong(path, "settings.model.outChannels", outChannels, `${inChannels} as inChannels`);
   if (!isDrawing && classes !== undefined && classes !== MNIST_LABELS) {
     throw wrong(path, "settings.model.classes", classes, `${MNIST_LABELS} as in the data`);
+  }
+  const misfit = networkOf(settings).misfit(settings.model, image);
+  if (misfit) {
+    const given = (settings.model as unknown as Readonly<Record<string, unknown>>)[misfit.field]; // told by its name
+    throw wrong(path, `settings.model.${misfit.field}`, given, misfit.wanted);
   }
   try {
     scheduleOf(settings);

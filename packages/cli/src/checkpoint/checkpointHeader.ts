@@ -1,14 +1,16 @@
 // What a checkpoint holds beside tensors, and the schema that every header from a file passes first. Not what the tensors say of it.
 
-import type { SinusoidOptions, UnetConfig } from "@pkg/nn";
 import type { RandomState } from "@pkg/tensor";
 import * as v from "valibot";
 import { InputError } from "../inputError.ts";
+import type { Network } from "../networks/network.ts";
 import { mostStudentSteps } from "../settings/fewStepObjectives.ts";
 import { FLAGS, type FlagName } from "../settings/flags.ts";
+import { NETWORK_NAMES, NETWORKS, type NetworkName } from "../settings/networks.ts";
 import { OBJECTIVE_NAMES, objectiveOf } from "../settings/objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "../settings/optimizers.ts";
 import type { Settings } from "../settings/settings.ts";
+import { count, integer, number, oneOf, rate } from "./fields.ts";
 
 /** What is not a tensor. */
 export interface CheckpointHeader {
@@ -28,14 +30,6 @@ const LARGEST_EXTENT = 4096;
 // What goes on counting from there has to be read again: no run comes from here to where numbers end.
 const LARGEST_COUNT = 2 ** 52;
 
-const number = (low: number, high: number, wanted = `a number in [${low}, ${high}]`) =>
-  v.custom<number>((x) => typeof x === "number" && x >= low && x <= high, wanted);
-const integer = (low: number, high: number) =>
-  v.custom<number>(
-    (x) => Number.isInteger(x) && Number(x) >= low && Number(x) <= high,
-    high === Number.MAX_SAFE_INTEGER ? `an integer from ${low}` : `an integer in [${low}, ${high}]`,
-  );
-const count = integer(1, Number.MAX_SAFE_INTEGER);
 /** What the flag of that name may be. */
 const asFlag = (
   name: FlagName &
@@ -56,78 +50,52 @@ const asFlag = (
   const [low, high] = FLAGS[name].range;
   return "integer" in FLAGS[name] ? integer(low, high) : number(low, high);
 };
-const rate = v.custom<number>((x) => typeof x === "number" && x >= 0 && x < 1, "a number in [0, 1)");
-
-const finite = v.custom<number>((x) => Number.isFinite(x), "a finite number");
-const SINUSOID = v.strictObject({
-  maxPeriod: v.exactOptional(finite),
-  order: v.exactOptional(v.picklist(["cosFirst", "sinFirst"], "cosFirst or sinFirst")),
-  shift: v.exactOptional(finite),
-  scale: v.exactOptional(finite),
-}) satisfies v.GenericSchema<unknown, SinusoidOptions>;
-
-const MODEL = v.strictObject({
-  inChannels: count,
-  outChannels: v.exactOptional(count),
-  channels: count,
-  multipliers: v.array(
-    v.custom<number>((x) => typeof x === "number" && x > 0 && x < Number.POSITIVE_INFINITY, "a positive number"),
-  ),
-  blocks: v.exactOptional(count),
-  attentionLevels: v.exactOptional(v.array(integer(0, Number.MAX_SAFE_INTEGER))),
-  heads: v.exactOptional(count),
-  groups: v.exactOptional(count),
-  dropout: v.exactOptional(rate),
-  classes: v.exactOptional(count),
-  scaleShift: v.exactOptional(v.boolean("true or false")),
-  checkpoint: v.exactOptional(v.boolean("true or false")),
-  timeEmbedding: v.exactOptional(SINUSOID),
-  numbers: v.exactOptional(v.record(v.string(), SINUSOID)),
-}) satisfies v.GenericSchema<unknown, UnetConfig>;
-
-const HEADER = v.strictObject({
-  format: v.literal(1, "1"),
-  settings: v.strictObject({
-    objective: v.exactOptional(v.picklist(OBJECTIVE_NAMES, OBJECTIVE_NAMES.join(" or "))),
-    student: v.exactOptional(
-      v.strictObject({
-        steps: count,
-        teacher: v.picklist(["noise", "velocity", "data"], "noise, velocity or data"),
-      }),
-    ),
-    model: MODEL,
-    schedule: v.picklist(FLAGS.schedule.choices, FLAGS.schedule.choices.join(" or ")),
-    diffusionSteps: asFlag("diffusion-steps"),
-    batch: asFlag("batch"),
-    accumulate: v.exactOptional(asFlag("accumulate")),
-    lr: asFlag("lr"),
-    lrDecay: v.exactOptional(
-      v.strictObject({
-        schedule: v.picklist(DECAY_NAMES, DECAY_NAMES.join(" or ")),
-        steps: asFlag("lr-steps"),
-      }),
-    ),
-    optimizer: v.exactOptional(v.picklist(OPTIMIZER_NAMES, OPTIMIZER_NAMES.join(" or "))),
-    warmup: asFlag("warmup"),
-    clipNorm: asFlag("clip"),
-    emaDecay: rate,
-    powerEma: v.exactOptional(
-      v.strictObject({
-        sigmaRels: v.pipe(v.array(asFlag("ema-sigma-rel")), v.nonEmpty("a list of at least one")),
-        every: asFlag("ema-every"),
-      }),
-    ),
-    seed: asFlag("seed"),
-    labelDropout: v.exactOptional(asFlag("label-dropout")),
-  }),
-  image: v.strictObject({ height: integer(1, LARGEST_EXTENT), width: integer(1, LARGEST_EXTENT) }),
-  step: integer(0, LARGEST_COUNT),
-  rng: v.strictObject({
-    generator: v.literal("philox4x32-10", "philox4x32-10"),
-    key: v.custom<string>((x) => typeof x === "string" && /^0x[0-9a-f]{1,16}$/.test(x), "up to 16 digits after 0x"),
-    index: integer(0, LARGEST_COUNT),
-  }),
-}) satisfies v.GenericSchema<unknown, CheckpointHeader>;
+/** What a header may be whose settings name this network. */
+const headerOf = (network: Network) =>
+  v.strictObject({
+    format: v.literal(1, "1"),
+    settings: v.strictObject({
+      objective: v.exactOptional(oneOf(OBJECTIVE_NAMES)),
+      student: v.exactOptional(
+        v.strictObject({
+          steps: count,
+          teacher: v.picklist(["noise", "velocity", "data"], "noise, velocity or data"),
+        }),
+      ),
+      network: v.exactOptional(oneOf(NETWORK_NAMES)),
+      model: network.schema,
+      schedule: oneOf(FLAGS.schedule.choices),
+      diffusionSteps: asFlag("diffusion-steps"),
+      batch: asFlag("batch"),
+      accumulate: v.exactOptional(asFlag("accumulate")),
+      lr: asFlag("lr"),
+      lrDecay: v.exactOptional(
+        v.strictObject({
+          schedule: oneOf(DECAY_NAMES),
+          steps: asFlag("lr-steps"),
+        }),
+      ),
+      optimizer: v.exactOptional(oneOf(OPTIMIZER_NAMES)),
+      warmup: asFlag("warmup"),
+      clipNorm: asFlag("clip"),
+      emaDecay: rate,
+      powerEma: v.exactOptional(
+        v.strictObject({
+          sigmaRels: v.pipe(v.array(asFlag("ema-sigma-rel")), v.nonEmpty("a list of at least one")),
+          every: asFlag("ema-every"),
+        }),
+      ),
+      seed: asFlag("seed"),
+      labelDropout: v.exactOptional(asFlag("label-dropout")),
+    }),
+    image: v.strictObject({ height: integer(1, LARGEST_EXTENT), width: integer(1, LARGEST_EXTENT) }),
+    step: integer(0, LARGEST_COUNT),
+    rng: v.strictObject({
+      generator: v.literal("philox4x32-10", "philox4x32-10"),
+      key: v.custom<string>((x) => typeof x === "string" && /^0x[0-9a-f]{1,16}$/.test(x), "up to 16 digits after 0x"),
+      index: integer(0, LARGEST_COUNT),
+    }),
+  }) satisfies v.GenericSchema<unknown, CheckpointHeader>;
 
 /** @throws InputError `path: field value, want …` for the first field that is missing, unknown or out of range */
 export function parseHeader(path: string, text: string): CheckpointHeader {
@@ -138,7 +106,7 @@ export function parseHeader(path: string, text: string): CheckpointHeader {
     throw new InputError(`${path}: metadata ${shown(text)}, want JSON written by train or start`);
   }
   if (Array.isArray(header)) throw wrong(path, "metadata", header, "an object"); // which the schema would take for one
-  const result = v.safeParse(HEADER, header, { abortEarly: true });
+  const result = v.safeParse(headerOf(NETWORKS[networkIn(header)]), header, { abortEarly: true });
   if (result.success) {
     checkLabels(path, result.output);
     checkAccumulation(path, result.output);
@@ -147,6 +115,12 @@ export function parseHeader(path: string, text: string): CheckpointHeader {
   }
   const [issue] = result.issues;
   throw wrong(path, v.getDotPath(issue) ?? "metadata", issue.path?.at(-1)?.value ?? issue.input, wantedBy(issue));
+}
+
+/** The network that a header names; of one that is wrong any, for its schema to say. */
+function networkIn(header: unknown): NetworkName {
+  const named = (header as { settings?: { network?: unknown } } | null)?.settings?.network;
+  return NETWORK_NAMES.find((name) => name === named) ?? NETWORK_NAMES[0];
 }
 
 /** The error for a field of a header. */

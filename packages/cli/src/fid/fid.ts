@@ -23,9 +23,9 @@ export async function sayFid(
 ): Promise<boolean> {
   const { settings, image } = header;
   const { inChannels } = settings.model;
-  if (inChannels !== 1 || image.height !== test.height || image.width !== test.width)
+  if (inChannels !== 1 || test.channels !== 1 || image.height !== test.height || image.width !== test.width)
     throw new InputError(
-      `--data: images of ${test.height} × ${test.width} × 1, want ${image.height} × ${image.width} × ${inChannels} as the network draws`,
+      `--data: images of ${test.height} × ${test.width} × ${test.channels}, want ${image.height} × ${image.width} × ${inChannels} as the network draws`,
     );
   const classifier = await trainDigitClassifier(train, backend, { isStopped: () => signal.aborted });
   if (!classifier) return true;

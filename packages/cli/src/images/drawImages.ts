@@ -1,9 +1,11 @@
 // Draws images from trained weights, by a solver or by the sampler of what they were trained for.
 
 import { classifierFree, type Sampler, sample } from "@pkg/diffusion";
-import { loadStateDict, type StateDict, type Unet, unet } from "@pkg/nn";
+import { loadStateDict, type StateDict } from "@pkg/nn";
 import { type Backend, randomStream, type Tensor } from "@pkg/tensor";
 import { readingInput } from "../inputError.ts";
+import type { ImageNetwork } from "../networks/network.ts";
+import { makeNetwork } from "../settings/networks.ts";
 import { objectiveOf } from "../settings/objectives.ts";
 import { type Settings, scheduleOf } from "../settings/settings.ts";
 
@@ -25,9 +27,9 @@ export interface DrawRequest {
 export type OnStep = (step: number, steps: number) => void;
 
 /** The network of a run with the averaged weights. @throws InputError when they do not fit the settings */
-export function averagedModel(settings: Settings, average: StateDict, backend: Backend): Unet {
+export function averagedModel(settings: Settings, average: StateDict, backend: Backend): ImageNetwork {
   return readingInput(() => {
-    const model = unet(settings.model, { backend, rng: null });
+    const model = makeNetwork(settings, { backend, rng: null });
     loadStateDict(model, average);
     return model;
   });
@@ -41,7 +43,7 @@ const AT_ONCE = 256;
  * @returns undefined when it was stopped by `signal`
  */
 export async function drawImages(
-  network: Unet,
+  network: ImageNetwork,
   settings: Settings,
   image: { readonly height: number; readonly width: number },
   { sampler, steps, count, seed, labels, guidance }: DrawRequest,

@@ -10,16 +10,18 @@ import { readIdx } from "./idx.ts";
 /** How many labels there are. */
 export const MNIST_LABELS = 10;
 
-/** One split: `images` [count, height, width] from 0 (background) to 255, `labels` [count] from 0 to 9. */
+/** One split: `images` [count, height, width, channels] from 0 (background) to 255, `labels` [count] from 0 to 9. */
 export interface LabelledImages {
   readonly images: Uint8Array;
   readonly labels: Uint8Array;
   readonly count: number;
   readonly height: number;
   readonly width: number;
+  /** 1 for grey, 3 for red, green and blue. */
+  readonly channels: number;
 }
 
-/** Both splits; their images have the same height and width. */
+/** Both splits; their images have the same height, width and channels. */
 export interface Mnist {
   readonly train: LabelledImages;
   readonly test: LabelledImages;
@@ -40,14 +42,17 @@ const MD5: Readonly<Record<string, string>> = {
 
 /**
  * Reads the four files of MNIST, or of a data set of the same form (Fashion-MNIST, KMNIST), from a directory: spelt
- * `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, with or without `.gz`.
+ * `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, with or without `.gz`. Images of four axes, [count, height, width, 3], are
+ * colour; their files are `train-images-idx4-ubyte`, and the older name does as well.
  * @throws Error naming the file that is missing or wrong, what it holds and what it should
  */
 export function loadMnist(directory: string): Mnist {
   const train = readSplit(FILES.train, (name) => readNamed(directory, name));
   const test = readSplit(FILES.test, (name) => readNamed(directory, name));
-  if (train.height !== test.height || train.width !== test.width) {
-    const [found, wanted] = [test, train].map(({ height, width }) => `${height}x${width}`);
+  const [wanted, found] = [train, test].map(
+    ({ height, width, channels }) => `${height}x${width}${channels === 3 ? " in colour" : ""}`,
+  );
+  if (found !== wanted) {
     throw new Error(`mnist: ${directory}: test images of ${found}, want ${wanted} as the training images`);
   }
   return { train, test };
@@ -75,9 +80,11 @@ interface NamedBytes {
 
 function readSplit(names: { images: string; labels: string }, read: (name: string) => NamedBytes): LabelledImages {
   const [imageFile, labelFile] = [read(names.images), read(names.labels)];
-  const images = readIdx(imageFile.bytes, imageFile.path, 3);
+  const images = readIdx(imageFile.bytes, imageFile.path, imageFile.bytes[3] === 4 ? 4 : 3);
   const labels = readIdx(labelFile.bytes, labelFile.path, 1);
-  const [count, height, width] = images.shape as [number, number, number]; // readIdx was asked for three
+  const [count, height, width, channels = 1] = images.shape;
+  if (channels !== 1 && channels !== 3)
+    throw new Error(`mnist: ${imageFile.path}: images of ${channels} channels, want 1 or 3`);
   if (count * height * width === 0) {
     throw new Error(`mnist: ${imageFile.path}: ${count} images of ${height}x${width}, want at least one pixel`);
   }
@@ -88,12 +95,15 @@ function readSplit(names: { images: string; labels: string }, read: (name: strin
   if (wrong >= 0) {
     throw new Error(`mnist: ${labelFile.path}: label ${labels.data[wrong]} at ${wrong}, want 0 to ${MNIST_LABELS - 1}`);
   }
-  return { images: images.data, labels: labels.data, count, height, width };
+  return { images: images.data, labels: labels.data, count, height, width, channels };
 }
 
 function readNamed(directory: string, name: string): NamedBytes {
-  const dotted = name.replace("-idx", ".idx");
-  const spellings = [name, dotted, `${name}.gz`, `${dotted}.gz`];
+  const names = name.includes("idx3") ? [name, name.replace("idx3", "idx4")] : [name];
+  const spellings = names.flatMap((one) => {
+    const dotted = one.replace("-idx", ".idx");
+    return [one, dotted, `${one}.gz`, `${dotted}.gz`];
+  });
   const path = spellings.map((spelling) => join(directory, spelling)).find(isRegularFile);
   if (path === undefined) {
     const reason = existsSync(directory) ? `has none of ${spellings.join(", ")}` : "is not there";

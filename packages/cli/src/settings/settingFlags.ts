@@ -4,35 +4,34 @@ import { MNIST_LABELS } from "../images/mnist.ts";
 import { InputError } from "../inputError.ts";
 import { mostStudentSteps } from "./fewStepObjectives.ts";
 import { FLAGS, type FlagName, type FlagValues } from "./flags.ts";
+import { networkFrom, networkName, networkOf, refuseForeign } from "./networks.ts";
 import { type ObjectiveName, objectiveOf } from "./objectives.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES } from "./optimizers.ts";
 import type { Settings, Student } from "./settings.ts";
 
-type Known = (settings: Settings) => unknown;
+type Known = Partial<Record<FlagName, unknown>>;
 
 /** What weights fix: flags for the network that they belong to. */
-const NETWORK: Partial<Record<FlagName, Known>> = {
-  channels: ({ model }) => model.channels,
-  multipliers: ({ model }) => model.multipliers.join(","),
-  blocks: ({ model }) => model.blocks,
-  attention: ({ model }) => model.attentionLevels?.join(",") ?? "",
-  labels: ({ model }) => model.classes !== undefined,
-  objective: ({ objective = "noise" }) => objective,
-};
+const networkOfFlags = (settings: Settings): Known => ({
+  network: networkName(settings),
+  ...networkOf(settings).told(settings.model),
+  labels: settings.model.classes !== undefined,
+  objective: settings.objective ?? "noise",
+});
 
 /** What a run that goes on has to keep besides: what it has learned to remove, and the images and draws that are next. */
-const COURSE: Partial<Record<FlagName, Known>> = {
-  batch: ({ batch }) => batch,
-  accumulate: ({ accumulate = 1 }) => accumulate,
-  schedule: ({ schedule }) => schedule,
-  "diffusion-steps": ({ diffusionSteps }) => diffusionSteps,
-  seed: ({ seed }) => seed,
-  "student-steps": ({ student }) => student?.steps ?? "none",
-  optimizer: ({ optimizer = OPTIMIZER_NAMES[0] }) => optimizer,
-  "ema-sigma-rel": ({ powerEma }) => powerEma?.sigmaRels.join(",") ?? "",
-  "ema-every": ({ powerEma }) => powerEma?.every ?? "",
-  "lr-schedule": ({ lrDecay }) => lrDecay?.schedule ?? "constant",
-};
+const courseOf = (settings: Settings): Known => ({
+  batch: settings.batch,
+  accumulate: settings.accumulate ?? 1,
+  schedule: settings.schedule,
+  "diffusion-steps": settings.diffusionSteps,
+  seed: settings.seed,
+  "student-steps": settings.student?.steps ?? "none",
+  optimizer: settings.optimizer ?? OPTIMIZER_NAMES[0],
+  "ema-sigma-rel": settings.powerEma?.sigmaRels.join(",") ?? "",
+  "ema-every": settings.powerEma?.every ?? "",
+  "lr-schedule": settings.lrDecay?.schedule ?? "constant",
+});
 
 /** A number of the settings. */
 interface Place {
@@ -61,8 +60,12 @@ const CHANGEABLE = {
 
 const changeable = Object.entries(CHANGEABLE) as [keyof typeof CHANGEABLE, Place][];
 
-/** The settings of a new run. @throws InputError naming a flag that makes no sense beside the others */
-export function settingsFrom(flags: FlagValues): Settings {
+/**
+ * The settings of a new run.
+ * @param channels of the images
+ * @throws InputError naming a flag that makes no sense beside the others
+ */
+export function settingsFrom(flags: FlagValues, channels: number): Settings {
   const isLabelled = flags.isOn("labels");
   const dropout = flags.given("label-dropout");
   if (dropout !== undefined && !isLabelled) throw new InputError(`--label-dropout ${dropout}: want --labels with it`);
@@ -71,15 +74,11 @@ export function settingsFrom(flags: FlagValues): Settings {
   refuseStudentSteps(flags, objective);
   return {
     ...(objective !== "noise" && { objective }), // so that what was there before has the bytes that it had
-    model: {
-      inChannels: 1,
-      channels: flags.number("channels"),
-      multipliers: flags.numbers("multipliers"),
-      blocks: flags.number("blocks"),
-      attentionLevels: flags.numbers("attention"),
+    ...networkFrom(flags, {
+      inChannels: channels,
       ...(isLabelled && { classes: MNIST_LABELS }),
       ...objectiveOf({ objective }).network,
-    },
+    }),
     schedule: scheduleName(flags),
     diffusionSteps: flags.number("diffusion-steps"),
     ...trainingSettings(flags),
@@ -92,8 +91,9 @@ export function settingsFrom(flags: FlagValues): Settings {
  * @throws InputError naming a flag that contradicts the checkpoint
  */
 export function resumedSettings(settings: Settings, path: string, flags: FlagValues): Settings {
-  refuseOther(NETWORK, settings, path, flags, "--resume");
-  refuseOther(COURSE, settings, path, flags, "--resume; --from starts a new run from its weights");
+  refuseForeign(flags, networkName(settings));
+  refuseOther(networkOfFlags(settings), path, flags, "--resume");
+  refuseOther(courseOf(settings), path, flags, "--resume; --from starts a new run from its weights");
   if (flags.given("label-dropout") !== undefined && settings.model.classes === undefined) {
     throw new InputError(`--label-dropout ${flags.given("label-dropout")}: ${path} was made without --labels`);
   }
@@ -110,9 +110,10 @@ export function resumedSettings(settings: Settings, path: string, flags: FlagVal
  * @throws InputError naming a flag that asks for another network
  */
 export function settingsFromWeights(settings: Settings, path: string, flags: FlagValues): Settings {
-  const { objective: _, ...network } = NETWORK;
   const isStudent = (flags.given("objective") ?? settings.objective) === "progressive";
-  refuseOther(isStudent ? network : NETWORK, settings, path, flags, "--from");
+  const { objective, ...network } = networkOfFlags(settings);
+  refuseForeign(flags, networkName(settings));
+  refuseOther(isStudent ? network : { ...network, objective }, path, flags, "--from");
   const isLabelled = settings.model.classes !== undefined;
   const dropout = flags.given("label-dropout");
   if (dropout !== undefined && !isLabelled)
@@ -123,6 +124,7 @@ export function settingsFromWeights(settings: Settings, path: string, flags: Fla
     ...(isStudent
       ? { objective: "progressive", student: studentFrom(settings, path, flags) }
       : ownObjective(settings, flags)),
+    ...(settings.network && { network: settings.network }),
     model: settings.model,
     schedule: flags.given("schedule") === undefined ? settings.schedule : scheduleName(flags),
     diffusionSteps:
@@ -150,7 +152,7 @@ export function changeableOf(settings: Settings): Record<string, number> {
 
 function trainingSettings(
   flags: FlagValues,
-): Omit<Settings, "model" | "objective" | "student" | "schedule" | "diffusionSteps"> {
+): Omit<Settings, "network" | "model" | "objective" | "student" | "schedule" | "diffusionSteps"> {
   return {
     batch: flags.number("batch"),
     ...accumulationFrom(flags),
@@ -255,16 +257,10 @@ function scheduleName(flags: FlagValues): Settings["schedule"] {
   return flags.word("schedule") === "linear" ? "linear" : "cosine";
 }
 
-function refuseOther(
-  fixed: Partial<Record<FlagName, Known>>,
-  settings: Settings,
-  path: string,
-  flags: FlagValues,
-  flag: string,
-): void {
-  for (const [name, setting] of Object.entries(fixed) as [FlagName, Known][]) {
+function refuseOther(fixed: Known, path: string, flags: FlagValues, flag: string): void {
+  for (const [name, value] of Object.entries(fixed) as [FlagName, unknown][]) {
     const given = flags.given(name);
-    const known = String(setting(settings));
+    const known = String(value);
     const isSame =
       given === undefined ||
       given === known ||

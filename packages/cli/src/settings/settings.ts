@@ -1,7 +1,8 @@
 // What defines a training run: everything that must be the same for a resumed run to continue it. Plain data.
 
 import { cosine, linear, type Schedule } from "@pkg/diffusion";
-import type { UnetConfig } from "@pkg/nn";
+import type { NetworkConfig } from "../networks/network.ts";
+import type { NetworkName } from "./networks.ts";
 import type { ObjectiveName } from "./objectives.ts";
 import type { DecayName, OptimizerName } from "./optimizers.ts";
 
@@ -18,7 +19,9 @@ export interface Settings {
   readonly objective?: ObjectiveName;
   /** There where the objective is "progressive". */
   readonly student?: Student;
-  readonly model: UnetConfig;
+  /** The kind of network. Default: a U-Net. */
+  readonly network?: NetworkName;
+  readonly model: NetworkConfig;
   readonly schedule: "linear" | "cosine";
   /** T. */
   readonly diffusionSteps: number;

@@ -20,9 +20,10 @@ export interface Beginning {
 
 /**
  * @param path the checkpoint in --out
+ * @param channels of the images
  * @throws InputError when a checkpoint is missing or wrong, or a flag contradicts it
  */
-export function beginningFrom(flags: FlagValues, path: string): Beginning {
+export function beginningFrom(flags: FlagValues, path: string, channels: number): Beginning {
   const from = flags.given("from");
   if (flags.isOn("resume")) {
     if (from !== undefined) throw new InputError(`--from ${from}: want it or --resume, not both`);
@@ -32,7 +33,7 @@ export function beginningFrom(flags: FlagValues, path: string): Beginning {
     return { settings, checkpoint, isResumed: true, make: (_, backend) => restoreRun(checkpoint, backend, settings) };
   }
   if (from === undefined) {
-    const settings = settingsFrom(flags);
+    const settings = settingsFrom(flags, channels);
     return { settings, isResumed: false, make: (image, backend) => newRun(settings, image, backend) };
   }
   const checkpoint = loadCheckpoint(from, "train");

@@ -1,17 +1,7 @@
 // A training run: its parts, one step of it, and how it is saved and restored. When to stop is train.ts's business.
 
 import { dropLabels } from "@pkg/diffusion";
-import {
-  type Ema,
-  ema,
-  loadStateDict,
-  type Optimizer,
-  parameters,
-  powerEma,
-  stateDict,
-  type Unet,
-  unet,
-} from "@pkg/nn";
+import { type Ema, ema, loadStateDict, type Optimizer, parameters, powerEma, stateDict } from "@pkg/nn";
 import {
   type Backend,
   type Captured,
@@ -25,6 +15,8 @@ import {
 import { type Checkpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { LabelledImages } from "../images/mnist.ts";
 import { readingInput } from "../inputError.ts";
+import type { ImageNetwork } from "../networks/network.ts";
+import { makeNetwork } from "../settings/networks.ts";
 import { objectiveOf } from "../settings/objectives.ts";
 import { optimizerFor, rateOf } from "../settings/optimizers.ts";
 import { type Settings, scheduleOf } from "../settings/settings.ts";
@@ -33,10 +25,10 @@ export interface Run {
   readonly settings: Settings;
   readonly image: { readonly height: number; readonly width: number };
   readonly backend: Backend;
-  readonly model: Unet;
+  readonly model: ImageNetwork;
   readonly average: Ema;
   /** The network that a student learns from, whose weights stay. */
-  readonly teacher?: Unet;
+  readonly teacher?: ImageNetwork;
   /** Those of the lengths in `settings.powerEma`. */
   readonly powerAverages: readonly Ema[];
   readonly optimizer: Optimizer;
@@ -49,14 +41,14 @@ export interface Run {
 /** A run at its beginning. @throws InputError when the settings make no network */
 export function newRun(settings: Settings, image: Run["image"], backend: Backend): Run {
   const root = randomStream(settings.seed);
-  const model = readingInput(() => unet(settings.model, { backend, rng: root.split("weights") }));
+  const model = readingInput(() => makeNetwork(settings, { backend, rng: root.split("weights") }));
   const { accumulate = 1, clipNorm, emaDecay, labelDropout } = settings;
   const average = ema(model, emaDecay);
   const powerAverages = (settings.powerEma?.sigmaRels ?? []).map((sigmaRel) => powerEma(model, sigmaRel));
   const optimizer = optimizerFor(settings, parameters(model), { lr: rateOf(settings), clipNorm });
   const objective = objectiveOf(settings);
   const schedule = readingInput(() => scheduleOf(settings));
-  const teacher = settings.student && unet(settings.model, { backend, rng: null });
+  const teacher = settings.student && makeNetwork(settings, { backend, rng: null });
   const student = settings.student &&
     teacher && { teacher, prediction: settings.student.teacher, steps: settings.student.steps };
   const rng = root.split("noise");
@@ -158,9 +150,9 @@ export function trainStep({ settings, backend, optimizer, rng, update }: Run, im
   }).pending;
 }
 
-/** The images of a step, [batch, height, width, 1] in [−1, 1], and their labels: every epoch its own permutation, both known from the seed. */
+/** The images of a step, [batch, height, width, channels] in [−1, 1], and their labels: every epoch its own permutation, both known from the seed. */
 function batchAt(
-  { images, labels, count, height, width }: LabelledImages,
+  { images, labels, count, height, width, channels }: LabelledImages,
   step: number,
   { batch, seed }: Settings,
   backend: Backend,
@@ -168,13 +160,13 @@ function batchAt(
   const perEpoch = Math.max(1, Math.floor(count / batch));
   const order = epochOrder(seed, Math.floor(step / perEpoch), count);
   const first = (step % perEpoch) * batch;
-  const pixels = height * width;
+  const pixels = height * width * channels;
   const values = new Float32Array(batch * pixels);
   const chosen = Array.from({ length: batch }, (_, b) => order[(first + b) % count]);
   for (const [b, image] of chosen.entries()) {
     for (let i = 0; i < pixels; i++) values[b * pixels + i] = images[image * pixels + i] / 127.5 - 1;
   }
-  const x0 = tensor(values, { backend, shape: [batch, height, width, 1] });
+  const x0 = tensor(values, { backend, shape: [batch, height, width, channels] });
   return { x0, labels: chosen.map((image) => labels[image]) };
 }
 

@@ -13,6 +13,7 @@ import { InputError, readingInput } from "../inputError.ts";
 import { openBackend } from "../openBackend.ts";
 import { say } from "../say.ts";
 import type { FlagValues } from "../settings/flags.ts";
+import { networkOf } from "../settings/networks.ts";
 import { changesBetween } from "../settings/settingFlags.ts";
 import { type Beginning, beginningFrom, requireResumable } from "./beginning.ts";
 import { lossCurveSvg } from "./lossCurve.ts";
@@ -34,13 +35,14 @@ export async function trainRun(flags: FlagValues, signal: AbortSignal, around: A
   const checkpoint = checkpointIn(out);
   // Whatever can be refused before the folder is made is; a checkpoint in it is read when no other run can change it.
   if (flags.isOn("resume")) requireResumable(checkpoint);
-  const early = flags.isOn("resume") ? undefined : beginningFrom(flags, checkpoint);
   const images = mnistFrom(flags).train;
+  const beginning = () => checkedFor(images, beginningFrom(flags, checkpoint, images.channels));
+  const early = flags.isOn("resume") ? undefined : beginning();
   makeDirectory(out);
   const lock = await lockRun(out);
   try {
     const files = { checkpoint, log: logIn(out), lock };
-    const run = await begin(early ?? beginningFrom(flags, checkpoint), images, files, flags, around);
+    const run = await begin(early ?? beginning(), images, files, flags, around);
     if (!run) return true;
     const ended = await trainPastLosses(run, images, planOf(flags), files, signal, () => openBackend(flags));
     await tellEnd(ended.run, ended.stopped, files, out);
@@ -48,6 +50,22 @@ export async function trainRun(flags: FlagValues, signal: AbortSignal, around: A
   } finally {
     lock.release();
   }
+}
+
+/** @throws InputError for images that the network does not fit */
+function checkedFor(images: LabelledImages, beginning: Beginning): Beginning {
+  const { settings } = beginning;
+  const inWords = (channels: number) => (channels === 1 ? "grey" : "in colour");
+  const { inChannels } = settings.model;
+  if (inChannels !== images.channels)
+    throw new InputError(
+      `--data: images ${inWords(images.channels)}, want them ${inWords(inChannels)} as in the checkpoint`,
+    );
+  const network = networkOf(settings);
+  const misfit = network.misfit(settings.model, images);
+  if (misfit)
+    throw new InputError(`--${misfit.flag} ${network.told(settings.model)[misfit.flag]}: want ${misfit.wanted}`);
+  return beginning;
 }
 
 /** Makes the run, and room for it; undefined where it was stopped before. */
@@ -75,7 +93,8 @@ async function begin(
     say(`from step ${step} on: ${change}`);
   }
   say(
-    `training a U-Net of ${parameterCount(run.model)} weights on ${count} images of ${height} × ${width}` +
+    `training ${networkOf(settings).title} of ${parameterCount(run.model)} weights on ${count} images of ${height} × ${width}` +
+      `${images.channels === 3 ? " in colour" : ""}` +
       `${isResumed ? `, going on after step ${step}` : ""}`,
   );
   return run;

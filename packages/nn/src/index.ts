@@ -8,6 +8,7 @@ export { type Conv2d, conv2d } from "./layers/conv.ts";
 export { type Dropout, dropout } from "./layers/dropout.ts";
 export { type Embedding, embedding } from "./layers/embedding.ts";
 export { type Activation, type FeedForward, feedForward, type SwiGlu, swiGlu } from "./layers/feedForward.ts";
+export { type FourierOptions, fourierEmbedding } from "./layers/fourier.ts";
 export { type LayerNorm, layerNorm } from "./layers/layerNorm.ts";
 export { type Linear, linear } from "./layers/linear.ts";
 export { type AttentionCall, type MultiheadAttention, multiheadAttention } from "./layers/multiheadAttention.ts";
@@ -27,7 +28,8 @@ export { type Dit, type DitBlock, type DitConfig, dit } from "./networks/dit.ts"
 export type { EmbeddedConfig, EmbeddedMaps, NumberMaps } from "./networks/embedded.ts";
 export { type Mlp, type MlpConfig, mlp } from "./networks/mlp.ts";
 export { checkLabels, checkTimes, type Labels, type Times } from "./networks/times.ts";
-export { type Unet, type UnetConfig, type UnetLevel, type UnetStage, unet } from "./networks/unet.ts";
+export { type Unet, type UnetLevel, type UnetStage, unet } from "./networks/unet.ts";
+export type { UnetConfig } from "./networks/unetConfig.ts";
 export type { Accumulation } from "./training/accumulation.ts";
 export { type AdamWConstants, type AdamWOptions, adamW } from "./training/adamW.ts";
 export { ema, powerEma, powerGamma } from "./training/ema.ts";

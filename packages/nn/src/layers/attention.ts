@@ -22,19 +22,24 @@ export interface AttentionBlock {
 
 /**
  * An attention block that starts as the identity: its last map is zero.
- * @param options `heads` is 1 by default; `groups` as in `groupNorm`
+ * @param options `heads` is 1 by default; `groups` and `epsilon` as in `groupNorm`; `scale`, 1 by default, multiplies the sum
  * @throws Error when `heads` does not divide `channels`
  */
 export function attentionBlock(
   channels: number,
-  options: InitOptions & { readonly heads?: number; readonly groups?: number },
+  options: InitOptions & {
+    readonly heads?: number;
+    readonly groups?: number;
+    readonly epsilon?: number;
+    readonly scale?: number;
+  },
 ): AttentionBlock {
   expectCount("attention", "channels", channels);
   expectInit("attention", options);
-  const { heads = 1, groups, ...init } = options;
+  const { heads = 1, groups, epsilon, scale = 1, ...init } = options;
   if (channels % heads !== 0) throw new Error(`attention: ${heads} heads of ${channels} channels, want a divisor`);
   const block: AttentionBlock = {
-    norm: groupNorm(channels, { ...init, groups }),
+    norm: groupNorm(channels, { ...init, groups, epsilon }),
     qkv: linear(channels, 3 * channels, init),
     out: linear(channels, channels, { ...init, zero: true }),
     forward(x, { identity = false } = {}) {
@@ -46,7 +51,8 @@ export function attentionBlock(
         .permute([2, 0, 3, 1, 4]); // [3, batch, heads, tokens, channels / heads]
       const [q, k, v] = [0, 1, 2].map((part) => perHead.slice(part));
       const mixed = (identity ? v : q.attention(k, v)).permute([0, 2, 1, 3]).reshape([batch, tokens, channels]);
-      return x.add(block.out.forward(mixed).reshape(x.shape));
+      const sum = x.add(block.out.forward(mixed).reshape(x.shape));
+      return scale === 1 ? sum : sum.mul(scale);
     },
   };
   return block;

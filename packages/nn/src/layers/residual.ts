@@ -6,7 +6,10 @@ import { type Conv2d, conv2d } from "./conv.ts";
 import { type Linear, linear } from "./linear.ts";
 import { type GroupNorm, groupNorm } from "./norm.ts";
 
-/** skip(x) + conv2(dropout(silu(norm2(conv1(silu(norm1(x))) + W e)))), with e the embedding of time and class. */
+/**
+ * (skip(r(x)) + conv2(dropout(silu(norm2(conv1(r(silu(norm1(x)))) + W e))))) · s, with e the embedding of time and class, r the resampling
+ * and s the scale, none of either by default.
+ */
 export interface ResidualBlock {
   /** Followed by silu. */
   readonly norm1: GroupNorm;
@@ -25,7 +28,7 @@ export interface ResidualBlock {
    * @param x [batch, height, width, inChannels]
    * @param embedded [batch, embeddingChannels], after its activation
    * @param dropoutRng draws the dropout mask; without it nothing is dropped
-   * @returns [batch, height, width, outChannels]
+   * @returns [batch, height, width, outChannels]; half or twice the height and width in a block that resamples
    */
   forward(x: Tensor, embedded: Tensor, dropoutRng?: RandomStream): Tensor;
 }
@@ -40,6 +43,15 @@ export interface ResidualOptions extends InitOptions {
   readonly dropout?: number;
   /** Whether the embedding scales and shifts the result of norm2, instead of being added before it. Default false. */
   readonly scaleShift?: boolean;
+  /** Added to the variances of the norms. Default 1e-5. */
+  readonly epsilon?: number;
+  /** What the sum of skip and branch is multiplied by: √½ in NCSN++ (Song et al. 2021). Default 1. */
+  readonly scale?: number;
+  /**
+   * "down" halves height and width by the mean of 2 × 2 pixels, "up" doubles them by repeating pixels, in skip and branch, between norm1
+   * and conv1 (Dhariwal & Nichol 2021, section 3.1). Default: neither.
+   */
+  readonly resample?: "down" | "up";
 }
 
 /**
@@ -50,21 +62,34 @@ export function residualBlock(inChannels: number, outChannels: number, options: 
   expectCount("residualBlock", "inChannels", inChannels);
   expectCount("residualBlock", "outChannels", outChannels);
   expectInit("residualBlock", options);
-  const { embeddingChannels, groups, dropout: rate = 0, scaleShift = false, ...init } = options;
+  const {
+    embeddingChannels,
+    groups,
+    dropout: rate = 0,
+    scaleShift = false,
+    epsilon,
+    scale = 1,
+    resample,
+    ...init
+  } = options;
+  const resized = (x: Tensor) =>
+    resample === "down" ? x.averagePool(2) : resample === "up" ? x.upsampleNearest(2) : x;
   const block: ResidualBlock = {
-    norm1: groupNorm(inChannels, { ...init, groups, activation: "silu" }),
+    norm1: groupNorm(inChannels, { ...init, groups, epsilon, activation: "silu" }),
     conv1: conv2d(inChannels, outChannels, init),
     time: linear(embeddingChannels, scaleShift ? 2 * outChannels : outChannels, init),
-    norm2: groupNorm(outChannels, { ...init, groups, activation: scaleShift ? "none" : "silu" }),
+    norm2: groupNorm(outChannels, { ...init, groups, epsilon, activation: scaleShift ? "none" : "silu" }),
     conv2: conv2d(outChannels, outChannels, { ...init, zero: true }),
     ...(inChannels !== outChannels && { skip: conv2d(inChannels, outChannels, { ...init, kernel: 1 }) }),
     forward(x, embedded, dropoutRng) {
       const perChannel = block.time.forward(embedded).unsqueeze(1).unsqueeze(1); // [batch, 1, 1, …]
-      const hidden = block.conv1.forward(block.norm1.forward(x), scaleShift ? undefined : perChannel);
+      const hidden = block.conv1.forward(resized(block.norm1.forward(x)), scaleShift ? undefined : perChannel);
       const normed = block.norm2.forward(hidden);
       const activated = scaleShift ? modulate(normed, perChannel).silu() : normed;
       const kept = rate > 0 && dropoutRng ? dropout(activated, rate, dropoutRng) : activated;
-      return (block.skip ? block.skip.forward(x) : x).add(block.conv2.forward(kept));
+      const skipped = block.skip ? block.skip.forward(resized(x)) : resized(x);
+      const sum = skipped.add(block.conv2.forward(kept));
+      return scale === 1 ? sum : sum.mul(scale);
     },
   };
   return block;

@@ -2,9 +2,11 @@
 
 import type { Tensor } from "@pkg/tensor";
 import { classesOf, type Embedding, embedding } from "../layers/embedding.ts";
+import { checkFourier, type FourierOptions, fourierEmbedding } from "../layers/fourier.ts";
 import { type Linear, linear } from "../layers/linear.ts";
 import { checkSinusoid, type SinusoidOptions, sinusoidalEmbedding } from "../layers/sinusoid.ts";
-import type { InitOptions } from "../module/init.ts";
+import { type InitOptions, zeroInit } from "../module/init.ts";
+import { buffer } from "../module/parameters.ts";
 import { type Conditioning, checkNumberConfig, embeddedNumbers, type NumberConfig } from "./conditioning.ts";
 import { checkLabels, checkTimes, type Times } from "./times.ts";
 
@@ -14,6 +16,8 @@ export interface EmbeddedConfig {
   readonly classes?: number;
   /** How times are embedded: period, order, shift and scale. */
   readonly timeEmbedding?: SinusoidOptions;
+  /** Fourier features of the time, with frequencies that are drawn and not trained, instead of `timeEmbedding`. */
+  readonly fourier?: FourierOptions;
   /**
    * More numbers per sample, which every call has to give (`conditioning.numbers`). Each is embedded as time is, and added to
    * it.
@@ -31,6 +35,8 @@ export interface NumberMaps {
 
 /** The state of a network that embeds what it is told. */
 export interface EmbeddedMaps {
+  /** A buffer, [inputs / 2]: the frequencies of Fourier features, where `fourier` asks for them. */
+  readonly frequencies?: Tensor;
   /** The first map of the time's embedding; silu follows. */
   readonly time1: Linear;
   /** The second map of the time's embedding. */
@@ -51,11 +57,12 @@ export interface EmbeddedSizes {
 
 /** Maps with drawn weights. */
 export function embeddedMaps(
-  { classes, numbers }: EmbeddedConfig,
+  { classes, fourier, numbers }: EmbeddedConfig,
   { inputs, outputs }: EmbeddedSizes,
   init: InitOptions,
 ): EmbeddedMaps {
   return {
+    ...(fourier && { frequencies: buffer(frequenciesOf(inputs / 2, fourier, init)) }),
     time1: linear(inputs, outputs, init),
     time2: linear(outputs, outputs, init),
     ...(numbers && {
@@ -70,11 +77,15 @@ export function embeddedMaps(
   };
 }
 
+function frequenciesOf(count: number, { scale = 16 }: FourierOptions, { rng, backend }: InitOptions): Tensor {
+  return rng ? rng.normal([count], { backend, std: scale }) : zeroInit([count], { backend });
+}
+
 /** [batch, outputs]: time, plus class and numbers where there are any, activated for the blocks. */
 export function embedded(
   name: string,
   maps: EmbeddedMaps,
-  { classes, timeEmbedding, numbers = {} }: EmbeddedConfig,
+  { classes, timeEmbedding, fourier, numbers = {} }: EmbeddedConfig,
   { inputs }: Pick<EmbeddedSizes, "inputs">,
   x: Tensor,
   times: Times,
@@ -83,7 +94,9 @@ export function embedded(
   const { labels, steps } = conditioning;
   const { backend } = x;
   const mapped = (sines: Tensor, first: Linear, second: Linear) => second.forward(first.forward(sines).silu());
-  const time = sinusoidalEmbedding(times, inputs, { ...timeEmbedding, backend, steps });
+  const time = maps.frequencies
+    ? fourierEmbedding(times, maps.frequencies, fourier)
+    : sinusoidalEmbedding(times, inputs, { ...timeEmbedding, backend, steps });
   const parts = [mapped(time, maps.time1, maps.time2)];
   if (maps.classes && classes !== undefined)
     parts.push(maps.classes.forward(classesOf(name, labels, classes, x.shape[0])));
@@ -97,11 +110,13 @@ export function embedded(
 /** Refuses a configuration of embeddings. @throws Error naming the field */
 export function checkEmbedded(
   name: string,
-  { classes, timeEmbedding = {}, numbers = {} }: EmbeddedConfig,
+  { classes, timeEmbedding, fourier, numbers = {} }: EmbeddedConfig,
   { inputs }: Pick<EmbeddedSizes, "inputs">,
 ): void {
   checkCounts(name, { ...(classes !== undefined && { classes }) });
-  checkSinusoid(`${name}: timeEmbedding`, timeEmbedding, inputs);
+  if (fourier && timeEmbedding) throw new Error(`${name}: fourier and timeEmbedding, want one of them`);
+  if (fourier) checkFourier(`${name}: fourier`, fourier);
+  else checkSinusoid(`${name}: timeEmbedding`, timeEmbedding ?? {}, inputs);
   checkNumberConfig(name, numbers, inputs);
 }
 

@@ -9,45 +9,9 @@ import { expectConfig, expectInit, type InitOptions } from "../module/init.ts";
 import { leavesOf } from "../module/leaves.ts";
 import { edge } from "../module/parameters.ts";
 import { type Conditioning, checkIdentityAttention } from "./conditioning.ts";
-import {
-  checkCounts,
-  checkEmbedded,
-  checkImageCall,
-  type EmbeddedConfig,
-  type EmbeddedMaps,
-  embedded,
-  embeddedMaps,
-} from "./embedded.ts";
+import { checkImageCall, type EmbeddedMaps, embedded, embeddedMaps } from "./embedded.ts";
 import type { Times } from "./times.ts";
-
-/** Plain data, as checkpoints store it. */
-export interface UnetConfig extends EmbeddedConfig {
-  /** Channels of the images. */
-  readonly inChannels: number;
-  /** Default: inChannels; twice as many to learn variances too. */
-  readonly outChannels?: number;
-  /** Channels of the first level. */
-  readonly channels: number;
-  /** Each level's channels as multiples of `channels`; one level per entry, each half as wide as the one before. */
-  readonly multipliers: readonly number[];
-  /** Residual blocks per level. Default 2. */
-  readonly blocks?: number;
-  /** Levels with attention after each block, counted from 0 at full resolution. Default: none; the middle always has it. */
-  readonly attentionLevels?: readonly number[];
-  /** Heads of the attention. Default 1. */
-  readonly heads?: number;
-  /** Groups of the norms. Default: 32, or fewer where channels are few. */
-  readonly groups?: number;
-  /** The rate at which activations are dropped in training. Default 0. */
-  readonly dropout?: number;
-  /** Whether the embedding scales and shifts the norms' results instead of being added. Default false. */
-  readonly scaleShift?: boolean;
-  /**
-   * Whether training keeps the input of each stage alone, and computes the rest again in the backward pass (`checkpoint`): less memory, more
-   * time, the same state and bits. Default false.
-   */
-  readonly checkpoint?: boolean;
-}
+import { checkUnetConfig, checkUnetSize, type UnetConfig } from "./unetConfig.ts";
 
 /** A residual block, and attention after it where the level has it. */
 export interface UnetStage {
@@ -57,12 +21,12 @@ export interface UnetStage {
   readonly attention?: AttentionBlock;
 }
 
-/** The blocks of one resolution, and the convolution that leads to the next. */
+/** The blocks of one resolution, and what leads to the next. */
 export interface UnetLevel {
   /** One after another. */
   readonly stages: readonly UnetStage[];
   /** Halves (going down) or follows the doubling of (going up) height and width. */
-  readonly resample?: Conv2d;
+  readonly resample?: Conv2d | ResidualBlock;
 }
 
 /** A U-Net; its fields are its state. */
@@ -71,7 +35,7 @@ export interface Unet extends EmbeddedMaps {
   readonly input: Conv2d;
   /** The levels from full resolution to the lowest. */
   readonly down: readonly UnetLevel[];
-  /** Two stages at the lowest resolution, the first with attention. */
+  /** Two stages at the lowest resolution, the first with attention unless the configuration leaves it out. */
   readonly middle: readonly UnetStage[];
   /** The levels from the lowest resolution to the full one. */
   readonly up: readonly UnetLevel[];
@@ -81,7 +45,8 @@ export interface Unet extends EmbeddedMaps {
   readonly output: Conv2d;
   /**
    * Applies the network.
-   * @param x [batch, height, width, inChannels], any height and width
+   * @param x [batch, height, width, inChannels], any height and width, or multiples of 2^(levels − 1) with residual
+   * resampling or one-sided padding
    * @param times one per sample, on the scale of 0 … 1000 unless `timeEmbedding` has another
    * @returns [batch, height, width, outChannels]
    * @throws Error for times, labels or numbers of another number, and tensors of them of another shape, type or backend; for
@@ -110,26 +75,35 @@ export interface Unet extends EmbeddedMaps {
 export function unet(config: UnetConfig, init: InitOptions): Unet {
   expectConfig("unet", config);
   expectInit("unet", init);
-  checkConfig(config);
+  checkUnetConfig(config);
   const {
     inChannels,
     outChannels = inChannels,
     channels,
     multipliers,
     blocks = 2,
-    heads,
+    headChannels,
     groups,
     dropout,
     scaleShift,
+    epsilon,
+    residualScale: scale,
+    middleAttention = true,
   } = config;
   const embeddingChannels = 4 * channels;
+  const headsOf = (wide: number) => (headChannels === undefined ? config.heads : wide / headChannels);
   const widths = multipliers.map((multiplier) => multiplier * channels);
-  const block = (from: number, to: number) =>
-    residualBlock(from, to, { ...init, embeddingChannels, groups, dropout, scaleShift });
+  const block = (from: number, to: number, resample?: "down" | "up") =>
+    residualBlock(from, to, { ...init, embeddingChannels, groups, dropout, scaleShift, epsilon, scale, resample });
   const stage = (from: number, to: number, withAttention: boolean): UnetStage => ({
     block: block(from, to),
-    ...(withAttention && { attention: attentionBlock(to, { ...init, heads, groups }) }),
+    ...(withAttention && { attention: attentionBlock(to, { ...init, heads: headsOf(to), groups, epsilon, scale }) }),
   });
+  const halving = (to: number) =>
+    config.downsampling === "residual"
+      ? block(to, to, "down")
+      : conv2d(to, to, { ...init, stride: 2, padding: config.downsamplePadding === 0 ? "after" : "around" });
+  const doubling = (to: number) => (config.upsampling === "residual" ? block(to, to, "up") : conv2d(to, to, init));
   const hasAttention = (level: number) => config.attentionLevels?.includes(level) ?? false;
 
   const skips = [channels]; // channels of the tensors that the way up concatenates
@@ -144,9 +118,9 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
     });
     if (level === widths.length - 1) return { stages };
     skips.push(to);
-    return { stages, resample: conv2d(to, to, { ...init, stride: 2 }) };
+    return { stages, resample: halving(to) };
   });
-  const middle = [stage(width, width, true), stage(width, width, false)];
+  const middle = [stage(width, width, middleAttention), stage(width, width, false)];
   const up = widths
     .map((to, level) => ({ to, level }))
     .reverse()
@@ -156,16 +130,16 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
         width = to;
         return made;
       });
-      return level === 0 ? { stages } : { stages, resample: conv2d(to, to, init) };
+      return level === 0 ? { stages } : { stages, resample: doubling(to) };
     });
 
   const model: Unet = {
-    ...embeddedMaps(config, { inputs: channels, outputs: embeddingChannels }, init),
+    ...embeddedMaps(config, { inputs: timeChannelsOf(config), outputs: embeddingChannels }, init),
     input,
     down,
     middle,
     up,
-    norm: groupNorm(width, { ...init, groups, activation: "silu" }),
+    norm: groupNorm(width, { ...init, groups, epsilon, activation: "silu" }),
     output: edge(conv2d(width, outChannels, { ...init, zero: true })),
     forward: (x, times, conditioning = {}) => tidy(() => forward(model, config, x, times, conditioning)),
   };
@@ -175,7 +149,8 @@ export function unet(config: UnetConfig, init: InitOptions): Unet {
 function forward(model: Unet, config: UnetConfig, x: Tensor, times: Times, conditioning: Conditioning): Tensor {
   const { labels, rng } = conditioning;
   checkImageCall("unet", config, x, times, labels);
-  const told = embedded("unet", model, config, { inputs: config.channels }, x, times, conditioning);
+  checkUnetSize(config, x.shape);
+  const told = embedded("unet", model, config, { inputs: timeChannelsOf(config) }, x, times, conditioning);
   checkIdentityAttention("unet", conditioning);
   if (rng) return applied(model, config, x, told, conditioning);
   // Without dropout the rest follows from the weights: in a captured step it need not run again.
@@ -213,7 +188,7 @@ function applied(
       skips.push(hidden);
     }
     if (resample) {
-      hidden = resample.forward(hidden);
+      hidden = isBlock(resample) ? through({ block: resample }, [hidden]) : resample.forward(hidden);
       skips.push(hidden);
     }
   }
@@ -223,22 +198,16 @@ function applied(
       const skip = skips.pop() ?? hidden;
       hidden = through(stage, [hidden, skip]);
     }
-    if (resample) hidden = doubled(resample, hidden, skips.at(-1) ?? hidden);
+    if (resample && isBlock(resample)) hidden = through({ block: resample }, [hidden]);
+    else if (resample) hidden = doubled(resample, hidden, skips.at(-1) ?? hidden);
   }
   return model.output.forward(model.norm.forward(hidden));
 }
 
-function checkConfig(config: UnetConfig): void {
-  const { inChannels, outChannels = inChannels, channels, multipliers, blocks = 2, heads = 1, dropout = 0 } = config;
-  checkCounts("unet", { inChannels, outChannels, channels, blocks, heads });
-  if (channels % 2 !== 0)
-    throw new Error(`unet: channels is ${channels}, want an even number (half are sines, half cosines)`);
-  checkEmbedded("unet", config, { inputs: channels });
-  if (multipliers.length === 0 || !multipliers.every((m) => Number.isInteger(m * channels) && m > 0)) {
-    throw new Error(`unet: multipliers is [${multipliers.join(", ")}], want at least one, each giving whole channels`);
-  }
-  for (const level of config.attentionLevels ?? [])
-    if (!(Number.isInteger(level) && level >= 0 && level < multipliers.length))
-      throw new Error(`unet: attentionLevels has ${level}, want integers in [0, ${multipliers.length - 1}]`);
-  if (!(dropout >= 0 && dropout < 1)) throw new Error(`unet: dropout is ${dropout}, want a rate in [0, 1)`);
+function isBlock(resample: Conv2d | ResidualBlock): resample is ResidualBlock {
+  return "conv1" in resample;
+}
+
+function timeChannelsOf({ channels, timeChannels = channels }: UnetConfig): number {
+  return timeChannels;
 }

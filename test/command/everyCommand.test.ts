@@ -16,6 +16,7 @@ import { memory } from "../../bench/memory.ts";
 import { peersCommand } from "../../bench/peers.ts";
 import { soak } from "../../bench/soak.ts";
 import { COMMANDS } from "../../packages/cli/src/main.ts";
+import { text } from "../../packages/cli/src/text/main.ts";
 import { lab } from "../../packages/lab/src/main.ts";
 import { faultsCommand } from "../../tools/faults.ts";
 import { adapterCommand } from "../adapter/main.ts";
@@ -33,6 +34,7 @@ const others = [
   soak,
   peersCommand,
   lab,
+  text,
   numerics,
   orders,
   adapterCommand,

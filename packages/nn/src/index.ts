@@ -28,6 +28,12 @@ export { type Dit, type DitBlock, type DitConfig, dit } from "./networks/dit.ts"
 export type { EmbeddedConfig, EmbeddedMaps, NumberMaps } from "./networks/embedded.ts";
 export { type Mlp, type MlpConfig, mlp } from "./networks/mlp.ts";
 export { checkLabels, checkTimes, type Labels, type Times } from "./networks/times.ts";
+export {
+  type TokenBlock,
+  type TokenTransformer,
+  type TokenTransformerConfig,
+  tokenTransformer,
+} from "./networks/tokenTransformer.ts";
 export { type Unet, type UnetLevel, type UnetStage, unet } from "./networks/unet.ts";
 export type { UnetConfig } from "./networks/unetConfig.ts";
 export type { Accumulation } from "./training/accumulation.ts";

@@ -33,6 +33,7 @@ const OF_A_RUN = [
   "log.jsonl",
   "ema",
   "loss.svg",
+  "sample.txt",
   "samples-ddim.png",
   "samples-ancestral.png",
 ];

@@ -4,10 +4,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { answer } from "@pkg/command";
 import { stateDict } from "@pkg/nn";
 import { type Backend, cpu, wasm } from "@pkg/tensor";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { readCharacters, unigramBits } from "../../packages/cli/src/text/characters.ts";
+import { text as command } from "../../packages/cli/src/text/main.ts";
 import {
   bitsPerCharacter,
   drawText,
@@ -78,6 +80,20 @@ test("a text whose characters tell each other is learned far below the frequenci
   backend.dispose();
 });
 
+/** What the command says to a mistake, in this process. */
+async function refused(...flags: string[]): Promise<{ code: number; error: string }> {
+  let error = "";
+  const spy = vi.spyOn(process.stderr, "write").mockImplementation((said) => {
+    error += said;
+    return true;
+  });
+  try {
+    return { code: await answer(command, flags), error };
+  } finally {
+    spy.mockRestore();
+  }
+}
+
 test("the command trains, writes and goes on, and refuses what makes no sense", async () => {
   const text = (...flags: string[]): Promise<Ended> =>
     ended(spawn(process.execPath, ["tools/run.mjs", "packages/cli/src/text/main.ts", ...flags], { cwd: root }));
@@ -116,7 +132,7 @@ test("the command trains, writes and goes on, and refuses what makes no sense", 
     [["--data", file, "--resume", "--lr", "0.1"], "--lr 0.1: want nothing with --resume, which takes that of"],
     [["--data", file, "--heads", "3"], "tokenTransformer: heads is 3, want half of a divisor of channels = 64"],
   ] as const) {
-    const { code, error } = await text("--out", out, "--backend", "cpu", ...flags);
+    const { code, error } = await refused("--out", out, "--backend", "cpu", ...flags);
     expect([code, error.trim().split("\n").length, error]).toEqual([2, 1, expect.stringContaining(wanted)]);
   }
 });

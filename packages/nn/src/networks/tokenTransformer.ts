@@ -39,7 +39,7 @@ export interface TokenBlock {
 export interface TokenTransformer {
   /** A vector for each state. */
   readonly embedding: Embedding;
-  /** [3 · channels, channels]: what a place and its two neighbours show, added to its vector; it learns pairs before attention does. */
+  /** Of what a place and its two neighbours show, [3 · channels, channels], added to its vector: it learns pairs before attention does. */
   readonly neighbours: Linear;
   /** First to last. */
   readonly blocks: readonly TokenBlock[];

@@ -186,3 +186,23 @@ test("train --objective, sample --steps 1: the commands, and what they refuse", 
     expect(message, words.join(" ")).toContain(wanted);
   }
 });
+
+test("the distilled weights that come with the project draw digits in one call", async () => {
+  const { header, tensors } = loadCheckpoint("docs/mnist-one-step.safetensors", "draw");
+  const { settings, image } = header;
+  expect([settings.objective, settings.student?.steps, image]).toEqual(["progressive", 1, { height: 28, width: 28 }]);
+  const backend = await wasm({ threads: 1 });
+  const model = averagedModel(settings, tensors("ema", backend), backend);
+  const request = { sampler: "progressive", steps: 1, count: 8, seed: 0, guidance: 1 };
+  const pixels = await drawImages(model, settings, image, request, new AbortController().signal, () => {});
+  const drawn = pixels ?? expect.fail("it was stopped");
+  // MNIST's pixels are nearly all black or white; of noise 32 % would be within 0.4 of 0, and of what is black everywhere nothing white.
+  const share = (is: (value: number) => boolean) => drawn.filter(is).length / drawn.length;
+  expect(share((value) => Math.abs(value) < 0.4)).toBeLessThan(0.1);
+  for (const k of Array.from({ length: 8 }).keys()) {
+    const white = drawn.subarray(784 * k, 784 * (k + 1)).filter((value) => value > 0.4).length;
+    expect(white / 784).toBeGreaterThan(0.03);
+    expect(white / 784).toBeLessThan(0.4);
+  }
+  backend.dispose();
+});

@@ -2,6 +2,7 @@
 import {
   type Backend,
   capture,
+  checkpoint,
   cpu,
   DeviceLostError,
   emaStep,
@@ -279,6 +280,55 @@ for (const { name, open, skip } of openers) {
           return result;
         };
       },
+      "a number in a checkpointed function, now and then": (at, w) => {
+        const f = checkpoint((v: Tensor) => v.square().mul(at.k % 4 === 1 ? 2 : 3));
+        return (x) => grad((v) => f(v).mul(x.add(at.k)).sum(), [w])[0];
+      },
+      "the tensor of numbers that a checkpointed function makes, now and then": (at, w) => {
+        const f = checkpoint((v: Tensor) => v.square().mul(tensor([at.k % 4 === 1 ? 2 : 3, 5], { backend })));
+        return (x) => grad((v) => f(v).mul(x.add(at.k)).sum(), [w])[0];
+      },
+      "what a checkpointed function draws": (at, w) => {
+        const rng = randomStream(3);
+        const f = checkpoint((v: Tensor) => v.square().mul(rng.normal([2], { backend })));
+        return (x) => grad((v) => f(v).mul(x.add(at.k)).sum(), [w])[0];
+      },
+      "which constant a checkpointed function reads": (at, w) => {
+        const several = [1, 2, 3].map((n) => tensor([n, -n], { backend }));
+        const f = checkpoint((v: Tensor) => v.square().mul(several[at.k % 3]));
+        return (x) => grad((v) => f(v).mul(x.add(at.k)).sum(), [w])[0];
+      },
+      "the elements of the constant that a checkpointed function reads": (at, w) => {
+        const constant = tensor([1, 2], { backend });
+        const f = checkpoint((v: Tensor) => v.square().mul(constant));
+        return (x) => {
+          const [g] = grad((v) => f(v).mul(x).sum(), [w]);
+          constant.assign(constant.add(x.mul(at.k)));
+          return g;
+        };
+      },
+      "what the gradient flows through in a checkpointed function": (at, w) => {
+        const f = checkpoint((v: Tensor) => (at.k % 2 ? v : v.detach()).mul(v));
+        return (x) => grad((v) => f(v).mul(x.add(at.k)).sum(), [w])[0];
+      },
+      "which of its values a checkpointed function returns": (at, w) => {
+        const f = checkpoint((v: Tensor) => {
+          const [a, b] = [v.sin(), v.exp()];
+          return at.k % 2 ? [a, b] : [b, a];
+        });
+        return (x) =>
+          grad(
+            (v) => {
+              const [a, b] = f(v);
+              return a.mul(2).add(b).mul(x.add(at.k)).sum();
+            },
+            [w],
+          )[0];
+      },
+      "what is differentiated inside a checkpointed function": (at, w) => {
+        const f = checkpoint((v: Tensor) => grad((u) => (at.k % 2 ? u.mul(v) : u.square()).sin().sum(), [v])[0]);
+        return (x) => grad((v) => f(v).mul(x.add(at.k)).sum(), [w])[0];
+      },
       "the shape of an argument": (at) => (x) => (at.k % 2 ? x : x.reshape([2, 1])).mul(2),
     };
     test.each(Object.keys(CHANGES))("nothing is replayed stale: %s", async (which) => {
@@ -433,6 +483,27 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
       { name: "update", isReplayed: false, reason: "op 1 is sin, and was cos before", steps: 1 },
       { name: "update", isReplayed: false, reason: "it is part of a function that is differentiated", steps: 1 },
     ]);
+    step.dispose();
+  });
+
+  test("a checkpointed function that did the same is not run again for its gradient", async () => {
+    let runs = 0;
+    const w = tensor([1, 2], { backend });
+    const inner = checkpoint((v: Tensor) => v.exp());
+    const block = checkpoint((v: Tensor) => {
+      runs++;
+      return inner(v.mul(tensor([2, 3], { backend })).sin());
+    });
+    const step = capture((x: Tensor) => grad((v) => block(v).mul(x).sum(), [w])[0]);
+    const counts: number[] = [];
+    for (let k = 0; k < 4; k++) {
+      const x = tensor([k, 1 - k], { backend });
+      const found = await step(x).data();
+      counts.push(runs);
+      expect(found).toEqual(await grad((v) => block(v).mul(x).sum(), [w])[0].data());
+      runs = 0;
+    }
+    expect(counts).toEqual([2, 1, 1, 1]);
     step.dispose();
   });
 

@@ -7,6 +7,7 @@ import { blank } from "./compute.ts";
 import { backendFor } from "./defaultBackend.ts";
 import { elementsOf } from "./element.ts";
 import { tidy } from "./memory/memory.ts";
+import { noteDeed } from "./memory/reads.ts";
 import type { NumberArray } from "./op.ts";
 import { fill } from "./ops/index.ts";
 import { checkShape, checkType, type DType, formatShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
@@ -57,7 +58,11 @@ export function tensor(values: TensorValues, options: CreateOptions & { readonly
     throw new ShapeError(`tensor: ${flat.length} values for shape ${formatShape(wanted)}, want ${sizeOf(wanted)}`);
   }
   const tracer = tracerOn(backend);
-  if (tracer) return tensorOf(tracer.upload({ shape: wanted, dtype: type }, flat));
+  if (tracer) {
+    const made = tensorOf(tracer.upload({ shape: wanted, dtype: type }, flat));
+    noteDeed("tensor", { shape: wanted, dtype: type, data: flat.slice() }, [], [made]);
+    return made;
+  }
   const elements = blank(backend, { shape: wanted, dtype: type }, "tensor");
   try {
     backend.upload(elements.storage.buffer, type, flat);

@@ -10,7 +10,7 @@ import { tell } from "./debug/observer.ts";
 import { backendFor } from "./defaultBackend.ts";
 import { change } from "./memory/atomic.ts";
 import { adopt, disown, nextBirth, type Slot, type Storage } from "./memory/memory.ts";
-import { noteRead, refuseChange } from "./memory/reads.ts";
+import { noteDeed, noteRead, refuseChange } from "./memory/reads.ts";
 import type { NumberArray, Op } from "./op.ts";
 import { type DType, formatShape, isContiguous, type Layout, ShapeError, sameShape } from "./shape.ts";
 import { Images } from "./tensor/images.ts";
@@ -126,6 +126,7 @@ export class Tensor extends Images {
     }
     refuseChange("assign", this);
     noteRead(value);
+    noteDeed("assign", undefined, [value], [this]);
     const source = value.materialised();
     const { storage, layout } = source;
     this.rememberStorage();
@@ -139,7 +140,9 @@ export class Tensor extends Images {
   /** The same value as a constant: no gradient flows through it. A view. */
   detach(): Tensor {
     noteRead(this);
-    return tensorOf({ storage: this.storage.retain(), layout: this.layout, dtype: this.dtype });
+    const constant = tensorOf({ storage: this.storage.retain(), layout: this.layout, dtype: this.dtype });
+    noteDeed("detach", undefined, [this], [constant]);
+    return constant;
   }
 
   /**
@@ -222,6 +225,7 @@ export function apply<Attrs>(op: Op<Attrs>, inputs: readonly Tensor[], given: At
     throw new Error(`${op.name}: called inside a function that is being differentiated, want it outside`);
   }
   const outputs = compute(op, inputs, given, backend).map(tensorOf);
+  noteDeed(op, given, inputs, outputs);
   if (isRecording() && (op.vjp || op.composed) && inputs.some(isTracked)) {
     const rule = op as Op<unknown>; // a node passes its attrs to its own op only
     const isHollow = isSketching();

@@ -25,7 +25,8 @@ import {
  * were, also if they were disposed of or assigned to since. Random streams give the same draws again, such as dropout masks, and stand
  * afterwards where they stood. Everything else that `f` uses should be the same. Tensors made in `f` are freed at its end, except those in its
  * result.
- * @param f takes anything; returns tensors, also in lists and objects. It runs once more per backward pass
+ * @param f takes anything; returns tensors, also in lists and objects. It runs once more per backward pass; in a captured step not
+ * if the step before it did the same
  * @throws Error from calls when `f` is async, or disposes of or assigns to a tensor that it did not make; from the backward pass when it
  * does other work than before
  * @example
@@ -66,7 +67,7 @@ function recomputable<Result>(call: () => Result, reads: Reads): Result {
     const outputs = all.filter(depends);
     if (outputs.length === 0 || isSketching()) {
       if (outputs.length > 0)
-        recordRecomputed({ constants: [], run: unsaved }, hollow(inputsOf(reads)), hollow(outputs));
+        recordRecomputed({ constants: [], deeds: [], run: unsaved }, hollow(inputsOf(reads)), hollow(outputs));
       return result;
     }
     const end = nextOrder();
@@ -81,7 +82,7 @@ function recomputable<Result>(call: () => Result, reads: Reads): Result {
     const aliases = [...reads.tensors.values()];
     const inputs = inputsOf(reads);
     const constants = aliases.filter((alias) => !inputs.includes(alias));
-    recordRecomputed({ constants, run }, inputs, hollow(outputs));
+    recordRecomputed({ constants, deeds: reads.deeds, run }, inputs, hollow(outputs));
     isKept = true;
     return result;
   } finally {

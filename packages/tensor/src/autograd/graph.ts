@@ -1,5 +1,6 @@
 // The graph of a computation: nodes, and when they are recorded. grad.ts walks it.
 
+import type { Deed } from "../memory/reads.ts";
 import type { Op } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -41,6 +42,8 @@ export interface Node {
 export interface Recomputed {
   /** The aliases that it reads besides the inputs. They are freed with the node. */
   readonly constants: readonly Tensor[];
+  /** What it did when it ran. */
+  readonly deeds: readonly Deed[];
   /** Runs it again, with the same nodes. @returns one tensor per output */
   run(): readonly Tensor[];
 }
@@ -75,6 +78,9 @@ export function isRead({ saves }: Rule, index: number): boolean {
   return saves === undefined || (saves.inputs?.includes(index) ?? false);
 }
 
+const RECOMPUTED: Rule = { name: "checkpoint" };
+const AGAIN: Rule = { name: "checkpoint", vjp: (cotangents) => cotangents, saves: {} };
+
 /** Records a run of an op. The graph owns `inputs` and `outputs` from now on. */
 export function record(op: Rule, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
   add({ order: order++, op, attrs, inputs, outputs });
@@ -82,14 +88,14 @@ export function record(op: Rule, attrs: unknown, inputs: readonly Tensor[], outp
 
 /** Records the run of a function that is recomputed when the graph is walked. */
 export function recordRecomputed(recomputed: Recomputed, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
-  add({ order: order++, op: { name: "checkpoint" }, attrs: undefined, inputs, outputs, recomputed });
+  add({ order: order++, op: RECOMPUTED, attrs: undefined, inputs, outputs, recomputed });
 }
 
 /** Records that `output`, which a recomputed function gave, is what it gave when it ran again. */
 export function recordAgain(node: Node, output: Tensor, again: Tensor): void {
   add({
     order: node.order,
-    op: { name: "checkpoint", vjp: (cotangents) => cotangents, saves: {} },
+    op: AGAIN,
     attrs: undefined,
     inputs: [again.alias(true)],
     outputs: [output.alias(true)],

@@ -46,12 +46,15 @@ export function walkOf(value: Tensor, xs: readonly Tensor[], scale?: Tensor): Om
   /** Values by number, in the order in which they are met; of a value whose elements are not saved, its shape as well. */
   const wiring: number[] = [];
   const inputs = [value, ...xs, ...(scale ? [scale] : [])];
-  const note = ({ origin, slot, layout }: Tensor): boolean => {
+  const name = (origin: Origin): void => {
     if (origin.mark !== walk) {
       origin.mark = walk;
       origin.number = numbers++;
     }
     wiring.push(origin.number);
+  };
+  const note = ({ origin, slot, layout }: Tensor): boolean => {
+    name(origin);
     if (slot.storage === null) wiring.push(-1 - layout.shape.length, ...layout.shape);
     return slot.storage !== null;
   };
@@ -76,6 +79,18 @@ export function walkOf(value: Tensor, xs: readonly Tensor[], scale?: Tensor): Om
     wiring.push(node.inputs.length, node.outputs.length);
     noteInputs(node);
     for (const output of node.outputs) if (note(output)) inputs.push(output);
+    if (!node.recomputed) continue;
+    // What it does when it runs again is what it did.
+    const { constants, deeds } = node.recomputed;
+    wiring.push(constants.length, deeds.length);
+    for (const constant of constants) if (note(constant)) inputs.push(constant);
+    for (const deed of deeds) {
+      same.push(deed.what);
+      attrs.push(deed.attrs);
+      wiring.push(deed.inputs.length, deed.outputs.length);
+      for (const origin of deed.inputs) name(origin);
+      for (const origin of deed.outputs) name(origin);
+    }
   }
   return { inputs, same, settings: [wiring, attrs] };
 }

@@ -1,5 +1,6 @@
-// What a function uses that it did not make: the tensors that it reads, and the random streams that it draws from.
+// What a function uses that it did not make: the tensors that it reads, and the random streams that it draws from; and what it does.
 
+import type { Origin } from "../autograd/graph.ts";
 import type { RandomState } from "../random/random.ts";
 import type { Tensor } from "../tensor.ts";
 import { births } from "./memory.ts";
@@ -10,12 +11,24 @@ interface Stream {
   restore(state: RandomState): void;
 }
 
-/** What a function used. */
+/** One thing that a function did: an op, or another way to give a tensor its elements. */
+export interface Deed {
+  /** The op; or the name of what is none. */
+  readonly what: unknown;
+  /** Its plain data. */
+  readonly attrs: unknown;
+  readonly inputs: readonly Origin[];
+  readonly outputs: readonly Origin[];
+}
+
+/** What a function used, and did. */
 export interface Reads {
   /** Each tensor, and an alias of what it was: the caller releases it. */
   readonly tensors: ReadonlyMap<Tensor, Tensor>;
   /** Each stream, and its state before the first draw. */
   readonly streams: ReadonlyMap<Stream, RandomState>;
+  /** What it did, in order. All that a further run does follows from this and the tensors. */
+  readonly deeds: readonly Deed[];
 }
 
 interface Watch {
@@ -23,6 +36,7 @@ interface Watch {
   readonly before: number;
   readonly tensors: Map<Tensor, Tensor>;
   readonly streams: Map<Stream, RandomState>;
+  readonly deeds: Deed[];
 }
 
 const watches: Watch[] = [];
@@ -32,7 +46,7 @@ const watches: Watch[] = [];
  * @param reads is filled, also when `f` throws
  */
 export function watching<Result>(f: (reads: Reads) => Result): Result {
-  const watch: Watch = { before: births(), tensors: new Map(), streams: new Map() };
+  const watch: Watch = { before: births(), tensors: new Map(), streams: new Map(), deeds: [] };
   watches.push(watch);
   try {
     return f(watch);
@@ -46,6 +60,14 @@ export function noteRead(tensor: Tensor): void {
   for (const { before, tensors } of watches) {
     if (tensor.birth < before && !tensors.has(tensor)) tensors.set(tensor, tensor.alias(false));
   }
+}
+
+/** Notes what is done. */
+export function noteDeed(what: unknown, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
+  if (watches.length === 0) return;
+  const originOf = ({ origin }: Tensor) => origin;
+  const deed = { what, attrs, inputs: inputs.map(originOf), outputs: outputs.map(originOf) };
+  for (const { deeds } of watches) deeds.push(deed);
 }
 
 /** Notes that a stream is about to change its state. */

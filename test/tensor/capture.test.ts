@@ -329,6 +329,54 @@ for (const { name, open, skip } of openers) {
         const f = checkpoint((v: Tensor) => grad((u) => (at.k % 2 ? u.mul(v) : u.square()).sin().sum(), [v])[0]);
         return (x) => grad((v) => f(v).mul(x.add(at.k)).sum(), [w])[0];
       },
+      "the number of one object of attributes, twice in a step": (at, w) => {
+        const attrs = { weight: 0 };
+        return (x) => {
+          attrs.weight = (1 + at.k) / 16;
+          w.assign(emaStep(w, x, attrs));
+          attrs.weight = 1 / (3 + at.k);
+          w.assign(emaStep(w, x.neg(), attrs));
+          attrs.weight = 0.75;
+          return w.add(1);
+        };
+      },
+      "which shape a list has": (at) => {
+        const shape = [1, 2];
+        return (x) => {
+          shape.reverse();
+          const y = x.reshape(shape).expand([2, 2]);
+          shape.reverse();
+          const z = x.reshape(shape).expand([2, 2]).mul(at.k);
+          if (at.k % 3 === 0) shape.reverse();
+          return y.add(z).sum(0);
+        };
+      },
+      "the weights in one list": (at, w) => {
+        const weights = [0, 1];
+        return (x) => {
+          weights[0] = at.k;
+          const y = weightedSum([x, w], weights);
+          weights[1] = 2 + at.k;
+          return y.add(weightedSum([w, x], weights));
+        };
+      },
+      "the numbers in one typed array": (at) => {
+        const numbers = new Float32Array([1, 2]);
+        return (x) => {
+          numbers[0] = at.k;
+          const y = x.mul(tensor(numbers, { backend }));
+          numbers[0] = 9;
+          return y.add(tensor(numbers, { backend }));
+        };
+      },
+      "the settings of a part, in one object": (at) => {
+        const settings = { factor: 0 };
+        return (x) => {
+          settings.factor = 1 + (at.k % 3);
+          const what = () => ({ key: CHANGES, settings, inputs: [x] });
+          return region(backend, what, () => x.mul(settings.factor)).add(at.k);
+        };
+      },
       "the shape of an argument": (at) => (x) => (at.k % 2 ? x : x.reshape([2, 1])).mul(2),
     };
     test.each(Object.keys(CHANGES))("nothing is replayed stale: %s", async (which) => {

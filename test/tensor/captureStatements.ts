@@ -5,6 +5,7 @@ import {
   type Backend,
   type Captured,
   capture,
+  checkpoint,
   concat,
   emaStep,
   grad,
@@ -247,6 +248,25 @@ export const STATEMENTS: Readonly<Record<string, (choose: Choose, nested: (n: nu
         const { value: loss, grads } = valueAndGrad((v, u) => f(v).add(scalar(w.k % 3 ? u : u.square())), [x, y]);
         w.pool.push(grads[1].add(loss), grads[0]);
       }
+    };
+  },
+  checkpointed(choose) {
+    const [a, b, value, isCut, isDrawing] = [choose(4), choose(9), varying(choose), choose(3), choose(3) === 0];
+    return (w) => {
+      const [x, y] = [outerOf(w, a), pick(w, b)];
+      const f = checkpoint((v: Tensor) => {
+        const cut = isCut === 0 && w.k % 2 ? v.detach() : v;
+        const noise = isDrawing
+          ? w.stream.normal(SHAPE, { backend: w.backend })
+          : tensor(value(w.k), { backend: w.backend });
+        return cut
+          .mul(v)
+          .mul(y)
+          .add(noise)
+          .tanh()
+          .mul(value(w.k + 1));
+      });
+      w.pool.push(...grad((v, u) => scalar(f(f(v).add(u))), [x, y]));
     };
   },
   region(choose) {

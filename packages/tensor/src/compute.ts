@@ -1,6 +1,7 @@
 // Running an op on elements in storage: copies of what its rules do not take, views, storage for results. Knows no tensor and no graph.
 
 import type { Backend, Operand } from "./backend.ts";
+import { snapshotOf } from "./capture/snapshots.ts";
 import { tracerOn } from "./capture/step.ts";
 import type { Bound } from "./capture/tracer.ts";
 import { isAtomic, postpone } from "./memory/atomic.ts";
@@ -58,10 +59,12 @@ function computed<Attrs>(
     }
     if (specs.every(({ shape }) => sizeOf(shape) === 0)) return outputs;
     const tracer = tracerOn(backend);
-    const run = () => backend.run(op, outputs.map(operandOf), operands.map(operandAt), attrs);
+    const run = (given: Attrs) => backend.run(op, outputs.map(operandOf), operands.map(operandAt), given);
     if (tracer) tracer.run(op, outputs, operands, attrs);
-    else if (op.inPlace && isAtomic()) overwriteLater(run, operands, outputs);
-    else run();
+    else if (op.inPlace && isAtomic()) {
+      const then = snapshotOf(attrs);
+      overwriteLater(() => run(then), operands, outputs);
+    } else run(attrs);
     return outputs;
   } catch (error) {
     for (const { storage } of outputs) storage.release();

@@ -60,7 +60,7 @@ export function tensor(values: TensorValues, options: CreateOptions & { readonly
   const tracer = tracerOn(backend);
   if (tracer) {
     const made = tensorOf(tracer.upload({ shape: wanted, dtype: type }, flat));
-    noteDeed("tensor", { shape: wanted, dtype: type, data: flat.slice() }, [], [made]);
+    noteDeed("tensor", { shape: wanted, dtype: type, data: flat }, [], [made]);
     return made;
   }
   const elements = blank(backend, { shape: wanted, dtype: type }, "tensor");

@@ -5,6 +5,7 @@ import { isFree } from "../memory/memory.ts";
 import type { Op } from "../op.ts";
 import { formatShape, type Layout, sameShape } from "../shape.ts";
 import type { Notes } from "./notes.ts";
+import type { Snapshots } from "./snapshots.ts";
 import type { StepStorages } from "./storages.ts";
 import {
   type Call,
@@ -35,12 +36,14 @@ export class Following {
   private readonly traces: readonly Trace[];
   private readonly storages: StepStorages;
   private readonly notes: Notes;
+  private readonly snapshots: Snapshots;
 
   /** @param traces in the order in which to try them */
-  constructor(traces: readonly Trace[], storages: StepStorages, notes: Notes) {
+  constructor(traces: readonly Trace[], storages: StepStorages, notes: Notes, snapshots: Snapshots) {
     this.traces = traces;
     this.storages = storages;
     this.notes = notes;
+    this.snapshots = snapshots;
     this.trace = traces[0] ?? null;
     if (!this.trace) this.reason = "it is the first step";
   }
@@ -67,7 +70,9 @@ export class Following {
     );
     if (call?.kind !== "op") return null;
     const { run } = call;
-    if (run && run.attrs !== attrs && op.perStep) this.changes.set(run, { ...run, attrs });
+    const { snapshots } = this;
+    if (run && op.perStep && (snapshots.isLive(attrs) || !sameData(run.attrs, attrs)))
+      this.changes.set(run, { ...run, attrs: snapshots.of(attrs) });
     return call;
   }
 

@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor.ts";
 import type { Displaced } from "./displaced.ts";
 import type { Following } from "./following.ts";
 import type { Notes } from "./notes.ts";
+import { type Snapshots, snapshotOf } from "./snapshots.ts";
 import { type StepStorages, Uses } from "./storages.ts";
 import { type Entered, type Piece, type Progress, type RegionCall, sameData, sameLayout, type Use } from "./trace.ts";
 
@@ -45,12 +46,14 @@ export class Regions {
   private readonly notes: Notes;
   private readonly following: Following;
   private readonly displaced: Displaced;
+  private readonly snapshots: Snapshots;
 
-  constructor(storages: StepStorages, notes: Notes, following: Following, displaced: Displaced) {
+  constructor(storages: StepStorages, notes: Notes, following: Following, displaced: Displaced, snapshots: Snapshots) {
     this.storages = storages;
     this.notes = notes;
     this.following = following;
     this.displaced = displaced;
+    this.snapshots = snapshots;
   }
 
   /** @param tensorOf makes a tensor of elements */
@@ -60,6 +63,7 @@ export class Regions {
     const isSame = call?.kind === "region" && this.followsFrom(call, what);
     const skipped = isSame ? this.skip(call, what.attrs ?? [], tensorOf) : null;
     if (skipped) return skipped;
+    if (what.attrs) this.snapshots.addLive(what.attrs);
     const inputs = what.inputs.map((input) => storages.pieceOf(input));
     const at = following.trace ? following.at : notes.calls.length;
     if (call) following.at++;
@@ -75,7 +79,7 @@ export class Regions {
     const template = templateOf(result, found);
     const pieces = found.map((tensor) => this.storages.producedOf(tensor, []));
     const { same = [], settings } = what;
-    const entered = { same, inputs, settings, uses: this.usesOf(open), pieces, result: template };
+    const entered = { same, inputs, settings: snapshotOf(settings), uses: this.usesOf(open), pieces, result: template };
     const call = following.trace?.calls[at];
     if (call?.kind === "region" && call.end?.call !== following.at)
       following.diverge("a part ends elsewhere than before");

@@ -13,6 +13,7 @@ import { Loads } from "./loads.ts";
 import { Notes } from "./notes.ts";
 import { record, replay } from "./recording.ts";
 import { type Region, Regions } from "./regions.ts";
+import { Snapshots } from "./snapshots.ts";
 import { StepStorages } from "./storages.ts";
 import type { Run, Trace } from "./trace.ts";
 
@@ -37,6 +38,7 @@ export class Tracer implements Pending {
   readonly backend: Backend;
   /** Whether it notes nothing more, because it has ended, failed, or been read before its end. */
   isOver = false;
+  private readonly snapshots = new Snapshots();
   private readonly storages: StepStorages;
   private readonly notes: Notes;
   private readonly following: Following;
@@ -55,10 +57,10 @@ export class Tracer implements Pending {
     this.leave = leave;
     this.storages = new StepStorages(backend, this);
     this.notes = new Notes(this.storages);
-    this.following = new Following(traces, this.storages, this.notes);
+    this.following = new Following(traces, this.storages, this.notes, this.snapshots);
     this.loads = new Loads(this.storages, this.notes, this.following);
     this.displaced = new Displaced(this.storages, this.notes, this.following);
-    this.regions = new Regions(this.storages, this.notes, this.following, this.displaced);
+    this.regions = new Regions(this.storages, this.notes, this.following, this.displaced, this.snapshots);
   }
 
   // -- calls of the engine -----------------------------------------------------------------------------------------------
@@ -92,7 +94,7 @@ export class Tracer implements Pending {
     const { storages, notes } = this;
     const run: Run = {
       op: op as Op<unknown>,
-      attrs,
+      attrs: this.snapshots.of(attrs),
       inputs: inputs.map(({ elements, base }) => storages.operandOf(elements, base)),
       outputs: outputs.map((output) => storages.operandOf(output, 0)),
     };
@@ -162,7 +164,7 @@ export class Tracer implements Pending {
     notes.push({
       kind: "op",
       op,
-      attrs,
+      attrs: this.snapshots.of(attrs),
       inputs: pieces,
       outputs: outputs.map((output) => storages.producedOf(output, inputs)),
       run: own.filter((run) => run.op === op).at(-1) ?? null,

@@ -1,6 +1,7 @@
 // What a function uses that it did not make: the tensors that it reads, and the random streams that it draws from; and what it does.
 
 import type { Origin } from "../autograd/graph.ts";
+import { snapshotOf } from "../capture/snapshots.ts";
 import type { RandomState } from "../random/random.ts";
 import type { Tensor } from "../tensor.ts";
 import { births } from "./memory.ts";
@@ -66,7 +67,7 @@ export function noteRead(tensor: Tensor): void {
 export function noteDeed(what: unknown, attrs: unknown, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
   if (watches.length === 0) return;
   const originOf = ({ origin }: Tensor) => origin;
-  const deed = { what, attrs, inputs: inputs.map(originOf), outputs: outputs.map(originOf) };
+  const deed = { what, attrs: snapshotOf(attrs), inputs: inputs.map(originOf), outputs: outputs.map(originOf) };
   for (const { deeds } of watches) deeds.push(deed);
 }
 

@@ -1,4 +1,5 @@
 // Captured steps: the same bits as plain ones, what changes from step to step, what cannot be replayed, and what is freed.
+import { adamW } from "@pkg/nn";
 import {
   type Backend,
   capture,
@@ -654,6 +655,36 @@ describe.skipIf(!gpuAvailable)("on webgpu", () => {
     for (let k = 0; k < 5; k++) for (const [i, z] of twin.host.normal([size]).entries()) wanted[i] += z;
     expect(await w.data()).toEqual(wanted);
     small.dispose();
+  });
+
+  test.each([
+    ["the first step", 0, false],
+    ["a replay", 4, false],
+    ["a step that goes on otherwise", 4, true],
+  ])("a loss in %s is a DeviceLostError, and what it took is given back", async (_, when, isOther) => {
+    const lost = await webgpu();
+    const rng = randomStream(1);
+    const w = tensor([1, 2], { backend: lost });
+    const module = { p: tensor([1, 2], { backend: lost }) };
+    const optimizer = adamW(module, { lr: 0.1 });
+    let k = 0;
+    const step = capture(() => {
+      const noise = rng.normal([2], { backend: lost });
+      w.assign(w.add(noise));
+      optimizer.minimize(() => module.p.mul(noise).square().sum());
+      if (k === when) lost.dispose();
+      return k === when && isOther ? w.sin() : w.cos();
+    });
+    for (; k < when; k++) tidy(() => void step());
+    const [state, before] = [rng.state(), liveTensors()];
+    for (let tries = 0; tries < 2; tries++) {
+      expect(() => step()).toThrow(DeviceLostError);
+      expect(rng.state()).toEqual(state);
+      expect(optimizer.steps).toBe(when);
+      expect(liveTensors()).toBe(before);
+    }
+    await expect(w.data()).rejects.toThrow(DeviceLostError);
+    step.dispose();
   });
 
   test("after a loss the next step is a DeviceLostError, and draws nothing", async () => {

@@ -41,12 +41,14 @@ import {
   uniPc,
   vpSde,
 } from "@pkg/diffusion";
-import { mlp } from "@pkg/nn";
+import { adamW, conv2d, mlp, type Unet, unet } from "@pkg/nn";
 import {
   type Backend,
+  capture,
   crossEntropy,
   type RandomState,
   randomStream,
+  type Tensor,
   tensor,
   torchStream,
   type WebgpuBackend,
@@ -324,6 +326,57 @@ for (const { name, open, skip } of openers) {
 }
 
 describe.skipIf(!gpuAvailable)("on webgpu", () => {
+  test("a model that learns while it samples, with the bits of plain steps", async () => {
+    const backend = await webgpu();
+    const outcome = async () => {
+      const rng = randomStream(4);
+      const model = mlp({ sizes: [2, 16, 2], timeChannels: 8 }, { backend, rng });
+      const optimizer = adamW(model, { lr: (step) => 0.1 / (1 + step) });
+      const learning: Model = {
+        forward(x, at) {
+          optimizer.minimize(() => model.forward(x, at).sub(x).square().mean());
+          return model.forward(x, at);
+        },
+      };
+      const drawn = await finalSample(sample(ddim(discrete), learning, [BATCH, 2], rng, { backend }));
+      return [optimizer.steps, ...(await drawn.data()), ...(await model.forward(drawn, [1, 2, 3]).data())];
+    };
+    const found = await outcome();
+    expect(found).toEqual(await plainly(backend, outcome));
+    expect(found[0]).toBe(STEPS);
+    backend.dispose();
+  });
+
+  test("a layer that is replaced between steps, or whose function is, counts at once", async () => {
+    const backend = await webgpu();
+    const outcome = async () => {
+      const rng = randomStream(4);
+      const init = { backend, rng };
+      const model = unet({ inChannels: 1, channels: 8, multipliers: [1], blocks: 1, groups: 4 }, init);
+      const optimizer = adamW(model, { lr: 0.01 });
+      const changeable = model as { -readonly [name in keyof Unet]: Unet[name] };
+      const others = [conv2d(8, 1, init), conv2d(8, 1, init)];
+      const { forward } = model.norm;
+      const x = rng.normal([BATCH, 4, 4, 1], { backend });
+      const times = [1, 2, 3];
+      const bits: number[][] = [];
+      const step = capture(() => model.forward(x, times));
+      for (let k = 0; k < 9; k++) {
+        if (k > 2) changeable.output = others[k % 2]; // its weights are not the optimizer's
+        if (k === 6) Object.assign(model.norm, { forward: (y: Tensor) => forward(y).mul(2) });
+        if (k === 8) Object.assign(model.norm, { forward });
+        bits.push([...(await step().data())]);
+        bits.push([...(await optimizer.minimize(() => model.forward(x, times).sub(1).square().mean()).data())]);
+      }
+      step.dispose();
+      return bits;
+    };
+    const found = await outcome();
+    expect(found).toEqual(await plainly(backend, outcome));
+    expect(new Set(found.map(String)).size).toBeGreaterThan(9);
+    backend.dispose();
+  });
+
   test("a replayed step is a copy of its state, a list, and what is read back of it", async () => {
     const backend = await webgpu();
     const model = mlp({ sizes: [2, 16, 2], timeChannels: 8 }, { backend, rng: randomStream(1) });

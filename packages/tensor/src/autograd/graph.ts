@@ -106,7 +106,20 @@ export function recordAgain(node: Node, output: Tensor, again: Tensor): void {
 function add(made: Omit<Node, "owner" | "isReleased" | "mark">): void {
   // The outermost recording owns every node: it may differentiate through the nodes of an inner one.
   const [owner] = recordings;
-  const node: Node = { ...made, owner, isReleased: false, mark: 0 };
+  const { order, op, attrs, inputs, outputs, recomputed, standsFor } = made;
+  // All nodes have the same fields in the same order, which JavaScript reads faster. Copied by “...” they made a training step a third slower.
+  const node: Node = {
+    order,
+    op,
+    attrs,
+    inputs,
+    outputs,
+    recomputed,
+    standsFor,
+    owner,
+    isReleased: false,
+    mark: 0,
+  };
   for (const output of node.outputs) output.origin.node = node;
   owner.push(node);
 }

@@ -63,23 +63,23 @@ export function convAttrs(x: Shape, w: Shape, options: ConvOptions): ConvAttrs {
  * @throws ShapeError naming the op, both shapes and what is wrong
  */
 export function convShape(op: string, x: Shape, w: Shape, { stride, padding, dilation, groups }: ConvAttrs): Shape {
-  const shapes = `${op}: ${formatShape(x)} ∗ ${formatShape(w)}`;
+  const shapes = () => `${op}: ${formatShape(x)} ∗ ${formatShape(w)}`;
   const [kh, kw, channels, outChannels] = w;
   const fits = x.length === 4 && w.length === 4 && x[3] === channels * groups && kh > 0 && kw > 0;
   if (!fits || !Number.isInteger(channels) || outChannels % groups !== 0) {
     const wanted = "[batch, height, width, in] ∗ [kh, kw, in / groups, out]";
-    throw new ShapeError(`${shapes} in ${groups} ${groups === 1 ? "group" : "groups"}, want ${wanted}`);
+    throw new ShapeError(`${shapes()} in ${groups} ${groups === 1 ? "group" : "groups"}, want ${wanted}`);
   }
   const isSound = [...stride, ...dilation, groups].every((n) => Number.isInteger(n) && n > 0);
   if (!isSound || !padding.flat().every((n) => Number.isInteger(n) && n >= 0)) {
     const given = `stride ${formatShape(stride)}, padding ${JSON.stringify(padding)}, dilation ${formatShape(dilation)}, groups ${groups}`;
-    throw new ShapeError(`${shapes}: ${given}, want integers from 1 on, for padding from 0 on`);
+    throw new ShapeError(`${shapes()}: ${given}, want integers from 1 on, for padding from 0 on`);
   }
   const under = [kh, kw].map((n, k) => dilation[k] * (n - 1) + 1);
   const padded = padding.map(([before, after], k) => x[k + 1] + before + after);
   if (under.some((n, k) => n > padded[k])) {
     throw new ShapeError(
-      `${shapes}: ${under.join(" × ")} pixels under the kernel of ${padded.join(" × ")} with padding, want no more than there are`,
+      `${shapes()}: ${under.join(" × ")} pixels under the kernel of ${padded.join(" × ")} with padding, want no more than there are`,
     );
   }
   const size = padded.map((n, k) => Math.floor((n - under[k]) / stride[k]) + 1);

@@ -5,28 +5,12 @@ import { join } from "node:path";
 import { cpu, wasm } from "@pkg/tensor";
 import { afterAll, expect, test } from "vitest";
 import { loadCheckpoint } from "../../packages/cli/src/checkpoint/checkpoint.ts";
-import { type Run, restoreRun, saveRun, trainStep } from "../../packages/cli/src/training/run.ts";
+import { restoreRun } from "../../packages/cli/src/training/run.ts";
 import { tweedie, writeSquares } from "./commandLine.ts";
-import { partsOf, SMALL, saveSmall, smallRun, writeParts } from "./smallRun.ts";
+import { partsOf, SMALL, savedAfter, saveSmall, smallRun, writeParts } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-accumulate-"));
 afterAll(() => rmSync(work, { recursive: true }));
-
-const images = {
-  images: new Uint8Array(20 * 64).map((_, k) => (k % 7) * 40),
-  labels: new Uint8Array(20).map((_, k) => k % 10),
-  count: 20,
-  height: 8,
-  width: 8,
-  channels: 1,
-};
-
-async function after(run: Run, steps: number, name: string): Promise<string> {
-  while (run.optimizer.steps < steps) await trainStep(run, images);
-  const path = join(work, `${name}.safetensors`);
-  await saveRun(path, run);
-  return path;
-}
 
 test.each([
   ["cpu", () => cpu()],
@@ -34,10 +18,16 @@ test.each([
 ] as const)("a run of micro-batches goes on bit for bit on %s", async (_, open) => {
   const backend = await open();
   const settings = { ...SMALL, accumulate: 2 };
-  const whole = loadCheckpoint(await after(smallRun(backend, settings), 5, "whole"), "resume");
-  const resumed = restoreRun(loadCheckpoint(await after(smallRun(backend, settings), 2, "part"), "resume"), backend);
+  const whole = loadCheckpoint(
+    await savedAfter(smallRun(backend, settings), 5, join(work, "whole.safetensors")),
+    "resume",
+  );
+  const resumed = restoreRun(
+    loadCheckpoint(await savedAfter(smallRun(backend, settings), 2, join(work, "part.safetensors")), "resume"),
+    backend,
+  );
   expect(resumed.settings).toEqual(settings);
-  const again = loadCheckpoint(await after(resumed, 5, "resumed"), "resume");
+  const again = loadCheckpoint(await savedAfter(resumed, 5, join(work, "resumed.safetensors")), "resume");
   expect(again.groups).toEqual(whole.groups);
   expect(again.header.rng).toEqual(whole.header.rng);
   backend.dispose();

@@ -10,29 +10,14 @@ import { averagedModel, drawImages } from "../../packages/cli/src/images/drawIma
 import { COMMANDS } from "../../packages/cli/src/main.ts";
 import { OBJECTIVE_NAMES, type ObjectiveName, objectiveOf } from "../../packages/cli/src/settings/objectives.ts";
 import type { Settings } from "../../packages/cli/src/settings/settings.ts";
-import { type Run, restoreRun, runFromWeights, saveRun, trainStep } from "../../packages/cli/src/training/run.ts";
+import { restoreRun, runFromWeights, saveRun } from "../../packages/cli/src/training/run.ts";
 import { tweedie, writeSquares } from "./commandLine.ts";
-import { partsOf, SMALL, smallRun, writeParts } from "./smallRun.ts";
+import { partsOf, SMALL, savedAfter, smallRun, writeParts } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-few-steps-"));
 afterAll(() => rmSync(work, { recursive: true }));
 
-const images = {
-  images: new Uint8Array(20 * 64).map((_, k) => (k % 7) * 40),
-  labels: new Uint8Array(20).map((_, k) => k % 10),
-  count: 20,
-  height: 8,
-  width: 8,
-  channels: 1,
-};
 const size = { height: 8, width: 8 };
-
-async function after(run: Run, steps: number, name: string): Promise<string> {
-  while (run.optimizer.steps < steps) await trainStep(run, images);
-  const path = join(work, `${name}.safetensors`);
-  await saveRun(path, run);
-  return path;
-}
 
 /** Writes a checkpoint with another header. */
 function changed(path: string, to: string, change: (header: { settings: Record<string, unknown> }) => void): string {
@@ -68,15 +53,15 @@ const settingsOf = (objective: ObjectiveName): Settings => ({
 test.each(FEW)("a run of %s goes on bit for bit, and draws", async (objective) => {
   const backend = await wasm({ threads: 1 });
   const settings = settingsOf(objective);
-  const teacher = loadCheckpoint(await after(smallRun(backend), 1, "teacher"), "train");
+  const teacher = loadCheckpoint(await savedAfter(smallRun(backend), 1, join(work, "teacher.safetensors")), "train");
   const begin = () =>
     settings.student ? runFromWeights(teacher, settings, size, backend) : smallRun(backend, settings);
-  const path = await after(begin(), 4, "whole");
+  const path = await savedAfter(begin(), 4, join(work, "whole.safetensors"));
   const whole = loadCheckpoint(path, "resume");
-  const part = await after(begin(), 2, "part");
+  const part = await savedAfter(begin(), 2, join(work, "part.safetensors"));
   const resumed = restoreRun(loadCheckpoint(part, "resume"), backend);
   expect(resumed.settings).toEqual(settings);
-  const again = loadCheckpoint(await after(resumed, 4, "resumed"), "resume");
+  const again = loadCheckpoint(await savedAfter(resumed, 4, join(work, "resumed.safetensors")), "resume");
   expect(again.groups).toEqual(whole.groups);
   expect(again.header.rng).toEqual(whole.header.rng);
   // A student's teacher stays as it was.
@@ -94,7 +79,7 @@ test.each(FEW)("a run of %s goes on bit for bit, and draws", async (objective) =
 test("a checkpoint without its teacher is drawn from and refused to go on, and one of another objective's numbers is refused", async () => {
   const backend = cpu();
   const settings = settingsOf("progressive");
-  const teacher = loadCheckpoint(await after(smallRun(backend), 1, "teacher"), "train");
+  const teacher = loadCheckpoint(await savedAfter(smallRun(backend), 1, join(work, "teacher.safetensors")), "train");
   const run = runFromWeights(teacher, settings, size, backend);
   const path = join(work, "orphan.safetensors");
   const { teacher: _, ...orphan } = run;
@@ -121,7 +106,7 @@ test("a checkpoint without its teacher is drawn from and refused to go on, and o
   expect(refused(({ settings }) => Object.assign(settings, { student: { steps: 5, teacher: "noise" } }))).toThrow(
     /settings\.student\.steps 5, want at most 4$/,
   );
-  const flow = await after(smallRun(backend, settingsOf("meanflow")), 0, "flow");
+  const flow = await savedAfter(smallRun(backend, settingsOf("meanflow")), 0, join(work, "flow.safetensors"));
   const bare = changed(flow, join(work, "bare.safetensors"), ({ settings }) => {
     delete (settings as { objective?: unknown }).objective;
   });

@@ -11,10 +11,10 @@ import { writeGrid } from "../../packages/cli/src/images/sampleGrid.ts";
 import { InputError } from "../../packages/cli/src/inputError.ts";
 import { NETWORK_NAMES, type NetworkName } from "../../packages/cli/src/settings/networks.ts";
 import type { Settings } from "../../packages/cli/src/settings/settings.ts";
-import { newRun, type Run, restoreRun, saveRun, trainStep } from "../../packages/cli/src/training/run.ts";
+import { newRun, restoreRun, trainStep } from "../../packages/cli/src/training/run.ts";
 import { hash, tweedie, writeColours, writeSquares } from "./commandLine.ts";
 import { rows } from "./pngRows.ts";
-import { partsOf, SMALL, SMALL_DIT, smallRun, writeParts } from "./smallRun.ts";
+import { partsOf, SMALL, SMALL_DIT, savedAfter, smallRun, writeParts } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-networks-"));
 afterAll(() => rmSync(work, { recursive: true }));
@@ -28,31 +28,15 @@ const BACKENDS: readonly [name: string, open: () => Backend | Promise<Backend>][
   ["wasm", () => wasm({ threads: 1 })],
 ];
 
-const images = {
-  images: new Uint8Array(20 * 64).map((_, k) => (k % 7) * 40),
-  labels: new Uint8Array(20).map((_, k) => k % 10),
-  count: 20,
-  height: 8,
-  width: 8,
-  channels: 1,
-};
-
-async function after(run: Run, steps: number, name: string): Promise<string> {
-  while (run.optimizer.steps < steps) await trainStep(run, images);
-  const path = join(work, `${name}.safetensors`);
-  await saveRun(path, run);
-  return path;
-}
-
 test.each(BACKENDS.flatMap(([name, open]) => NETWORK_NAMES.map((network) => [network, name, open] as const)))(
   "a run of a %s goes on bit for bit on %s",
   async (network, _, open) => {
     const backend = await open();
     const settings = SETTINGS[network];
-    const whole = await after(smallRun(backend, settings), 4, "whole");
-    const part = await after(smallRun(backend, settings), 2, "part");
+    const whole = await savedAfter(smallRun(backend, settings), 4, join(work, "whole.safetensors"));
+    const part = await savedAfter(smallRun(backend, settings), 2, join(work, "part.safetensors"));
     const resumed = restoreRun(loadCheckpoint(part, "resume"), backend);
-    const ended = loadCheckpoint(await after(resumed, 4, "resumed"), "resume");
+    const ended = loadCheckpoint(await savedAfter(resumed, 4, join(work, "resumed.safetensors")), "resume");
     expect(ended.groups).toEqual(loadCheckpoint(whole, "resume").groups);
     expect(ended.header.settings).toEqual(settings);
   },
@@ -139,7 +123,7 @@ test("another network than the checkpoint's is refused, with --resume and with -
 
 test("a checkpoint that a weight contradicts is refused by the field", async () => {
   const backend = cpu();
-  const good = await after(smallRun(backend, SMALL_DIT), 0, "good");
+  const good = await savedAfter(smallRun(backend, SMALL_DIT), 0, join(work, "good.safetensors"));
   const { header, data } = partsOf(good);
   const path = join(work, "changed.safetensors");
   const refusal = (

@@ -10,28 +10,12 @@ import { loadCheckpoint } from "../../packages/cli/src/checkpoint/checkpoint.ts"
 import { COMMANDS } from "../../packages/cli/src/main.ts";
 import { DECAY_NAMES, OPTIMIZER_NAMES, rateOf } from "../../packages/cli/src/settings/optimizers.ts";
 import type { Settings } from "../../packages/cli/src/settings/settings.ts";
-import { type Run, restoreRun, saveRun, trainStep } from "../../packages/cli/src/training/run.ts";
+import { restoreRun } from "../../packages/cli/src/training/run.ts";
 import { tweedie, writeSquares } from "./commandLine.ts";
-import { SMALL, smallRun } from "./smallRun.ts";
+import { SMALL, savedAfter, smallRun } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-optimizers-"));
 afterAll(() => rmSync(work, { recursive: true }));
-
-const images = {
-  images: new Uint8Array(20 * 64).map((_, k) => (k % 7) * 40),
-  labels: new Uint8Array(20).map((_, k) => k % 10),
-  count: 20,
-  height: 8,
-  width: 8,
-  channels: 1,
-};
-
-async function after(run: Run, steps: number, name: string): Promise<string> {
-  while (run.optimizer.steps < steps) await trainStep(run, images);
-  const path = join(work, `${name}.safetensors`);
-  await saveRun(path, run);
-  return path;
-}
 
 const BACKENDS: readonly [name: string, open: () => Backend | Promise<Backend>][] = [
   ["cpu", () => cpu()],
@@ -44,12 +28,20 @@ test.each(BACKENDS.flatMap(([name, open]) => OPTIMIZER_NAMES.map((optimizer) => 
     const backend = await open();
     const lrDecay = { schedule: "cosine", steps: 6 } as const;
     const settings: Settings = { ...SMALL, optimizer, lrDecay };
-    const whole = loadCheckpoint(await after(smallRun(backend, settings), 5, "whole"), "resume");
-    const part = await after(smallRun(backend, settings), 2, "part");
+    const whole = loadCheckpoint(
+      await savedAfter(smallRun(backend, settings), 5, join(work, "whole.safetensors")),
+      "resume",
+    );
+    const part = await savedAfter(smallRun(backend, settings), 2, join(work, "part.safetensors"));
     const resumed = restoreRun(loadCheckpoint(part, "resume"), backend);
     expect(resumed.settings).toEqual(settings);
-    expect(loadCheckpoint(await after(resumed, 5, "resumed"), "resume").groups).toEqual(whole.groups);
-    const plain = loadCheckpoint(await after(smallRun(backend, { ...SMALL, lrDecay }), 5, "plain"), "resume");
+    expect(loadCheckpoint(await savedAfter(resumed, 5, join(work, "resumed.safetensors")), "resume").groups).toEqual(
+      whole.groups,
+    );
+    const plain = loadCheckpoint(
+      await savedAfter(smallRun(backend, { ...SMALL, lrDecay }), 5, join(work, "plain.safetensors")),
+      "resume",
+    );
     if (optimizer === "adamw") expect(plain.groups).toEqual(whole.groups);
     else expect(plain.groups.get("model")).not.toEqual(whole.groups.get("model"));
     backend.dispose();

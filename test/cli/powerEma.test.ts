@@ -10,19 +10,11 @@ import { lockRun } from "../../packages/cli/src/files/runLock.ts";
 import { type Run, restoreRun, saveRun } from "../../packages/cli/src/training/run.ts";
 import { train } from "../../packages/cli/src/training/train.ts";
 import { hash, tweedie, writeSquares } from "./commandLine.ts";
-import { SMALL, smallRun } from "./smallRun.ts";
+import { IMAGES, SMALL, smallRun } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-power-ema-"));
 afterAll(() => rmSync(work, { recursive: true }));
 
-const images = {
-  images: new Uint8Array(20 * 64).map((_, k) => (k % 7) * 40),
-  labels: new Uint8Array(20).map((_, k) => k % 10),
-  count: 20,
-  height: 8,
-  width: 8,
-  channels: 1,
-};
 const settings = { ...SMALL, lr: 0.01, powerEma: { sigmaRels: [0.05, 0.1, 0.07], every: 2 } };
 
 /** Trains up to so many steps in a folder, and saves. */
@@ -31,7 +23,7 @@ async function trained(run: Run, out: string, steps: number): Promise<string> {
   const files = { checkpoint, log: join(out, "log.jsonl"), lock: await lockRun(out) };
   await saveRun(checkpoint, run);
   const plan = { budget: { steps }, began: performance.now(), saveEvery: 1e9 };
-  await train(run, images, plan, files, new AbortController().signal);
+  await train(run, IMAGES, plan, files, new AbortController().signal);
   files.lock.release();
   return checkpoint;
 }

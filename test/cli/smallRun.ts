@@ -1,8 +1,9 @@
 // A training run small enough to make in a test, its checkpoint, and files made from that by changing the header. Not a test.
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Backend } from "@pkg/tensor";
+import type { LabelledImages } from "../../packages/cli/src/images/mnist.ts";
 import type { Settings } from "../../packages/cli/src/settings/settings.ts";
-import { newRun, type Run, saveRun } from "../../packages/cli/src/training/run.ts";
+import { newRun, type Run, saveRun, trainStep } from "../../packages/cli/src/training/run.ts";
 
 export const SMALL: Settings = {
   model: { inChannels: 1, channels: 2, multipliers: [1, 2], blocks: 1, attentionLevels: [1], classes: 10 },
@@ -30,6 +31,23 @@ export const smallRun = (backend: Backend, settings: Settings = SMALL): Run =>
 /** Writes a checkpoint of a run without steps. */
 export async function saveSmall(path: string, backend: Backend, settings?: Settings): Promise<void> {
   await saveRun(path, smallRun(backend, settings));
+}
+
+/** Twenty grey images of 8 × 8. */
+export const IMAGES: LabelledImages = {
+  images: new Uint8Array(20 * 64).map((_, k) => (k % 7) * 40),
+  labels: new Uint8Array(20).map((_, k) => k % 10),
+  count: 20,
+  height: 8,
+  width: 8,
+  channels: 1,
+};
+
+/** Trains a run on `IMAGES` until it has so many steps, and writes its checkpoint. @returns its path */
+export async function savedAfter(run: Run, steps: number, path: string): Promise<string> {
+  while (run.optimizer.steps < steps) await trainStep(run, IMAGES);
+  await saveRun(path, run);
+  return path;
 }
 
 interface FileHeader {

@@ -8,25 +8,16 @@ import { loadCheckpoint } from "../../packages/cli/src/checkpoint/checkpoint.ts"
 import { lockRun } from "../../packages/cli/src/files/runLock.ts";
 import { readRunLog } from "../../packages/cli/src/files/runLog.ts";
 import type { TrainFiles } from "../../packages/cli/src/files/saving.ts";
-import type { LabelledImages } from "../../packages/cli/src/images/mnist.ts";
 import { type Run, restoreRun, saveRun } from "../../packages/cli/src/training/run.ts";
 import { train } from "../../packages/cli/src/training/train.ts";
 import { trainPastLosses } from "../../packages/cli/src/training/trainPastLosses.ts";
 import { gpuAvailable } from "../setup/gpu.ts";
 import { hash } from "./commandLine.ts";
-import { SMALL, smallRun } from "./smallRun.ts";
+import { IMAGES, SMALL, smallRun } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-train-"));
 afterAll(() => rmSync(work, { recursive: true }));
 
-const images: LabelledImages = {
-  images: new Uint8Array(20 * 64).map((_, k) => (k % 7) * 40),
-  labels: new Uint8Array(20).map((_, k) => k % 10),
-  count: 20,
-  height: 8,
-  width: 8,
-  channels: 1,
-};
 const never = new AbortController().signal;
 const plan = (steps: number, saveEvery = 1e9) => ({ budget: { steps }, began: performance.now(), saveEvery });
 
@@ -46,7 +37,7 @@ async function filesFor(name: string, run: Run): Promise<TrainFiles> {
 async function wholeRun(backend: Backend, steps: number): Promise<string> {
   const run = smallRun(backend);
   const files = await filesFor("whole", run);
-  await train(run, images, plan(steps), files, never);
+  await train(run, IMAGES, plan(steps), files, never);
   return hash(files.checkpoint);
 }
 
@@ -73,13 +64,13 @@ test.each([
   const files = await filesFor("infinite", smallRun(cpu()));
   const run = restoreRun(loadCheckpoint(files.checkpoint, "resume"), cpu(), { ...SMALL, lr: 1e39, warmup: 0 });
   const before = hash(files.checkpoint);
-  const failure = await train(run, images, plan(steps), files, never).catch((error: Error) => error);
+  const failure = await train(run, IMAGES, plan(steps), files, never).catch((error: Error) => error);
   expect(`${failure}`).toMatch(
     /^ForeseenError: (the loss of step 1 is NaN|(model|ema|optimizer)\S+ has (NaN|-?Infinity) after 1 steps): the learning rate is too high; .*checkpoint\.safetensors stays as after 0 steps, go on from there with --resume --lr 1e\+38$/,
   );
   expect(hash(files.checkpoint)).toBe(before);
   const resumed = restoreRun(loadCheckpoint(files.checkpoint, "resume"), cpu(), SMALL);
-  expect(await train(resumed, images, plan(3), files, never)).toBe(false);
+  expect(await train(resumed, IMAGES, plan(3), files, never)).toBe(false);
 });
 
 test("a state that is not finite in one element of any tensor is not saved", async () => {
@@ -94,7 +85,7 @@ test("a state that is not finite in one element of any tensor is not saved", asy
     values[values.length - 1] = Number.NaN;
     const { tensor } = await import("@pkg/tensor");
     target.assign(tensor(values, { backend, shape: target.shape }));
-    await expect(train(run, images, plan(0), files, never)).rejects.toThrow(
+    await expect(train(run, IMAGES, plan(0), files, never)).rejects.toThrow(
       / has NaN after 0 steps: the learning rate/,
     );
     expect(hash(files.checkpoint)).toBe(before);
@@ -113,7 +104,7 @@ test("a disk that refuses for a while costs nothing: told once, tried again, and
     };
     const ending = train(
       run,
-      images,
+      IMAGES,
       { budget: { minutes: 10 }, began: performance.now(), saveEvery: 0 },
       files,
       stop.signal,
@@ -163,7 +154,7 @@ for (const [name, open, isThere, lostAfter, steps] of BACKENDS) {
     const told: string[] = [];
     const spy = vi.spyOn(process.stdout, "write").mockImplementation((text) => told.push(`${text}`) > 0);
     try {
-      const ended = await trainPastLosses(run, images, plan(steps, 0.05), files, never, reopen);
+      const ended = await trainPastLosses(run, IMAGES, plan(steps, 0.05), files, never, reopen);
       expect(ended.stopped).toBe(false);
       expect(ended.run.optimizer.steps).toBe(steps);
     } finally {
@@ -193,14 +184,14 @@ test("devices that are lost again and again end the run in one line that says ho
   };
   const spy = vi.spyOn(process.stdout, "write").mockImplementation(() => true);
   try {
-    await expect(trainPastLosses(run, images, plan(1e6), files, never, reopen)).rejects.toThrow(
+    await expect(trainPastLosses(run, IMAGES, plan(1e6), files, never, reopen)).rejects.toThrow(
       /, 4 times since .*checkpoint\.safetensors, after 0 steps: go on from there with --resume$/,
     );
     expect(opened).toBe(3);
     const none = async () => Promise.reject(new Error("no device"));
     const other = smallRun(await wasm());
     other.backend.dispose();
-    await expect(trainPastLosses(other, images, plan(9), files, never, none)).rejects.toThrow(
+    await expect(trainPastLosses(other, IMAGES, plan(9), files, never, none)).rejects.toThrow(
       /^no device; the run is in .*, after 0 steps: go on from there with --resume$/,
     );
   } finally {

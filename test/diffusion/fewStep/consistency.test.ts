@@ -181,6 +181,9 @@ test("the number of levels doubles in equal stretches, from 11 to 1281", () => {
   expect(discretisationSteps(99, 800)).toBe(11);
   expect(discretisationSteps(799, 800)).toBe(1281);
   expect(discretisationSteps(5, 3, { first: 2, last: 5 })).toBe(6);
+  // K′ = ⌊1000 / (log₂ 100 + 1)⌋ = 130: the logarithm is not rounded, so that s₁ has the last 90 updates to itself.
+  const uneven = [129, 130, 909, 910].map((k) => discretisationSteps(k, 1000, { first: 10, last: 1000 }));
+  expect(uneven).toEqual([11, 21, 641, 1001]);
 });
 
 /** F of the exact flow of N(0, s²) in TrigFlow, and of its exact consistency function. */

@@ -12,7 +12,7 @@ export interface DiscretisationOptions {
 
 /**
  * N(k) = min(s₀ 2^⌊k / K′⌋, s₁) + 1 with K′ = ⌊K / (log₂⌊s₁ / s₀⌋ + 1)⌋: the number of levels at update k of K, which doubles in equal
- * stretches (Song & Dhariwal 2024, eq. 9). It is for `karras(N)`; K′ is at least 1.
+ * stretches; where s₁ / s₀ is no power of two the last one is shorter (Song & Dhariwal 2024, eq. 9). It is for `karras(N)`; K′ is at least 1.
  * @param update k, from 0 on
  * @param updates K
  * @throws Error for counts that are no integers in range, or an s₁ below s₀
@@ -28,7 +28,7 @@ export function discretisationSteps(update: number, updates: number, options: Di
   check("updates", updates, 1);
   check("first", first, 1);
   check("last", last, first);
-  const stretch = Math.max(1, Math.floor(updates / (Math.floor(Math.log2(Math.floor(last / first))) + 1)));
+  const stretch = Math.max(1, Math.floor(updates / (Math.log2(Math.floor(last / first)) + 1)));
   return Math.min(first * 2 ** Math.floor(update / stretch), last) + 1;
 }
 

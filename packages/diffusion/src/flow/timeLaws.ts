@@ -49,12 +49,12 @@ const LARGEST_MODE = 2 / (Math.PI - 2);
 /**
  * t = 1 − u − s (cos²(π u / 2) − 1 + u) with u uniform: heavier in the middle for s above 0, at the ends for s below, and never 0 (Esser
  * et al. 2024, eq. 20).
- * @param options scale: s in [−1, 2 / (π − 2)], 0.8 by default; 0 is the uniform law
+ * @param options scale: s in [−1, 2 / (π − 2)], 1.29 by default, as in diffusers' trainers; 0 is the uniform law
  * @throws Error for another scale
  */
 export function modeLaw(options: { readonly scale?: number } = {}): TimeLaw {
   expectArguments("modeLaw", { options });
-  const { scale = 0.8 } = options;
+  const { scale = 1.29 } = options;
   if (!(scale >= -1 && scale <= LARGEST_MODE))
     throw new Error(`modeLaw: scale is ${scale}, want a number in [−1, ${LARGEST_MODE}], 2 / (π − 2)`);
   const timeOf = (u: number) => 1 - u - scale * (Math.cos((Math.PI / 2) * u) ** 2 - 1 + u);

@@ -12,12 +12,12 @@ export interface Keeping {
   weight(times: Tensor): Tensor;
 }
 
-/** α = 1 − t, the weight 1 / t (Sahoo et al. 2024, MDLM, appendix E.1, log-linear). */
+/** α = 1 − t, the weight 1 / t (Sahoo et al. 2024, MDLM: its log-linear noise). */
 export function linearKeeping(): Keeping {
   return { at: (t) => 1 - t, of: (times) => times.affine(-1, 1), weight: (times) => times.pow(-1) };
 }
 
-/** α = 1 − cos(π/2 (1 − t)), the weight π/2 tan(π/2 (1 − t)) (Sahoo et al. 2024, MDLM, appendix E.1, cosine). */
+/** α = 1 − cos(π/2 (1 − t)), the weight π/2 tan(π/2 (1 − t)) (Chang et al. 2022, MaskGIT; Shi et al. 2024, MD4). */
 export function cosineKeeping(): Keeping {
   const angle = (times: Tensor) => times.affine(-Math.PI / 2, Math.PI / 2);
   return {

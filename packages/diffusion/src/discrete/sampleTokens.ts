@@ -72,7 +72,7 @@ export async function* sampleTokens(
 /**
  * Unmasks at each step the places where the value that the model draws is the most probable (Chang et al. 2022, MaskGIT, section 3.2): few
  * steps of many places, better than as many of `sampleTokens` and of another distribution than the model's. At `steps` as many as there
- * are places it unmasks one by one.
+ * are places it unmasks one by one. MaskGIT's code adds noise to the probabilities' logarithms when it ranks places; here nothing does.
  * @param corruption `absorbing`
  * @param options `temperature` divides the logits, 0 takes the most probable value (default 1)
  * @returns int32 [batch, places]

@@ -23,7 +23,7 @@ export function tokenProbabilities(corruption: Corruption, logits: Tensor, x: Te
 
 /**
  * Σ p̂(x₀) q(x_s | x_t, x₀) for s < t, with q(x_s | x_t, x₀) ∝ q(x_t | x_s) q(x_s | x₀) by Bayes' rule (Austin et al. 2021, eq. 3): the
- * reverse step of a model, or, of the data's own indicator vectors, the posterior. Where p̂ is exact, so is the step. D3PM's code
+ * reverse step of a model, or, of the data's own indicator vectors, the posterior. Where p̂ is exact, so is the step. D3PM (eq. 4)
  * multiplies q(x_t | x_s) by Σ p̂(x₀) q(x_s | x₀) instead, which is another distribution where noise does not mask.
  * @param data p̂(x₀ | x_t), [batch, ..., states], such as `tokenProbabilities`
  * @param x x_t, int32 [batch, ...]

@@ -24,7 +24,7 @@ export interface ConsistencyFunction<Network extends Model> extends Model {
 
 /**
  * f(x, σ) = c_skip x + c_out F(c_in x, ln σ / 4) with c_skip = σ_d² / ((σ − σ_min)² + σ_d²), c_out = σ_d (σ − σ_min) / √(σ² + σ_d²) and
- * c_in = 1 / √(σ² + σ_d²), so that f(x, σ_min) = x (Song et al. 2023, appendix C). A model whose times are σ and whose prediction is the
+ * c_in = 1 / √(σ² + σ_d²), so that f(x, σ_min) = x (Song et al. 2023, appendix C; c_in and ln σ / 4 are EDM's). A model whose times are σ and whose prediction is the
  * data, as `consistencyLoss`, `consistencyDistillation` and a `sigmaPath` want it.
  * @param network F: what it predicts is of unit variance
  * @throws Error when σ_min or σ_d is not positive, and on use for a σ of a list below σ_min

@@ -19,7 +19,7 @@ export interface ContinuousConsistencyOptions extends TrigFlowOptions {
 /**
  * E‖F(x_t / σ_d, t) − sg(F + g)‖² with the tangent g = −cos² t (σ_d F − dx_t/dt) − r cos t sin t (x_t + σ_d dF/dt), which for r = 1 is
  * cos t df/dt of f = cos t x_t − sin t σ_d F (Lu & Song 2025, "Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models",
- * eq. 6 and 7 and algorithm 1). dF/dt is one jvp with tangents (cos t sin t dx_t/dt / σ_d, cos t sin t). g is divided by its norm plus c;
+ * section 4 and algorithm 1). dF/dt is one jvp with tangents (cos t sin t dx_t/dt / σ_d, cos t sin t). g is divided by its norm plus c;
  * here the norm is the root of the sum of squares over √d, so that c means the same for any number of elements.
  *
  * The paper's adaptive weighting by a second network, e^w(t), is left out: its minimum is the same.

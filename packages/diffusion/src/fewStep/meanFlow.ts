@@ -10,11 +10,11 @@ import { adaptivelyWeighted, checkPower } from "./adaptiveWeight.ts";
 
 /** How the two times of a mean flow are drawn, and how its error is weighted. */
 export interface MeanFlowOptions extends Pick<Conditioning, "labels">, GivenNoise {
-  /** The mean of log(t / (1 − t)), of which both times are drawn normally. Default −0.4. */
+  /** The mean of log(t / (1 − t)), of which both times are drawn normally. Default −0.4, as on ImageNet; −2 on CIFAR-10. */
   readonly mean?: number;
-  /** Its standard deviation, from 0 on. Default 1. */
+  /** Its standard deviation, from 0 on. Default 1; 2 on CIFAR-10. */
   readonly deviation?: number;
-  /** The share of a batch with r below t; where they are equal the loss is flow matching's. In [0, 1], by default 0.25. */
+  /** The share of a batch with r below t; where they are equal the loss is flow matching's. In [0, 1], by default 0.25; 0.75 on CIFAR-10. */
   readonly share?: number;
   /**
    * p of the weight 1 / (‖Δ‖² + 10⁻³)^p of each sample's error Δ, from 0 on. Default 0. The paper takes 1 on ImageNet and 0.75 on
@@ -67,7 +67,8 @@ export function meanFlowLoss(model: Model, x0: Tensor, rng: RandomStream, option
 /**
  * E‖u(z_t, r, t) + (t − r) sg(du/dt) − (ε − x₀)‖² with du/dt along the network's own velocity u(z_t, t, t): a regression of ε − x₀ by a
  * function of z_t alone (Geng et al. 2025, "Improved Mean Flows", section 4.1). `meanFlowLoss` takes du/dt along ε − x₀, which z_t does
- * not tell: its loss is larger, of more variance, by what the tangent differs.
+ * not tell: its loss is larger, of more variance, by what the tangent differs. The authors' code has a share of 0.5, a power of 1, and
+ * takes the velocity from a second output of the network, which learns it besides.
  * @param model as in `meanFlowLoss`; it is called twice
  * @returns and throws as `meanFlowLoss`
  */

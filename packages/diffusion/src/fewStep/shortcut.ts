@@ -11,7 +11,7 @@ import { checkBatch, checkPredicted, perSample } from "../objective/perSample.ts
 export interface ShortcutOptions extends Pick<Conditioning, "labels">, GivenNoise {
   /** M: the shortest step is 1 / M, the others twice as long each, up to 1. A power of two, by default 128. */
   readonly finest?: number;
-  /** The share of a batch that learns steps from shorter ones; the rest learns flow matching at d = 0. In [0, 1], by default 0.25. */
+  /** The share of a batch that learns steps from shorter ones; the rest learns flow matching at d = 0. In [0, 1], by default 0.25; 1/8 in the paper's code. */
   readonly share?: number;
   /** The model that takes the two half steps, such as an average of the weights, as the paper's code has it. Default: the model. */
   readonly teacher?: Model;

@@ -35,7 +35,7 @@ export interface TrigBatch {
 
 /**
  * f(x_t, t) = cos t x_t − sin t σ_d F(x_t / σ_d, t), with f(x, 0) = x: what a network predicts of the data where `continuousConsistency`
- * trained it, or, where `trigFlowLoss` did, the best denoiser (Lu & Song 2025, eq. 5).
+ * trained it, or, where `trigFlowLoss` did, the best denoiser (Lu & Song 2025, section 3).
  * @param network F: forward(x, t) with t in [0, π/2], of unit scale. Its `timeEmbedding` has a scale of 1000 or less
  * @throws Error when σ_d is not positive
  */
@@ -60,7 +60,7 @@ export function trigDenoiser<Network extends Model>(
 
 /**
  * E‖σ_d F(x_t / σ_d, t) − (cos t z − sin t x₀)‖², which trains a diffusion model in TrigFlow: a teacher for `continuousConsistency`, or
- * what its student begins with (Lu & Song 2025, eq. 4).
+ * what its student begins with (Lu & Song 2025, section 3).
  * @param network F
  * @param x0 [batch, ...], of standard deviation σ_d
  * @param rng draws times, z, and the network's dropout masks

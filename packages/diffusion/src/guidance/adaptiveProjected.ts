@@ -16,7 +16,7 @@ export interface AdaptiveProjectedOptions {
   readonly scale: number;
   /** η, the share that is kept of the difference's part along D_c. Default 0. With 1 and nothing else it is `classifierFree`. */
   readonly parallel?: number;
-  /** β of Δ ← D_c − D_u + β Δ of the step before, in (−1, 1). Negative ones push away from it; the paper takes −0.5. Default 0. */
+  /** β of Δ ← D_c − D_u + β Δ of the step before, in (−1, 1). Negative ones, −0.75 to −0.25, push away from it. Default 0. */
   readonly momentum?: number;
   /** r, the longest Δ of a sample (L2 over its elements). Default: any. */
   readonly norm?: number;

@@ -12,7 +12,10 @@ import { bothBranches, labelsOf } from "./branches.ts";
 export interface CfgZeroStarOptions {
   /** w of s v_u + w (v_c − s v_u): 1 for v_c alone. */
   readonly scale: number;
-  /** The velocity is 0 at times above this one, which leaves x as it is there. Default 0.96: the first 4 % of even steps. 1 for none. */
+  /**
+   * The velocity is 0 at times above this one, which leaves x as it is there. Default 0.96: the first 4 % of even steps, as its authors
+   * advise; more of steps that a shift moves to the noise. 1 for none.
+   */
   readonly zeroAbove?: number;
   /** The number of classes, which stands for no label in a tensor of labels. */
   readonly classes?: number;

@@ -8,9 +8,9 @@ import { autoguidance, checkScale } from "./autoguidance.ts";
 
 /** The strength of perturbed-attention guidance, and the layers that it perturbs. */
 export interface PerturbedAttentionOptions {
-  /** s, from 0 for none. The paper takes 3. */
+  /** s, from 0 for none. Its authors take 3 to 5 for Stable Diffusion. */
   readonly scale: number;
-  /** Which attention is the identity in the weak branch. Default "middle", as in the paper's U-Net. */
+  /** Which attention is the identity in the weak branch. Default "middle", as its authors have it for Stable Diffusion. */
   readonly layers?: Conditioning["identityAttention"];
 }
 

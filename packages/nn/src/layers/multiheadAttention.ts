@@ -52,7 +52,8 @@ export interface MultiheadAttention {
 /**
  * A multi-head attention.
  * @param options `heads` is 1 by default; `contextChannels` as x has by default; `bias: false` leaves out the biases of all four maps;
- * `qkNorm: true` normalises each head's queries and keys by their root mean square (Dehghani et al. 2023; Esser et al. 2024)
+ * `qkNorm: true` normalises each head's queries and keys by their root mean square (Esser et al. 2024; by layer norms in Dehghani et al.
+ * 2023)
  * @throws Error when `heads` does not divide `channels`
  * @example
  * ```ts

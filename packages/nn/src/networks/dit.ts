@@ -90,8 +90,11 @@ export interface Dit extends EmbeddedMaps {
 
 /**
  * A diffusion transformer, DiT with adaLN-zero (Peebles & Xie 2023, arXiv:2212.09748, section 3.2), with weights drawn from `rng`. Every
- * block starts as the identity, and its output at zero. With the prediction "data" and large patches it is JiT (Li & He 2025,
- * arXiv:2511.13720) but for its bottleneck. Maps are drawn as all of this package are; the paper's code draws Xavier's.
+ * block starts as the identity, and its output at zero. Maps are drawn as all of this package are; the paper's code draws Xavier's.
+ *
+ * With the prediction "data", large patches, SwiGLU, QK norm and rotary positions it is near JiT (Li & He 2025, arXiv:2511.13720), which
+ * besides has norms by the root mean square, two maps with few channels between them for the patches, sine-cosine positions too, and
+ * tokens of the class.
  * @throws Error naming the field when the configuration is impossible
  * @example
  * ```ts

@@ -17,7 +17,7 @@ export function ema(module: object, decay = 0.9999): Ema {
 
 /**
  * An average of a module over a fixed share of its training: average ← β average + (1 − β) · parameter, with β = (1 − 1/t)^(γ+1) at update
- * t. After t updates it is the mean of the parameters with weights in proportion to τ^γ (Karras et al. 2024, EDM2, section 3.1).
+ * t. After t updates it is the mean of the parameters with weights in proportion to τ^γ (Karras et al. 2024, EDM2, section 3.1, eq. 127).
  * `postHocEma` makes averages of other lengths of two of these.
  * @param sigmaRel the length: the standard deviation of the weights over τ, relative to t, in (0, 1/√12]. 0.05 to 0.1 is usual
  * @throws Error for another length
@@ -31,7 +31,7 @@ export function powerEma(module: object, sigmaRel: number): Ema {
 const LONGEST = 1 / Math.sqrt(12);
 
 /**
- * γ of a length: σ_rel² = (γ + 1) / ((γ + 2)² (γ + 3)) (Karras et al. 2024, EDM2, appendix C).
+ * γ of a length: σ_rel² = (γ + 1) / ((γ + 2)² (γ + 3)) (Karras et al. 2024, EDM2, eq. 123).
  * @param sigmaRel in (0, 1/√12]
  * @param name of the caller, for errors
  * @throws Error for another length

@@ -7,7 +7,7 @@ const [A, B, C] = [3.4445, -4.775, 2.0315];
 
 /**
  * U S′ Vᵀ of a matrix U S Vᵀ: X ← X / ‖X‖, then five times X ← a X + (b X Xᵀ + c (X Xᵀ)²) X with (a, b, c) = (3.4445, −4.7750,
- * 2.0315). All but the smallest singular values come to between 0.7 and 1.2 (Jordan 2024).
+ * 2.0315) (Jordan 2024). Singular values above 0.0025 ‖X‖ come to between 0.68 and 1.21; smaller ones grow 485 times at most.
  * @param matrix [rows, columns]; zeros stay zeros
  * @returns [rows, columns]
  * @throws Error for what is no matrix

@@ -32,7 +32,8 @@ const LARGEST_ERROR = 0.1;
 
 /**
  * The weights of snapshots whose sum is nearest to another average, by least squares of the profiles p(τ) ∝ τ^γ on [0, step] (Karras et
- * al. 2024, EDM2, section 3.2), among those that add up to 1, which the paper leaves open: so parameters that stand still stay.
+ * al. 2024, EDM2, section 3.2), among those that add up to 1, so that parameters that stand still stay. EDM2's code solves without that
+ * and divides by the sum.
  * @param snapshots of one training, at least one, in any order
  * @param wanted the length, and the step, which is by default that of the last snapshot
  * @throws Error for a length or step that the snapshots do not span: with an error above 0.1
@@ -150,7 +151,7 @@ function fitter(known: readonly Profile[], step: number): (gamma: number) => Pos
 
 /**
  * ∫ p_a p_b dτ of p(τ) = (γ + 1) τ^γ / step^(γ+1) on [0, step]: (γ_a + 1)(γ_b + 1) (t_min/t_max)^γ / ((γ_a + γ_b + 1) t_max), with γ
- * that of the longer one (Karras et al. 2024, EDM2, appendix C).
+ * that of the longer one (Karras et al. 2024, EDM2, eq. 151).
  */
 function overlap(a: Profile, b: Profile): number {
   const [short, long] = a.step < b.step ? [a, b] : [b, a];

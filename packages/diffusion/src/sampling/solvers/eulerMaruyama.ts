@@ -13,7 +13,7 @@ import { ask, draw, type StepTable, sum } from "../table/step.ts";
 export interface EulerMaruyamaOptions {
   /**
    * g(t), from 0 on: how much noise the reverse SDE adds and removes, without a change of its marginals. 0 is the probability-flow ODE.
-   * For paths with times, of an SDE or a flow. Default: the SDE's own, of a flow √(2 σ(t)).
+   * For paths with times, of an SDE or a flow. Default: the SDE's own, of a flow √(2 σ(t)), the default of SiT's code too.
    */
   readonly diffusion?: (t: number) => number;
 }

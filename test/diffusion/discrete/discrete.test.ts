@@ -326,3 +326,20 @@ test("wrong arguments are refused with what was wanted", () => {
   expect(() => d3pmLoss(model, absorbing(3), [1, 0.5], x0, rng)).toThrow("d3pmLoss: keeps ends with 0.5, want");
   expect(() => tokenProbabilities(absorbing(2), zeros([1, 2, 3], { backend }), x0)).toThrow("want [1, 2, 2]");
 });
+
+test("drawing computes where the model's parameters are, and says when nothing tells where", async () => {
+  const backend = cpu();
+  const known = { logits: tensor([0, 1], { backend }), forward: (x: Tensor) => known.logits.expand([...x.shape, 2]) };
+  const corruption = absorbing(2);
+  expect((await unmaskTokens(known, corruption, [2, 3], randomStream(0), { steps: 3 })).backend).toBe(backend);
+  for await (const { x } of sampleTokens(known, corruption, [2, 3], randomStream(0), { steps: 3 })) {
+    expect(x.backend).toBe(backend);
+    x.dispose();
+  }
+  const unknown = { forward: known.forward };
+  const wanted = "the model has no parameters to tell its backend, want the backend option";
+  await expect(unmaskTokens(unknown, corruption, [2, 3], randomStream(0))).rejects.toThrow(`unmaskTokens: ${wanted}`);
+  await expect(sampleTokens(unknown, corruption, [2, 3], randomStream(0)).next()).rejects.toThrow(
+    `sampleTokens: ${wanted}`,
+  );
+});

@@ -1,18 +1,31 @@
 // Drawing categories: step by step along the reverse process, or by unmasking what the model is surest of.
 
-import { full, type RandomStream, type Shape, Tensor, tensor, tidy, wrongArgument } from "@pkg/tensor";
+import { backendOf } from "@pkg/nn";
+import {
+  type Backend,
+  defaultBackend,
+  full,
+  type RandomStream,
+  type Shape,
+  Tensor,
+  tensor,
+  tidy,
+  wrongArgument,
+} from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { Model } from "../model/model.ts";
 import type { Corruption } from "./corruption.ts";
 import { type Keeping, linearKeeping } from "./keeping.ts";
 import { tokenPosterior, tokenProbabilities } from "./tokenPosterior.ts";
 
-/** Options of `sampleTokens`. */
+/** Options of `sampleTokens` and `unmaskTokens`. */
 export interface TokenOptions {
   /** Steps, at even times from 1 to 0. Default 100. */
   readonly steps?: number;
   /** Default `linearKeeping()`. */
   readonly keeping?: Keeping;
+  /** Where it computes. Default: where the model's parameters are, else the default backend. */
+  readonly backend?: Backend;
 }
 
 /** A state of a sampling of categories. */
@@ -28,8 +41,7 @@ export interface TokenState {
  * @param model from noised values and times [batch] in (0, 1] to logits [..., vocabulary]
  * @param shape [batch, places, ...]
  * @param rng draws the start, unless noise masks, and each step
- * @param options with the `backend` to draw on
- * @throws Error for steps that are no positive integer
+ * @throws Error for steps that are no positive integer, and when the model has no parameters and no backend is given
  * @example
  * ```ts
  * import { absorbing, sampleTokens } from "@pkg/diffusion";
@@ -48,11 +60,12 @@ export async function* sampleTokens(
   corruption: Corruption,
   shape: Shape,
   rng: RandomStream,
-  options: TokenOptions & { readonly backend: Tensor["backend"] },
+  options: TokenOptions = {},
 ): AsyncGenerator<TokenState> {
   expectArguments("sampleTokens", { model, corruption, shape, rng, options });
-  const { steps = 100, keeping = linearKeeping(), backend } = options;
+  const { steps = 100, keeping = linearKeeping() } = options;
   expectSteps("sampleTokens", steps);
+  const backend = expectBackend("sampleTokens", model, options);
   const [batch] = shape;
   let x = startOf(corruption, shape, rng, backend);
   for (let step = 1; step <= steps; step++) {
@@ -76,22 +89,24 @@ export async function* sampleTokens(
  * @param corruption `absorbing`
  * @param options `temperature` divides the logits, 0 takes the most probable value (default 1)
  * @returns int32 [batch, places]
- * @throws Error for a noise that does not mask, steps that are no positive integer, and a temperature below 0
+ * @throws Error for a noise that does not mask, steps that are no positive integer, a temperature below 0, and when the model has no
+ * parameters and no backend is given
  */
 export async function unmaskTokens(
   model: Model,
   corruption: Corruption,
   shape: Shape,
   rng: RandomStream,
-  options: TokenOptions & { readonly backend: Tensor["backend"]; readonly temperature?: number },
+  options: TokenOptions & { readonly temperature?: number } = {},
 ): Promise<Tensor> {
   expectArguments("unmaskTokens", { model, corruption, shape, rng, options });
   const { mask } = corruption;
   if (mask === undefined) throw wrongArgument("unmaskTokens", "corruption", corruption, "one that masks: absorbing(n)");
-  const { steps = 100, keeping = linearKeeping(), backend, temperature = 1 } = options;
+  const { steps = 100, keeping = linearKeeping(), temperature = 1 } = options;
   expectSteps("unmaskTokens", steps);
   if (!(temperature >= 0 && Number.isFinite(temperature)))
     throw wrongArgument("unmaskTokens", "temperature", temperature, "a number ≥ 0");
+  const backend = expectBackend("unmaskTokens", model, options);
   const [batch, places] = [shape[0], shape.slice(1).reduce((product, extent) => product * extent, 1)];
   const values = new Int32Array(batch * places).fill(mask);
   for (let step = 1; step <= steps; step++) {
@@ -134,14 +149,16 @@ export function drawTokens(probabilities: Tensor, rng: RandomStream): Tensor {
   });
 }
 
-function startOf(
-  { mask, vocabulary }: Corruption,
-  shape: Shape,
-  rng: RandomStream,
-  backend: Tensor["backend"],
-): Tensor {
+function startOf({ mask, vocabulary }: Corruption, shape: Shape, rng: RandomStream, backend: Backend): Tensor {
   if (mask !== undefined) return full(shape, mask, { backend, dtype: "int32" });
   return rng.integers(0, vocabulary, shape, { backend });
+}
+
+/** @throws Error when nothing tells the backend */
+function expectBackend(name: string, model: Model, options: TokenOptions): Backend {
+  const backend = options.backend ?? backendOf(model) ?? defaultBackend();
+  if (backend) return backend;
+  throw new Error(`${name}: the model has no parameters to tell its backend, want the backend option`);
 }
 
 function expectSteps(name: string, steps: unknown): void {

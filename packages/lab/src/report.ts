@@ -15,7 +15,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h2 { margin-top: 3rem; } blockquote { margin: 0; padding: 0 1rem; border-left: 3px solid #bbb; color: #555; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; } caption { text-align: left; font-weight: 600; }
 th, td { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right; } th:first-child, td:first-child { text-align: left; }
-figure { margin: 1rem 0; overflow-x: auto; } .took { color: #777; font-size: .85rem; }`;
+figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; } .took { color: #777; font-size: .85rem; }`;
 
 /** @param made what made it: date, sources, backend, seeds, command, busyness */
 export async function reportHtml(sections: readonly Section[], made: string): Promise<string> {

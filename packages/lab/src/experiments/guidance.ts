@@ -68,7 +68,7 @@ export const guidance: Experiment = {
       tables: [
         {
           title: "Guidance scale",
-          columns: ["s", "mean p(y | x)", "standard deviation in a class", "distance of means from the centre"],
+          columns: ["s", "mean p(y | x)", "standard deviation in a class", "distance of means from the middle"],
           rows,
         },
       ],
@@ -77,7 +77,7 @@ export const guidance: Experiment = {
   },
 };
 
-/** Fidelity, diversity, and the distance of the classes' means from the centre. */
+/** Fidelity, diversity, and the distance of the classes' means from the middle. */
 export function judge(
   points: ArrayLike<number>,
   asked: readonly number[],

@@ -49,8 +49,8 @@ export const guidanceVariants: Experiment = {
     const of = (model: Model): { sampler: Sampler; model: Model } => ({ sampler: ddim(path), model });
     const plusPlus = cfgPlusPlus(path, strong, { scale: 0.6 });
     const runs: Readonly<Record<string, { readonly sampler: Sampler; readonly model: Model }>> = {
-      "none: s = 1": of(strong),
-      "classifier-free, s = 4": of(classifierFree(strong, { scale: 4 })),
+      "none: w = 1": of(strong),
+      "classifier-free, w = 4": of(classifierFree(strong, { scale: 4 })),
       "CFG++, λ = 0.6": { sampler: ddim(plusPlus.path), model: plusPlus.model },
       "CFG-Zero*, w = 4": of(cfgZeroStar(strong, { scale: 4 })),
       "APG, w = 4, η = 0": adaptiveProjected(ddim, path, strong, { scale: 4, momentum: -0.5 }),
@@ -67,12 +67,12 @@ export const guidanceVariants: Experiment = {
     }
     return {
       text: [
-        `Three Gaussians that overlap, one flow with labels (2,000 steps of 256 points), and a weak one of 100 steps. ${SAMPLES} samples in 50 steps of Euler's method from the same noise. Fidelity and diversity as in the experiment before. Perturbed-attention guidance is left out: a perceptron has no attention.`,
+        `Three overlapping Gaussians of standard deviation ${SPREAD}, whose centres are 1 from the middle, are the classes. A flow is trained with their labels for 2,000 steps of 256 points, and a weak one for 100. Each row draws ${SAMPLES} samples from the same noise, in 50 steps of Euler's method. p(y | x) is the exact classifier's probability of the class that was asked for; the standard deviation is that of a class's samples about their own mean. Perturbed-attention guidance is left out, because a perceptron has no attention.`,
       ],
       tables: [
         {
           title: "Guidance",
-          columns: ["guidance", "mean p(y | x)", "standard deviation in a class", "distance of means from the centre"],
+          columns: ["guidance", "mean p(y | x)", "standard deviation in a class", "distance of means from the middle"],
           rows,
         },
       ],

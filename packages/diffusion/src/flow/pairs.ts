@@ -15,8 +15,9 @@ import { leastAssignment } from "./assignment.ts";
 const LARGEST_BATCH = 512;
 
 /**
- * The noise in the order in which Σ ‖x₀ − ε‖² is least: minibatch optimal transport, by exact assignment (Tong et al. 2024, algorithm 3), for
- * flows whose ways cross less. Give it to `flowMatching` as `noise`. Products are computed where x₀ is, the assignment in float64 on the host.
+ * The noise in the order in which Σ ‖x₀ − ε‖² is least: minibatch optimal transport, by exact assignment (Tong et al. 2024, algorithm 3).
+ * A flow trained on such pairs, `flowMatching(model, x0, rng, { noise })`, has trajectories that cross less. Products are computed where
+ * x₀ is, the assignment in float64 on the host.
  * @param x0 [batch, ...], at most 512 samples
  * @param noise of x0's shape
  * @returns the samples of the noise, each beside its x₀
@@ -61,7 +62,7 @@ export interface ReflowOptions extends Pick<SampleOptions, "labels" | "backend">
 
 /**
  * Noise and the data to which a flow's ODE takes it: the pairs on which the next flow is trained, by `flowMatching(model, x0, rng, { noise })`,
- * and whose ways are straighter (Liu et al. 2023, section 2.2, algorithm 1).
+ * and whose trajectories are straighter (Liu et al. 2023, section 2.2, algorithm 1).
  * @param path of the flow, `flowPath({ steps: 100 })`: more steps give truer pairs
  * @param shape [batch, ...]
  * @throws Error for a solver that draws noise, and as `sample`
@@ -89,8 +90,8 @@ export async function reflowPairs(
 }
 
 /**
- * E ∫ ‖(ε − x₀) − u(x_t, t)‖² dt / d along the flow's own ways, from x at each level to the next: 0 where all are straight (Liu et al. 2023,
- * eq. 6, as a mean over elements), when one step of Euler's method is exact.
+ * E ∫ ‖(ε − x₀) − u(x_t, t)‖² dt / d along the flow's own trajectories, from x at each level to the next (Liu et al. 2023, eq. 6, as a
+ * mean over elements). It is 0 where all are straight, when one step of Euler's method is exact.
  * @param path of the linear interpolant; its levels are the points of the integral
  * @throws Error as `sample`
  */

@@ -129,7 +129,7 @@ test("train --objective, sample --steps 1: the commands, and what they refuse", 
     model: { numbers: { r: { scale: 10 } } },
   });
   const drawn = await tweedie("sample", ...at("flow"), "--steps", "1", "--count", "2");
-  expect([drawn.code, drawn.out]).toEqual([0, expect.stringContaining("2 samples by meanflow in 1 steps")]);
+  expect([drawn.code, drawn.out]).toEqual([0, expect.stringContaining("2 samples by meanflow in 1 step,")]);
   expect(existsSync(join(work, "flow", "samples-meanflow.png"))).toBe(true);
 
   expect((await train("teacher", ...small)).code).toBe(0);

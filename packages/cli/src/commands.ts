@@ -187,10 +187,12 @@ async function writeGrids(
     const stopped = await write(request, showSampling(request.sampler));
     if (stopped) return true;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    say(`${request.count} samples by ${request.sampler} in ${request.steps} steps, ${seconds} s: ${request.path}`);
+    say(`${request.count} samples by ${request.sampler} in ${counted(request.steps)}, ${seconds} s: ${request.path}`);
   }
   return false;
 }
+
+const counted = (steps: number): string => `${steps} ${steps === 1 ? "step" : "steps"}`;
 
 interface Asked {
   /** How the files' names begin. */

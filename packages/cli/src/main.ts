@@ -17,7 +17,13 @@ export const COMMANDS: readonly Command<FlagName>[] = [
     notes: STOPPING,
     run: start,
   },
-  { name: "train", about: "Trains a DDPM on MNIST.", flags: tableOf(TRAIN_FLAGS), notes: STOPPING, run: trainOnly },
+  {
+    name: "train",
+    about: "Trains a network on MNIST: a DDPM, or what --objective names.",
+    flags: tableOf(TRAIN_FLAGS),
+    notes: STOPPING,
+    run: trainOnly,
+  },
   {
     name: "sample",
     about: "Samples from a checkpoint.",

@@ -99,7 +99,7 @@ export function readFlags<Name extends string>(
   return { flags, operands: positionals };
 }
 
-/** Choices of more characters are listed behind the meaning of a flag, so that the column of spellings stays narrow. */
+/** Choices of more characters are listed behind the meaning of a flag, where that does not name them, so that the column of spellings stays narrow. */
 const LONGEST_CHOICE = 40;
 
 /** The spelling and the explanation of a flag in --help. */
@@ -111,7 +111,8 @@ export function describeFlag(name: string, flag: Flag): { spelling: string; help
   const kind = isLong ? "name" : (words ?? (isOutput ? "file" : range ? (isList ? `${number},…` : number) : "value"));
   const shown = fallback === undefined || fallback === "" ? "" : ` (default ${fallback})`;
   const often = isRepeated ? "; may be repeated" : "";
-  const names = isLong ? `; one of ${choices?.join(", ")}` : "";
+  const isNamed = choices?.every((choice) => help.includes(choice));
+  const names = isLong && !isNamed ? `; one of ${choices?.join(", ")}` : "";
   return { spelling: isSwitch ? `--${name}` : `--${name} <${kind}>`, help: `${help}${names}${often}${shown}` };
 }
 

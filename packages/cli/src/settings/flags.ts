@@ -53,7 +53,7 @@ export const FLAGS = {
   clip: { help: "the longest gradient (L2 norm over all weights); 0 for any", default: 1, range: [0, 1e9] },
   ema: { help: "the weight of the past in the average of the weights", default: 0.995, range: [0, 1], isOpen: true },
   objective: {
-    help: `what the network learns: ${OBJECTIVE_NAMES.map((name) => `${name}, ${OBJECTIVES[name].says}`).join("; ")}`,
+    help: `what the network learns. ${OBJECTIVE_NAMES.map((name) => `${name}: ${OBJECTIVES[name].says}`).join("; ")}`,
     default: "noise",
     choices: OBJECTIVE_NAMES,
   },

@@ -219,7 +219,7 @@ describe("more numbers", () => {
     expect(call({ r: [1, 2, 3] })).toThrow("mlp: no numbers.guidance in the call, want one per sample");
     const whole = { r: [1, 2, 3], guidance: [1, 2, 3] };
     expect(call({ ...whole, d: [1, 2, 3] })).toThrow(
-      "mlp: numbers.d given to a model that knows r, guidance, want no others",
+      "mlp: numbers.d given to a model that knows r, guidance, want one that is made with numbers: { d: {} }",
     );
     expect(call({ ...whole, r: [1] })).toThrow("mlp: 1 numbers.r for a batch of 3, want one per sample");
     const without = mlp({ sizes: [2, 2], timeChannels: 2 }, init);

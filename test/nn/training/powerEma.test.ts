@@ -183,4 +183,9 @@ test("lengths that no snapshots span, and what is no length, are refused with wh
   }));
   expect(() => postHocEma(counted, { sigmaRel: 0.01 })).toThrow("postHocWeights: sigmaRel is 0.01");
   expect(asked).toBe(0);
+  const given = counted.map((snapshot, k) => (k === 7 ? { ...snapshot, state: new Map() as never } : snapshot));
+  expect(() => postHocEma(given, { sigmaRel: 0.07 })).toThrow(
+    /^postHocEma: snapshots\[7\]\.state is .*, want a function/,
+  );
+  expect(asked).toBe(0);
 });

@@ -25,6 +25,9 @@ export interface RotaryOptions {
 /**
  * RoPE: each pair (a, b) of channels becomes (a cos φ − b sin φ, b cos φ + a sin φ) with φ = p θ^(−k / n), p the token's place, k the
  * pair and n the number of pairs (Su et al. 2021, arXiv:2104.09864, eq. 34). On a grid each axis has half of the channels.
+ *
+ * Attention sees differences of places alone. Where all tokens are alike, as masks are when masked diffusion begins to draw, attention
+ * without a causal mask gives each place the same: add an `embedding` of the place to the tokens, if places matter.
  * @param x [..., tokens, depth], depth even; on a grid a multiple of 4
  * @returns the same shape
  * @throws ShapeError when x does not fit; Error naming the option that is wrong

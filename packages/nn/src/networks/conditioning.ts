@@ -57,7 +57,7 @@ export function embeddedNumbers(
   const other = Object.keys(numbers).find((number) => !known.includes(number));
   if (other !== undefined)
     throw new Error(
-      `${name}: numbers.${other} given to a model that knows ${known.join(", ") || "none"}, want no others`,
+      `${name}: numbers.${other} given to a model that knows ${known.join(", ") || "none"}, want one that is made with numbers: { ${other}: {} }`,
     );
   return Object.fromEntries(
     known.map((number) => {

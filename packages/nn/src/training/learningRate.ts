@@ -91,7 +91,7 @@ function isRate(rate: unknown): boolean {
 /** `at` is the value's place, such as "lr.rate". */
 function expectPlainRate(name: string, at: string, value: unknown, wanted: string): void {
   if (typeof value !== "object" || value === null) {
-    if (!isRate(value)) throw new Error(`${name}: ${at} is ${value}, want ${wanted}`);
+    if (!isRate(value)) throw wrongArgument(name, at, value, wanted);
     return;
   }
   const given = value as Readonly<Record<string, unknown>>;

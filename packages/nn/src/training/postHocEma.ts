@@ -68,7 +68,7 @@ export function postHocWeights(
  * @param snapshots states of `powerEma`s of one module; two lengths at each of some steps span what lies between and around them
  * @param wanted the length, and the step, which is by default that of the last snapshot
  * @returns new tensors, under the paths of the states
- * @throws Error as `postHocWeights` does, before any state is asked for; ShapeError when the states differ in shapes
+ * @throws Error as `postHocWeights` does, and for a `state` that is no function, before any state is asked for; ShapeError when the states differ in shapes
  * @example
  * ```ts
  * import { type EmaSnapshot, linear, parameters, postHocEma, powerEma } from "@pkg/nn";
@@ -96,6 +96,9 @@ export function postHocEma(
   wanted: { readonly sigmaRel: number; readonly step?: number },
 ): Map<string, Tensor> {
   const { weights } = postHocWeights(snapshots, wanted);
+  for (const [k, { state }] of snapshots.entries())
+    if (typeof state !== "function")
+      throw wrongArgument("postHocEma", `snapshots[${k}].state`, state, "a function that gives the state: () => state");
   return tidy(() => {
     let sum = new Map<string, Tensor>();
     const inOrder = [...snapshots.keys()].sort((a, b) => snapshots[a].step - snapshots[b].step);

@@ -1,5 +1,5 @@
 // The networks that --network names: each trains, resumes bit for bit, starts others, is exported and drawn, in grey and in colour.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Backend, cpu, wasm } from "@pkg/tensor";
@@ -104,9 +104,12 @@ test.each<[flags: string[], said: string]>([
   [["--network", "dit", "--patch", "3"], "--patch 3: want a divisor of the images' 8 × 8"],
   [["--network", "dit", "--channels", "8"], "--channels 8: want --network unet with it"],
   [["--depth", "2"], "--depth 2: want --network dit with it"],
+  [["--network", "dit", "--width", "10"], "--network dit: 4 heads of 10 channels, want a divisor"],
+  [["--attention", "5"], "--network unet: attentionLevels has 5, want integers in [0, 2]"],
 ])("%o is refused before anything is written", async (flags, said) => {
   const { code, error } = await train(grey, "refused", ...flags);
   expect([code, error]).toEqual([2, `error: ${said}\n`]);
+  expect(existsSync(join(work, "refused"))).toBe(false);
 });
 
 test("another network than the checkpoint's is refused, with --resume and with --from", async () => {

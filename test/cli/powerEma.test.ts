@@ -87,5 +87,8 @@ test("sample draws with a length that the snapshots span, and refuses others and
   expect(readdirSync(join(out, "earlier-1", "ema"))).toHaveLength(6);
   const without = await tweedie(...draw, "0.08");
   expect(without.error).toContain("checkpoint.safetensors was trained without --ema-sigma-rel, want it with train");
+  expect((await tweedie("train", ...small, "--ema-sigma-rel", "0.1,0.10")).error).toBe(
+    "error: --ema-sigma-rel 0.1,0.10: want each length once\n",
+  );
   expect((await tweedie("train", ...small, "--ema-every", "5")).error).toContain("want --ema-sigma-rel with it");
 });

@@ -98,6 +98,12 @@ test.each<[string, () => unknown]>([
   ['sdePath: spacing is "nonsense"', () => sdePath(vpSde(), { spacing: word })],
   ["qSample: times[0] is -1, want an integer in [0, 9]", () => qSample(schedule, x, [-1, 0, 1], rng())],
   ["posterior: t is −1", () => posterior(schedule, -1)],
+  ["discretePath: times is 3, want a list of numbers", () => discretePath(schedule, { times: 3 as never })],
+  ['discretePath: sigmas is "nonsense", want a list of numbers', () => discretePath(schedule, { sigmas: word })],
+  [
+    "predictionLoss: report is 3, want a function",
+    () => predictionLoss(model, schedule, x, rng(), { report: 3 as never }),
+  ],
   ["discretePath: times has −1", () => discretePath(schedule, { times: [3, -1] })],
   ["convertPrediction: 1 times", () => convertPrediction(schedule, x, { from: "noise", to: "data", x, times: [1] })],
   ["[3,1] for x [3,2]", () => convertPrediction(schedule, column, { from: "noise", to: "data", x, times })],

@@ -13,6 +13,7 @@ import {
   type Model,
   meanFlow,
   meanFlowLoss,
+  progressiveLoss,
   shortcut,
   shortcutLoss,
   sigmaPath,
@@ -35,6 +36,12 @@ const sigmas = [2, 1, 0.5];
 const of = (options: object) => options as never;
 
 const REFUSED: readonly (readonly [said: string, call: () => unknown])[] = [
+  ["meanFlow: times is Tensor(", () => meanFlow({ times: x as never })],
+  ["meanFlow: times[0] is 1, want falling numbers", () => meanFlow({ times: ["1"] as never })],
+  [
+    "progressiveLoss: path is a schedule, want a noise path",
+    () => progressiveLoss(never, never, x, rng(), { path: cosine(4), teacherPath: cosine(8) } as never),
+  ],
   [
     "meanFlowLoss: ends[1] is 0.7 above times[1], 0.5, want r of at most t",
     () => meanFlowLoss(never, x, rng(), { times, ends: [0.5, 0.7, 0] }),

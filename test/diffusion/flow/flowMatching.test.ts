@@ -159,5 +159,11 @@ test("what does not fit is refused by name, before any work", () => {
   expect(ask({ times, weight: () => 1 })).toThrow("weight a function of numbers, want a list of times");
   const own: Interpolant = { level: linearInterpolant().level, time: linearInterpolant().time };
   expect(ask({ times, interpolant: own })).toThrow("for an interpolant without tensors, want a list of numbers");
+  expect(ask({ report: 5 })).toThrow("flowMatching: report is 5, want a function");
+  const drawing = (...drawn: number[]) => ({ law: { draw: () => Float32Array.from(drawn), density: () => 1 } });
+  expect(ask(drawing(0, 1, 2, 0))).toThrow("flowMatching: the law draws 2, want numbers in [0, 1]");
+  expect(ask(drawing(0, 1, Number.NaN, 0))).toThrow("flowMatching: the law draws NaN, want numbers in [0, 1]");
+  expect(ask(drawing(0, 1))).toThrow("flowMatching: 2 times of the law for a batch of 4, want one per sample");
+  expect(() => linearInterpolant().level("0.5" as never)).toThrow("linearInterpolant: t is 0.5, want a number");
   expect(ask({ noise: noise.slice([0, 2]) })).toThrow("flowMatching: noise is [2,3] for x [4,3], want x's shape");
 });

@@ -68,6 +68,12 @@ test("levels are the times asked for and the data, and the prior is the noise at
   expect(flowPath({ steps: 2, shift: 3 }).times).toEqual([1, 0.75, 0]);
 });
 
+test("a typed array of times is a list of them, and the smallest shift leaves t = 1", () => {
+  expect(flowPath({ times: new Float64Array([1, 0.5]) as never })).toMatchObject({ times: [1, 0.5, 0] });
+  expect(flowPath({ times: new Float64Array([0.5]) as never }).levels).toEqual(flowPath({ times: [0.5] }).levels);
+  expect(flowPath({ steps: 2, shift: 1e-300 }).times).toEqual([1, 1e-300, 0]);
+});
+
 test("Euler's method is x + (t′ − t) u", async () => {
   const path = flowPath({ steps: 3 });
   const asked: number[] = [];
@@ -212,6 +218,7 @@ test("what does not fit is refused by name", () => {
   expect(() => flowPath({ steps: 0 })).toThrow("flowPath: steps is 0, want a positive integer");
   expect(() => flowPath({ times: [0.5, 0] })).toThrow("flowPath: times has 0, want numbers in (0, 1]");
   expect(() => flowPath({ times: [0.5, 0.7] })).toThrow("flowPath: times[1] is 0.7 after 0.5, want falling numbers");
+  expect(() => flowPath({ times: 5 as never })).toThrow("flowPath: times is 5, want a list of numbers");
   expect(() => flowPath({ shift: -1 })).toThrow("flowPath: shift is -1, want a positive number");
   expect(() => flowPath({ times: [1], shift: 2 })).toThrow("flowPath: both times and shift are given");
   expect(() => flowPath({ prediction: "mean" as never })).toThrow('flowPath: prediction is "mean"');

@@ -1,5 +1,7 @@
 // Pairs of data and noise: exact assignment against every permutation, and the flow's own pairs, which straighten it.
 import {
+  cosine,
+  discretePath,
   eulerMaruyama,
   flowPath,
   gaussianOracle,
@@ -10,10 +12,12 @@ import {
   reflowPairs,
   rungeKutta,
   straightness,
+  vpInterpolant,
 } from "@pkg/diffusion";
 import { cpu, randomStream, type Tensor, tensor, wasm } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { leastAssignment } from "../../../packages/diffusion/src/flow/assignment.ts";
+import { heldBy, stillHeld } from "../../setup/heldTensors.ts";
 
 const backend = cpu({ precision: "float64" });
 
@@ -72,6 +76,19 @@ describe("optimal pairs", () => {
 });
 
 describe("pairs of a flow", () => {
+  test("that fail leave nothing alive, nor does a straightness, which is of the linear interpolant alone", async () => {
+    const wide: Model = { forward: (x) => x.sum(1) };
+    const path = flowPath({ steps: 3 });
+    const before = heldBy(backend);
+    for (const work of [reflowPairs, straightness])
+      await expect(work(path, wide, [2, 2], randomStream(0), { backend })).rejects.toThrow("want x's shape");
+    expect(stillHeld(backend)).toEqual(before);
+    for (const other of [flowPath({ steps: 3, interpolant: vpInterpolant() }), discretePath(cosine(10), { steps: 3 })])
+      await expect(straightness(other, wide, [2, 2], randomStream(0), { backend })).rejects.toThrow(
+        /^straightness: path has signal .* and noise .* at t = .*, want 1 − t and t: flowPath\(\)$/,
+      );
+  });
+
   test("of Gaussian data lead from noise z to μ + σ z, by any solver of the ODE", async () => {
     const path = oraclePath(flowPath({ steps: 200 }), gaussianOracle({ mean: [1, -2], variance: 0.25 }));
     const { x0, noise } = await reflowPairs(path, path.model, [8, 2], randomStream(3), { backend, solver: rungeKutta });

@@ -4,7 +4,7 @@ import { parameters, stateDict } from "@pkg/nn";
 import { type Backend, type Tensor, tidy } from "@pkg/tensor";
 import { InputError } from "../inputError.ts";
 import type { Shapes } from "../networks/network.ts";
-import { makeNetwork, networkOf } from "../settings/networks.ts";
+import { makeNetwork, networkName, networkOf } from "../settings/networks.ts";
 import { optimizerFor } from "../settings/optimizers.ts";
 import type { Settings } from "../settings/settings.ts";
 import { shown, wrong } from "./checkpointHeader.ts";
@@ -58,6 +58,16 @@ function compareConfig(path: string, { network, model }: NetworkSettings, shapes
         throw new InputError(`${path}: ema: ${shapes.size} tensors, want those of ${parts} ${what}`);
     },
   });
+}
+
+/** @throws InputError when the configuration that flags ask for makes no network */
+export function checkNetwork(settings: Pick<Settings, "network" | "model">): void {
+  const name = networkName(settings);
+  try {
+    tidy(() => void makeNetwork(settings, { backend: shapesOnly, rng: null }));
+  } catch (error) {
+    throw new InputError(`--network ${name}: ${(error as Error).message.replace(`${name}: `, "")}`, { cause: error });
+  }
 }
 
 /** The shapes of a network and of its optimizer's state. @throws InputError when the configuration makes no network */

@@ -188,11 +188,16 @@ function decayFrom(flags: FlagValues): Pick<Settings, "lrDecay"> {
   return { lrDecay: { schedule, steps: Number(steps) } };
 }
 
-/** @throws InputError for a distance of snapshots without averages */
+/** @throws InputError for a length given twice, and a distance of snapshots without averages */
 function powerEmaFrom(flags: FlagValues): Pick<Settings, "powerEma"> {
   const every = flags.given("ema-every");
-  if (flags.given("ema-sigma-rel") !== undefined)
-    return { powerEma: { sigmaRels: flags.numbers("ema-sigma-rel"), every: flags.number("ema-every") } };
+  const given = flags.given("ema-sigma-rel");
+  if (given !== undefined) {
+    const sigmaRels = flags.numbers("ema-sigma-rel");
+    if (new Set(sigmaRels).size < sigmaRels.length)
+      throw new InputError(`--ema-sigma-rel ${given}: want each length once`);
+    return { powerEma: { sigmaRels, every: flags.number("ema-every") } };
+  }
   if (every !== undefined) throw new InputError(`--ema-every ${every}: want --ema-sigma-rel with it`);
   return {};
 }

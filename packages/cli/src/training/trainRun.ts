@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { parameterCount } from "@pkg/nn";
+import { checkNetwork } from "../checkpoint/stateShapes.ts";
 import { WriteError, writeFileAtomic } from "../files/atomicFile.ts";
 import { checkpointIn, logIn, makeDirectory, moveRunAside } from "../files/outDirectory.ts";
 import { lockRun } from "../files/runLock.ts";
@@ -52,7 +53,7 @@ export async function trainRun(flags: FlagValues, signal: AbortSignal, around: A
   }
 }
 
-/** @throws InputError for images that the network does not fit */
+/** @throws InputError for images that the network does not fit, and flags that make no network */
 function checkedFor(images: LabelledImages, beginning: Beginning): Beginning {
   const { settings } = beginning;
   const inWords = (channels: number) => (channels === 1 ? "grey" : "in colour");
@@ -65,6 +66,7 @@ function checkedFor(images: LabelledImages, beginning: Beginning): Beginning {
   const misfit = network.misfit(settings.model, images);
   if (misfit)
     throw new InputError(`--${misfit.flag} ${network.told(settings.model)[misfit.flag]}: want ${misfit.wanted}`);
+  if (!beginning.checkpoint) checkNetwork(settings); // that of a checkpoint was made once
   return beginning;
 }
 

@@ -1,7 +1,7 @@
 // Samplers whose step is one call: of a model that predicts the mean velocity over the whole step.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
-import { expectArguments } from "../arguments.ts";
+import { expectArguments, expectKind } from "../arguments.ts";
 import type { NoiseLevel } from "../forward/level.ts";
 import type { Sampler } from "../sampling/sampler.ts";
 
@@ -62,10 +62,13 @@ function equalTimes(name: string, steps: number): number[] {
   return Array.from({ length: steps }, (_, k) => 1 - k / steps);
 }
 
-function checkedTimes(times: readonly number[]): readonly number[] {
-  expectArguments("meanFlow", { times });
+function checkedTimes(given: readonly number[]): readonly number[] {
+  expectKind("meanFlow", "steps", given, "times");
+  const times = Array.from(given);
   if (times.length === 0) throw new Error("meanFlow: no times, want at least one");
-  const wrong = times.findIndex((t, k) => !(t > 0 && t <= (k === 0 ? 1 : times[k - 1]) && t !== times[k - 1]));
+  const wrong = times.findIndex(
+    (t, k) => !(Number.isFinite(t) && t > 0 && t <= (k === 0 ? 1 : times[k - 1]) && t !== times[k - 1]),
+  );
   if (wrong !== -1) throw new Error(`meanFlow: times[${wrong}] is ${times[wrong]}, want falling numbers in (0, 1]`);
   return times;
 }

@@ -116,11 +116,10 @@ export function consistencyDistillation(
 
 function drawnPair(name: string, model: Model, x0: Tensor, rng: RandomStream, options: ConsistencyLossOptions): Pair {
   expectArguments(name, { model, x0, rng, options });
-  const { sigmas, mean = -1.1, deviation = 2, huber = 0, target = model, indices, noise: given } = options;
-  expectArguments(name, { sigmas });
+  const { mean = -1.1, deviation = 2, huber = 0, target = model, indices, noise: given } = options;
   expectKind(name, "model", target, "target");
   checkBatch(name, x0);
-  checkFalling(name, "sigmas", sigmas);
+  const sigmas = checkFalling(name, "sigmas", options.sigmas);
   if (sigmas.length < 2) throw new Error(`${name}: sigmas has ${sigmas.length} level, want at least two`);
   if (!Number.isFinite(mean)) throw new Error(`${name}: mean is ${mean}, want a finite number`);
   if (!(deviation > 0 && Number.isFinite(deviation)))

@@ -141,8 +141,7 @@ function dataOf(predicted: Tensor, x: Tensor, at: Levels, from: Exclude<Predicti
 /** The teacher's levels. @throws Error unless every other is one of the student's */
 function matchingLevels({ path, teacherPath }: ProgressiveOptions): Levels {
   for (const [called, value] of Object.entries({ path, teacherPath }))
-    if (!Array.isArray(value?.levels))
-      throw new Error(`progressiveLoss: ${called} is ${value}, want a noise path: discretePath(schedule, { steps })`);
+    if (!Array.isArray(value?.levels)) expectKind("progressiveLoss", "path", value, called);
   const [steps, teachers] = [path.levels.length - 1, teacherPath.levels.length - 1];
   if (teachers !== 2 * steps)
     throw new Error(`progressiveLoss: teacherPath has ${teachers} steps for ${steps} of path, want ${2 * steps}`);

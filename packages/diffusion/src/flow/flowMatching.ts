@@ -2,11 +2,11 @@
 
 import { type Conditioning, checkTimes, type Times } from "@pkg/nn";
 import { keep, type RandomStream, Tensor, tensor } from "@pkg/tensor";
-import { expectArguments } from "../arguments.ts";
+import { expectArguments, expectKind } from "../arguments.ts";
 import { type GivenNoise, noised } from "../forward/forward.ts";
 import type { Model } from "../model/model.ts";
 import { levelMix, type Prediction } from "../model/parameterization.ts";
-import { asColumn, checkBatch, checkPredicted, meanPerSample } from "../objective/perSample.ts";
+import { asColumn, checkBatch, checkPerSample, checkPredicted, meanPerSample } from "../objective/perSample.ts";
 import { expectPrediction } from "../optionWords.ts";
 import { type Interpolant, type InterpolantLevel, linearInterpolant } from "./interpolant.ts";
 import { type TimeLaw, uniformLaw } from "./timeLaws.ts";
@@ -43,7 +43,7 @@ interface Columns {
  * @param rng draws t, ε, and the model's dropout masks
  * @param options noise: ε of pairs that are not independent, of `optimalPairs` or `reflowPairs`
  * @returns [], the mean over batch and elements
- * @throws Error for times outside [0, 1] and a weight that is negative or not finite; for a tensor of times with a weight, or with an
+ * @throws Error for times outside [0, 1], given or drawn, and a weight that is negative or not finite; for a tensor of times with a weight, or with an
  * interpolant that takes no tensors; ShapeError when the prediction or the noise is not of x0's shape
  * @example
  * ```ts
@@ -67,11 +67,12 @@ export function flowMatching(model: Model, x0: Tensor, rng: RandomStream, option
   const { law = uniformLaw(), interpolant = linearInterpolant(), prediction = "flow", weight, report } = options;
   const { times: given, noise: givenNoise, labels, numbers } = options;
   expectArguments("flowMatching", { law, interpolant, ...(weight && { weight }) });
+  if (report !== undefined) expectKind("flowMatching", "weight", report, "report");
   expectPrediction("flowMatching", prediction, false);
   checkBatch("flowMatching", x0);
   if (given && options.law) throw new Error("flowMatching: both times and law are given, want one of them");
   const { backend } = x0;
-  const chosen = given ? checkGiven(given, x0) : Array.from(law.draw(x0.shape[0], rng));
+  const chosen = given ? checkGiven(given, x0) : drawnTimes(law, x0, rng);
   const { signal, noise: size, target } = columnsOf(interpolant, x0, chosen, prediction);
   const weights = weight && weightsOf(chosen, weight, x0);
   const times = chosen instanceof Tensor ? chosen : tensor(chosen, { backend });
@@ -82,6 +83,15 @@ export function flowMatching(model: Model, x0: Tensor, rng: RandomStream, option
   const losses = meanPerSample(predicted.sub(wanted).square());
   report?.({ times: keep(times.detach()), losses: keep(losses.detach()) });
   return (weights ? losses.mul(weights) : losses).mean();
+}
+
+/** @throws Error for a law that draws what is no time of each sample */
+function drawnTimes(law: TimeLaw, x0: Tensor, rng: RandomStream): number[] {
+  const times = Array.from(law.draw(x0.shape[0], rng));
+  const wrong = times.find((t) => !(t >= 0 && t <= 1));
+  if (wrong !== undefined) throw new Error(`flowMatching: the law draws ${wrong}, want numbers in [0, 1]`);
+  checkPerSample("flowMatching", x0, times, "times of the law");
+  return times;
 }
 
 function checkGiven(times: Times, x0: Tensor): Times {

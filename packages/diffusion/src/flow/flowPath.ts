@@ -1,6 +1,6 @@
 // The path of a flow: levels at times t of an interpolant, from noise at t = 1 to the data at t = 0.
 
-import { expectArguments } from "../arguments.ts";
+import { expectArguments, expectKind } from "../arguments.ts";
 import type { NoiseLevel } from "../forward/level.ts";
 import { checkFalling, levelReadings, type NoisePath, type PathOptions } from "../forward/path.ts";
 import type { Prediction } from "../model/parameterization.ts";
@@ -74,6 +74,7 @@ export function flowPath(options: FlowPathOptions = {}): FlowPath {
 }
 
 function checkTimes(times: readonly number[]): readonly number[] {
+  expectKind("flowPath", "steps", times, "times");
   const wrong = times.find((t) => !(t > 0 && t <= 1));
   if (wrong !== undefined) throw new Error(`flowPath: times has ${wrong}, want numbers in (0, 1]`);
   return checkFalling("flowPath", "times", times);

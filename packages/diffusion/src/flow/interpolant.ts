@@ -78,6 +78,6 @@ export function vpInterpolant(): Interpolant {
 
 /** @throws Error for t outside [0, 1] */
 function checkTime(name: string, t: number): number {
-  if (!(t >= 0 && t <= 1)) throw new Error(`${name}: t is ${t}, want a number in [0, 1]`);
+  if (!(Number.isFinite(t) && t >= 0 && t <= 1)) throw new Error(`${name}: t is ${t}, want a number in [0, 1]`);
   return t;
 }

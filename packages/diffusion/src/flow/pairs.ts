@@ -83,17 +83,23 @@ export async function reflowPairs(
       throw new Error("reflowPairs: the solver draws noise, want one of the ODE");
     },
   };
-  const start = { x: tidy(() => noise.mul(path.prior)) };
-  const x0 = await finalSample(sample(solver(path), model, shape, silent, { from: start, labels, backend }));
-  start.x.dispose();
-  return { x0, noise };
+  const x = tidy(() => noise.mul(path.prior));
+  try {
+    const x0 = await finalSample(sample(solver(path), model, shape, silent, { from: { x }, labels, backend }));
+    return { x0, noise };
+  } catch (error) {
+    noise.dispose();
+    throw error;
+  } finally {
+    x.dispose();
+  }
 }
 
 /**
  * E ∫ ‖(ε − x₀) − u(x_t, t)‖² dt / d along the flow's own trajectories, from x at each level to the next (Liu et al. 2023, eq. 6, as a
  * mean over elements). It is 0 where all are straight, when one step of Euler's method is exact.
  * @param path of the linear interpolant; its levels are the points of the integral
- * @throws Error as `sample`
+ * @throws Error for a path of another interpolant, and as `sample`
  */
 export async function straightness(
   path: NoisePath,
@@ -103,25 +109,42 @@ export async function straightness(
   options: Pick<SampleOptions, "labels" | "backend"> = {},
 ): Promise<number> {
   expectArguments("straightness", { path, model, shape, rng, options });
+  checkStraight(path);
   const { labels, backend = backendOf(model) ?? defaultBackend() } = options;
   const noise = rng.normal(shape, { backend });
   const velocities: { readonly velocity: Tensor; readonly length: number }[] = [];
   let x = tidy(() => noise.mul(path.prior));
   const from = { x };
-  for await (const step of sample(euler(path), model, shape, rng, { from, labels, backend })) {
-    const length = path.levels[step.step - 1].t - path.levels[step.step].t;
-    const before = x;
-    velocities.push({ velocity: tidy(() => before.sub(step.x).mul(1 / length)), length });
-    x = tidy(() => step.x.add(0));
-    before.dispose();
+  try {
+    for await (const step of sample(euler(path), model, shape, rng, { from, labels, backend })) {
+      const length = path.levels[step.step - 1].t - path.levels[step.step].t;
+      const before = x;
+      velocities.push({ velocity: tidy(() => before.sub(step.x).mul(1 / length)), length });
+      x = tidy(() => step.x.add(0));
+      before.dispose();
+    }
+    const total = tidy(() => {
+      const way = noise.sub(x);
+      return velocities
+        .map(({ velocity, length }) => way.sub(velocity).square().mean().mul(length))
+        .reduce((a, b) => a.add(b));
+    });
+    const value = await total.item();
+    total.dispose();
+    return value;
+  } finally {
+    for (const tensor of [x, noise, ...velocities.map(({ velocity }) => velocity)]) tensor.dispose();
   }
-  const total = tidy(() => {
-    const way = noise.sub(x);
-    return velocities
-      .map(({ velocity, length }) => way.sub(velocity).square().mean().mul(length))
-      .reduce((a, b) => a.add(b));
-  });
-  const value = await total.item();
-  for (const tensor of [total, x, noise, ...velocities.map(({ velocity }) => velocity)]) tensor.dispose();
-  return value;
+}
+
+/** How far a level of the linear interpolant may be from 1 − t and t: a path's first has a little signal for solvers to divide by. */
+const NEAR = 2 ** -18;
+
+/** @throws Error unless each level has the signal 1 − t and the noise t */
+function checkStraight({ levels }: NoisePath): void {
+  const other = levels.find(({ t, signal, noise }) => !(Math.abs(signal - (1 - t)) + Math.abs(noise - t) <= NEAR));
+  if (other)
+    throw new Error(
+      `straightness: path has signal ${other.signal} and noise ${other.noise} at t = ${other.t}, want 1 − t and t: flowPath()`,
+    );
 }

@@ -156,7 +156,7 @@ export function resolutionShift(pixels: number, base: number): number {
 export function shiftedTime(t: number, shift: number): number {
   if (!isTime(t)) throw new Error(`shiftedTime: t is ${t}, want a number in [0, 1]`);
   checkShift("shiftedTime", shift);
-  return (shift * t) / (1 + (shift - 1) * t);
+  return t === 1 ? 1 : (shift * t) / (1 + (shift - 1) * t); // at 1 a small shift is lost beside it
 }
 
 /** The times that a function makes of uniform or normal numbers, one draw of rng. */

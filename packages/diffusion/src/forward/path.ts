@@ -1,6 +1,7 @@
 // The way from noise to data: at which levels a sampler stops, and how the model's predictions are read there.
 
 import { type Tensor, weightedSum } from "@pkg/tensor";
+import { expectKind } from "../arguments.ts";
 import { convertAtLevel, type Prediction } from "../model/parameterization.ts";
 import type { NoiseLevel } from "./level.ts";
 
@@ -81,8 +82,10 @@ export function clipped(data: Tensor, clip: Clip): Tensor {
   return clip ? data.clamp(-1, 1) : data;
 }
 
-/** @throws Error unless there are numbers, each below the one before */
-export function checkFalling(name: string, what: string, values: readonly number[]): readonly number[] {
+/** The numbers as an array, of a typed one too. @throws Error unless they are a list, each below the one before */
+export function checkFalling(name: string, what: string, given: readonly number[]): readonly number[] {
+  expectKind(name, "steps", given, what);
+  const values = Array.from(given);
   const wrong = values.findIndex((value, k) => !(Number.isFinite(value) && (k === 0 || value < values[k - 1])));
   if (values.length === 0) throw new Error(`${name}: no ${what}, want at least one`);
   if (wrong > 0) {

@@ -24,11 +24,11 @@ export function sigmaPath(
   expectArguments("sigmaPath", { sigmas, options });
   const { prediction = "data", clip = false, label = (sigma) => sigma } = options;
   const at = (sigma: number): NoiseLevel => ({ t: label(sigma), signal: 1, noise: sigma });
-  checkFalling("sigmaPath", "sigmas", sigmas);
+  const levels = checkFalling("sigmaPath", "sigmas", sigmas).map(at);
   expectPrediction("sigmaPath", prediction, false);
   expectClip("sigmaPath", clip);
   return {
-    levels: [...sigmas.map(at), { t: 0, signal: 1, noise: 0 }],
+    levels: [...levels, { t: 0, signal: 1, noise: 0 }],
     prior: sigmas[0],
     at,
     ...levelReadings(prediction, clip),

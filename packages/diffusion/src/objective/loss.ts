@@ -2,7 +2,7 @@
 
 import { type Conditioning, checkTimes, type Times } from "@pkg/nn";
 import { keep, type RandomStream, Tensor, tensor } from "@pkg/tensor";
-import { expectArguments } from "../arguments.ts";
+import { expectArguments, expectKind } from "../arguments.ts";
 import { type GivenNoise, qSample } from "../forward/forward.ts";
 import { bitsPerDim, boundTerms, priorTerm, type ReverseProcess, termsOf } from "../likelihood/bound.ts";
 import type { Model } from "../model/model.ts";
@@ -119,7 +119,7 @@ export function boundLoss(
 ): Tensor {
   expectArguments("boundLoss", { model, schedule, x0, rng, options });
   const { labels, numbers, timesteps, times, noise, report, ...reverse } = options;
-  const drawn = drawTimes("boundLoss", schedule, x0, rng, { timesteps, times });
+  const drawn = drawTimes("boundLoss", schedule, x0, rng, { timesteps, times, report });
   const { noisy } = qSample(schedule, x0, drawn.times, rng, { noise });
   const nats = boundTerms(model, schedule, { x0, x: noisy, times: drawn.times }, { ...reverse, labels, numbers, rng });
   const bits = nats.mul(bitsPerDim(schedule.steps, sampleSize(x0)));
@@ -159,7 +159,7 @@ export function hybridLoss(
   }
   if (!variance.isLearned) throw new Error("hybridLoss: the variance is fixed, want a learned one");
   const { timesteps, times: given, noise: givenNoise, report, ...reverse } = others;
-  const drawn = drawTimes("hybridLoss", schedule, x0, rng, { timesteps, times: given });
+  const drawn = drawTimes("hybridLoss", schedule, x0, rng, { timesteps, times: given, report });
   const { times } = drawn;
   const weights = weight && weightsAt("hybridLoss", schedule, x0, times, weight);
   const { noisy, noise } = qSample(schedule, x0, times, rng, { noise: givenNoise });
@@ -180,9 +180,10 @@ function drawTimes(
   schedule: Schedule,
   x0: Tensor,
   rng: RandomStream,
-  { timesteps, times }: Pick<TimedOptions, "timesteps" | "times">,
+  { timesteps, times, report }: Pick<TimedOptions, "timesteps" | "times" | "report">,
 ): DrawnTimes {
   checkBatch("loss", x0);
+  if (report !== undefined) expectKind(name, "weight", report, "report");
   if (times !== undefined) {
     if (timesteps) throw new Error(`${name}: both times and timesteps are given, want one of them`);
     checkSteps(name, schedule, times, x0);

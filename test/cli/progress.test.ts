@@ -34,7 +34,7 @@ test("a pipe gets a line at once, one every few seconds, and the last state", ()
   const shown = progress({ steps: 100 }, { stream, interval: 5 });
   for (let step = 1; step <= 12; step++) {
     vi.advanceTimersByTime(1000);
-    shown.update({ step, loss: 0.5 / step, images: 64 * step });
+    shown.update({ step, loss: 0.5 / step, samples: 64 * step });
   }
   shown.print("saved");
   shown.stop();
@@ -53,7 +53,7 @@ test("stopping twice, or before the first step, writes nothing more", () => {
   progress({ steps: 1 }, { stream }).stop();
   expect(text()).toBe("");
   const shown = progress({ steps: 1 }, { stream });
-  shown.update({ step: 1, loss: 1, images: 0 });
+  shown.update({ step: 1, loss: 1, samples: 0 });
   shown.stop();
   shown.stop();
   expect(text().split("\n").length).toBe(2);
@@ -63,9 +63,9 @@ test("a budget in minutes remains by the clock, whatever the speed", () => {
   const { stream, text } = capture(false);
   const shown = progress({ minutes: 2 }, { stream });
   vi.advanceTimersByTime(30_000);
-  shown.update({ step: 7, loss: 1, images: 3000 });
+  shown.update({ step: 7, loss: 1, samples: 3000 });
   vi.advanceTimersByTime(120_000);
-  shown.update({ step: 9, loss: Number.NaN, images: 3000 });
+  shown.update({ step: 9, loss: Number.NaN, samples: 3000 });
   expect(text().split("\n")).toEqual([
     "step 7  loss 1.000  100 images/s  elapsed 0:30  remaining 1:30",
     "step 9  loss NaN  0.00 images/s  elapsed 2:30  remaining 0:00",
@@ -77,11 +77,11 @@ test("the speed is that of the last seconds, from the resumed step on", () => {
   const { stream, text } = capture(false);
   const shown = progress({ steps: 1000 }, { stream, firstStep: 500, interval: 0 });
   vi.advanceTimersByTime(60_000); // a slow first step
-  shown.update({ step: 501, loss: 1, images: 6 });
+  shown.update({ step: 501, loss: 1, samples: 6 });
   expect(text()).toContain("0.100 images/s  elapsed 1:00  remaining 8:19:00");
   for (let step = 502; step <= 601; step++) {
     vi.advanceTimersByTime(200);
-    shown.update({ step, loss: 1, images: 6 * (step - 500) });
+    shown.update({ step, loss: 1, samples: 6 * (step - 500) });
   }
   expect(text().trim().split("\n").at(-1)).toBe(
     "step 601/1000  loss 1.000  30.0 images/s  elapsed 1:20  remaining 1:20",
@@ -92,14 +92,14 @@ test("a terminal gets a bar, redrawn in place, that leaves the terminal as it wa
   const { stream, text } = capture(true);
   const shown = progress({ steps: 4 }, { stream });
   vi.advanceTimersByTime(1000);
-  shown.update({ step: 1, loss: 0.5, images: 64 });
+  shown.update({ step: 1, loss: 0.5, samples: 64 });
   vi.advanceTimersByTime(1000);
   expect(text()).toContain(
     "██████░░░░░░░░░░░░░░░░░░ 25%  step 1/4  loss 0.5000  64.0 images/s  elapsed 0:01  remaining 0:03",
   );
   shown.print("saved");
   vi.advanceTimersByTime(1000);
-  shown.update({ step: 4, loss: 0.5, images: 256 });
+  shown.update({ step: 4, loss: 0.5, samples: 256 });
   shown.stop();
   expect(text()).toContain("\r\x1b[Ksaved\n");
   expect(text()).toContain(`${"█".repeat(24)}100%  step 4/4`);
@@ -115,7 +115,7 @@ test("on a narrow terminal the bar gives way to the text", () => {
     const { stream, text } = capture(true, columns);
     const shown = progress({ steps: 2 }, { stream });
     vi.advanceTimersByTime(1000);
-    shown.update({ step: 1, loss: 0.5, images: 64 });
+    shown.update({ step: 1, loss: 0.5, samples: 64 });
     shown.stop();
     const full = `${bar} 50%  step 1/2  loss 0.5000  64.0 images/s  elapsed 0:01  remaining 0:01`;
     expect(text().split("\x1b[1G").at(-1)!.split("\x1b")[0]).toBe(full.slice(0, columns));
@@ -126,7 +126,7 @@ test("a bar by time fills with the minutes", () => {
   const { stream, text } = capture(true);
   const shown = progress({ minutes: 1 }, { stream });
   vi.advanceTimersByTime(30_000);
-  shown.update({ step: 3, loss: 0.5, images: 64 });
+  shown.update({ step: 3, loss: 0.5, samples: 64 });
   shown.stop();
   expect(text()).toContain(`${"█".repeat(12)}${"░".repeat(12)} 50%  step 3  loss`);
 });
@@ -138,7 +138,7 @@ test.each([false, true])("a stderr that went away does not end the run (terminal
      Object.assign(process.stderr, { isTTY: ${isTTY} });
      const shown = progress({ steps: 40 }, { interval: 0 });
      for (let step = 1; step <= 40; step++) {
-       shown.update({ step, loss: 1, images: step });
+       shown.update({ step, loss: 1, samples: step });
        shown.print("still here");
        await new Promise((resolve) => setTimeout(resolve, 10));
      }

@@ -15,7 +15,7 @@ import { mnistFrom } from "./images/mnistFrom.ts";
 import { type GridRequest, writeGrid } from "./images/sampleGrid.ts";
 import { InputError, readingInput } from "./inputError.ts";
 import { openBackend } from "./openBackend.ts";
-import { say } from "./say.ts";
+import { counted, say } from "./say.ts";
 import type { FlagName, FlagValues } from "./settings/flags.ts";
 import { objectiveOf } from "./settings/objectives.ts";
 import type { Settings } from "./settings/settings.ts";
@@ -187,12 +187,12 @@ async function writeGrids(
     const stopped = await write(request, showSampling(request.sampler));
     if (stopped) return true;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    say(`${request.count} samples by ${request.sampler} in ${counted(request.steps)}, ${seconds} s: ${request.path}`);
+    say(
+      `${request.count} samples by ${request.sampler} in ${counted(request.steps, "step")}, ${seconds} s: ${request.path}`,
+    );
   }
   return false;
 }
-
-const counted = (steps: number): string => `${steps} ${steps === 1 ? "step" : "steps"}`;
 
 interface Asked {
   /** How the files' names begin. */

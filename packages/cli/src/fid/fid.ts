@@ -6,7 +6,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { averagedModel, type DrawRequest, drawImages } from "../images/drawImages.ts";
 import type { Mnist } from "../images/mnist.ts";
 import { InputError } from "../inputError.ts";
-import { say } from "../say.ts";
+import { counted, say } from "../say.ts";
 import { pixelsOf, trainDigitClassifier } from "./digitClassifier.ts";
 
 /**
@@ -38,7 +38,7 @@ export async function sayFid(
   const real = featureMoments(await classifier.features(pixelsOf(test)));
   const distanceOf = async (values: Float32Array, images: number) =>
     frechetDistance(featureMoments(await classifier.features({ ...image, values, count: images })), real).toFixed(2);
-  say(`FID ${await distanceOf(drawn, count)}: ${count} images by ${sampler}, ${steps} steps`);
+  say(`FID ${await distanceOf(drawn, count)}: ${count} images by ${sampler}, ${counted(steps, "step")}`);
   const others = Math.min(count, train.count);
   const size = image.height * image.width;
   say(`FID ${await distanceOf(pixelsOf(train).values.subarray(0, others * size), others)}: ${others} training images`);

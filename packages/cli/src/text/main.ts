@@ -133,14 +133,14 @@ async function trained(run: TextRun, { train, kinds }: Characters, plan: Plan, s
     plan.lock.hold();
     await saveTextRun(plan.path, run, plan.hash);
   };
-  const display = progress({ steps: plan.steps }, { firstStep });
+  const display = progress({ steps: plan.steps }, { firstStep, unit: "parts" });
   try {
     while (optimizer.steps < plan.steps && !signal.aborted) {
       const step = optimizer.steps;
       const loss = await textStep(run, train);
       if (!Number.isFinite(loss))
         throw new ForeseenError(`the loss of step ${step} is ${loss}: the learning rate is too high`);
-      display.update({ step: step + 1, loss, images: (step + 1 - firstStep) * settings.batch });
+      display.update({ step: step + 1, loss, samples: (step + 1 - firstStep) * settings.batch });
       if (optimizer.steps % SAVE_EVERY === 0) await save();
       await new Promise(setImmediate); // lets signals in
     }

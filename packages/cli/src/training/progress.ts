@@ -4,11 +4,11 @@ import { SingleBar } from "cli-progress";
 /** When a run ends: after so many steps, or so many minutes. */
 export type Budget = { readonly steps: number } | { readonly minutes: number };
 
-/** Where a run is: steps done, the loss of the last, and images seen since the process began the run. */
+/** Where a run is: steps done, the loss of the last, and samples seen since the process began the run. */
 export interface ProgressState {
   readonly step: number;
   readonly loss: number;
-  readonly images: number;
+  readonly samples: number;
 }
 
 /** A display in progress. */
@@ -20,17 +20,21 @@ export interface Progress {
   stop(): void;
 }
 
-/** `firstStep`: steps done before this process; `interval`: seconds between lines where there is no terminal. */
+/**
+ * `firstStep`: steps done before this process; `interval`: seconds between lines where there is no terminal; `unit`: what samples are,
+ * by default images.
+ */
 export interface ProgressOptions {
   readonly stream?: NodeJS.WriteStream;
   readonly firstStep?: number;
   readonly interval?: number;
+  readonly unit?: string;
 }
 
 interface Moment {
   readonly seconds: number;
   readonly step: number;
-  readonly images: number;
+  readonly samples: number;
 }
 
 // Seconds over which speed is measured, so that the slow first steps are soon forgotten.
@@ -40,19 +44,19 @@ const BAR_WIDTH = 24; // or what the text leaves of the terminal
 /** Begins to show a run; the clock starts now. */
 export function progress(
   budget: Budget,
-  { stream = process.stderr, firstStep = 0, interval = 5 }: ProgressOptions = {},
+  { stream = process.stderr, firstStep = 0, interval = 5, unit = "images" }: ProgressOptions = {},
 ): Progress {
   const write = quietWriter(stream);
   const bar = stream.isTTY ? startBar(budget, stream, firstStep) : undefined;
   const began = performance.now();
-  const moments: Moment[] = [{ seconds: 0, step: firstStep, images: 0 }];
+  const moments: Moment[] = [{ seconds: 0, step: firstStep, samples: 0 }];
   let line = "";
   let printed = "";
   let nextPrint = 0;
   return {
     update(state) {
-      const now: Moment = { seconds: (performance.now() - began) / 1000, step: state.step, images: state.images };
-      line = progressLine(budget, state, pastOf(moments, now), now);
+      const now: Moment = { seconds: (performance.now() - began) / 1000, step: state.step, samples: state.samples };
+      line = progressLine(budget, state, pastOf(moments, now), now, unit);
       if (bar) {
         bar.update("steps" in budget ? state.step : now.seconds, { line });
       } else if (now.seconds >= nextPrint) {
@@ -89,15 +93,15 @@ function startBar(budget: Budget, stream: NodeJS.WriteStream, firstStep: number)
   return bar;
 }
 
-function progressLine(budget: Budget, { step, loss }: ProgressState, past: Moment, now: Moment): string {
+function progressLine(budget: Budget, { step, loss }: ProgressState, past: Moment, now: Moment, unit: string): string {
   const time = now.seconds - past.seconds;
-  const [stepsPerSecond, imagesPerSecond] = [(step - past.step) / time, (now.images - past.images) / time];
+  const [stepsPerSecond, samplesPerSecond] = [(step - past.step) / time, (now.samples - past.samples) / time];
   const remaining =
     "steps" in budget ? Math.max(budget.steps - step, 0) / stepsPerSecond : budget.minutes * 60 - now.seconds;
   return [
     "steps" in budget ? `step ${step}/${budget.steps}` : `step ${step}`,
     `loss ${loss.toPrecision(4)}`,
-    `${threeDigits(imagesPerSecond)} images/s`,
+    `${threeDigits(samplesPerSecond)} ${unit}/s`,
     `elapsed ${clock(now.seconds)}`,
     `remaining ${clock(Math.max(remaining, 0))}`,
   ].join("  ");

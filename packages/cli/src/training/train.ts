@@ -49,7 +49,7 @@ export async function train(
     if (!Number.isFinite(loss)) throw new ForeseenError(`the loss of step ${step} is ${loss}: ${saves.advice()}`);
     // What this process trains with stands beside its first step: a run that went on may have changed it.
     log.append({ step, loss, seconds: seconds(), ...(step === firstStep && changeableOf(settings)) });
-    display.update({ step: step + 1, loss, images: (step + 1 - firstStep) * settings.batch });
+    display.update({ step: step + 1, loss, samples: (step + 1 - firstStep) * settings.batch });
   };
   try {
     // One step is queued while the loss of the one before it is waited for.

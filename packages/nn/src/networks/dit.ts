@@ -1,6 +1,6 @@
 // The diffusion transformer with adaptive norms that start at zero (Peebles & Xie 2023) from a configuration.
 
-import { dropout, region, type Tensor, tidy } from "@pkg/tensor";
+import { checkpoint, dropout, region, type Tensor, tidy } from "@pkg/tensor";
 import { type FeedForward, feedForward, type SwiGlu, swiGlu } from "../layers/feedForward.ts";
 import { type LayerNorm, layerNorm } from "../layers/layerNorm.ts";
 import { type Linear, linear } from "../layers/linear.ts";
@@ -51,6 +51,11 @@ export interface DitConfig extends EmbeddedConfig {
   readonly timeChannels?: number;
   /** The rate at which each branch's result is dropped in training. Default 0. */
   readonly dropout?: number;
+  /**
+   * Whether training keeps the input of each block alone, and computes the rest again in the backward pass (`checkpoint`): less memory, more
+   * time, the same state and bits. Default false.
+   */
+  readonly checkpoint?: boolean;
 }
 
 /** x + γ₁ attention(n₁), then x + γ₂ feedForward(n₂), where n = norm(x) (1 + β) + α; α, β, γ come from time and class. */
@@ -153,11 +158,12 @@ function forward(model: Dit, config: DitConfig, x: Tensor, times: Times, conditi
 /** The network told time and class, [batch, channels]. */
 function applied(
   model: Dit,
-  { patch, channels, positions = "sinCos", dropout: rate = 0 }: DitConfig,
+  config: DitConfig,
   x: Tensor,
   told: Tensor,
   { rng, identityAttention }: Pick<Conditioning, "rng" | "identityAttention">,
 ): Tensor {
+  const { patch, channels, positions = "sinCos", dropout: rate = 0 } = config;
   const [, height, width] = x.shape;
   const grid = patchGrid("dit", height, width, patch);
   const isRotary = positions === "rotary";
@@ -165,16 +171,22 @@ function applied(
   const kept = (y: Tensor) => (rng && rate > 0 ? dropout(y, rate, rng) : y);
   const patches = model.input.forward(patchify(x, patch));
   let tokens = isRotary ? patches : patches.add(sinCosPositions(...grid, channels, { backend: x.backend }));
+  const through = (
+    { norm, attention, feedForward, modulation }: DitBlock,
+    before: Tensor,
+    identity: boolean,
+  ): Tensor => {
+    const [shift1, scale1, gate1, shift2, scale2, gate2] = modulationsOf(modulation, told);
+    const mixed = attention.forward(modulated(norm.forward(before), shift1, scale1), { ...call, identity });
+    const between = before.add(gate1.mul(kept(mixed)));
+    return between.add(gate2.mul(kept(feedForward.forward(modulated(norm.forward(between), shift2, scale2)))));
+  };
+  const again = config.checkpoint ? checkpoint(through) : undefined;
   const middle = model.blocks.length >> 1;
-  for (const [k, { norm, attention, feedForward, modulation }] of model.blocks.entries()) {
+  for (const [k, block] of model.blocks.entries()) {
     const identity = identityAttention === "all" || (identityAttention === "middle" && k === middle);
     // A block's intermediate tensors are freed when it ends.
-    tokens = tidy(() => {
-      const [shift1, scale1, gate1, shift2, scale2, gate2] = modulationsOf(modulation, told);
-      const mixed = attention.forward(modulated(norm.forward(tokens), shift1, scale1), { ...call, identity });
-      const between = tokens.add(gate1.mul(kept(mixed)));
-      return between.add(gate2.mul(kept(feedForward.forward(modulated(norm.forward(between), shift2, scale2)))));
-    });
+    tokens = again ? again(block, tokens, identity) : tidy(() => through(block, tokens, identity));
   }
   const [shift, scale] = modulationsOf(model.modulation, told);
   const out = model.output.forward(modulated(model.norm.forward(tokens), shift, scale));

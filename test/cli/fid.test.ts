@@ -65,6 +65,8 @@ test("it prints the distance of what a checkpoint draws and that of training ima
     "error: --data: images of 8 × 8 × 1, want 4 × 8 × 1 as the network draws\n",
   ]);
   expect(SMALL.diffusionSteps).toBe(10);
+  const one = await tweedie("fid", ...at.slice(0, 6), "--count", "1");
+  expect([one.code, one.error]).toEqual([2, "error: --count 1: want an integer in [2, 65536]\n"]);
   const most = await tweedie("fid", ...at, "--steps", "11");
   expect([most.code, most.error]).toEqual([2, expect.stringContaining("--steps 11: want at most the schedule's 10")]);
 });

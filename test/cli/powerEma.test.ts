@@ -47,7 +47,7 @@ test("averages and snapshots go on bit for bit, and make the length that was tra
   // The third average is there to compare with: those of the other two, and of steps before, make it too.
   const { header } = checkpoint;
   const kept = { ...header.settings, powerEma: { ...settings.powerEma, sigmaRels: [0.05, 0.1] } };
-  const made = postHocState(path, { ...checkpoint, header: { ...header, settings: kept } }, 0.07, backend);
+  const made = postHocState(path, { ...checkpoint, header: { ...header, settings: kept } }, 0.07)(backend);
   let [far, near, length] = [0, 0, 0];
   for (const [name, value] of made) {
     const [found, wanted] = [await value.data(), tracked?.get(`2.${name}`)?.data ?? []];
@@ -73,10 +73,12 @@ test("sample draws with a length that the snapshots span, and refuses others and
   const draw = ["sample", ...at, "--count", "1", "--sampler", "ddim", "--steps", "2", "--ema-sigma-rel"];
   const { code, error } = await tweedie(...draw, "0.08");
   expect([code, error]).toEqual([0, ""]);
-  const refused = await tweedie(...draw, "0.01");
+  const elsewhere = draw.map((word) => (word === out ? `${out}-none` : word));
+  const refused = await tweedie(...elsewhere, "0.01", "--checkpoint", join(out, "checkpoint.safetensors"));
   expect(refused.error).toMatch(
     /^error: --ema-sigma-rel 0\.01: sigmaRel is 0\.01, want one that the 12 snapshots span, in \[0\.\d+, 0\.\d+\]\n$/,
   );
+  expect(existsSync(`${out}-none`)).toBe(false);
   writeFileSync(join(snapshotsBeside(join(out, "x")), "000000004.safetensors"), "nonsense");
   const damaged = await tweedie(...draw, "0.08");
   expect([damaged.code, damaged.error.split("\n").length]).toEqual([2, 2]);

@@ -1,6 +1,6 @@
 // Masked diffusion on a text: it learns what the text has, goes on bit for bit, and refuses what is no text.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,6 +19,7 @@ import {
   textStep,
 } from "../../packages/cli/src/text/textRun.ts";
 import { type Ended, ended, hash } from "./commandLine.ts";
+import { partsOf, writeParts } from "./smallRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "tweedie-text-"));
 afterAll(() => rmSync(work, { recursive: true }));
@@ -59,6 +60,15 @@ test.each(BACKENDS)("a run on %s goes on bit for bit", async (_, open) => {
   for (let k = 0; k < 3; k++) await textStep(resumed, characters.train);
   await saveTextRun(path, resumed, "text");
   expect(hash(path)).toBe(hash(whole));
+  // What a header says is compared with the tensors before anything of that size is made.
+  const { header, data } = partsOf(path);
+  const own = JSON.parse(header.__metadata__["tweedie-text"]);
+  own.settings.channels = 4096;
+  own.settings.depth = 64;
+  writeParts(path, { ...header, __metadata__: { "tweedie-text": JSON.stringify(own) } }, data);
+  expect(() => restoreTextRun(path, length, "text", backend)).toThrow(
+    /^.*part\.safetensors: model\..*, want \[.*4096\]/,
+  );
   expect(() => restoreTextRun(path, length, "other", backend)).toThrow(`${path}: is of another text, want the --data`);
   expect(stateDict(resumed.model).size).toBeGreaterThan(10);
   backend.dispose();
@@ -135,4 +145,16 @@ test("the command trains, writes and goes on, and refuses what makes no sense", 
     const { code, error } = await refused("--out", out, "--backend", "cpu", ...flags);
     expect([code, error.trim().split("\n").length, error]).toEqual([2, 1, expect.stringContaining(wanted)]);
   }
+  const unmade = join(work, "unmade");
+  expect((await refused("--out", unmade, "--data", file, "--heads", "3")).code).toBe(2);
+  expect(existsSync(unmade)).toBe(false);
+  // The same bytes in other files are another text: a line ends where a file does.
+  const digestOf = (...texts: string[]) => {
+    const paths = texts.map((_, k) => join(work, `${k}.txt`));
+    for (const [k, path] of paths.entries()) writeFileSync(path, texts[k]);
+    return readCharacters(paths, 2).digest;
+  };
+  const rest = "cd".repeat(30);
+  expect(digestOf(`abc${rest}`, rest)).not.toBe(digestOf("abc", `${rest}${rest}`));
+  expect(digestOf(`abc\n${rest}`)).toBe(digestOf("abc", rest));
 });

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { exitCodeOf, stopSignal } from "@pkg/command";
 import { parameterCount } from "@pkg/nn";
-import type { Backend } from "@pkg/tensor";
+import type { Backend, Tensor } from "@pkg/tensor";
 import { type Checkpoint, exportWeights, isExport, loadCheckpoint } from "./checkpoint/checkpoint.ts";
 import { postHocState } from "./checkpoint/snapshots.ts";
 import { sayFid } from "./fid/fid.ts";
@@ -106,13 +106,15 @@ export async function sampleOnly(flags: FlagValues): Promise<number> {
   const signal = stopSignal();
   const path = checkpointFrom(flags);
   // All refused before a backend is opened.
-  const checkpoint = loadCheckpoint(path, flags.given("ema-sigma-rel") === undefined ? "draw" : "drawPostHoc");
+  const isPostHoc = flags.given("ema-sigma-rel") !== undefined;
+  const checkpoint = loadCheckpoint(path, isPostHoc ? "drawPostHoc" : "draw");
   const steps = flags.given("steps");
   if (gridRequests(flags, checkpoint.header.settings, { steps }).length === 0) {
     throw new InputError("--ddim-steps 0 and --ancestral-steps 0: want one of them above 0");
   }
+  const average = isPostHoc ? postHocState(path, checkpoint, flags.number("ema-sigma-rel")) : undefined;
   makeDirectory(flags.word("out"));
-  const isStopped = await drawFrom(path, checkpoint, flags, await openBackend(flags), signal, { steps });
+  const isStopped = await drawFrom(path, checkpoint, flags, await openBackend(flags), signal, { steps, average });
   return isStopped ? exitCodeOf(signal) : 0;
 }
 
@@ -166,13 +168,8 @@ async function drawFrom(
 ): Promise<boolean> {
   const { settings, image, step } = checkpoint.header;
   const requests = gridRequests(flags, settings, asked);
-  // In start the flag is for the run that is trained, which comes after what this draws with.
-  const length = asked.prefix === undefined ? flags.given("ema-sigma-rel") : undefined;
-  const average =
-    length === undefined
-      ? checkpoint.tensors("ema", backend)
-      : postHocState(path, checkpoint, flags.number("ema-sigma-rel"), backend);
-  const model = averagedModel(settings, average, backend);
+  const average = asked.average ?? ((backend) => checkpoint.tensors("ema", backend));
+  const model = averagedModel(settings, average(backend), backend);
   say(`sampling from a network of ${parameterCount(model)} weights after ${step} steps: ${path}`);
   return writeGrids(requests, (request, onStep) => writeGrid(model, settings, image, request, signal, onStep));
 }
@@ -201,6 +198,8 @@ interface Asked {
   readonly sampler?: string;
   /** The steps that the command line asks of its sampler, as typed. */
   readonly steps?: string;
+  /** The weights to draw with. Default: the checkpoint's average. */
+  readonly average?: (backend: Backend) => Map<string, Tensor>;
 }
 
 function gridRequests(flags: FlagValues, settings: Settings, asked: Asked = {}): GridRequest[] {

@@ -40,7 +40,12 @@ export const COMMANDS: readonly Command<FlagName>[] = [
       "Prints the Fréchet distance of images drawn from a checkpoint to test images, in a small classifier's features.",
     flags: {
       ...tableOf(["checkpoint", "out", "backend", "seed", "data", "label", "guidance", "sampler"]),
-      count: { ...FLAGS.count, help: "images to draw; figures of other counts are no comparison", default: 2000 },
+      count: {
+        ...FLAGS.count,
+        help: "images to draw; figures of other counts are no comparison",
+        default: 2000,
+        range: [2, 65_536],
+      },
       steps: {
         ...SAMPLER_STEPS,
         help: "steps of the sampler; by default 50 of DDIM, or as few as the network draws in",

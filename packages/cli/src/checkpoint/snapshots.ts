@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type EmaSnapshot, postHocEma } from "@pkg/nn";
+import { type EmaSnapshot, postHocEma, postHocWeights } from "@pkg/nn";
 import { type Backend, parseSafetensors, type SafetensorsFile, type Tensor, tensor } from "@pkg/tensor";
 import { InputError } from "../inputError.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -31,14 +31,14 @@ export async function writeSnapshot(
 /**
  * The averaged weights of another length, of the snapshots beside a checkpoint and of the checkpoint itself.
  * @param path of the checkpoint, for errors and to find the others
- * @throws InputError when the run kept no such averages, a file is no snapshot of it, or the snapshots span no such length
+ * @returns what makes them on a backend, and throws InputError when a file is no snapshot of the run
+ * @throws InputError when the run kept no such averages, or the snapshots span no such length
  */
 export function postHocState(
   path: string,
   checkpoint: Checkpoint,
   sigmaRel: number,
-  backend: Backend,
-): Map<string, Tensor> {
+): (backend: Backend) => Map<string, Tensor> {
   const { step, settings } = checkpoint.header;
   const { powerEma } = settings;
   const last = checkpoint.groups.get("powerEma");
@@ -46,8 +46,9 @@ export function postHocState(
     throw new InputError(
       `--ema-sigma-rel ${sigmaRel}: ${path} was trained without --ema-sigma-rel, want it with train`,
     );
-  const snapshots = [
-    ...filesBeside(path, step).flatMap((file) => ofFile(file, powerEma, last, backend)),
+  const files = filesBeside(path, step);
+  const snapshotsOn = (backend: Backend) => [
+    ...files.flatMap((file) => ofFile(file, powerEma, last, backend)),
     ...powerEma.sigmaRels.map(
       (length, k): EmaSnapshot => ({
         sigmaRel: length,
@@ -57,9 +58,12 @@ export function postHocState(
     ),
   ];
   try {
-    return postHocEma(snapshots, { sigmaRel });
+    postHocWeights(
+      [...files, { step }].flatMap((at) => powerEma.sigmaRels.map((length) => ({ sigmaRel: length, step: at.step }))),
+      { sigmaRel },
+    );
+    return (backend) => postHocEma(snapshotsOn(backend), { sigmaRel });
   } catch (error) {
-    if (error instanceof InputError) throw error;
     throw new InputError(`--ema-sigma-rel ${sigmaRel}: ${(error as Error).message.replace(/^postHocWeights: /, "")}`, {
       cause: error,
     });

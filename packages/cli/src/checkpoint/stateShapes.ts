@@ -31,7 +31,8 @@ function forEach(sigmaRels: readonly number[] = [], shapes: Shapes): Shapes {
   return new Map(sigmaRels.flatMap((_, k) => [...shapes].map(([name, shape]) => [`${k}.${name}`, shape] as const)));
 }
 
-function compareShapes(path: string, group: string, wanted: Shapes, found: Shapes): void {
+/** @throws InputError for the first tensor of a group that has another shape, is missing, or is not wanted */
+export function compareShapes(path: string, group: string, wanted: Shapes, found: Shapes): void {
   for (const [name, shape] of wanted) {
     const given = found.get(name);
     if (`${given}` !== `${shape}`) throw wrong(path, `${group}.${name}`, given, `${shown(shape)}`);
@@ -86,12 +87,13 @@ export function dryShapes(
   }
 }
 
-function shapesOf(state: ReadonlyMap<string, Tensor>): Shapes {
+/** The shapes of a state. */
+export function shapesOf(state: ReadonlyMap<string, Tensor>): Shapes {
   return new Map([...state].map(([name, { shape }]) => [name, shape]));
 }
 
 /** A backend without memory: tensors on it have shapes and nothing else. */
-const shapesOnly: Backend = {
+export const shapesOnly: Backend = {
   name: "shapes only",
   allocate: () => ({}),
   free() {},

@@ -1,5 +1,6 @@
 // A text as the numbers of its characters: what is trained on, what is held out, and what frequencies alone make of that.
 
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { InputError } from "../inputError.ts";
 
@@ -11,6 +12,8 @@ export interface Characters {
   readonly train: Int32Array;
   /** What is held out. */
   readonly test: Int32Array;
+  /** The SHA-256 digest of the text. */
+  readonly digest: string;
 }
 
 /** More kinds of characters than these belong to no text that this command's network learns. */
@@ -29,7 +32,8 @@ export function readCharacters(paths: readonly string[], length: number): Charac
   const numbers = new Map(kinds.map((kind, k) => [kind, k]));
   const values = Int32Array.from(all, (character) => numbers.get(character) ?? 0);
   const split = Math.floor(0.9 * values.length);
-  return { kinds, train: values.subarray(0, split), test: values.subarray(split) };
+  const digest = createHash("sha256").update(text).digest("hex");
+  return { kinds, train: values.subarray(0, split), test: values.subarray(split), digest };
 }
 
 function readText(path: string): string {

@@ -1,7 +1,6 @@
 // `pnpm text`: learns a text character by character with masked diffusion, and writes a text of its own.
 
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
   answer,
@@ -14,6 +13,7 @@ import {
   stopSignal,
 } from "@pkg/command";
 import { parameterCount } from "@pkg/nn";
+import { shapesOnly } from "../checkpoint/stateShapes.ts";
 import { writeFileAtomic } from "../files/atomicFile.ts";
 import { checkpointIn, makeDirectory, moveRunAside } from "../files/outDirectory.ts";
 import { lockRun, type RunLock } from "../files/runLock.ts";
@@ -89,14 +89,13 @@ async function main(flags: FlagValues<TextFlag>): Promise<number> {
     throw new InputError(`--${given} ${flags.given(given)}: want nothing with --resume, which takes that of ${path}`);
   const files = flags.words("data").length > 0 ? flags.words("data") : ["README.md"];
   const characters = readCharacters(files, isResumed ? 2 : flags.number("length"));
-  const digest = createHash("sha256");
-  for (const file of files) digest.update(readFileSync(file));
+  const vocabulary = characters.kinds.length;
+  if (!isResumed) newTextRun(settingsFrom(flags), vocabulary, shapesOnly); // refused before the folder is made
   makeDirectory(out);
   const lock = await lockRun(out);
   try {
     const backend = await openBackend(flags as unknown as Parameters<typeof openBackend>[0]); // it asks for --backend alone
-    const hash = digest.digest("hex");
-    const vocabulary = characters.kinds.length;
+    const hash = characters.digest;
     const run = isResumed
       ? restoreTextRun(path, vocabulary, hash, backend)
       : newTextRun(settingsFrom(flags), vocabulary, backend);

@@ -16,12 +16,14 @@ import {
   parseSafetensors,
   type RandomStream,
   randomStream,
+  type SafetensorsFile,
   type Tensor,
   tensor,
   tidy,
 } from "@pkg/tensor";
 import { writeState } from "../checkpoint/checkpoint.ts";
 import { withCheckpointFile } from "../checkpoint/checkpointFile.ts";
+import { compareShapes, shapesOf, shapesOnly } from "../checkpoint/stateShapes.ts";
 import { InputError, readingInput } from "../inputError.ts";
 import { optimizerFor } from "../settings/optimizers.ts";
 import type { Characters } from "./characters.ts";
@@ -116,6 +118,7 @@ export function restoreTextRun(path: string, vocabulary: number, text: string, b
       const { tensors, metadata } = parseSafetensors(source);
       const header = parseTextHeader(path, metadata[KEY]);
       if (header.text !== text) throw new InputError(`${path}: is of another text, want the --data that it began with`);
+      checkText(path, header.settings, vocabulary, tensors);
       const run = newTextRun(header.settings, vocabulary, backend);
       tidy(() => {
         const group = (name: string) => {
@@ -135,6 +138,27 @@ export function restoreTextRun(path: string, vocabulary: number, text: string, b
       return run;
     }),
   );
+}
+
+/** @throws InputError unless the tensors of a file are those of a run, so that no larger one is made */
+function checkText(
+  path: string,
+  settings: TextSettings,
+  vocabulary: number,
+  tensors: SafetensorsFile["tensors"],
+): void {
+  const [other] = [...tensors].find(([, { dtype }]) => dtype !== "F32") ?? [];
+  if (other) throw new InputError(`${path}: ${other} is not F32, want a checkpoint written by text`);
+  const { model, average, optimizer } = newTextRun(settings, vocabulary, shapesOnly);
+  for (const [group, state] of Object.entries({
+    model: stateDict(model),
+    ema: average.state(),
+    optimizer: optimizer.state(),
+  })) {
+    const found = [...tensors].filter(([name]) => name.startsWith(`${group}.`));
+    const shapes = found.map(([name, { shape }]) => [name.slice(group.length + 1), shape] as const);
+    compareShapes(path, group, shapesOf(state), new Map(shapes));
+  }
 }
 
 /** A network with the averaged weights. */

@@ -80,7 +80,13 @@ export const flow: Experiment = {
         `Three networks of the same layers, each trained for 2,000 steps of 256 points: one predicts the noise on the cosine schedule, one is a flow, and ReFlow is a flow trained on ${PAIRS} pairs of noise and data that the first flow drew. The table has the squared energy distance of ${SAMPLES} samples to as many points of the data, by calls of the network. It is unbiased: of one distribution it is about 0, of either sign. That of two draws of the data is ${floor.toFixed(3)}. DDIM clips x̂₀ to [−3, 3].`,
         `E∫‖(ε − x₀) − u‖² dt / 2 along the trajectories is 0 where they are straight. It is ${bent[0].toFixed(4)} for the flow, and ${bent[1].toFixed(4)} for ReFlow.`,
       ],
-      tables: [{ title: "Distance to the data", columns: ["model", ...CALLS.map((n) => `${n} calls`)], rows }],
+      tables: [
+        {
+          title: "Distance to the data",
+          columns: ["model", ...CALLS.map((n) => `${n} call${n === 1 ? "" : "s"}`)],
+          rows,
+        },
+      ],
       charts: [clouds(`Samples of ${PICTURED} calls`, panels)],
     };
   },

@@ -9,6 +9,7 @@ import {
   explain,
   grad,
   jvp,
+  keep,
   liveTensors,
   ones,
   type RandomStream,
@@ -177,6 +178,32 @@ test("what depends on nothing, or is handed through, stays what it is", async ()
   expect(reached).toEqual([true, false]);
   expect(await grads[0].array()).toEqual([Math.exp(3) + 8, Math.exp(4) + 8]);
   expect(await checkpoint((x: Tensor) => x.exp())(c).array()).toEqual([3, 4].map(Math.exp)); // nothing is recorded
+});
+
+test("a tensor that f kept has no derivative outside, unless it is in the result: the walk says so", async () => {
+  const x = tensor([0.5, -1], { backend: float64 });
+  for (const wrap of [checkpoint, nested] as Wrap[]) {
+    const through = (isInResult: boolean, after: (kept: Tensor) => Tensor) =>
+      grad(
+        (x) => {
+          let kept = x;
+          const f = wrap((x: Tensor) => {
+            kept = keep(x.exp());
+            return isInResult ? [kept.mul(x), kept] : [kept.mul(x)];
+          });
+          const [y] = f(x);
+          return y.mul(after(kept)).sum();
+        },
+        [x],
+      );
+    const [wanted] = grad((x) => x.exp().mul(x).mul(x.exp()).sum(), [x]);
+    expect(await numbers(through(true, (kept) => kept))).toEqual(await numbers([wanted]));
+    expect(() => through(false, (kept) => kept)).toThrow(
+      "checkpoint: f kept Tensor(float32 [2] on cpu: float64), which is not in its result, want it there, or detached",
+    );
+    const [detached] = grad((x) => x.exp().mul(x).mul(x.exp().detach()).sum(), [x]);
+    expect(await numbers(through(false, (kept) => kept.detach()))).toEqual(await numbers([detached]));
+  }
 });
 
 describe("refused is", () => {

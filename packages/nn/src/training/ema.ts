@@ -11,7 +11,7 @@ import { type Ema, movingAverage } from "./movingAverage.ts";
  */
 export function ema(module: object, decay = 0.9999): Ema {
   if (!(typeof decay === "number" && decay >= 0 && decay < 1))
-    throw new Error(`ema: decay is ${decay}, want a number in [0, 1)`);
+    throw wrongArgument("ema", "decay", decay, "a number in [0, 1)");
   return movingAverage("ema", module, (updates) => 1 - Math.min(decay, (1 + updates) / (10 + updates)));
 }
 
@@ -34,11 +34,12 @@ const LONGEST = 1 / Math.sqrt(12);
  * γ of a length: σ_rel² = (γ + 1) / ((γ + 2)² (γ + 3)) (Karras et al. 2024, EDM2, eq. 123).
  * @param sigmaRel in (0, 1/√12]
  * @param name of the caller, for errors
+ * @param argument the caller's, for errors
  * @throws Error for another length
  */
-export function powerGamma(sigmaRel: number, name = "powerGamma"): number {
+export function powerGamma(sigmaRel: number, name = "powerGamma", argument = "sigmaRel"): number {
   if (!(typeof sigmaRel === "number" && sigmaRel > 0 && sigmaRel <= LONGEST))
-    throw wrongArgument(name, "sigmaRel", sigmaRel, `a number in (0, ${LONGEST.toFixed(4)}]`);
+    throw wrongArgument(name, argument, sigmaRel, `a number in (0, ${LONGEST.toFixed(4)}]`);
   // The variance falls in γ, and is below 1 / (γ + 2)².
   let [low, high] = [0, 1 / sigmaRel];
   for (let k = 0; k < 100; k++) {

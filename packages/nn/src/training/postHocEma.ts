@@ -44,7 +44,10 @@ export function postHocWeights(
 ): PostHocWeights {
   if (!Array.isArray(snapshots) || snapshots.length === 0)
     throw wrongArgument("postHocWeights", "snapshots", snapshots, "a list of at least one snapshot");
-  for (const [k, snapshot] of snapshots.entries()) expectStep(`snapshots[${k}].step`, snapshot?.step);
+  for (const [k, snapshot] of snapshots.entries()) {
+    expectStep(`snapshots[${k}].step`, snapshot?.step);
+    powerGamma(snapshot.sigmaRel, "postHocWeights", `snapshots[${k}].sigmaRel`);
+  }
   if (typeof wanted !== "object" || wanted === null)
     throw wrongArgument("postHocWeights", "wanted", wanted, "{ sigmaRel }, with a step if it is not the last one");
   const last = Math.max(...snapshots.map(({ step }) => step));
@@ -68,7 +71,8 @@ export function postHocWeights(
  * @param snapshots states of `powerEma`s of one module; two lengths at each of some steps span what lies between and around them
  * @param wanted the length, and the step, which is by default that of the last snapshot
  * @returns new tensors, under the paths of the states
- * @throws Error as `postHocWeights` does, and for a `state` that is no function, before any state is asked for; ShapeError when the states differ in shapes
+ * @throws Error as `postHocWeights` does, and for a `state` that is no function, before any state is asked for; Error for states of other
+ * paths or shapes than the first's
  * @example
  * ```ts
  * import { type EmaSnapshot, linear, parameters, postHocEma, powerEma } from "@pkg/nn";
@@ -105,6 +109,9 @@ export function postHocEma(
     for (const k of inOrder) {
       sum = tidy(() => {
         const state = snapshots[k].state();
+        if (!(state instanceof Map))
+          throw wrongArgument("postHocEma", `snapshots[${k}].state()`, state, "a Map of tensors by path");
+        if (k !== inOrder[0]) checkAlike(`snapshots[${k}].state()`, state, sum);
         const next = [...state].map(([path, value]): [string, Tensor] => {
           const so = sum.get(path);
           if (value.dtype !== "float32") return [path, value.detach()]; // a buffer: the last one
@@ -115,6 +122,16 @@ export function postHocEma(
     }
     return sum;
   });
+}
+
+/** Refuses a state of which the sum would be no average. @throws Error naming the path that one of them lacks, or whose shapes differ */
+function checkAlike(what: string, state: StateDict, first: StateDict): void {
+  for (const path of new Set([...first.keys(), ...state.keys()])) {
+    const [given, wanted] = [state, first].map((tensors) => tensors.get(path));
+    const show = (tensor: Tensor | undefined) => (tensor ? `${tensor}` : "none");
+    if (`${given?.dtype} ${given?.shape}` !== `${wanted?.dtype} ${wanted?.shape}` || given?.backend !== wanted?.backend)
+      throw new Error(`postHocEma: ${path} of ${what} is ${show(given)}, want ${show(wanted)} as in the first snapshot`);
+  }
 }
 
 /** Lengths to look for those that snapshots span. */

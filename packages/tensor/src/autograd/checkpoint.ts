@@ -1,7 +1,7 @@
 // checkpoint: functions whose intermediate values are recomputed in the backward pass instead of kept.
 
 import { expectFunction } from "../argument.ts";
-import { tensorsIn, tidy } from "../memory/memory.ts";
+import { notingKept, tensorsIn, tidy } from "../memory/memory.ts";
 import { asRead, type Reads, watching } from "../memory/reads.ts";
 import { formatShape, type Spec, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -10,6 +10,7 @@ import {
   isSketching,
   isTracked,
   nextOrder,
+  recordLost,
   recordRecomputed,
   releaseAlias,
   renumbered,
@@ -24,11 +25,11 @@ import {
  * What `f` takes or closes over, parameters above all, gets its gradient. When `f` runs again the tensors that it read are what they
  * were, also if they were disposed of or assigned to since. Random streams give the same draws again, such as dropout masks, and stand
  * afterwards where they stood. Everything else that `f` uses should be the same. Tensors made in `f` are freed at its end, except those in its
- * result.
+ * result and those that it keeps (`keep`), which cannot be differentiated through outside of it.
  * @param f takes anything; returns tensors, also in lists and objects. It runs once more per backward pass; in a captured step not
  * if the step before it did the same
  * @throws Error from calls when `f` is async, or disposes of or assigns to a tensor that it did not make; from the backward pass when it
- * does other work than before
+ * does other work than before, and when it meets a tensor that `f` kept and that is not in the result
  * @example
  * ```ts
  * import { checkpoint, cpu, grad, type Tensor, tensor } from "@pkg/tensor";
@@ -57,7 +58,9 @@ export function checkpoint<Args extends readonly unknown[], Result>(
 function recomputable<Result>(call: () => Result, reads: Reads): Result {
   let isKept = false;
   try {
-    const { result, depends, first } = sketched(call);
+    const { result: sketch, kept } = notingKept(() => sketched(call));
+    const { result, depends, first } = sketch;
+    const end = nextOrder();
     for (const tensor of reads.tensors.keys()) {
       if (tensor.disposed) {
         throw new Error(`checkpoint: f disposed of ${tensor}, which it did not make, want it left to the caller`);
@@ -65,12 +68,16 @@ function recomputable<Result>(call: () => Result, reads: Reads): Result {
     }
     const all = [...tensorsIn(result)];
     const outputs = all.filter(depends);
+    const lost = [...kept].filter((tensor) => !tensor.disposed && !all.includes(tensor) && depends(tensor));
+    if (lost.length > 0) {
+      const why = `checkpoint: f kept ${lost[0]}, which is not in its result, want it there, or detached`;
+      recordLost(why, hollow(inputsOf(reads)), hollow(lost));
+    }
     if (outputs.length === 0 || isSketching()) {
       if (outputs.length > 0)
         recordRecomputed({ constants: [], deeds: [], run: unsaved }, hollow(inputsOf(reads)), hollow(outputs));
       return result;
     }
-    const end = nextOrder();
     const specs = all.map(({ dtype, shape }): Spec => ({ dtype, shape }));
     const places = outputs.map((output) => all.indexOf(output));
     const run = (): Tensor[] => {

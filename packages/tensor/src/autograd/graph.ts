@@ -91,6 +91,14 @@ export function recordRecomputed(recomputed: Recomputed, inputs: readonly Tensor
   add({ order: order++, op: RECOMPUTED, attrs: undefined, inputs, outputs, recomputed });
 }
 
+/** Records that `outputs` depend on `inputs` in a way that is not known any more. @param why what a walk through them throws */
+export function recordLost(why: string, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
+  const vjp = (): never => {
+    throw new Error(why);
+  };
+  add({ order: order++, op: { name: "checkpoint", vjp, saves: {} }, attrs: undefined, inputs, outputs });
+}
+
 /** Records that `output`, which a recomputed function gave, is what it gave when it ran again. */
 export function recordAgain(node: Node, output: Tensor, again: Tensor): void {
   add({

@@ -221,9 +221,23 @@ export function allOrNothing<Result>(f: () => Result): Result {
   return tidy(() => atomically(f));
 }
 
+const keepers: Set<Tensor>[] = [];
+
+/** Runs `f` and notes which tensors are kept meanwhile. */
+export function notingKept<Result>(f: () => Result): { result: Result; kept: ReadonlySet<Tensor> } {
+  const kept = new Set<Tensor>();
+  keepers.push(kept);
+  try {
+    return { result: f(), kept };
+  } finally {
+    keepers.pop();
+  }
+}
+
 /** Removes a tensor from every scope: it lives until disposed or collected. @returns the tensor */
 export function keep<T extends Tensor>(tensor: T): T {
   expectTensor("keep", "tensor", tensor);
+  for (const kept of keepers) kept.add(tensor);
   for (const scope of scopes) {
     if (scope.tensors.delete(tensor)) leave(tensor);
   }

@@ -74,6 +74,19 @@ test.each(BACKENDS)("a run on %s goes on bit for bit", async (_, open) => {
   backend.dispose();
 });
 
+test("a text is told from another by its characters, where files end included", () => {
+  const read = (...parts: string[]) => {
+    const paths = parts.map((part, k) => {
+      const path = join(work, `part-${k}.txt`);
+      writeFileSync(path, part);
+      return path;
+    });
+    return readCharacters(paths, 1).digest;
+  };
+  expect(read("abababab", "cccccc")).not.toBe(read("ababababc", "ccccc"));
+  expect(read("abababab", "cccccc")).toBe(read("abababab\ncccccc"));
+});
+
 test("a text whose characters tell each other is learned far below the frequencies of its characters", async () => {
   const backend = await wasm({ threads: 1 });
   const characters = readCharacters([file], settings.length);

@@ -228,6 +228,14 @@ describe("the diffusion transformer", () => {
     expect(make({ patch: 0 })).toThrow("dit: patch is 0, want a positive integer");
     expect(make({ depth: 1.5 })).toThrow("dit: depth is 1.5, want a positive integer");
     expect(make({ timeChannels: 5 })).toThrow("dit: timeChannels is 5, want an even number");
+    for (const [field, value] of [
+      ["fourier", true],
+      ["timeEmbedding", 3],
+      ["numbers", []],
+      ["dropout", "0.1"],
+    ] as const)
+      expect(make({ [field]: value })).toThrow(`dit: ${field} is `);
+    expect(make({ numbers: { r: null } })).toThrow("dit: numbers.r is null, want an object of options");
     expect(make({ dropout: 1 })).toThrow("dit: dropout is 1, want a rate in [0, 1)");
     const model = dit(CONFIG, init());
     const x = (...shape: number[]) => zeros(shape, { backend: exact });

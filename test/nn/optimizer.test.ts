@@ -240,9 +240,11 @@ describe("learning rates", () => {
   test("are refused where they are no rates at all", () => {
     const { w } = bowl();
     for (const lr of [Number.NaN, -1, "0.1" as unknown as number, undefined as unknown as number])
-      expect(() => adamW([w], { lr })).toThrow(`adamW: lr is ${lr}, want a finite number ≥ 0, or a function`);
+      expect(() => adamW([w], { lr })).toThrow(
+        `adamW: lr is ${typeof lr === "string" ? `"${lr}"` : lr}, want a finite number ≥ 0, or a function`,
+      );
     expect(() => warmup(-1, 10)).toThrow("warmup: rate is -1, want a finite number ≥ 0");
-    expect(() => linearDecay(1, Number.NaN)).toThrow("linearDecay: steps is NaN, want a number ≥ 0");
+    expect(() => linearDecay(1, Number.NaN)).toThrow("linearDecay: steps is NaN, want a finite number ≥ 0");
   });
 
   test.each([

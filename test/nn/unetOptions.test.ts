@@ -192,6 +192,16 @@ test("what is impossible is refused by name", () => {
   );
   expect(make({ timeChannels: 7 })).toThrow("unet: timeChannels is 7, want an even number");
   expect(make({ fourier: { scale: -1 } })).toThrow("unet: fourier: scale is -1, want a positive number");
+  for (const [field, value] of [
+    ["fourier", true],
+    ["timeEmbedding", 3],
+    ["numbers", []],
+    ["dropout", "0.1"],
+  ] as const)
+    expect(make({ [field]: value })).toThrow(`unet: ${field} is `);
+  expect(make({ numbers: { r: null } })).toThrow("unet: numbers.r is null, want an object of options");
+  expect(make({ multipliers: undefined })).toThrow("unet: multipliers is undefined, want a list of numbers");
+  expect(make({ attentionLevels: 1 })).toThrow("unet: attentionLevels is 1, want a list of numbers");
   expect(make({ fourier: {}, timeEmbedding: {} })).toThrow("unet: fourier and timeEmbedding, want one of them");
   const odd = random([2, 5, 6, 2], 1);
   for (const option of [{ upsampling: "residual" }, { downsampling: "residual" }, { downsamplePadding: 0 }] as const)

@@ -139,6 +139,10 @@ const KINDS = {
     is: fields("vocabulary", "states", "stationary"),
     wanted: "a corruption: absorbing(n) or uniformCorruption(n)",
   },
+  keeping: {
+    is: methods("at", "of", "weight"),
+    wanted: "what tells how fast categories are lost: linearKeeping() or cosineKeeping()",
+  },
   logits: TENSOR,
   from: TENSOR,
   to: TENSOR,

@@ -16,9 +16,21 @@ import {
   unmaskTokens,
 } from "@pkg/diffusion";
 import { adamW, type Times } from "@pkg/nn";
-import { type Backend, cpu, full, randomStream, stack, Tensor, tensor, valueAndGrad, zeros } from "@pkg/tensor";
+import {
+  type Backend,
+  cpu,
+  full,
+  liveTensors,
+  randomStream,
+  stack,
+  Tensor,
+  tensor,
+  valueAndGrad,
+  zeros,
+} from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
+import { heldTensors } from "../../setup/heldTensors.ts";
 
 const VOCABULARY = 3;
 /** p(x₀) of two places of three values, in row-major order: far from independent. */
@@ -325,6 +337,77 @@ test("wrong arguments are refused with what was wanted", () => {
   );
   expect(() => d3pmLoss(model, absorbing(3), [1, 0.5], x0, rng)).toThrow("d3pmLoss: keeps ends with 0.5, want");
   expect(() => tokenProbabilities(absorbing(2), zeros([1, 2, 3], { backend }), x0)).toThrow("want [1, 2, 2]");
+  const keep = full([1], 0.5, { backend });
+  expect(() => corrupt(absorbing(3), x0, full([2], 1, { backend }), rng)).toThrow(
+    /^corrupt: keep is .*, want float32 \[1\]/,
+  );
+  expect(() => corrupt(absorbing(3), x0.cast("float32"), keep, rng)).toThrow(/^corrupt: x0 is .*, want int32/);
+  expect(() => tokenPosterior(absorbing(3), zeros([1, 2, 4], { backend }), x0, full([], 0, { backend }), keep)).toThrow(
+    /^tokenPosterior: from is .*, want float32 \[1\]/,
+  );
+  for (const shape of [
+    [0, 3],
+    [2, 0],
+  ])
+    expect(() => maskedLoss(model, absorbing(3), zeros(shape, { backend, dtype: "int32" }), rng)).toThrow(
+      "at least one",
+    );
+  const keeping = 3 as unknown as ReturnType<typeof linearKeeping>;
+  expect(() => maskedLoss(model, absorbing(3), x0, rng, { keeping })).toThrow("maskedLoss: keeping is 3, want");
+});
+
+test("a value that is none of the vocabulary makes every loss NaN", async () => {
+  for (const { name, open } of openers.filter(({ name }) => name !== "webgpu")) {
+    const backend = await open();
+    const model = { forward: (x: Tensor) => zeros([...x.shape, 3], { backend }) };
+    for (const value of [-1, 3, 99]) {
+      const x0 = tensor(Int32Array.of(0, value), { backend, shape: [1, 2] });
+      const losses = [
+        maskedLoss(model, absorbing(3), x0, randomStream(1)),
+        d3pmLoss(model, absorbing(3), [1, 0.5, 0], x0, randomStream(1)),
+        d3pmLoss(model, uniformCorruption(3), [1, 0.5, 0.1], x0, randomStream(1)),
+      ];
+      for (const loss of losses) expect([name, value, await loss.item()]).toEqual([name, value, Number.NaN]);
+    }
+    backend.dispose();
+  }
+});
+
+test("the cosine keeps its precision where hardly anything is lost, and ends exactly", async () => {
+  const backend = cpu();
+  const { at, of, weight } = cosineKeeping();
+  expect([at(0), at(1)]).toEqual([1, 0]);
+  const times = tensor([2 ** -24, 1e-6, 1e-3, 1], { backend });
+  const [kept, weights] = [await of(times).data(), await weight(times).data()];
+  expect(kept.every((alpha) => alpha >= 0 && alpha <= 1)).toBe(true);
+  for (const [k, t] of [2 ** -24, 1e-6, 1e-3].entries())
+    expect(weights[k] / (Math.PI / 2 / Math.tan((Math.PI / 2) * t))).toBeCloseTo(1, 5);
+  expect(weights[3]).toBe(0);
+});
+
+test("what a model may not predict is refused by samplers, and nothing of a run that ends early stays", async () => {
+  const backend = cpu();
+  const corruption = absorbing(3);
+  const model = (values: number, value = 0) => ({
+    forward: (x: Tensor) => full([...x.shape, values], value, { backend }),
+  });
+  const unmasked = (of: ReturnType<typeof model>) =>
+    unmaskTokens(of, corruption, [1, 2], randomStream(1), { backend, steps: 2 });
+  const drawn = async (of: ReturnType<typeof model>, shape = [1, 2], until = 3) => {
+    for await (const { x, step } of sampleTokens(of, corruption, shape, randomStream(1), { backend, steps: 3 })) {
+      x.dispose();
+      if (step === until) break;
+    }
+  };
+  for (const run of [unmasked, drawn]) {
+    await expect(run(model(4))).rejects.toThrow("want [1, 2, 3], one number for each value");
+    await expect(run(model(3, Number.NaN))).rejects.toThrow("the model predicted NaN, want finite logits");
+  }
+  await expect(drawn(model(3), [-1, 2])).rejects.toThrow("sampleTokens: shape is [-1, 2], want [batch, places, ...]");
+  const before = heldTensors();
+  await drawn(model(3), [1, 2], 1);
+  await expect(drawn(model(4))).rejects.toThrow();
+  expect(liveTensors()).toBe(before);
 });
 
 test("drawing computes where the model's parameters are, and says when nothing tells where", async () => {

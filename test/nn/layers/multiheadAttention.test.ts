@@ -1,6 +1,6 @@
 // Multi-head attention against its formula, written out head by head, with masks of every kind.
 import { multiheadAttention, rotary, stateDict } from "@pkg/nn";
-import { randomStream, tensor } from "@pkg/tensor";
+import { cpu, randomStream, tensor, zeros } from "@pkg/tensor";
 import { describe, expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
 import { away, exact, expectSlopes, listed, random, stir } from "./layers.ts";
@@ -106,6 +106,18 @@ describe("of tokens to a context", () => {
     expect(of({ context: random([2, 5, 4], 1) })).toThrow(
       /^multiheadAttention: context is .*, want \[batch, tokens, 3\]$/,
     );
+    expect(of({ context: random([3, 5, 3], 1) })).toThrow(
+      /^multiheadAttention: context is .*, want \[2 or 1, tokens, 3\]$/,
+    );
+    const elsewhere = { backend: cpu() };
+    for (const [what, call] of Object.entries({
+      context: { context: zeros([2, 5, 3], elsewhere) },
+      mask: { mask: zeros([1, 1], elsewhere) },
+      keyMask: { keyMask: zeros([2, 1], { ...elsewhere, dtype: "bool" }) },
+    }))
+      expect(of(call)).toThrow(
+        new RegExp(`^multiheadAttention: ${what} is Tensor.*, want a tensor on x's backend, ${exact.name}$`),
+      );
     expect(() => multiheadAttention(6, { ...init(), heads: 4 })).toThrow(
       "multiheadAttention: 4 heads of 6 channels, want a divisor",
     );

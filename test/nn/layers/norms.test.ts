@@ -1,5 +1,5 @@
 // LayerNorm, RMSNorm and dropout against their formulas.
-import { dropout, layerNorm, rmsNorm, stateDict } from "@pkg/nn";
+import { dropout, groupNorm, layerNorm, rmsNorm, stateDict } from "@pkg/nn";
 import { cpu, dropout as dropElements, randomStream } from "@pkg/tensor";
 import { expect, test } from "vitest";
 import { openers } from "../../setup/backends.ts";
@@ -73,5 +73,13 @@ test("what no norm and no dropout can be is refused", () => {
   expect(() => layerNorm(0)).toThrow("layerNorm: channels is 0, want a positive integer");
   expect(() => layerNorm(4, { epsilon: -1 })).toThrow("layerNorm: epsilon is -1, want a positive number");
   expect(() => rmsNorm(4, { epsilon: Number.NaN })).toThrow("rmsNorm: epsilon is NaN, want a positive number");
+  for (const epsilon of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+    expect(() => groupNorm(4, { epsilon })).toThrow(`groupNorm: epsilon is ${epsilon}, want a positive number`);
+  for (const layer of [layerNorm, rmsNorm])
+    for (const affine of [true, false])
+      for (const shape of [[2, 1], [2, 4], [1]])
+        expect(() => layer(3, { affine, backend: exact }).forward(random(shape, 1))).toThrow(
+          new RegExp(`^${layer.name}: x is Tensor.*, want \\[\\.\\.\\., 3\\]$`),
+        );
   expect(() => dropout(1)).toThrow("dropout: rate is 1, want a number in [0, 1)");
 });

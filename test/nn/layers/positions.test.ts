@@ -25,6 +25,7 @@ test("patches that do not divide are refused, with sizes", () => {
   expect(() => patchify(random([1, 28, 30, 1], 1), 4)).toThrow(
     "patchify: patches of 4 in images of 28 × 30, want a divisor of height and width",
   );
+  expect(() => patchify(random([1, 0, 4, 1], 1), 2)).toThrow("patchify: patches of 2 in images of 0 × 4");
   expect(() => patchify(random([28, 28], 1), 4)).toThrow(
     "patchify: images of shape [28,28], want [batch, height, width, channels]",
   );
@@ -99,5 +100,13 @@ test("rotary refuses what does not fit", () => {
   expect(() => rotary(x, { grid: [2, 2] })).toThrow("depth a multiple of 4");
   expect(() => rotary(random([4, 8], 1), { grid: [2, 3] })).toThrow("rotary: grid is [2,3] for 4 tokens");
   expect(() => rotary(x, { positions: [0, 1] })).toThrow("rotary: positions is a list of 2, want a list of 4 finite");
+  expect(() => rotary(x, { grid: 4 as unknown as [number, number] })).toThrow(
+    "rotary: grid is 4, want [rows, columns]",
+  );
+  for (const shape of [
+    [0, 4],
+    [4, 0],
+  ])
+    expect(() => rotary(random([2, ...shape], 1))).toThrow("and neither of them 0");
   expect(() => rotary(x, { base: 0 })).toThrow("rotary: base is 0, want a positive number");
 });

@@ -58,7 +58,7 @@ test("schedules are plain data: they have the same rates after JSON, and words",
 test("what is no rate is refused with its place, also in data that come from elsewhere", () => {
   expect(() => cosineDecay(-1, 5)).toThrow("cosineDecay: peak is -1, want a finite number ≥ 0");
   expect(() => linearDecay(1, 5, Number.NaN)).toThrow("linearDecay: end is NaN, want a finite number ≥ 0");
-  expect(() => inverseSqrt(1, -5)).toThrow("inverseSqrt: steps is -5, want a number ≥ 0");
+  expect(() => inverseSqrt(1, -5)).toThrow("inverseSqrt: steps is -5, want a finite number ≥ 0");
   expect(() => warmup(Number.NaN, 5)).toThrow("warmup: rate is NaN, want a finite number ≥ 0");
   expect(() => warmup({ schedule: "linear", peak: 1, steps: 3, end: -1 }, 5)).toThrow("warmup: rate.end is -1, want");
   const w = tensor([1], { backend: cpu() });

@@ -277,10 +277,32 @@ test("options out of range are refused by name", () => {
   const w = tensor([[1, 2]], { backend: cpu() });
   expect(() => sgd([w], { lr: 1, momentum: 1 })).toThrow("sgd: momentum is 1, want a number in [0, 1)");
   expect(() => sgd([w], { lr: 1, nesterov: true })).toThrow("sgd: nesterov with momentum 0, want a momentum above 0");
-  expect(() => sgd([w], { lr: 1, weightDecay: -1 })).toThrow("sgd: weightDecay is -1, want a number ≥ 0");
+  expect(() => sgd([w], { lr: 1, weightDecay: -1 })).toThrow("sgd: weightDecay is -1, want a finite number ≥ 0");
   expect(() => lion([w], { lr: 1, betas: [0.9, 1] })).toThrow("lion: betas[1] is 1, want a number in [0, 1)");
   expect(() => lion([w], { lr: -1 })).toThrow("lion: lr is -1, want");
   expect(() => muon([w], { lr: 1, momentum: Number.NaN })).toThrow("muon: momentum is NaN, want a number in [0, 1)");
   expect(() => muon([w], { lr: 1, epsilon: 0 })).toThrow("muon: epsilon is 0, want a positive number");
   expect(() => newtonSchulz(w.reshape([2]))).toThrow("newtonSchulz: matrix is");
+  for (const [name, make] of Object.entries<Make>({ sgd, lion, muon, adamW })) {
+    for (const [option, value, shown] of [
+      ["lr", "1", '"1"'],
+      ["weightDecay", Number.POSITIVE_INFINITY, "Infinity"],
+      ["clipNorm", "1", '"1"'],
+      ["lossScaling", null, "null"],
+      ["lossScaling", "yes", '"yes"'],
+    ] as const)
+      expect(() => make([w], { lr: 1, [option]: value })).toThrow(`${name}: ${option} is ${shown}, want`);
+    const made = make({ layer: { w } }, { lr: 1 });
+    expect(() => made.minimize(3 as unknown as () => Tensor)).toThrow(`${name}: loss is 3, want a function`);
+    expect(() => made.step(undefined as unknown as Tensor[])).toThrow(`${name}: gradients is undefined, want a list`);
+    for (const wrong of [3 as unknown as Tensor, w.reshape([2]), w.cast("int32"), tensor([[1, 2]], { backend: cpu() })])
+      expect(() => made.step([wrong])).toThrow(
+        new RegExp(`^${name}: gradients\\[0\\] is .*, want float32 \\[1, 2\\] on cpu.*, of layer\\.w \\[1, 2\\]$`),
+      );
+    expect(made.steps).toBe(0);
+  }
+  for (const make of [sgd, muon])
+    expect(() => make([w], { lr: 1, momentum: 0.9, nesterov: "no" as unknown as boolean })).toThrow(
+      'nesterov is "no", want true or false',
+    );
 });

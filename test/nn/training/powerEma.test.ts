@@ -188,4 +188,28 @@ test("lengths that no snapshots span, and what is no length, are refused with wh
     /^postHocEma: snapshots\[7\]\.state is .*, want a function/,
   );
   expect(asked).toBe(0);
+  const wrong = { step: 3 } as unknown as (typeof snapshots)[0];
+  expect(() => postHocWeights([snapshots[0], wrong], { sigmaRel: 0.1 })).toThrow(
+    "postHocWeights: snapshots[1].sigmaRel is undefined, want a number in",
+  );
+});
+
+test("states that make no average are refused: of other paths or shapes, and what is no state", () => {
+  const backend = cpu();
+  const mixed = (other: unknown) => () =>
+    postHocEma(
+      [
+        { sigmaRel: 0.05, step: 10, state: () => new Map([["w", tensor([1], { backend })]]) },
+        { sigmaRel: 0.1, step: 20, state: other as () => Map<string, Tensor> },
+      ],
+      { sigmaRel: 0.1 },
+    );
+  const state = (path: string, values: number[]) => () => new Map([[path, tensor(values, { backend })]]);
+  expect(mixed(state("v", [1]))).toThrow(
+    /^postHocEma: w of snapshots\[1\]\.state\(\) is none, want Tensor.* as in the first/,
+  );
+  expect(mixed(state("w", [1, 2]))).toThrow(/^postHocEma: w of snapshots\[1\]\.state\(\) is Tensor\(float32 \[2\]/);
+  expect(mixed(() => ({ w: 1 }))).toThrow("postHocEma: snapshots[1].state() is an object with w, want a Map");
+  expect(mixed(undefined)).toThrow("postHocEma: snapshots[1].state is undefined, want a function");
+  expect(mixed(state("w", [3]))().size).toBe(1);
 });

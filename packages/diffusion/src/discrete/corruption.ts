@@ -43,6 +43,8 @@ export function uniformCorruption(vocabulary: number): Corruption {
  */
 export function corrupt(corruption: Corruption, x0: Tensor, keep: Tensor, rng: RandomStream): Tensor {
   expectArguments("corrupt", { corruption, x0, keep, rng });
+  expectTokens("corrupt", "x0", x0);
+  expectPerSample("corrupt", "keep", keep, x0);
   const { backend, shape } = x0;
   const isKept = rng.uniform(shape, { backend }).less(perSample(keep, shape.length));
   return isKept.where(x0, corruption.mask ?? rng.integers(0, corruption.vocabulary, shape, { backend }));
@@ -51,6 +53,17 @@ export function corrupt(corruption: Corruption, x0: Tensor, keep: Tensor, rng: R
 /** Numbers [batch] as [batch, 1, …], of so many axes. */
 export function perSample(numbers: Tensor, axes: number): Tensor {
   return numbers.reshape([numbers.shape[0], ...new Array(axes - 1).fill(1)]);
+}
+
+/** Refuses what are no categories. @throws Error naming the argument */
+export function expectTokens(name: string, argument: string, x: Tensor): void {
+  if (x.dtype !== "int32" || x.rank < 1) throw wrongArgument(name, argument, x, "int32 [batch, ...]");
+}
+
+/** Refuses what is not one number for each sample of x. @throws Error naming the argument */
+export function expectPerSample(name: string, argument: string, numbers: Tensor, x: Tensor): void {
+  if (numbers.dtype !== "float32" || numbers.rank !== 1 || numbers.shape[0] !== x.shape[0])
+    throw wrongArgument(name, argument, numbers, `float32 [${x.shape[0]}], one number per sample`);
 }
 
 function expectVocabulary(name: string, vocabulary: unknown): void {

@@ -17,16 +17,19 @@ export function linearKeeping(): Keeping {
   return { at: (t) => 1 - t, of: (times) => times.affine(-1, 1), weight: (times) => times.pow(-1) };
 }
 
-/** α = 1 − cos(π/2 (1 − t)), the weight π/2 tan(π/2 (1 − t)) (Chang et al. 2022, MaskGIT; Shi et al. 2024, MD4). */
+/**
+ * α = 1 − sin(π/2 t) = 1 − cos(π/2 (1 − t)), the weight π/2 tan(π/2 (1 − t)) (Chang et al. 2022, MaskGIT; Shi et al. 2024, MD4). The sine
+ * keeps its precision near t = 0.
+ */
 export function cosineKeeping(): Keeping {
-  const angle = (times: Tensor) => times.affine(-Math.PI / 2, Math.PI / 2);
+  const sine = (times: Tensor) => times.mul(Math.PI / 2).sin();
   return {
-    at: (t) => 1 - Math.cos((Math.PI / 2) * (1 - t)),
-    of: (times) => angle(times).cos().affine(-1, 1),
+    at: (t) => 1 - Math.sin((Math.PI / 2) * t),
+    of: (times) => sine(times).affine(-1, 1),
+    // cos(π/2 t) as sin(π/2 (1 − t)), which is 0 at t = 1.
     weight: (times) =>
-      angle(times)
-        .sin()
-        .div(angle(times).cos())
+      sine(times.affine(-1, 1))
+        .div(sine(times))
         .mul(Math.PI / 2),
   };
 }

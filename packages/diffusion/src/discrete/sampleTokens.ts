@@ -16,7 +16,7 @@ import { expectArguments } from "../arguments.ts";
 import type { Model } from "../model/model.ts";
 import type { Corruption } from "./corruption.ts";
 import { type Keeping, linearKeeping } from "./keeping.ts";
-import { tokenPosterior, tokenProbabilities } from "./tokenPosterior.ts";
+import { expectLogits, tokenPosterior, tokenProbabilities } from "./tokenPosterior.ts";
 
 /** Options of `sampleTokens` and `unmaskTokens`. */
 export interface TokenOptions {
@@ -41,7 +41,8 @@ export interface TokenState {
  * @param model from noised values and times [batch] in (0, 1] to logits [..., vocabulary]
  * @param shape [batch, places, ...]
  * @param rng draws the start, unless noise masks, and each step
- * @throws Error for steps that are no positive integer, and when the model has no parameters and no backend is given
+ * @throws Error for steps that are no positive integer, and when the model has no parameters and no backend is given; before the last
+ * state for predictions that were not numbers
  * @example
  * ```ts
  * import { absorbing, sampleTokens } from "@pkg/diffusion";
@@ -64,22 +65,30 @@ export async function* sampleTokens(
 ): AsyncGenerator<TokenState> {
   expectArguments("sampleTokens", { model, corruption, shape, rng, options });
   const { steps = 100, keeping = linearKeeping() } = options;
+  expectArguments("sampleTokens", { keeping });
   expectSteps("sampleTokens", steps);
   const backend = expectBackend("sampleTokens", model, options);
-  const [batch] = shape;
-  let x = startOf(corruption, shape, rng, backend);
-  for (let step = 1; step <= steps; step++) {
-    const [t, s] = [(steps - step + 1) / steps, (steps - step) / steps];
-    const previous = x;
-    x = tidy(() => {
-      const [time, from, to] = [t, keeping.at(t), keeping.at(s)].map((value) => full([batch], value, { backend }));
-      const data = tokenProbabilities(corruption, model.forward(previous, time), previous);
-      return drawTokens(tokenPosterior(corruption, data, previous, from, to), rng);
-    });
-    yield { x: x.detach(), step };
-    previous.dispose();
+  const [batch] = expectShape("sampleTokens", shape);
+  let state = { x: startOf(corruption, shape, rng, backend), faults: full([], 0, { backend }) };
+  try {
+    for (let step = 1; step <= steps; step++) {
+      const [t, s] = [(steps - step + 1) / steps, (steps - step) / steps];
+      const { x: previous, faults } = state;
+      state = tidy(() => {
+        const [time, from, to] = [t, keeping.at(t), keeping.at(s)].map((value) => full([batch], value, { backend }));
+        const data = tokenProbabilities(corruption, model.forward(previous, time), previous);
+        const x = drawTokens(tokenPosterior(corruption, data, previous, from, to), rng);
+        return { x, faults: faults.add(data.mul(0).sum()) }; // 0, or NaN for good
+      });
+      previous.dispose();
+      faults.dispose();
+      if (step === steps) expectNumbers("sampleTokens", await state.faults.item());
+      yield { x: state.x.detach(), step };
+    }
+  } finally {
+    state.x.dispose();
+    state.faults.dispose();
   }
-  x.dispose();
 }
 
 /**
@@ -89,8 +98,8 @@ export async function* sampleTokens(
  * @param corruption `absorbing`
  * @param options `temperature` divides the logits, 0 takes the most probable value (default 1)
  * @returns int32 [batch, places]
- * @throws Error for a noise that does not mask, steps that are no positive integer, a temperature below 0, and when the model has no
- * parameters and no backend is given
+ * @throws Error for a noise that does not mask, steps that are no positive integer, a temperature below 0, predictions of another shape or
+ * that are not numbers, and when the model has no parameters and no backend is given
  */
 export async function unmaskTokens(
   model: Model,
@@ -103,7 +112,9 @@ export async function unmaskTokens(
   const { mask } = corruption;
   if (mask === undefined) throw wrongArgument("unmaskTokens", "corruption", corruption, "one that masks: absorbing(n)");
   const { steps = 100, keeping = linearKeeping(), temperature = 1 } = options;
+  expectArguments("unmaskTokens", { keeping });
   expectSteps("unmaskTokens", steps);
+  expectShape("unmaskTokens", shape);
   if (!(temperature >= 0 && Number.isFinite(temperature)))
     throw wrongArgument("unmaskTokens", "temperature", temperature, "a number ≥ 0");
   const backend = expectBackend("unmaskTokens", model, options);
@@ -113,6 +124,7 @@ export async function unmaskTokens(
     const { drawn, sure } = tidy(() => {
       const x = tensor(values, { backend, shape });
       const logits = model.forward(x, full([batch], (steps - step + 1) / steps, { backend }));
+      expectLogits("unmaskTokens", corruption, logits, x);
       const probabilities = (temperature > 0 ? logits.div(temperature) : logits).softmax();
       const drawn = temperature > 0 ? drawTokens(probabilities, rng) : probabilities.argmax();
       return { drawn, sure: probabilities.gatherAlong(drawn.unsqueeze(-1)) };
@@ -120,6 +132,7 @@ export async function unmaskTokens(
     const [tokens, confidence] = await Promise.all([drawn.data(), sure.data()]);
     drawn.dispose();
     sure.dispose();
+    for (const probability of confidence) expectNumbers("unmaskTokens", probability);
     // How many are known after this step; the last one leaves none masked.
     const known = step === steps ? places : Math.round(places * keeping.at((steps - step) / steps));
     for (let b = 0; b < batch; b++) {
@@ -159,6 +172,19 @@ function expectBackend(name: string, model: Model, options: TokenOptions): Backe
   const backend = options.backend ?? backendOf(model) ?? defaultBackend();
   if (backend) return backend;
   throw new Error(`${name}: the model has no parameters to tell its backend, want the backend option`);
+}
+
+/** @throws Error for what is no shape with a batch */
+function expectShape(name: string, shape: Shape): Shape {
+  if (shape.length === 0 || !shape.every((extent) => Number.isInteger(extent) && extent >= 0))
+    throw new Error(`${name}: shape is [${shape.join(", ")}], want [batch, places, ...], integers that are at least 0`);
+  return shape;
+}
+
+/** @throws Error for a probability, or a sum of them, that is NaN */
+function expectNumbers(name: string, probability: number): void {
+  if (Number.isNaN(probability))
+    throw new Error(`${name}: the model predicted NaN, want finite logits, with −Infinity for what cannot be`);
 }
 
 function expectSteps(name: string, steps: unknown): void {

@@ -3,7 +3,7 @@
 import { crossEntropy, type RandomStream, type Tensor, tensor, wrongArgument } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
 import type { Model } from "../model/model.ts";
-import { type Corruption, corrupt } from "./corruption.ts";
+import { type Corruption, corrupt, expectTokens } from "./corruption.ts";
 import { type Keeping, linearKeeping } from "./keeping.ts";
 import { expectLogits, tokenPosterior, tokenProbabilities } from "./tokenPosterior.ts";
 
@@ -14,7 +14,7 @@ import { expectLogits, tokenPosterior, tokenProbabilities } from "./tokenPosteri
  * @param corruption `absorbing`
  * @param x0 int32 [batch, ...], values below the vocabulary
  * @param rng draws times, then masks, and the model's dropout masks
- * @returns [], in nats per place, the mean over the batch
+ * @returns [], in nats per place, the mean over the batch; NaN where x0 is no value below the vocabulary
  * @throws Error for a noise that does not mask; ShapeError for logits of another shape
  */
 export function maskedLoss(
@@ -28,6 +28,7 @@ export function maskedLoss(
   const { mask } = corruption;
   if (mask === undefined) throw wrongArgument("maskedLoss", "corruption", corruption, "one that masks: absorbing(n)");
   const { keeping = linearKeeping() } = options;
+  expectArguments("maskedLoss", { keeping });
   const [{ backend }, batch] = [x0, expectBatch("maskedLoss", x0)];
   // 1 − frac(u + k / batch) with one u: even over the batch, and uniform on (0, 1] for each sample, whatever its place.
   const even = tensor(
@@ -38,7 +39,7 @@ export function maskedLoss(
   const x = corrupt(corruption, x0, keeping.of(times), rng);
   const logits = model.forward(x, times, { rng });
   expectLogits("maskedLoss", corruption, logits, x);
-  const nats = x.equal(mask).where(crossEntropy(logits, x0, { reduction: "none" }), 0);
+  const nats = known(corruption, x0, x.equal(mask).where(crossEntropy(logits, x0, { reduction: "none" }), 0));
   return nats.reshape([batch, -1]).mean(1).mul(keeping.weight(times)).mean();
 }
 
@@ -49,7 +50,7 @@ export function maskedLoss(
  * @param x x_t, int32 [batch, ...]
  * @param from α_t, [batch]
  * @param to α_s, [batch]
- * @returns [batch, ...], in nats
+ * @returns [batch, ...], in nats; NaN where x0 is no value below the vocabulary
  */
 export function tokenKl(
   corruption: Corruption,
@@ -60,12 +61,13 @@ export function tokenKl(
   to: Tensor,
 ): Tensor {
   expectArguments("tokenKl", { corruption, logits, x0, x, from, to });
+  expectTokens("tokenKl", "x0", x0);
   const q = tokenPosterior(corruption, x0.oneHot(corruption.states), x, from, to).detach();
   const p = tokenPosterior(corruption, tokenProbabilities(corruption, logits, x), x, from, to);
   const isThere = q.greater(0);
   // A probability below 1e-30 counts as that, so that a model that excludes the truth has a gradient back.
   const terms = isThere.where(q, 1).log().sub(isThere.where(p, 1).maximum(1e-30).log());
-  return isThere.where(q.mul(terms), 0).sum(-1);
+  return known(corruption, x0, isThere.where(q.mul(terms), 0).sum(-1));
 }
 
 /**
@@ -97,6 +99,11 @@ export function d3pmLoss(
   return tokenKl(corruption, logits, x0, x, from, to).mean().mul(steps).add(restOf(corruption, keeps[steps]));
 }
 
+/** The terms of x0's places; NaN where x0 is no value below the vocabulary. */
+function known({ vocabulary }: Corruption, x0: Tensor, terms: Tensor): Tensor {
+  return x0.greaterEqual(0).logicalAnd(x0.less(vocabulary)).where(terms, Number.NaN);
+}
+
 /** KL(α δ + (1 − α) π ‖ π) of one place, in nats: the same for every value of data. */
 function restOf({ states, mask }: Corruption, keep: number): number {
   if (mask !== undefined || keep === 0) return 0;
@@ -113,9 +120,9 @@ function expectKeeps(name: string, { mask }: Corruption, keeps: readonly number[
     throw new Error(`${name}: keeps ends with ${last}, want ${wanted}`);
 }
 
-/** The size of the batch. @throws Error for values that are no int32 [batch, ...] */
+/** The size of the batch. @throws Error for values that are no int32 [batch, ...], and for none */
 function expectBatch(name: string, x0: Tensor): number {
-  if (x0.dtype !== "int32" || x0.shape.length < 2)
-    throw wrongArgument(name, "x0", x0, "int32 [batch, places], values below the vocabulary");
+  if (x0.dtype !== "int32" || x0.rank < 2 || x0.size === 0)
+    throw wrongArgument(name, "x0", x0, "int32 [batch, places], values below the vocabulary, at least one");
   return x0.shape[0];
 }

@@ -2,7 +2,7 @@
 
 import { type Tensor, tensor, tidy, wrongArgument } from "@pkg/tensor";
 import { expectArguments } from "../arguments.ts";
-import { type Corruption, perSample } from "./corruption.ts";
+import { type Corruption, expectPerSample, expectTokens, perSample } from "./corruption.ts";
 
 /**
  * p̂(x₀ | x_t) of a model's logits. Where noise masks, places that are not masked stay as they are, and the mask is no value of data (the
@@ -10,10 +10,11 @@ import { type Corruption, perSample } from "./corruption.ts";
  * @param logits [batch, ..., vocabulary]
  * @param x int32 [batch, ...], noised
  * @returns [batch, ..., states]
- * @throws ShapeError when shapes do not fit
+ * @throws Error for what is no int32, and logits of another shape
  */
 export function tokenProbabilities(corruption: Corruption, logits: Tensor, x: Tensor): Tensor {
   expectArguments("tokenProbabilities", { corruption, logits, x });
+  expectTokens("tokenProbabilities", "x", x);
   expectLogits("tokenProbabilities", corruption, logits, x);
   if (corruption.mask === undefined) return logits.softmax();
   const none: [number, number] = [0, 0];
@@ -30,9 +31,13 @@ export function tokenProbabilities(corruption: Corruption, logits: Tensor, x: Te
  * @param from α_t, [batch], below 1 and below `to`
  * @param to α_s, [batch]
  * @returns [batch, ..., states]
+ * @throws Error for what is no int32, and other numbers than one per sample
  */
 export function tokenPosterior(corruption: Corruption, data: Tensor, x: Tensor, from: Tensor, to: Tensor): Tensor {
   expectArguments("tokenPosterior", { corruption, data, x, from, to });
+  expectTokens("tokenPosterior", "x", x);
+  for (const [argument, numbers] of Object.entries({ from, to }))
+    expectPerSample("tokenPosterior", argument, numbers, x);
   return tidy(() => {
     const pi = tensor(corruption.stationary, { backend: x.backend });
     const here = x.oneHot(corruption.states);

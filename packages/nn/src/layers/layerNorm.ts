@@ -1,7 +1,7 @@
 // Normalisation of the last axis by its mean and variance.
 
 import { ones, optionsOf, type Tensor, zeros } from "@pkg/tensor";
-import { expectCount, expectPositive, type InitOptions, zeroInit } from "../module/init.ts";
+import { expectChannels, expectCount, expectPositive, type InitOptions, zeroInit } from "../module/init.ts";
 import { kept } from "../module/kept.ts";
 
 /** y = (x − mean) / √(variance + ε) · scale + bias along the last axis (Ba et al. 2016, arXiv:1607.06450). */
@@ -10,7 +10,7 @@ export interface LayerNorm {
   readonly scale?: Tensor;
   /** [channels]; absent without a bias. */
   readonly bias?: Tensor;
-  /** [..., channels] → the same */
+  /** [..., channels] → the same. @throws Error for other channels */
   forward(x: Tensor): Tensor;
 }
 
@@ -39,13 +39,15 @@ export function layerNorm(
   const layer: LayerNorm = {
     ...(affine && { scale: ones([channels], { backend }).contiguous() }),
     ...(affine && bias && { bias: zeroInit([channels], { backend }) }),
-    forward: (x) =>
-      x.layerNorm(
+    forward(x) {
+      expectChannels("layerNorm", x, channels);
+      return x.layerNorm(
         layer.scale ?? kept(x.backend, `ones ${channels}`, () => ones([channels], { backend: x.backend }).contiguous()),
         layer.bias ??
           kept(x.backend, `zeros ${channels}`, () => zeros([channels], { backend: x.backend }).contiguous()),
         { epsilon },
-      ),
+      );
+    },
   };
   return layer;
 }

@@ -1,6 +1,6 @@
 // Multi-head attention of tokens to each other, or to those of a context, with masks.
 
-import { Tensor, tensor, wrongArgument } from "@pkg/tensor";
+import { optionsOf, Tensor, tensor, wrongArgument } from "@pkg/tensor";
 import { expectCount, expectInit, type InitOptions } from "../module/init.ts";
 import { kept } from "../module/kept.ts";
 import { type Linear, linear } from "./linear.ts";
@@ -94,11 +94,11 @@ export function multiheadAttention(
     ...(qkNorm && { qNorm: norm(), kNorm: norm() }),
     out: linear(channels, channels, { ...init, bias }),
     forward(x, call = {}) {
-      const { context = x, rotary: places } = call;
-      checkTokens("x", x, channels);
-      checkTokens("context", context, contextChannels);
+      const { context = x, rotary: places } = optionsOf("multiheadAttention", call, "{ causal: true }");
+      checkTokens("x", x, x, channels);
+      checkTokens("context", context, x, contextChannels);
       const turned = (y: Tensor) => (places ? rotary(y, places) : y);
-      if (call.identity) {
+      if (call?.identity) {
         if (context.shape[1] !== x.shape[1])
           throw wrongArgument(
             "multiheadAttention",
@@ -111,7 +111,7 @@ export function multiheadAttention(
       const q = perHead(layer.q.forward(x));
       const k = perHead(layer.k.forward(context));
       const v = perHead(layer.v.forward(context));
-      const mask = maskOf(call, [x.shape[0], heads, x.shape[1], context.shape[1]], x);
+      const mask = maskOf(call ?? {}, [x.shape[0], heads, x.shape[1], context.shape[1]], x);
       const mixed = turned(layer.qNorm?.forward(q) ?? q).attention(turned(layer.kNorm?.forward(k) ?? k), v, { mask });
       return layer.out.forward(mixed.permute([0, 2, 1, 3]).reshape(x.shape));
     },
@@ -119,9 +119,20 @@ export function multiheadAttention(
   return layer;
 }
 
-function checkTokens(what: string, tokens: unknown, channels: number): void {
-  if (tokens instanceof Tensor && tokens.rank === 3 && tokens.shape[2] === channels) return;
-  throw wrongArgument("multiheadAttention", what, tokens, `[batch, tokens, ${channels}]`);
+function checkTokens(what: string, tokens: unknown, x: unknown, channels: number): void {
+  const isTokens = tokens instanceof Tensor && tokens.rank === 3 && tokens.shape[2] === channels;
+  if (!isTokens || !(x instanceof Tensor))
+    throw wrongArgument("multiheadAttention", what, tokens, `[batch, tokens, ${channels}]`);
+  if (tokens === x) return;
+  const [batch] = x.shape;
+  if (tokens.shape[0] !== batch && tokens.shape[0] !== 1)
+    throw wrongArgument("multiheadAttention", what, tokens, `[${batch} or 1, tokens, ${channels}]`);
+  checkBackend(what, tokens, x);
+}
+
+function checkBackend(what: string, tensor: Tensor, { backend }: Tensor): void {
+  if (tensor.backend !== backend)
+    throw wrongArgument("multiheadAttention", what, tensor, `a tensor on x's backend, ${backend.name}`);
 }
 
 /** All masks of a call as one; undefined where there are none. @param shape [batch, heads, queries, keys] */
@@ -131,9 +142,9 @@ function maskOf(
   x: Tensor,
 ): Tensor | undefined {
   const [batch, , queries, keys] = shape;
-  if (mask !== undefined) checkMask("mask", mask, ["bool", "float32"], shape);
+  if (mask !== undefined) checkMask("mask", mask, ["bool", "float32"], shape, x);
   if (keyMask !== undefined) {
-    checkMask("keyMask", keyMask, ["bool"], [batch, keys]);
+    checkMask("keyMask", keyMask, ["bool"], [batch, keys], x);
     if (keyMask.rank !== 2) throw wrongArgument("multiheadAttention", "keyMask", keyMask, `bool [${batch}, ${keys}]`);
   }
   const seen = [
@@ -146,7 +157,7 @@ function maskOf(
   return all ? all.where(mask, Number.NEGATIVE_INFINITY) : mask;
 }
 
-function checkMask(what: string, mask: unknown, types: readonly string[], shape: readonly number[]): void {
+function checkMask(what: string, mask: unknown, types: readonly string[], shape: readonly number[], x: Tensor): void {
   const fits =
     mask instanceof Tensor &&
     types.includes(mask.dtype) &&
@@ -159,6 +170,7 @@ function checkMask(what: string, mask: unknown, types: readonly string[], shape:
       mask,
       `${types.join(" or ")} that broadcasts to [${shape.join(", ")}]`,
     );
+  checkBackend(what, mask, x);
 }
 
 /** True where the key's place is not behind the query's, [queries, keys]. */

@@ -1,7 +1,7 @@
 // The group normalisation layer. The activation that follows is fused in.
 
 import { ones, optionsOf, type Tensor } from "@pkg/tensor";
-import { expectCount, type InitOptions, zeroInit } from "../module/init.ts";
+import { expectCount, expectPositive, type InitOptions, zeroInit } from "../module/init.ts";
 
 /** Group normalisation (Wu & He 2018, arXiv:1803.08494) with a scale and a bias per channel. */
 export interface GroupNorm {
@@ -17,7 +17,7 @@ export interface GroupNorm {
  * A group normalisation that starts with scale 1 and bias 0.
  * @param options `groups`: by default 32, or the largest divisor of `channels` that leaves four channels per group. `epsilon`
  * is 1e-5 by default. `activation` is applied to the result
- * @throws Error when `groups` does not divide `channels`
+ * @throws Error when `groups` does not divide `channels`, or `epsilon` is no positive number
  */
 export function groupNorm(
   channels: number,
@@ -34,6 +34,7 @@ export function groupNorm(
     activation = "none",
     backend,
   } = optionsOf("groupNorm", options, "{ groups: 8 }");
+  expectPositive("groupNorm", "epsilon", epsilon);
   if (channels % groups !== 0) throw new Error(`groupNorm: ${groups} groups of ${channels} channels, want a divisor`);
   const layer: GroupNorm = {
     scale: ones([channels], { backend }).contiguous(),

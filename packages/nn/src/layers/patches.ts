@@ -55,7 +55,7 @@ export function unpatchify(
 
 /** How many patches images have down and across. @throws ShapeError when the patches do not divide them */
 export function patchGrid(name: string, height: number, width: number, patch: number): [rows: number, columns: number] {
-  if (height % patch !== 0 || width % patch !== 0)
+  if (height < 1 || width < 1 || height % patch !== 0 || width % patch !== 0)
     throw new ShapeError(
       `${name}: patches of ${patch} in images of ${height} × ${width}, want a divisor of height and width`,
     );

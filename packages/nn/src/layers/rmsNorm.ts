@@ -1,13 +1,13 @@
 // Normalisation of the last axis by its root mean square.
 
 import { ones, optionsOf, type Tensor } from "@pkg/tensor";
-import { expectCount, expectPositive, type InitOptions } from "../module/init.ts";
+import { expectChannels, expectCount, expectPositive, type InitOptions } from "../module/init.ts";
 
 /** y = x / √(mean x² + ε) · scale along the last axis (Zhang & Sennrich 2019, arXiv:1910.07467). */
 export interface RmsNorm {
   /** [channels]; absent where nothing is learned. */
   readonly scale?: Tensor;
-  /** [..., channels] → the same */
+  /** [..., channels] → the same. @throws Error for other channels */
   forward(x: Tensor): Tensor;
 }
 
@@ -26,6 +26,7 @@ export function rmsNorm(
   const layer: RmsNorm = {
     ...(affine && { scale: ones([channels], { backend }).contiguous() }),
     forward(x) {
+      expectChannels("rmsNorm", x, channels);
       const normal = x.mul(x.square().mean(-1, { keepAxes: true }).add(epsilon).rsqrt());
       return layer.scale ? normal.mul(layer.scale) : normal;
     },

@@ -41,9 +41,9 @@ export function rotary(x: Tensor, options: RotaryOptions = {}): Tensor {
   if (positions && grid) throw new Error(`rotary: positions and grid, want one of them`);
   const [tokens, depth] = x.shape.slice(-2);
   const axes = grid ? 2 : 1;
-  if (x.rank < 2 || depth % (2 * axes) !== 0)
+  if (x.rank < 2 || tokens === 0 || depth === 0 || depth % (2 * axes) !== 0)
     throw new ShapeError(
-      `rotary: x of shape [${x.shape}], want [..., tokens, depth] with depth a multiple of ${2 * axes}`,
+      `rotary: x of shape [${x.shape}], want [..., tokens, depth] with depth a multiple of ${2 * axes}, and neither of them 0`,
     );
   const places = placesOf(tokens, positions, grid);
   const n = depth / (2 * axes);
@@ -64,7 +64,8 @@ function placesOf(
   grid: readonly [number, number] | undefined,
 ): readonly (readonly number[])[] {
   if (grid) {
-    const [rows, columns] = grid;
+    if (!Array.isArray(grid)) throw wrongArgument("rotary", "grid", grid, "[rows, columns]");
+    const [rows, columns] = grid as readonly [number, number];
     if (!(Number.isInteger(rows) && Number.isInteger(columns) && rows > 0 && rows * columns === tokens))
       throw new ShapeError(`rotary: grid is [${grid}] for ${tokens} tokens, want rows and columns of as many`);
     return Array.from({ length: tokens }, (_, place) => [Math.floor(place / columns), place % columns]);

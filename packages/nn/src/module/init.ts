@@ -1,6 +1,6 @@
 // Initial values of weights.
 
-import { type Backend, optionsOf, type RandomStream, type Shape, type Tensor, wrongArgument, zeros } from "@pkg/tensor";
+import { type Backend, optionsOf, type RandomStream, type Shape, Tensor, wrongArgument, zeros } from "@pkg/tensor";
 
 /** What a layer needs to make its weights. */
 export interface InitOptions {
@@ -42,6 +42,12 @@ export function expectInit(name: string, init: unknown): asserts init is InitOpt
 /** Refuses what is not a positive integer. @throws Error naming function and argument */
 export function expectCount(name: string, argument: string, value: unknown): void {
   if (!(Number.isInteger(value) && Number(value) > 0)) throw wrongArgument(name, argument, value, "a positive integer");
+}
+
+/** Refuses what a layer of so many channels does not take. @throws Error naming the layer */
+export function expectChannels(name: string, x: unknown, channels: number): void {
+  if (x instanceof Tensor && x.rank > 0 && x.shape[x.rank - 1] === channels) return;
+  throw wrongArgument(name, "x", x, `[..., ${channels}]`);
 }
 
 /** Refuses what is not the configuration of a network. @throws Error naming the network */

@@ -38,8 +38,11 @@ export function checkIdentityAttention(name: string, { identityAttention: of }: 
 
 /** Refuses options of extra numbers that are out of range. @throws Error naming the number */
 export function checkNumberConfig(name: string, config: NumberConfig, channels: number): void {
-  for (const [number, options] of Object.entries(config))
+  for (const [number, options] of Object.entries(config)) {
+    if (typeof options !== "object" || options === null)
+      throw wrongArgument(name, `numbers.${number}`, options, "an object of options, {} for none");
     checkSinusoid(`${name}: numbers.${number}`, options, channels);
+  }
 }
 
 /**

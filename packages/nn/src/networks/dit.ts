@@ -1,6 +1,6 @@
 // The diffusion transformer with adaptive norms that start at zero (Peebles & Xie 2023) from a configuration.
 
-import { checkpoint, dropout, region, type Tensor, tidy } from "@pkg/tensor";
+import { checkpoint, dropout, region, type Tensor, tidy, wrongArgument } from "@pkg/tensor";
 import { type FeedForward, feedForward, type SwiGlu, swiGlu } from "../layers/feedForward.ts";
 import { type LayerNorm, layerNorm } from "../layers/layerNorm.ts";
 import { type Linear, linear } from "../layers/linear.ts";
@@ -223,5 +223,6 @@ function checkConfig(config: DitConfig): void {
   if (timeChannels % 2 !== 0)
     throw new Error(`dit: timeChannels is ${timeChannels}, want an even number (half are sines, half cosines)`);
   checkEmbedded("dit", config, { inputs: timeChannels });
-  if (!(dropout >= 0 && dropout < 1)) throw new Error(`dit: dropout is ${dropout}, want a rate in [0, 1)`);
+  if (!(typeof dropout === "number" && dropout >= 0 && dropout < 1))
+    throw wrongArgument("dit", "dropout", dropout, "a rate in [0, 1)");
 }

@@ -1,6 +1,6 @@
 // The vector that tells the blocks of an image network time, class and more numbers: its maps, its checks, and how a call is embedded.
 
-import type { Tensor } from "@pkg/tensor";
+import { type Tensor, wrongArgument } from "@pkg/tensor";
 import { classesOf, type Embedding, embedding } from "../layers/embedding.ts";
 import { checkFourier, type FourierOptions, fourierEmbedding } from "../layers/fourier.ts";
 import { type Linear, linear } from "../layers/linear.ts";
@@ -114,6 +114,9 @@ export function checkEmbedded(
   { inputs }: Pick<EmbeddedSizes, "inputs">,
 ): void {
   checkCounts(name, { ...(classes !== undefined && { classes }) });
+  for (const [field, value] of Object.entries({ fourier, timeEmbedding, numbers }))
+    if (value !== undefined && (typeof value !== "object" || value === null || Array.isArray(value)))
+      throw wrongArgument(name, field, value, "an object of options");
   if (fourier && timeEmbedding) throw new Error(`${name}: fourier and timeEmbedding, want one of them`);
   if (fourier) checkFourier(`${name}: fourier`, fourier);
   else checkSinusoid(`${name}: timeEmbedding`, timeEmbedding ?? {}, inputs);
@@ -123,8 +126,7 @@ export function checkEmbedded(
 /** Refuses what is no positive integer among a configuration's counts. @throws Error naming the field */
 export function checkCounts(name: string, counts: Readonly<Record<string, unknown>>): void {
   for (const [field, value] of Object.entries(counts))
-    if (!(Number.isInteger(value) && Number(value) > 0))
-      throw new Error(`${name}: ${field} is ${value}, want a positive integer`);
+    if (!(Number.isInteger(value) && Number(value) > 0)) throw wrongArgument(name, field, value, "a positive integer");
 }
 
 /** Refuses a call of an image network. @throws Error for images of another shape, and times and labels that do not fit them */

@@ -1,6 +1,7 @@
 // What defines a U-Net, and which of it is impossible. Plain data.
 
-import type { Shape } from "@pkg/tensor";
+import { type Shape, wrongArgument } from "@pkg/tensor";
+import { expectPositive } from "../module/init.ts";
 import { checkCounts, checkEmbedded, type EmbeddedConfig } from "./embedded.ts";
 
 /** Plain data, as checkpoints store it. */
@@ -61,16 +62,18 @@ export function checkUnetConfig(config: UnetConfig): void {
   if (timeChannels % 2 !== 0)
     throw new Error(`unet: ${field} is ${timeChannels}, want an even number (half are sines, half cosines)`);
   checkEmbedded("unet", config, { inputs: timeChannels });
+  for (const [field, value] of Object.entries({ multipliers, attentionLevels: config.attentionLevels ?? [] }))
+    if (!Array.isArray(value)) throw wrongArgument("unet", field, value, "a list of numbers");
   if (multipliers.length === 0 || !multipliers.every((m) => Number.isInteger(m * channels) && m > 0)) {
     throw new Error(`unet: multipliers is [${multipliers.join(", ")}], want at least one, each giving whole channels`);
   }
   for (const level of config.attentionLevels ?? [])
     if (!(Number.isInteger(level) && level >= 0 && level < multipliers.length))
       throw new Error(`unet: attentionLevels has ${level}, want integers in [0, ${multipliers.length - 1}]`);
-  if (!(dropout >= 0 && dropout < 1)) throw new Error(`unet: dropout is ${dropout}, want a rate in [0, 1)`);
+  if (!(typeof dropout === "number" && dropout >= 0 && dropout < 1))
+    throw wrongArgument("unet", "dropout", dropout, "a rate in [0, 1)");
   if (headChannels !== undefined) checkHeads(config, headChannels);
-  for (const [name, value] of Object.entries({ epsilon, residualScale }))
-    if (!(value > 0 && Number.isFinite(value))) throw new Error(`unet: ${name} is ${value}, want a positive number`);
+  for (const [name, value] of Object.entries({ epsilon, residualScale })) expectPositive("unet", name, value);
   for (const name of ["downsampling", "upsampling"] as const) {
     const way = config[name] ?? "conv";
     if (way !== "conv" && way !== "residual") throw new Error(`unet: ${name} is ${way}, want conv or residual`);

@@ -67,8 +67,8 @@ export function adamW(module: object, options: AdamWOptions): Optimizer {
 export function expectAdamW(name: string, constants: AdamWConstants): void {
   const { betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 } = constants;
   expectBetas(name, betas);
-  expectInRange(name, "epsilon", epsilon, epsilon > 0, "a positive number");
-  expectInRange(name, "weightDecay", weightDecay, weightDecay >= 0, "a number ≥ 0");
+  expectInRange(name, "epsilon", epsilon, epsilon > 0 && epsilon < Infinity, "a positive number");
+  expectInRange(name, "weightDecay", weightDecay, weightDecay >= 0 && weightDecay < Infinity, "a finite number ≥ 0");
 }
 
 /** AdamW's update of some parameters, with moments of their own. */

@@ -58,13 +58,11 @@ export function warmup(rate: number | RateSchedule, steps: number): RateSchedule
  * @throws Error naming the step when a function gives a number that is not finite or below 0, and for what is no rate
  */
 export function rateAt(lr: LearningRate, step: number, name = "rateAt"): number {
-  if (typeof lr !== "function") {
-    expectRate(name, lr);
-    if (!(Number.isInteger(step) && step >= 0)) throw wrongArgument(name, "step", step, "an integer ≥ 0");
-    return scheduled(lr, step);
-  }
-  const rate = lr(step);
-  if (!isRate(rate)) throw new Error(`${name}: lr(${step}) is ${rate}, want ${RATE}`);
+  expectRate(name, lr);
+  if (!(Number.isInteger(step) && step >= 0)) throw wrongArgument(name, "step", step, "an integer ≥ 0");
+  if (typeof lr !== "function") return scheduled(lr, step);
+  const rate: unknown = lr(step);
+  if (!isRate(rate)) throw wrongArgument(name, `lr(${step})`, rate, RATE);
   return rate;
 }
 
@@ -84,7 +82,7 @@ export function expectRate(name: string, lr: unknown): asserts lr is LearningRat
 const RATE = "a finite number ≥ 0";
 const NAMES = ["linear", "cosine", "inverseSqrt", "warmup"] as const satisfies RateSchedule["schedule"][];
 
-function isRate(rate: unknown): boolean {
+function isRate(rate: unknown): rate is number {
   return typeof rate === "number" && Number.isFinite(rate) && rate >= 0;
 }
 
@@ -99,10 +97,10 @@ function expectPlainRate(name: string, at: string, value: unknown, wanted: strin
   if (!NAMES.some((known) => known === given.schedule))
     throw wrongArgument(name, `${prefix}schedule`, given.schedule, `one of ${NAMES.join(", ")}`);
   for (const field of given.schedule === "warmup" ? [] : given.schedule === "inverseSqrt" ? ["peak"] : ["peak", "end"])
-    if (!isRate(given[field])) throw new Error(`${name}: ${prefix}${field} is ${given[field]}, want ${RATE}`);
+    if (!isRate(given[field])) throw wrongArgument(name, `${prefix}${field}`, given[field], RATE);
   if (given.schedule === "warmup") expectPlainRate(name, `${prefix}rate`, given.rate, `${RATE}, or a schedule`);
   if (!(Number.isFinite(given.steps) && Number(given.steps) >= 0))
-    throw new Error(`${name}: ${prefix}steps is ${given.steps}, want a number ≥ 0`);
+    throw wrongArgument(name, `${prefix}steps`, given.steps, RATE);
 }
 
 function checked(name: string, schedule: RateSchedule): RateSchedule {

@@ -32,7 +32,7 @@ export function lion(module: object, options: LionOptions): Optimizer {
   expectOptions("lion", options);
   const { betas = [0.9, 0.99], weightDecay = 0 } = options;
   expectBetas("lion", betas);
-  expectInRange("lion", "weightDecay", weightDecay, weightDecay >= 0, "a number ≥ 0");
+  expectInRange("lion", "weightDecay", weightDecay, weightDecay >= 0 && weightDecay < Infinity, "a finite number ≥ 0");
   const [beta1, beta2] = betas;
   return optimizerOf("lion", named, options, (parameters) => {
     const kept = blanks(parameters);

@@ -1,6 +1,6 @@
 // Averages of a module's parameters that forget the past. How fast, ema.ts says.
 
-import { Captures, emaStep, onFailure, region, type Tensor } from "@pkg/tensor";
+import { Captures, emaStep, onFailure, region, type Tensor, wrongArgument } from "@pkg/tensor";
 import { leavesOf } from "../module/leaves.ts";
 import { assignState, checkState, type StateDict, stateDict } from "../module/module.ts";
 import { isBuffer } from "../module/parameters.ts";
@@ -57,7 +57,7 @@ export function movingAverage(name: string, module: object, weightAt: (updates: 
     state,
     load(from, count) {
       if (!(Number.isInteger(count) && count >= 0)) {
-        throw new Error(`${name}: load: updates is ${count}, want an integer ≥ 0`);
+        throw wrongArgument(`${name}: load`, "updates", count, "an integer ≥ 0");
       }
       checkState(state(), from);
       assignState(averages, from);

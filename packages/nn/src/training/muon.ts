@@ -7,6 +7,7 @@ import { composedUpdate } from "./composedUpdate.ts";
 import { newtonSchulz } from "./newtonSchulz.ts";
 import {
   blanks,
+  expectBoolean,
   expectInRange,
   expectOptions,
   numbered,
@@ -39,6 +40,7 @@ export function muon(module: object, options: MuonOptions): Optimizer {
   const { momentum = 0.95, nesterov = true, weightDecay = 0 } = options;
   expectAdamW("muon", options);
   expectInRange("muon", "momentum", momentum, momentum >= 0 && momentum < 1, "a number in [0, 1)");
+  expectBoolean("muon", "nesterov", nesterov);
   return optimizerOf("muon", named, options, (parameters) => {
     const isMatrix = parameters.map((p) => p.shape.length >= 2 && !isEdge(p));
     const [matrices, others] = [true, false].map((wanted) =>

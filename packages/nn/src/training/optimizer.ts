@@ -7,7 +7,7 @@ import {
   lossScaleStep,
   ones,
   onFailure,
-  type Tensor,
+  Tensor,
   tensor,
   tidy,
   valueAndGrad,
@@ -59,6 +59,7 @@ export interface Optimizer {
   /**
    * One update with given gradients, one a parameter, of the loss times `lossScale` if there is one; they stay yours. Zeros are
    * gradients too: their parameters decay, and their moments.
+   * @throws Error naming the gradient that is not of its parameter's shape, type and backend; nothing changes then
    */
   step(gradients: readonly Tensor[]): void;
   /** Updates so far, with those that loss scaling skipped. */
@@ -105,7 +106,12 @@ export function expectOptions(name: string, options: unknown): void {
 
 /** Refuses an option that is no number, or out of range. @throws Error naming optimizer, option, value and what was wanted */
 export function expectInRange(name: string, option: string, value: number, fits: boolean, wanted: string): void {
-  if (typeof value !== "number" || !fits) throw new Error(`${name}: ${option} is ${value}, want ${wanted}`);
+  if (typeof value !== "number" || !fits) throw wrongArgument(name, option, value, wanted);
+}
+
+/** Refuses an option that is neither true nor false. @throws Error naming optimizer, option and value */
+export function expectBoolean(name: string, option: string, value: unknown): void {
+  if (typeof value !== "boolean") throw wrongArgument(name, option, value, "true or false");
 }
 
 /** Refuses what are not two decay rates. @throws Error naming the optimizer and the rate */
@@ -143,6 +149,8 @@ export function optimizerOf(
     expectInRange(name, option, value, fits, wanted);
   expectRate(name, lr);
   inRange("clipNorm", clipNorm, clipNorm >= 0, "a number ≥ 0");
+  if (typeof lossScaling !== "boolean" && (typeof lossScaling !== "object" || lossScaling === null))
+    throw wrongArgument(name, "lossScaling", lossScaling, "true, false or { initial, interval }");
   const { initial = 2 ** 16, interval = 2000 } = typeof lossScaling === "object" ? lossScaling : {};
   inRange("lossScaling.initial", initial, Number.isInteger(Math.log2(initial)) && initial >= 1, "a power of two ≥ 1");
   inRange("lossScaling.interval", interval, Number.isInteger(interval) && interval > 0, "a positive integer");
@@ -193,6 +201,7 @@ export function optimizerOf(
       return unreached;
     },
     minimize<Batch>(loss: (batch: Batch) => Tensor, accumulation?: Accumulation<Batch>) {
+      if (typeof loss !== "function") throw wrongArgument(name, "loss", loss, "a function that gives the loss");
       return captures.run(() => {
         const time = nextTime();
         const indices = trained();
@@ -214,8 +223,22 @@ export function optimizerOf(
       });
     },
     step(gradients) {
+      if (!Array.isArray(gradients))
+        throw wrongArgument(name, "gradients", gradients, "a list of tensors, one a parameter");
       if (gradients.length !== parameters.length) {
         throw new Error(`${name}: ${gradients.length} gradients for ${parameters.length} parameters, want one each`);
+      }
+      for (const [k, { shape, backend }] of parameters.entries()) {
+        const g: unknown = gradients[k];
+        const fits =
+          g instanceof Tensor && g.dtype === "float32" && `${g.shape}` === `${shape}` && g.backend === backend;
+        if (!fits)
+          throw wrongArgument(
+            name,
+            `gradients[${k}]`,
+            g,
+            `float32 [${shape.join(", ")}] on ${backend.name}, of ${names[k]}`,
+          );
       }
       updates.run(() => {
         const time = nextTime();
@@ -231,7 +254,7 @@ export function optimizerOf(
     state: () => new Map([...rule.state, ...(scaling ? [["lossScale", scaling] as const] : [])]),
     load(state, count) {
       if (!(Number.isInteger(count) && count >= 0)) {
-        throw new Error(`${name}: load: steps is ${count}, want an integer ≥ 0`);
+        throw wrongArgument(`${name}: load`, "steps", count, "an integer ≥ 0");
       }
       const own = optimizer.state();
       checkState(own, state);

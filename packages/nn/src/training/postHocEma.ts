@@ -130,7 +130,9 @@ function checkAlike(what: string, state: StateDict, first: StateDict): void {
     const [given, wanted] = [state, first].map((tensors) => tensors.get(path));
     const show = (tensor: Tensor | undefined) => (tensor ? `${tensor}` : "none");
     if (`${given?.dtype} ${given?.shape}` !== `${wanted?.dtype} ${wanted?.shape}` || given?.backend !== wanted?.backend)
-      throw new Error(`postHocEma: ${path} of ${what} is ${show(given)}, want ${show(wanted)} as in the first snapshot`);
+      throw new Error(
+        `postHocEma: ${path} of ${what} is ${show(given)}, want ${show(wanted)} as in the first snapshot`,
+      );
   }
 }
 

@@ -5,6 +5,7 @@ import { namedParameters } from "../module/parameters.ts";
 import { composedUpdate } from "./composedUpdate.ts";
 import {
   blanks,
+  expectBoolean,
   expectInRange,
   expectOptions,
   numbered,
@@ -34,7 +35,8 @@ export function sgd(module: object, options: SgdOptions): Optimizer {
   expectOptions("sgd", options);
   const { momentum = 0, nesterov = false, weightDecay = 0 } = options;
   expectInRange("sgd", "momentum", momentum, momentum >= 0 && momentum < 1, "a number in [0, 1)");
-  expectInRange("sgd", "weightDecay", weightDecay, weightDecay >= 0, "a number ≥ 0");
+  expectInRange("sgd", "weightDecay", weightDecay, weightDecay >= 0 && weightDecay < Infinity, "a finite number ≥ 0");
+  expectBoolean("sgd", "nesterov", nesterov);
   if (nesterov && momentum === 0) throw new Error("sgd: nesterov with momentum 0, want a momentum above 0");
   return optimizerOf("sgd", named, options, (parameters) => {
     const kept = momentum === 0 ? [] : [blanks(parameters)];

@@ -100,7 +100,7 @@ test("rotary refuses what does not fit", () => {
   expect(() => rotary(x, { grid: [2, 2] })).toThrow("depth a multiple of 4");
   expect(() => rotary(random([4, 8], 1), { grid: [2, 3] })).toThrow("rotary: grid is [2,3] for 4 tokens");
   expect(() => rotary(x, { positions: [0, 1] })).toThrow("rotary: positions is a list of 2, want a list of 4 finite");
-  expect(() => rotary(x, { grid: 4 as unknown as [number, number] })).toThrow(
+  expect(() => rotary(random([4, 8], 1), { grid: 4 as unknown as [number, number] })).toThrow(
     "rotary: grid is 4, want [rows, columns]",
   );
   for (const shape of [

@@ -65,7 +65,7 @@ test("what is no rate is refused with its place, also in data that come from els
   const lr = (given: unknown) => () => adamW([w], { lr: given as LearningRate });
   expect(lr({ schedule: "step", peak: 1 })).toThrow('adamW: lr.schedule is "step", want one of linear, cosine');
   expect(lr({ schedule: "warmup", steps: 3, rate: { schedule: "cosine", peak: "1", steps: 2, end: 0 } })).toThrow(
-    "adamW: lr.rate.peak is 1, want a finite number ≥ 0",
+    'adamW: lr.rate.peak is "1", want a finite number ≥ 0',
   );
   expect(lr(null)).toThrow("adamW: lr is null, want a finite number ≥ 0, or a function of the step, or a schedule");
   expect(() => rateAt(1, -1)).toThrow("rateAt: step is -1, want an integer ≥ 0");

@@ -20,23 +20,31 @@ test("a share of more than a tenth is busy, and the line says so", () => {
 });
 
 /** A process that computes without end. */
-async function burner(): Promise<number> {
+async function burner(): Promise<{ pid: number; end: () => Promise<unknown> }> {
   const child = spawn(process.execPath, ["-e", "console.log(1); for (;;);"]);
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const end = () => {
+    child.kill("SIGKILL");
+    return ended;
+  };
   onTestFinished(() => void child.kill("SIGKILL"));
   await new Promise((resolve) => child.stdout.once("data", resolve));
-  return child.pid ?? 0;
+  return { pid: child.pid ?? 0, end };
 }
 
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test("what another process uses counts; what a measured one uses does not", async () => {
-  const pid = await burner();
+  const { pid, end } = await burner();
   const [asOther, asOwn] = [watchBusyness(), watchBusyness(() => [pid])];
   await later(1500);
   const [with_, without] = [asOther().others ?? 0, asOwn().others ?? 0];
   expect(with_).toBeGreaterThan(0);
   expect(with_).toBeLessThanOrEqual(1);
-  if (process.platform === "linux") expect(without).toBeLessThan(with_);
+  if (process.platform !== "linux") return; // others don't say what a process used
+  expect(without).toBeLessThan(with_);
+  await end();
+  expect(asOther().others).toBeLessThan((with_ + without) / 2); // the child's time has become this process's own
 });
 
 test("wide rows are marked in the terminal, and the mark is explained", () => {

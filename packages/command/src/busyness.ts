@@ -15,7 +15,7 @@ const MUCH = 0.1;
 
 /**
  * Starts a measurement. The function that it returns ends it, and may be called again for a longer one.
- * @param children processes whose time belongs to the measurement
+ * @param children processes whose time belongs to the measurement while they live; on Linux that of children that have ended does anyway
  */
 export function watchBusyness(children: () => readonly number[] = () => []): () => Busyness {
   const [load] = loadavg();
@@ -49,19 +49,22 @@ function usedSeconds(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) / 1000;
 }
 
-/** Seconds that this process and its children have worked. */
+/** Seconds that this process, its children that have ended, and living ones have worked. */
 function ownSeconds(children: readonly number[]): number {
   const { user, system } = process.cpuUsage();
-  return children.reduce((sum, pid) => sum + secondsOf(pid), (user + system) / 1e6);
+  const { ended } = secondsOf("self");
+  return children.reduce((sum, pid) => sum + secondsOf(pid).own, (user + system) / 1e6 + ended);
 }
 
-/** Seconds that a living process has worked, where the system tells; otherwise 0. */
-function secondsOf(pid: number): number {
+/** Seconds that a living process and its children that have ended have worked, where the system tells; otherwise 0. */
+function secondsOf(pid: number | "self"): { own: number; ended: number } {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" "); // the name before may hold anything
-    return (Number(fields[11]) + Number(fields[12])) / 100; // utime and stime in ticks, which Linux tells as hundredths
+    // utime, stime, cutime and cstime in ticks, which Linux tells as hundredths
+    const [user, system, endedUser, endedSystem] = fields.slice(11, 15).map((ticks) => Number(ticks) / 100);
+    return { own: user + system, ended: endedUser + endedSystem };
   } catch {
-    return 0;
+    return { own: 0, ended: 0 };
   }
 }
